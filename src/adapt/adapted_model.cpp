@@ -1,0 +1,139 @@
+#include "adapt/adapted_model.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+namespace loraxs {
+namespace {
+
+JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, const Basis* basis,
+                      const AdapterSet& adapters, const torch::TensorOptions& options, std::vector<Site>& adapted) {
+  const auto basis_options =
+      options.dtype(options.dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
+  JoinedProjection projection;
+  projection.out_features = group.out_features;
+  std::vector<torch::Tensor> rows, biases;
+  for (const Site& site : group.sites) {
+    rows.push_back(model.site_weight(site).to(options));
+    biases.push_back(model.weight(site.name + ".bias").to(options));
+  }
+  int64_t width = group.out_features;
+  for (size_t i = 0; i < group.sites.size(); ++i) {
+    const Site& site = group.sites[i];
+    const int64_t rank = adapters.largest_rank(site.name);
+    if (rank == 0) continue;
+    TORCH_CHECK(basis != nullptr, "AdaptedModel: adapters without a basis");
+    const SiteBasis& pair = basis->at(site.name);
+    TORCH_CHECK(pair.a.size(0) >= rank && pair.a.size(1) == site.in_features && pair.b.size(0) == site.out_features,
+                "AdaptedModel: basis of ", site.name, " is ", pair.a.sizes(), ", adapters want rank ", rank);
+    TORCH_CHECK(basis->recipe.nested() || pair.a.size(0) == rank, "AdaptedModel: basis is not nested");
+    JoinedSite joined{.column = group.columns[i], .out_features = site.out_features, .u_column = width, .rank = rank};
+    joined.b = pair.b.narrow(1, 0, rank).to(basis_options).contiguous();
+    joined.b_transposed = joined.b.t().contiguous();
+    rows.push_back(pair.a.narrow(0, 0, rank).to(options));
+    biases.push_back(torch::zeros({rank}, options));
+    width += rank;
+    adapted.push_back(site);
+    projection.sites.push_back(std::move(joined));
+  }
+  projection.weight = torch::cat(rows);
+  projection.weight_transposed = projection.weight.t().contiguous();
+  projection.bias = torch::cat(biases);
+  return projection;
+}
+
+}  // namespace
+
+AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
+                           torch::ScalarType compute_dtype, torch::Device device)
+    : config_(model.config),
+      basis_(std::move(basis)),
+      adapters_(std::move(adapters)),
+      device_(device),
+      encoder_(model, compute_dtype, device) {
+  torch::NoGradGuard no_grad;
+  const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
+  for (const ProjectionGroup& group : encoder_.groups()) {
+    Group prepared;
+    prepared.projection = join(model, group, basis_.get(), adapters_, options, prepared.sites);
+    for (const auto& bank : adapters_.banks) {
+      prepared.trained = prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
+                                              std::any_of(prepared.sites.begin(), prepared.sites.end(), [&](const Site& s) {
+                                                return bank->layout.rank_of(s.name) > 0;
+                                              }));
+    }
+    groups_.push_back(std::move(prepared));
+  }
+  const bool any_head = std::any_of(adapters_.banks.begin(), adapters_.banks.end(),
+                                    [](const auto& bank) { return bank->layout.head.kind != "none"; });
+  if (any_head) head_ = std::make_unique<ClassificationHead>(model, compute_dtype, device);
+  anchor_ = torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(device)).requires_grad_(true);
+}
+
+RowTensor AdaptedModel::row_tensor(const SlotRef& slot, const std::string& name) const {
+  const Bank& bank = *adapters_.banks[slot.bank];
+  const LayoutSegment* segment = bank.layout.find(name);
+  if (segment == nullptr) return {};
+  RowTensor tensor{.values = bank.values, .adapter = slot.row, .offset = segment->offset, .shape = segment->shape};
+  if (training_ && (segment->head || bank.trains_sites)) tensor.gradients = bank.gradients;
+  return tensor;
+}
+
+std::vector<SegmentAdapters> AdaptedModel::segment_adapters(const Group& group,
+                                                            const std::vector<SlotSegment>& segments) const {
+  std::vector<SegmentAdapters> result;
+  for (const SlotSegment& segment : segments) {
+    if (segment.slot == kNoSlot || group.sites.empty()) continue;
+    const SlotRef& slot = adapters_.slots.at(segment.slot);
+    SegmentAdapters adapters{.begin = segment.begin, .end = segment.end};
+    for (const Site& site : group.sites) {
+      SegmentAdapters::Site entry{.r = row_tensor(slot, site.name + ".r")};
+      if (entry.r.defined()) entry.scale = adapters_.banks[slot.bank]->alpha / static_cast<double>(entry.r.shape[0]);
+      adapters.sites.push_back(std::move(entry));
+    }
+    result.push_back(std::move(adapters));
+  }
+  return result;
+}
+
+void AdaptedModel::bind(const PackedBatch& batch, bool training) {
+  training_ = training;
+  token_segments_ = token_segments(batch);
+  sequence_segments_ = sequence_segments(batch);
+}
+
+torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKind rows) {
+  const Group& group = groups_.at(index);
+  const auto segments =
+      segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : sequence_segments_);
+  return adapted_linear(x, training_ && group.trained ? anchor_ : torch::Tensor(), group.projection, segments);
+}
+
+torch::Tensor AdaptedModel::encode(const PackedBatch& batch, bool training) {
+  bind(batch, training);
+  return encoder_.forward(make_batch_tensors(batch, device_), *this, training);
+}
+
+torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
+  TORCH_CHECK(head_ != nullptr, "AdaptedModel::logits: no bank has a head");
+  bind(batch, training);
+  const BatchTensors tensors = make_batch_tensors(batch, device_);
+  const torch::Tensor first = encoder_.forward(tensors, *this, training);  // [sequences, hidden]
+  std::vector<HeadSegment> segments;
+  int64_t outputs = 0;
+  for (const auto& bank : adapters_.banks) outputs = std::max(outputs, bank->layout.head.outputs);
+  for (const SlotSegment& segment : sequence_segments_) {
+    if (segment.slot == kNoSlot) continue;
+    const SlotRef& slot = adapters_.slots.at(segment.slot);
+    segments.push_back({.begin = segment.begin,
+                        .end = segment.end,
+                        .pooler_weight = row_tensor(slot, "head.pooler.weight"),
+                        .pooler_bias = row_tensor(slot, "head.pooler.bias"),
+                        .classifier_weight = row_tensor(slot, "head.classifier.weight"),
+                        .classifier_bias = row_tensor(slot, "head.classifier.bias")});
+  }
+  return head_->forward(first, training ? anchor_ : torch::Tensor(), segments, outputs, tensors.first_rows, training);
+}
+
+}  // namespace loraxs

@@ -1,0 +1,170 @@
+#include "adapt/adapter_file.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "io/error.h"
+#include "io/sha256.h"
+
+namespace loraxs {
+namespace {
+
+constexpr const char* kFormat = "loraxs-adapter-1";
+
+std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.7g", value);
+  return text;
+}
+
+nlohmann::json recipe_to_json(const BasisRecipe& recipe) {
+  nlohmann::json json = {{"rank", recipe.rank}};
+  const BasisRecipe usual;
+  if (recipe.variant != usual.variant) json["variant"] = recipe.variant;
+  if (recipe.vectors != usual.vectors) json["vectors"] = recipe.vectors;
+  if (recipe.sigma != usual.sigma) json["sigma"] = recipe.sigma;
+  if (recipe.seed != usual.seed) json["seed"] = recipe.seed;
+  return json;
+}
+
+BasisRecipe recipe_from_json(Fields fields) {
+  BasisRecipe recipe;
+  recipe.rank = fields.positive_int("rank", recipe.rank);
+  recipe.variant = fields.choice("variant", recipe.variant, {"weight", "random", "svd_of_random"});
+  recipe.vectors = fields.choice("vectors", recipe.vectors, {"top", "middle", "bottom"});
+  recipe.sigma = fields.boolean("sigma", recipe.sigma);
+  recipe.seed = static_cast<uint64_t>(fields.non_negative_int("seed", 0));
+  fields.finish();
+  return recipe;
+}
+
+nlohmann::json parse_metadata(const std::string& text, const std::string& where, const std::string& key) {
+  auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) throw Error(concat(where, ": metadata ", key, ": expected JSON, found ", text.substr(0, 60)));
+  return json;
+}
+
+std::string required(const Safetensors& file, const std::string& key) {
+  const auto found = file.metadata.find(key);
+  if (found != file.metadata.end()) return found->second;
+  throw Error(concat(file.path.string(), ": expected metadata \"", key, "\", found none; is this a loraxs adapter?"));
+}
+
+}  // namespace
+
+std::map<std::string, int64_t> site_ranks(const Layout& layout) {
+  std::map<std::string, int64_t> ranks;
+  for (size_t i = 0; i < layout.sites.size(); ++i) ranks[layout.sites[i].name] = layout.ranks[i];
+  return ranks;
+}
+
+void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t row, const BaseModel& model,
+                   const Basis& basis, const AdapterProvenance& provenance) {
+  const torch::Tensor values = bank.values.select(0, row).to(torch::kFloat32).contiguous();
+  const auto bytes = std::as_bytes(std::span(values.const_data_ptr<float>(), values.numel()));
+  std::string fingerprint;
+  for (const double value : basis_fingerprint(basis, site_ranks(bank.layout))) {
+    fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
+  }
+  std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                 {"base_id", model.base_id},
+                                                 {"basis_id", basis.basis_id},
+                                                 {"basis", recipe_to_json(basis.recipe).dump()},
+                                                 {"fingerprint", fingerprint},
+                                                 {"alpha", nlohmann::json(bank.alpha).dump()},
+                                                 {"layout", layout_to_json(bank.layout).dump()},
+                                                 {"row_digest", sha256_hex(bytes)},
+                                                 {"task", provenance.task},
+                                                 {"tokenizer", provenance.tokenizer_digest},
+                                                 {"max_length", std::to_string(provenance.max_length)},
+                                                 {"precision", provenance.precision},
+                                                 {"gemm", provenance.gemm_record},
+                                                 {"training", provenance.summary}};
+  std::erase_if(metadata, [](const auto& entry) { return entry.second.empty(); });
+  write_safetensors(path, {{"row", {.dtype = Dtype::kFloat32, .shape = {values.numel()}, .bytes = bytes}}}, metadata);
+}
+
+AdapterFile read_adapter(const std::filesystem::path& path) {
+  const Safetensors file = read_safetensors(path);
+  const std::string where = path.string();
+  const std::string format = required(file, "format");
+  if (format != kFormat) {
+    throw Error(concat(where, ": format: expected ", kFormat, ", found ", format,
+                       format.starts_with("loraxs-basis") ? "; this is a basis, not an adapter" : ""));
+  }
+  if (file.tensors.size() != 1) throw Error(concat(where, ": expected the one tensor row, found ", file.tensors.size()));
+  const TensorView& view = file.at("row");
+  if (view.dtype != Dtype::kFloat32 || view.shape.size() != 1) {
+    throw Error(concat(where, ": row: expected a float32 vector, found ", dtype_name(view.dtype), " with ",
+                       view.shape.size(), " dimensions"));
+  }
+  AdapterFile adapter{.path = path, .base_id = required(file, "base_id"), .basis_id = required(file, "basis_id")};
+  adapter.row_digest = required(file, "row_digest");
+  const std::string found = sha256_hex(view.bytes);
+  if (found != adapter.row_digest) {
+    throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ", found.substr(0, 16),
+                       "…; the file is damaged"));
+  }
+  adapter.basis = recipe_from_json(Fields(parse_metadata(required(file, "basis"), where, "basis"), where, "basis"));
+  const nlohmann::json alpha = parse_metadata(required(file, "alpha"), where, "alpha");
+  if (!alpha.is_number() || !(alpha.get<double>() > 0)) throw Error(concat(where, ": alpha: expected a positive number"));
+  adapter.alpha = alpha.get<double>();
+  adapter.layout_json = required(file, "layout");
+  parse_metadata(adapter.layout_json, where, "layout");
+  std::istringstream numbers(required(file, "fingerprint"));
+  for (double value = 0; numbers >> value;) adapter.fingerprint.push_back(value);
+  if (adapter.fingerprint.empty() || !numbers.eof()) throw Error(concat(where, ": fingerprint: expected numbers"));
+  const auto optional = [&](const std::string& key) {
+    const auto entry = file.metadata.find(key);
+    return entry == file.metadata.end() ? std::string() : entry->second;
+  };
+  adapter.provenance = {.task = optional("task"),
+                        .tokenizer_digest = optional("tokenizer"),
+                        .max_length = std::atoll(optional("max_length").c_str()),
+                        .precision = optional("precision"),
+                        .gemm_record = optional("gemm"),
+                        .summary = optional("training")};
+  adapter.row.resize(view.shape[0]);
+  std::memcpy(adapter.row.data(), view.bytes.data(), view.bytes.size());
+  for (size_t i = 0; i < adapter.row.size(); ++i) {
+    if (!std::isfinite(adapter.row[i])) throw Error(concat(where, ": row: expected finite numbers, found ", adapter.row[i], " at ", i));
+  }
+  return adapter;
+}
+
+Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool accept_base) {
+  const std::string where = file.path.string();
+  if (file.base_id != model.base_id && !accept_base) {
+    throw Error(concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(), "), found ",
+                       file.base_id.substr(0, 16), "…; this adapter was trained on another base model"));
+  }
+  Layout layout = layout_from_json(nlohmann::json::parse(file.layout_json), *model.architecture, model.config, where);
+  if (layout.row_size != static_cast<int64_t>(file.row.size())) {
+    throw Error(concat(where, ": row: expected ", layout.row_size, " numbers for its layout, found ", file.row.size(),
+                       "; this adapter was trained with another rank or head"));
+  }
+  return layout;
+}
+
+Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& basis) {
+  for (size_t i = 0; i < layout.sites.size(); ++i) {
+    const auto pair = basis.sites.find(layout.sites[i].name);
+    if (pair == basis.sites.end() || pair->second.a.size(0) < layout.ranks[i]) {
+      throw Error(concat(basis.path.string(), ": expected a basis of ", layout.sites[i].name, " with rank ≥ ", layout.ranks[i],
+                         " for ", file.path.string(), ", found ",
+                         pair == basis.sites.end() ? "none" : concat("rank ", pair->second.a.size(0))));
+    }
+  }
+  if (file.basis_id != basis.basis_id && !fingerprints_match(basis_fingerprint(basis, site_ranks(layout)), file.fingerprint)) {
+    throw Error(concat(file.path.string(), ": basis: expected ", file.basis_id.substr(0, 16), "…, found ",
+                       basis.basis_id.substr(0, 16), "… (", basis.path.string(),
+                       "), and its fingerprint differs; R of one basis means nothing in another: pass the basis file it was "
+                       "trained with (--basis)"));
+  }
+  Bank bank = make_bank(layout, file.alpha, 1);
+  bank.values.select(0, 0).copy_(
+      torch::from_blob(const_cast<float*>(file.row.data()), {layout.row_size}, torch::kFloat32));
+  return bank;
+}
+
+}  // namespace loraxs

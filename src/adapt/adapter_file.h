@@ -1,0 +1,56 @@
+// adapt/adapter_file.h: one adapter on disk: its row and a small header. A and B are never in it.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapt/adapter_set.h"
+#include "adapt/basis.h"
+#include "model/base_model.h"
+
+namespace loraxs {
+
+/// Where an adapter came from: read by people and by `eval`.
+struct AdapterProvenance {
+  std::string task;              // "qnli"
+  std::string tokenizer_digest;  // SHA-256
+  int64_t max_length = 0;        // tokens a text was cut to in training
+  std::string precision;         // "float32"
+  std::string gemm_record;       // backend table it was trained with
+  std::string summary;           // JSON: steps, best epoch, metric, value, seed
+};
+
+/// An adapter as read from its file; the row is checked against its digest.
+struct AdapterFile {
+  std::filesystem::path path;
+  std::string base_id;
+  std::string basis_id;
+  BasisRecipe basis;
+  std::vector<double> fingerprint;
+  double alpha = 16;
+  std::string layout_json;  // resolved on a model by open_adapter
+  AdapterProvenance provenance;
+  std::vector<float> row;
+  std::string row_digest;
+};
+
+/// Writes row `row` of `bank`, atomically. ≤ row bytes + 2 KB, labels aside.
+void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t row, const BaseModel& model,
+                   const Basis& basis, const AdapterProvenance& provenance);
+
+/// Reads and checks the file by itself: format, digest, finite numbers. Throws Error.
+AdapterFile read_adapter(const std::filesystem::path& path);
+
+/// The file's layout on this model. Throws Error when the base differs (`accept_base` passes that on to the fingerprint) or
+/// the row's length is not the layout's.
+Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool accept_base = false);
+
+/// A bank of one from the file. Throws Error when `basis` is another one and the fingerprint does not match to 1e-4.
+Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& basis);
+
+/// Ranks per site, as basis_fingerprint wants them.
+std::map<std::string, int64_t> site_ranks(const Layout& layout);
+
+}  // namespace loraxs

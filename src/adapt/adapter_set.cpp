@@ -1,0 +1,52 @@
+#include "adapt/adapter_set.h"
+
+#include <algorithm>
+
+#include "adapt/method.h"
+#include "io/seeds.h"
+
+namespace loraxs {
+
+Bank make_bank(const Layout& layout, double alpha, int64_t adapters, torch::ScalarType dtype) {
+  Bank bank{.layout = layout, .alpha = alpha};
+  bank.values = torch::zeros({adapters, layout.row_size}, torch::TensorOptions().dtype(dtype));
+  return bank;
+}
+
+AdapterSet AdapterSet::of_bank(std::shared_ptr<Bank> bank) {
+  AdapterSet set;
+  for (int64_t row = 0; row < bank->num_adapters(); ++row) set.slots.push_back({.bank = 0, .row = row});
+  set.banks.push_back(std::move(bank));
+  return set;
+}
+
+int64_t AdapterSet::largest_rank(const std::string& site) const {
+  int64_t rank = 0;
+  for (const auto& bank : banks) rank = std::max(rank, bank->layout.rank_of(site));
+  return rank;
+}
+
+void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
+                    const torch::Tensor& pooler_weight, const torch::Tensor& pooler_bias) {
+  const Layout& layout = bank.layout;
+  std::vector<float> values(layout.row_size, 0.0F);
+  find_method(layout.method, "").initialize(layout, values, job_seed, init_std);
+  const auto put = [&](const LayoutSegment& segment, const torch::Tensor& tensor) {
+    const torch::Tensor flat = tensor.to(torch::kFloat32).contiguous().view(-1);
+    std::copy_n(flat.const_data_ptr<float>(), segment.numel(), values.begin() + segment.offset);
+  };
+  for (const LayoutSegment& segment : layout.segments) {
+    if (!segment.head) continue;
+    if (segment.name == "head.classifier.weight") {
+      fill_normal(std::span(values).subspan(segment.offset, segment.numel()), derive_seed(job_seed, "init " + segment.name),
+                  head_std);
+    } else if (segment.name == "head.pooler.weight") {
+      put(segment, pooler_weight);
+    } else if (segment.name == "head.pooler.bias") {
+      put(segment, pooler_bias);
+    }
+  }
+  bank.values.select(0, row).copy_(torch::from_blob(values.data(), {layout.row_size}, torch::kFloat32));
+}
+
+}  // namespace loraxs

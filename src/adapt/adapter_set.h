@@ -1,0 +1,49 @@
+// adapt/adapter_set.h: the adapters that one batch may use: banks of rows, and slots that point into them.
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapt/layout.h"
+
+namespace loraxs {
+
+/// Adapters of one layout, one per row. One adapter is a bank of one.
+struct Bank {
+  Layout layout;
+  double alpha = 16;         // R acts with scale alpha / rank
+  torch::Tensor values;      // [adapters, row] float32 (float64 in tests)
+  torch::Tensor gradients;   // like values; undefined when nothing is trained
+  bool trains_sites = true;  // false: R stays where it is and only heads learn
+
+  int64_t num_adapters() const { return values.size(0); }
+};
+
+Bank make_bank(const Layout& layout, double alpha, int64_t adapters, torch::ScalarType dtype = torch::kFloat32);
+
+/// Where a slot's adapter is.
+struct SlotRef {
+  int64_t bank = 0;
+  int64_t row = 0;
+};
+
+/// Banks may differ in rank, sites and head. Banks are shared: training writes their gradients.
+struct AdapterSet {
+  std::vector<std::shared_ptr<Bank>> banks;
+  std::vector<SlotRef> slots;
+
+  /// One slot per row of one bank.
+  static AdapterSet of_bank(std::shared_ptr<Bank> bank);
+  /// Largest rank any bank uses at a site; 0 if none adapts it.
+  int64_t largest_rank(const std::string& site) const;
+};
+
+/// A fresh row: the method's start for the sites, the family's for the head (normal of `head_std`, zero bias).
+/// `pooler_weight`, `pooler_bias` start a trained pooler; undefined otherwise.
+void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
+                    const torch::Tensor& pooler_weight, const torch::Tensor& pooler_bias);
+
+}  // namespace loraxs

@@ -1,0 +1,87 @@
+#include "adapt/basis.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "adapt/svd.h"
+#include "io/error.h"
+#include "io/seeds.h"
+
+namespace loraxs {
+namespace {
+
+torch::Tensor uniform(at::IntArrayRef shape, uint64_t seed, double bound) {
+  torch::Tensor values = torch::empty(shape, torch::TensorOptions().dtype(torch::kFloat32));
+  fill_uniform(std::span(values.mutable_data_ptr<float>(), values.numel()), seed, -bound, bound);
+  return values;
+}
+
+/// The r triples that `vectors` names, of all or of the leading ones.
+SingularTriples chosen_triples(const torch::Tensor& weight, const BasisRecipe& recipe) {
+  if (recipe.vectors == "top") return leading_triples(weight, recipe.rank, recipe.seed);
+  SingularTriples all = all_triples(weight);
+  const int64_t count = all.s.size(0);
+  if (recipe.vectors == "middle") {
+    const int64_t first = (count - recipe.rank) / 2;
+    all.u = all.u.narrow(1, first, recipe.rank);
+    all.s = all.s.narrow(0, first, recipe.rank);
+    all.v = all.v.narrow(1, first, recipe.rank);
+  } else {  // bottom: the smallest first, so that a smaller rank is a prefix
+    const torch::Tensor order = torch::arange(count - 1, count - 1 - recipe.rank, -1);
+    all.u = all.u.index_select(1, order);
+    all.s = all.s.index_select(0, order);
+    all.v = all.v.index_select(1, order);
+  }
+  return all;
+}
+
+}  // namespace
+
+const SiteBasis& Basis::at(const std::string& site) const {
+  const auto found = sites.find(site);
+  if (found != sites.end()) return found->second;
+  std::string known;
+  for (const auto& [name, pair] : sites) known += (known.empty() ? "" : ", ") + name;
+  throw Error(concat(path.string(), ": expected a basis of ", site, ", found only ", known));
+}
+
+SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& name, const BasisRecipe& recipe,
+                             double* residual) {
+  torch::NoGradGuard no_grad;
+  const int64_t out_features = weight.size(0), in_features = weight.size(1);
+  const int64_t width = std::min(out_features, in_features);
+  if (recipe.rank < 1 || recipe.rank > width) {
+    throw Error(concat(name, ": rank: expected 1 to ", width, ", found ", recipe.rank));
+  }
+  const uint64_t site_seed = derive_seed(recipe.seed, "basis " + name);
+  if (recipe.variant == "random") {
+    // Kaiming-uniform with a = √5 on the row-vector factors: fan-in is their second dimension (paper.md §1.8).
+    return {.a = uniform({recipe.rank, in_features}, derive_seed(site_seed, "a"), 1 / std::sqrt(static_cast<double>(recipe.rank))),
+            .b = uniform({out_features, recipe.rank}, derive_seed(site_seed, "b"), 1 / std::sqrt(static_cast<double>(out_features)))};
+  }
+  const torch::Tensor source =
+      recipe.variant == "weight"
+          ? weight
+          : uniform({out_features, in_features}, derive_seed(site_seed, "matrix"), 1 / std::sqrt(static_cast<double>(out_features)));
+  const SingularTriples triples = chosen_triples(source, recipe);
+  if (residual != nullptr) *residual = std::max(triples.left_residual, triples.right_residual);
+  torch::Tensor a = triples.v.t();  // [rank, in_features]
+  if (recipe.sigma) a = a * triples.s.unsqueeze(1);
+  return {.a = a.to(torch::kFloat32).contiguous(), .b = triples.u.to(torch::kFloat32).contiguous()};
+}
+
+Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::Tensor(const Site&)>& weight_of,
+                    const std::string& base_id, const BasisRecipe& recipe, const LogSink& progress) {
+  Basis basis{.recipe = recipe, .base_id = base_id};
+  for (size_t i = 0; i < sites.size(); ++i) {
+    double residual = 0;
+    basis.sites[sites[i].name] = compute_site_basis(weight_of(sites[i]), sites[i].name, recipe, &residual);
+    basis.residuals[sites[i].name] = residual;
+    if (progress) progress(LogLevel::kInfo, concat("basis site=", sites[i].name, " done=", i + 1, "/", sites.size(), " residual=", residual));
+  }
+  return basis;
+}
+
+}  // namespace loraxs

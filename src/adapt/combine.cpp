@@ -1,0 +1,152 @@
+#include "adapt/combine.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <set>
+
+#include "adapt/method.h"
+#include "io/error.h"
+
+namespace loraxs {
+namespace {
+
+class ExpressionReader {
+ public:
+  explicit ExpressionReader(const std::string& text) : text_(text) {}
+
+  std::vector<CombineTerm> read() {
+    std::vector<CombineTerm> terms;
+    double sign = 1;
+    skip_blanks();
+    if (peek() == '-') {
+      sign = -1;
+      ++at_;
+    }
+    while (true) {
+      CombineTerm term = read_term();
+      term.weight *= sign;
+      terms.push_back(term);
+      skip_blanks();
+      if (at_ == text_.size()) return terms;
+      const char next = text_[at_];
+      if (next != '+' && next != '-') fail("expected + or -");
+      sign = next == '+' ? 1 : -1;
+      ++at_;
+    }
+  }
+
+ private:
+  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  void skip_blanks() {
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+  }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(concat("combine: \"", text_, "\": ", what, " at position ", at_ + 1, "; write for example \"0.7*a.safetensors + 0.3*b.safetensors\""));
+  }
+  std::string read_word() {
+    skip_blanks();
+    if (peek() == '"' || peek() == '\'') {
+      const char quote = text_[at_];
+      const size_t end = text_.find(quote, at_ + 1);
+      if (end == std::string::npos) fail("expected the closing quote");
+      std::string word = text_.substr(at_ + 1, end - at_ - 1);
+      at_ = end + 1;
+      return word;
+    }
+    const size_t begin = at_;
+    while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(text_[at_])) && text_[at_] != '*') ++at_;
+    if (begin == at_) fail("expected a number or a file name");
+    return text_.substr(begin, at_ - begin);
+  }
+  CombineTerm read_term() {
+    const size_t begin = at_;
+    const std::string word = read_word();
+    skip_blanks();
+    if (peek() != '*') return {.weight = 1, .name = word};
+    char* end = nullptr;
+    const double weight = std::strtod(word.c_str(), &end);
+    if (word.empty() || *end != '\0' || !std::isfinite(weight)) {
+      at_ = begin;
+      fail("expected a number before *");
+    }
+    ++at_;
+    return {.weight = weight, .name = read_word()};
+  }
+
+  const std::string& text_;
+  size_t at_ = 0;
+};
+
+HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
+  if (rule.kind == "none") return {};
+  if (rule.kind == "take") return inputs.at(rule.take).bank->layout.head;
+  const HeadLayout& first = inputs.front().bank->layout.head;
+  double sum = 0;
+  for (const CombineInput& input : inputs) {
+    if (!(input.bank->layout.head == first)) {
+      throw Error("combine: the adapters have different heads; say which one to keep with --head NAME, or --head none");
+    }
+    sum += input.weight;
+  }
+  if (first.kind != "none" && std::abs(sum - 1) > 1e-9) {
+    throw Error(concat("combine: heads can be summed only with weights that sum to 1, found ", sum,
+                       "; say which head to keep with --head NAME, or --head none"));
+  }
+  return first;
+}
+
+}  // namespace
+
+std::vector<CombineTerm> parse_combination(const std::string& expression) { return ExpressionReader(expression).read(); }
+
+Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
+  TORCH_CHECK(!inputs.empty(), "combine: nothing to combine");
+  std::vector<Site> sites;  // union, canonical order: layer by layer, modules as the widest input has them
+  for (const CombineInput& input : inputs) {
+    const Layout& layout = input.bank->layout;
+    if (!find_method(layout.method, "combine").traits.combines) {
+      throw Error(concat("combine: expected adapters of lora_xs, found ", layout.method, ", whose rows are no vector space"));
+    }
+    for (const Site& site : layout.sites) {
+      if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
+    }
+  }
+  std::stable_sort(sites.begin(), sites.end(), [](const Site& x, const Site& y) { return x.layer < y.layer; });
+  std::vector<int64_t> ranks;
+  for (const Site& site : sites) {
+    int64_t rank = 0;
+    for (const CombineInput& input : inputs) rank = std::max(rank, input.bank->layout.rank_of(site.name));
+    ranks.push_back(rank);
+  }
+  const HeadLayout head = combined_head(inputs, rule);
+  const Bank& first = *inputs.front().bank;
+  const Layout layout = make_layout(first.layout.method, sites, ranks, head, first.layout.hidden_size, "combine");
+  torch::Tensor row = torch::zeros({layout.row_size}, torch::kFloat64);
+  const auto segment_of = [](const torch::Tensor& values, const LayoutSegment& segment) {
+    return values.narrow(0, segment.offset, segment.numel()).view(segment.shape);
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Bank& bank = *inputs[i].bank;
+    const torch::Tensor values = bank.values.select(0, inputs[i].row).to(torch::kFloat64);
+    for (const LayoutSegment& target : layout.segments) {
+      const LayoutSegment* source = bank.layout.find(target.name);
+      if (source == nullptr) continue;
+      torch::Tensor into = segment_of(row, target);
+      if (target.head) {
+        const double weight = rule.kind == "take" ? (i == rule.take ? 1.0 : 0.0) : inputs[i].weight;
+        into.add_(segment_of(values, *source), weight);
+        continue;
+      }
+      const int64_t rank = source->shape[0];
+      // scale of source / scale of result = (alpha_i / rank_i) / (alpha / rank)
+      const double scale = (bank.alpha / static_cast<double>(rank)) / (first.alpha / static_cast<double>(target.shape[0]));
+      into.narrow(0, 0, rank).narrow(1, 0, rank).add_(segment_of(values, *source), inputs[i].weight * scale);
+    }
+  }
+  Bank result = make_bank(layout, first.alpha, 1, first.values.scalar_type());
+  result.values.select(0, 0).copy_(row);
+  return result;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,39 @@
+// adapt/combine.h: adapters on one basis are a vector space: sums of ΔW are arithmetic on rows.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "adapt/adapter_set.h"
+
+namespace loraxs {
+
+/// One term of "0.7*a + 0.3*b - c".
+struct CombineTerm {
+  double weight = 1;
+  std::string name;
+};
+
+/// Terms joined by + and -, each NAME or NUMBER*NAME or NUMBER * NAME; names are file paths without blanks, or quoted.
+/// Throws Error with the position of what it cannot read.
+std::vector<CombineTerm> parse_combination(const std::string& expression);
+
+/// What happens to task heads, which are no linear function of ΔW.
+struct HeadRule {
+  std::string kind = "auto";  // auto | none | take
+  size_t take = 0;            // index of the term whose head is taken
+};
+
+/// An adapter to be combined: a row of a bank, with the head it started from if that is known (h₀ of its seed).
+struct CombineInput {
+  const Bank* bank = nullptr;
+  int64_t row = 0;
+  double weight = 1;
+};
+
+/// A bank of one whose ΔW is Σ weight · ΔW of the inputs: per site R = Σ wᵢ (sᵢ / s) Rᵢ, smaller ranks zero-padded, missing
+/// sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums.
+/// Heads: with "auto", all inputs must have the same head layout and Σ weight = 1 (then h = Σ wᵢ hᵢ), else Error says which
+/// rule to give.
+Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& head);
+
+}  // namespace loraxs

@@ -1,0 +1,82 @@
+#include "adapt/exchange/peft.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/safetensors.h"
+
+namespace loraxs {
+
+void export_peft(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
+                 int64_t row) {
+  const Layout& layout = bank.layout;
+  std::map<std::string, torch::Tensor> kept;
+  std::map<std::string, TensorBytes> tensors;
+  const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+    const torch::Tensor& stored = kept[name] = tensor.to(torch::kFloat32).contiguous();
+    tensors[name] = {.dtype = Dtype::kFloat32,
+                     .shape = stored.sizes().vec(),
+                     .bytes = std::as_bytes(std::span(stored.const_data_ptr<float>(), stored.numel()))};
+  };
+  const auto value = [&](const LayoutSegment& segment) {
+    return bank.values.select(0, row).narrow(0, segment.offset, segment.numel()).view(segment.shape);
+  };
+  const bool has_head = layout.head.kind != "none";
+  // With a head the model is BertForSequenceClassification, whose encoder stands under "bert."; without one a bare BertModel.
+  const std::string& prefix = model.architecture->optional_prefixes.at(0);
+  const auto module_path = [&](const Site& site) {
+    return has_head ? site.hf_name : site.hf_name.substr(prefix.size());
+  };
+  std::set<std::string> targets;
+  nlohmann::json rank_pattern = nlohmann::json::object(), alpha_pattern = nlohmann::json::object();
+  const int64_t rank = layout.largest_rank();
+  for (size_t i = 0; i < layout.sites.size(); ++i) {
+    const Site& site = layout.sites[i];
+    const SiteBasis& pair = basis.at(site.name);
+    const int64_t site_rank = layout.ranks[i];
+    const torch::Tensor r = value(*layout.find(site.name + ".r")).to(torch::kFloat64);
+    add("base_model.model." + module_path(site) + ".lora_A.weight", pair.a.narrow(0, 0, site_rank));
+    add("base_model.model." + module_path(site) + ".lora_B.weight",
+        pair.b.narrow(1, 0, site_rank).to(torch::kFloat64).matmul(r));
+    targets.insert(module_path(site));
+    if (site_rank != rank) {
+      rank_pattern[module_path(site)] = site_rank;
+      alpha_pattern[module_path(site)] = bank.alpha;
+    }
+  }
+  nlohmann::json modules_to_save = nullptr;
+  if (has_head) {
+    modules_to_save = nlohmann::json::array({"classifier"});
+    for (const LayoutSegment& segment : layout.segments) {
+      if (segment.name == "head.classifier.weight") add("base_model.model.classifier.weight", value(segment));
+      if (segment.name == "head.classifier.bias") add("base_model.model.classifier.bias", value(segment));
+      if (segment.name == "head.pooler.weight") add("base_model.model.bert.pooler.dense.weight", value(segment));
+      if (segment.name == "head.pooler.bias") add("base_model.model.bert.pooler.dense.bias", value(segment));
+    }
+    if (layout.head.kind == "pooler") modules_to_save.push_back("pooler.dense");
+  }
+  const nlohmann::json config = {{"peft_type", "LORA"},
+                                 {"task_type", has_head ? nlohmann::json("SEQ_CLS") : nlohmann::json(nullptr)},
+                                 {"base_model_name_or_path", model.folder.string()},
+                                 {"r", rank},
+                                 {"lora_alpha", bank.alpha},
+                                 {"lora_dropout", 0.0},
+                                 {"target_modules", targets},
+                                 {"rank_pattern", rank_pattern},
+                                 {"alpha_pattern", alpha_pattern},
+                                 {"modules_to_save", modules_to_save},
+                                 {"bias", "none"},
+                                 {"fan_in_fan_out", false},
+                                 {"inference_mode", true},
+                                 {"init_lora_weights", true},
+                                 {"use_rslora", false},
+                                 {"use_dora", false}};
+  write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+    write_safetensors(aside / "adapter_model.safetensors", tensors, {{"format", "pt"}});
+    write_file_atomically(aside / "adapter_config.json", config.dump(2) + "\n");
+  });
+}
+
+}  // namespace loraxs

@@ -1,0 +1,173 @@
+#include "adapt/layout.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "adapt/method.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+int64_t LayoutSegment::numel() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+const LayoutSegment* Layout::find(const std::string& name) const {
+  for (const LayoutSegment& segment : segments) {
+    if (segment.name == name) return &segment;
+  }
+  return nullptr;
+}
+
+int64_t Layout::rank_of(const std::string& site) const {
+  for (size_t i = 0; i < sites.size(); ++i) {
+    if (sites[i].name == site) return ranks[i];
+  }
+  return 0;
+}
+
+int64_t Layout::largest_rank() const { return ranks.empty() ? 0 : *std::max_element(ranks.begin(), ranks.end()); }
+
+bool Layout::operator==(const Layout& other) const {
+  return method == other.method && sites == other.sites && ranks == other.ranks && head == other.head;
+}
+
+Layout make_layout(const std::string& method_name, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
+                   int64_t hidden_size, const std::string& where) {
+  return make_layout(method_name, sites, std::vector<int64_t>(sites.size(), rank), head, hidden_size, where);
+}
+
+Layout make_layout(const std::string& method_name, const std::vector<Site>& sites, const std::vector<int64_t>& ranks,
+                   const HeadLayout& head, int64_t hidden_size, const std::string& where) {
+  const Method& method = find_method(method_name, where);
+  Layout layout{.method = method_name, .sites = sites, .ranks = ranks, .head = head, .hidden_size = hidden_size};
+  const auto add = [&](LayoutSegment segment) {
+    segment.offset = layout.row_size;
+    layout.row_size += segment.numel();
+    layout.segments.push_back(std::move(segment));
+  };
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const int64_t width = std::min(sites[i].in_features, sites[i].out_features);
+    if (ranks[i] < 1 || ranks[i] > width) {
+      throw Error(concat(where, ": method.rank: expected 1 to ", width, " (the smaller width of ", sites[i].name,
+                         "), found ", ranks[i]));
+    }
+    for (LayoutSegment segment : method.segments(sites[i], ranks[i])) {
+      segment.name = sites[i].name + "." + segment.name;
+      add(std::move(segment));
+    }
+  }
+  layout.adapter_numbers = layout.row_size;
+  if (head.kind == "none") return layout;
+  if (head.kind == "pooler") {
+    add({.name = "head.pooler.weight", .shape = {hidden_size, hidden_size}, .head = true});
+    add({.name = "head.pooler.bias", .shape = {hidden_size}, .head = true});
+  }
+  add({.name = "head.classifier.weight", .shape = {head.outputs, hidden_size}, .head = true});
+  add({.name = "head.classifier.bias", .shape = {head.outputs}, .head = true});
+  return layout;
+}
+
+namespace {
+
+/// The sites as modules × layers, if they are exactly such a product of one rank.
+bool is_product(const Layout& layout, std::vector<std::string>& modules, std::vector<int64_t>& layers) {
+  std::set<int64_t> layer_set;
+  for (const Site& site : layout.sites) {
+    layer_set.insert(site.layer);
+    if (std::find(modules.begin(), modules.end(), site.module) == modules.end()) modules.push_back(site.module);
+  }
+  layers.assign(layer_set.begin(), layer_set.end());
+  const bool one_rank = std::all_of(layout.ranks.begin(), layout.ranks.end(),
+                                    [&](int64_t rank) { return rank == layout.ranks.front(); });
+  return one_rank && layout.sites.size() == modules.size() * layers.size();
+}
+
+}  // namespace
+
+nlohmann::json layout_to_json(const Layout& layout) {
+  nlohmann::json json = {{"method", layout.method}, {"head", layout.head.kind}};
+  if (layout.head.kind != "none") {
+    json["outputs"] = layout.head.outputs;
+    json["labels"] = layout.head.labels;
+  }
+  std::vector<std::string> modules;
+  std::vector<int64_t> layers;
+  if (is_product(layout, modules, layers)) {
+    json["modules"] = modules;
+    const bool consecutive = layers.back() - layers.front() + 1 == static_cast<int64_t>(layers.size());
+    json["layers"] = consecutive ? nlohmann::json(concat(layers.front(), "-", layers.back())) : nlohmann::json(layers);
+    json["rank"] = layout.ranks.front();
+  } else {
+    nlohmann::json sites = nlohmann::json::object();
+    for (size_t i = 0; i < layout.sites.size(); ++i) sites[layout.sites[i].name] = layout.ranks[i];
+    json["sites"] = sites;
+  }
+  return json;
+}
+
+Layout layout_from_json(const nlohmann::json& json, const Architecture& architecture, const ModelConfig& config,
+                        const std::string& where) {
+  Fields fields(json, where, "layout");
+  const std::string method = fields.text("method", "");
+  HeadLayout head;
+  head.kind = fields.choice("head", "none", {"none", "output", "full", "pooler"});
+  head.outputs = fields.non_negative_int("outputs", 0);
+  head.labels = fields.strings("labels", {});
+  if (head.kind != "none" && (head.outputs < 1 || (!head.labels.empty() && static_cast<int64_t>(head.labels.size()) != head.outputs))) {
+    fields.fail("outputs", concat("expected one per label (", head.labels.size(), "), found ", head.outputs));
+  }
+  const std::vector<Site> all = list_sites(architecture, config);
+  std::vector<Site> sites;
+  std::vector<int64_t> ranks;
+  if (fields.has("sites")) {
+    const nlohmann::json named = fields.raw("sites");
+    if (!named.is_object()) fields.fail("sites", "expected an object of site names and ranks");
+    for (const Site& site : all) {
+      const auto found = named.find(site.name);
+      if (found == named.end()) continue;
+      if (!found->is_number_integer()) fields.fail("sites", "expected integer ranks");
+      sites.push_back(site);
+      ranks.push_back(found->get<int64_t>());
+    }
+    if (sites.size() != named.size()) fields.fail("sites", "names a projection that this model does not have");
+  } else {
+    const std::vector<std::string> modules = fields.strings("modules", {});
+    const int64_t rank = fields.positive_int("rank", 1);
+    const nlohmann::json layers_json = fields.raw("layers");
+    std::set<int64_t> layers;
+    if (layers_json.is_string()) {
+      long first = 0, last = -1;
+      char dash = 0;
+      std::istringstream range(layers_json.get<std::string>());
+      if (!(range >> first >> dash >> last) || dash != '-' || first < 0 || last < first ||
+          last >= config.num_hidden_layers) {
+        fields.fail("layers", concat("expected \"FIRST-LAST\" below ", config.num_hidden_layers, ", found ", layers_json.dump()));
+      }
+      for (long layer = first; layer <= last; ++layer) layers.insert(layer);
+    } else if (layers_json.is_array()) {
+      for (const auto& layer : layers_json) {
+        if (!layer.is_number_integer()) fields.fail("layers", "expected integers");
+        layers.insert(layer.get<int64_t>());
+      }
+    } else {
+      fields.fail("layers", "expected a range or a list");
+    }
+    for (const Site& site : all) {
+      if (!layers.contains(site.layer)) continue;
+      if (std::find(modules.begin(), modules.end(), site.module) == modules.end()) continue;
+      sites.push_back(site);
+      ranks.push_back(rank);
+    }
+    if (sites.size() != modules.size() * layers.size()) {
+      fields.fail("modules", "names a projection that this model does not have");
+    }
+  }
+  fields.finish();
+  return make_layout(method, sites, ranks, head, config.hidden_size, where);
+}
+
+}  // namespace loraxs

@@ -1,0 +1,59 @@
+// adapt/layout.h: which segment of a row is which tensor.
+#pragma once
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "model/architecture.h"
+
+namespace loraxs {
+
+/// One tensor inside a row.
+struct LayoutSegment {
+  std::string name;            // "layers.3.query.r", "head.classifier.weight"
+  int64_t offset = 0;          // first element
+  std::vector<int64_t> shape;
+  bool head = false;
+  int64_t numel() const;
+};
+
+/// The trained task head: "none", "output" (the output projection alone), "full" (what the reference trains: for BERT the
+/// classifier, which is "output" too) or "pooler" (BERT's pooler as well).
+struct HeadLayout {
+  std::string kind = "none";
+  int64_t outputs = 0;              // logits per sequence; 1 for regression
+  std::vector<std::string> labels;  // class names; empty for regression
+  bool operator==(const HeadLayout&) const = default;
+};
+
+/// An adapter's row, segment by segment: sites in canonical order, then the head.
+struct Layout {
+  std::string method = "lora_xs";
+  std::vector<Site> sites;
+  std::vector<int64_t> ranks;            // per site
+  HeadLayout head;
+  std::vector<LayoutSegment> segments;
+  int64_t row_size = 0;                  // numbers in a row
+  int64_t adapter_numbers = 0;           // those that belong to sites: what papers count
+  int64_t hidden_size = 0;
+
+  const LayoutSegment* find(const std::string& name) const;
+  int64_t rank_of(const std::string& site) const;  // 0 where the site is not adapted
+  int64_t largest_rank() const;
+  bool operator==(const Layout& other) const;
+};
+
+/// Rows of `method` for these sites, all of one rank. Throws Error when rank exceeds a site's smaller width (naming it).
+Layout make_layout(const std::string& method, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
+                   int64_t hidden_size, const std::string& where);
+Layout make_layout(const std::string& method, const std::vector<Site>& sites, const std::vector<int64_t>& ranks,
+                   const HeadLayout& head, int64_t hidden_size, const std::string& where);
+
+/// Compact form for file metadata: sites that follow the pattern modules × layers × one rank are written as such.
+nlohmann::json layout_to_json(const Layout& layout);
+/// Sites are resolved on the model; `where` starts errors.
+Layout layout_from_json(const nlohmann::json& json, const Architecture& architecture, const ModelConfig& config,
+                        const std::string& where);
+
+}  // namespace loraxs

@@ -1,0 +1,97 @@
+#include "adapt/merge.h"
+
+#include <nlohmann/json.hpp>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/safetensors.h"
+
+namespace loraxs {
+namespace {
+
+Dtype dtype_of(const torch::Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case torch::kFloat64: return Dtype::kFloat64;
+    case torch::kFloat16: return Dtype::kFloat16;
+    case torch::kBFloat16: return Dtype::kBFloat16;
+    default: return Dtype::kFloat32;
+  }
+}
+
+torch::Tensor segment_value(const Bank& bank, int64_t row, const LayoutSegment& segment) {
+  return bank.values.select(0, row).narrow(0, segment.offset, segment.numel()).view(segment.shape);
+}
+
+}  // namespace
+
+torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, const torch::Tensor& r, double scale,
+                           double sign) {
+  torch::NoGradGuard no_grad;
+  const auto type = weight.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const int64_t rank = r.size(0);
+  const torch::Tensor b = basis.b.narrow(1, 0, rank).to(type), a = basis.a.narrow(0, 0, rank).to(type);
+  return weight.to(type).add(b.matmul(r.to(type)).matmul(a), sign * scale).to(weight.scalar_type());
+}
+
+BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign) {
+  BaseModel merged = model;
+  for (const Site& site : bank.layout.sites) {
+    const LayoutSegment& segment = *bank.layout.find(site.name + ".r");
+    const double scale = bank.alpha / static_cast<double>(segment.shape[0]);
+    merged.weights[site.name + ".weight"] =
+        merge_weight(model.site_weight(site), basis.at(site.name), segment_value(bank, row, segment), scale, sign);
+  }
+  merged.base_id = compute_base_id(merged.config, merged.weights);
+  return merged;
+}
+
+void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank, int64_t row) {
+  const HeadLayout* head = head_bank != nullptr && head_bank->layout.head.kind != "none" ? &head_bank->layout.head : nullptr;
+  // Hugging Face's BertForSequenceClassification prefixes the encoder; keep a bare encoder's own names.
+  const std::string prefix = head != nullptr && !merged.architecture->optional_prefixes.empty()
+                                 ? merged.architecture->optional_prefixes[0]
+                                 : "";
+  std::map<std::string, torch::Tensor> kept;  // keeps contiguous copies alive while they are written
+  std::map<std::string, TensorBytes> tensors;
+  const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+    const torch::Tensor& stored = kept[name] = tensor.contiguous();
+    tensors[name] = {.dtype = dtype_of(stored),
+                     .shape = stored.sizes().vec(),
+                     .bytes = std::span(static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes())};
+  };
+  for (const auto& [canonical, tensor] : merged.weights) {
+    const std::string& stored = merged.stored_names.at(canonical);
+    add(stored.starts_with(prefix) ? stored : prefix + stored, tensor);
+  }
+  nlohmann::json config = read_json(merged.folder / "config.json");
+  if (head != nullptr) {
+    for (const LayoutSegment& segment : head_bank->layout.segments) {
+      const torch::Tensor value = segment.head ? segment_value(*head_bank, row, segment) : torch::Tensor();
+      if (segment.name == "head.classifier.weight") add("classifier.weight", value);
+      if (segment.name == "head.classifier.bias") add("classifier.bias", value);
+      if (segment.name == "head.pooler.weight") add(prefix + "pooler.dense.weight", value);
+      if (segment.name == "head.pooler.bias") add(prefix + "pooler.dense.bias", value);
+    }
+    config["architectures"] = {"BertForSequenceClassification"};
+    nlohmann::json names = nlohmann::json::object(), indices = nlohmann::json::object();
+    for (size_t i = 0; i < static_cast<size_t>(head->outputs); ++i) {
+      const std::string label = i < head->labels.size() ? head->labels[i] : concat("LABEL_", i);
+      names[std::to_string(i)] = label;
+      indices[label] = i;
+    }
+    config["id2label"] = names;
+    config["label2id"] = indices;
+    config["problem_type"] = head->labels.empty() ? "regression" : "single_label_classification";
+  }
+  write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+    write_safetensors(aside / "model.safetensors", tensors, {{"format", "pt"}});
+    write_file_atomically(aside / "config.json", config.dump(2) + "\n");
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"}) {
+      if (std::filesystem::exists(merged.folder / name)) {
+        write_file_atomically(aside / name, MappedFile::open(merged.folder / name)->text());
+      }
+    }
+  });
+}
+
+}  // namespace loraxs

@@ -1,0 +1,24 @@
+// adapt/merge.h: an adapter written into the base weights: no added latency, no loraxs needed to run it.
+#pragma once
+#include <torch/types.h>
+
+#include <filesystem>
+
+#include "adapt/adapter_set.h"
+#include "adapt/basis.h"
+#include "model/base_model.h"
+
+namespace loraxs {
+
+/// weight + sign · scale · b R a, accumulated in float32 (float64 for float64), in the weight's dtype -> [out, in].
+torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, const torch::Tensor& r, double scale,
+                           double sign = 1);
+
+/// The base with row `row` of `bank` merged into every adapted site; other weights are the base's own.
+BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign = 1);
+
+/// Writes a Hugging Face folder: model.safetensors with the base's tensor names (and the head, if the bank has one, as
+/// BertForSequenceClassification names it), config.json (with num_labels, id2label), tokenizer files. Complete or absent.
+void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank, int64_t row);
+
+}  // namespace loraxs

@@ -1,0 +1,59 @@
+#include "batch/packed_batch.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "io/seeds.h"
+
+namespace loraxs {
+
+PackedBatch pack(std::span<const Sequence> sequences) {
+  PackedBatch batch;
+  batch.starts.push_back(0);
+  for (const Sequence& sequence : sequences) {
+    const auto length = static_cast<int64_t>(sequence.input_ids.size());
+    if (length == 0) throw std::invalid_argument("pack: a sequence without tokens");
+    batch.input_ids.insert(batch.input_ids.end(), sequence.input_ids.begin(), sequence.input_ids.end());
+    if (sequence.token_type_ids.empty()) {
+      batch.token_type_ids.insert(batch.token_type_ids.end(), length, 0);
+    } else {
+      batch.token_type_ids.insert(batch.token_type_ids.end(), sequence.token_type_ids.begin(),
+                                  sequence.token_type_ids.end());
+    }
+    for (int64_t position = 0; position < length; ++position) batch.positions.push_back(static_cast<int32_t>(position));
+    batch.starts.push_back(static_cast<int32_t>(batch.input_ids.size()));
+    batch.slots.push_back(sequence.slot);
+    batch.dropout_keys.push_back(mix_seed(mix_seed(sequence.seed, static_cast<uint64_t>(sequence.step)), sequence.example));
+    batch.targets.push_back(sequence.target);
+    batch.max_length = std::max(batch.max_length, length);
+  }
+  return batch;
+}
+
+namespace {
+
+/// Runs of equal slots; sequence s covers rows [start_of(s), start_of(s + 1)).
+template <typename StartOf>
+std::vector<SlotSegment> runs(const std::vector<int64_t>& slots, StartOf start_of) {
+  std::vector<SlotSegment> segments;
+  for (size_t s = 0; s < slots.size(); ++s) {
+    if (segments.empty() || segments.back().slot != slots[s]) {
+      segments.push_back({start_of(s), start_of(s + 1), slots[s]});
+    } else {
+      segments.back().end = start_of(s + 1);
+    }
+  }
+  return segments;
+}
+
+}  // namespace
+
+std::vector<SlotSegment> token_segments(const PackedBatch& batch) {
+  return runs(batch.slots, [&](size_t s) { return static_cast<int64_t>(batch.starts[s]); });
+}
+
+std::vector<SlotSegment> sequence_segments(const PackedBatch& batch) {
+  return runs(batch.slots, [](size_t s) { return static_cast<int64_t>(s); });
+}
+
+}  // namespace loraxs

@@ -1,0 +1,52 @@
+// batch/packed_batch.h: the one structure that training, evaluation and (later) generation feed to a model.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace loraxs {
+
+constexpr int64_t kNoSlot = -1;  // a sequence that uses no adapter
+
+/// One sequence before packing.
+struct Sequence {
+  std::vector<int32_t> input_ids;
+  std::vector<int32_t> token_type_ids;  // empty, or as long as input_ids
+  int64_t slot = kNoSlot;               // index into the AdapterSet's slots
+  uint64_t example = 0;                 // key of the example: dropout counts by it
+  uint64_t seed = 0;                    // seed of the job the sequence belongs to
+  int64_t step = 0;                     // the job's own step
+  double target = 0;                    // label index or regression score
+};
+
+/// Sequences end to end, no padding. All arrays are int32 because kernels and CUDA's varlen attention want that.
+struct PackedBatch {
+  std::vector<int32_t> input_ids;       // [tokens]
+  std::vector<int32_t> positions;       // [tokens], from 0 in each sequence
+  std::vector<int32_t> token_type_ids;  // [tokens]
+  std::vector<int32_t> starts;          // [sequences + 1], where each sequence starts; starts.back() = tokens
+  std::vector<int64_t> slots;           // [sequences]
+  std::vector<uint64_t> dropout_keys;   // [sequences], mixed from job seed, job step and example
+  std::vector<double> targets;          // [sequences]
+  int64_t max_length = 0;               // longest sequence
+
+  int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
+  int64_t num_sequences() const { return static_cast<int64_t>(slots.size()); }
+};
+
+/// Consecutive rows that use one slot: rows are tokens, or sequences where one row per sequence is left.
+struct SlotSegment {
+  int64_t begin = 0;  // first row
+  int64_t end = 0;    // one past the last
+  int64_t slot = kNoSlot;
+};
+
+/// Packs in the given order; sequences of one slot should stand together. An empty sequence is a caller's bug (throws
+/// std::invalid_argument).
+PackedBatch pack(std::span<const Sequence> sequences);
+
+/// Maximal runs of equal slots over tokens, and over sequences.
+std::vector<SlotSegment> token_segments(const PackedBatch& batch);
+std::vector<SlotSegment> sequence_segments(const PackedBatch& batch);
+
+}  // namespace loraxs

@@ -1,0 +1,90 @@
+// cli/options.h: the options of every subcommand, as the launcher parses them and the engine reads them.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace loraxs {
+
+struct CommonOptions {
+  int64_t threads = 0;    // 0 = all cores
+  bool json = false;      // results as JSON lines
+  bool quiet = false;     // no progress on stderr
+  std::string cache;      // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs
+};
+
+/// A model and an adapter on it: eval, predict, merge, export, unmerge.
+struct AdapterOptions {
+  std::string model;             // Hugging Face folder
+  std::string adapter;           // .safetensors file
+  std::string basis;             // basis file; empty = recomputed and checked by fingerprint
+  std::string precision = "auto";
+  bool accept_base = false;      // another base_id, if the fingerprint matches
+};
+
+struct InitOptions {
+  std::string path = "recipe.yaml";  // file to write
+  std::string model = "models/minilm";
+  std::string task = "qnli";
+};
+struct ShowOptions {
+  std::string path;  // adapter, basis, safetensors file, checkpoint or run folder
+};
+struct BasisOptions {
+  std::string model;
+  int64_t rank = 16;
+  std::vector<std::string> targets = {"paper"};
+  std::string variant = "weight", vectors = "top";
+  bool no_sigma = false;
+  uint64_t seed = 0;
+  std::string out;  // file to write; empty = the cache
+};
+struct TrainOptions {
+  std::string recipe;
+  std::vector<std::string> set;  // key.sub=value
+  bool resume = false, allow_drift = false, dry_run = false;
+  std::string beside;            // run folder whose curves report.html shows too
+};
+struct EvalOptions {
+  AdapterOptions adapter;
+  std::string task, data;
+  std::vector<std::string> set;  // further keys of the task section: label=gold
+};
+struct PredictOptions {
+  AdapterOptions adapter;
+  std::string input;  // file; empty = standard input
+};
+struct CombineOptions {
+  std::string expression, out, head = "auto", model;
+};
+struct MergeOptions {
+  AdapterOptions adapter;
+  std::string out;
+};
+struct UnmergeOptions {
+  AdapterOptions adapter;     // model = the kept base, unless subtract
+  std::string merged, out;
+  bool subtract = false;      // subtract ΔW from the merged weights
+};
+struct ExportOptions {
+  AdapterOptions adapter;
+  std::string format = "peft", out;
+};
+struct ParamsOptions {
+  std::string model;              // folder or config.json
+  std::vector<int64_t> ranks = {4, 8, 12, 16, 20, 25};
+  std::vector<std::string> targets = {"paper"};
+  int64_t labels = 2;             // outputs of the classification head
+  bool list = false;              // sites, not counts
+};
+struct DoctorOptions {};
+
+struct Command {
+  CommonOptions common;
+  std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions, MergeOptions,
+               UnmergeOptions, ExportOptions, ParamsOptions, DoctorOptions>
+      options;
+};
+
+}  // namespace loraxs

@@ -1,0 +1,173 @@
+#include "cli/parse.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "io/fields.h"
+
+namespace loraxs {
+namespace {
+
+void add_adapter(CLI::App* app, AdapterOptions& o) {
+  app->add_option("--model", o.model, "Hugging Face folder of the base model")->required();
+  app->add_option("--adapter", o.adapter, "Adapter file")->required();
+  app->add_option("--basis", o.basis, "Basis file the adapter was trained with (else it is computed and checked)");
+  app->add_option("--precision", o.precision, "auto, float32, bfloat16 or float64")
+      ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
+  app->add_flag("--accept-base", o.accept_base, "Accept a base of another id if the basis fingerprint matches");
+}
+
+void add_common(CLI::App* app, CommonOptions& o) {
+  app->add_option("-t,--threads", o.threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
+  app->add_flag("--json", o.json, "Results as JSON lines");
+  app->add_flag("-q,--quiet", o.quiet, "No progress on stderr");
+  app->add_option("--cache", o.cache, "Folder for bases and base ids");
+}
+
+/// One sentence for a usage error, with the nearest known subcommand or option.
+std::string usage_error(const CLI::App& app, const std::string& message, int argc, const char* const* argv) {
+  std::vector<std::string> commands, flags;
+  for (const CLI::App* sub : app.get_subcommands({})) commands.push_back(sub->get_name());
+  const CLI::App* chosen = &app;
+  if (argc > 1) {
+    for (const CLI::App* sub : app.get_subcommands({})) {
+      if (sub->get_name() == argv[1]) chosen = sub;
+    }
+  }
+  for (const CLI::Option* option : chosen->get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  std::string hint;
+  if (chosen == &app && argc > 1 && argv[1][0] != '-') {
+    if (const auto near = nearest_name(argv[1], commands)) hint = "; did you mean " + *near + "?";
+    return std::string(argv[1]) + ": unknown command" + (hint.empty() ? "; see loraxs --help" : hint);
+  }
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+    if (!word.starts_with("--") || std::find(flags.begin(), flags.end(), word) != flags.end()) continue;
+    if (const auto near = nearest_name(word, flags)) hint = "; did you mean " + *near + "?";
+  }
+  return message + hint;
+}
+
+}  // namespace
+
+Parsed parse_command_line(int argc, const char* const* argv) {
+  CLI::App app{"loraxs: personal models at scale. Train, store, merge and export LoRA-XS adapters of a few kilobytes."};
+  app.set_version_flag("--version", "loraxs 0.1.0");
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "Help of every command");
+  Command command;
+  CommonOptions& common = command.common;
+
+  InitOptions init;
+  auto* init_app = app.add_subcommand("init", "Write a commented recipe");
+  init_app->add_option("path", init.path, "File to write")->capture_default_str();
+  init_app->add_option("--model", init.model, "Model folder")->capture_default_str();
+  init_app->add_option("--task", init.task, "qnli, classification or regression")->capture_default_str();
+
+  ShowOptions show;
+  auto* show_app = app.add_subcommand("show", "Describe an adapter, basis, safetensors file or run folder");
+  show_app->add_option("path", show.path, "File or folder")->required();
+
+  BasisOptions basis;
+  auto* basis_app = app.add_subcommand("basis", "Compute the basis of a model");
+  basis_app->add_option("--model", basis.model, "Hugging Face folder")->required();
+  basis_app->add_option("--rank", basis.rank, "Largest rank")->capture_default_str();
+  basis_app->add_option("--targets", basis.targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
+  basis_app->add_option("--variant", basis.variant, "weight, random or svd_of_random")
+      ->check(CLI::IsMember({"weight", "random", "svd_of_random"}));
+  basis_app->add_option("--vectors", basis.vectors, "top, middle or bottom")->check(CLI::IsMember({"top", "middle", "bottom"}));
+  basis_app->add_flag("--no-sigma", basis.no_sigma, "Leave the singular values out of a");
+  basis_app->add_option("--seed", basis.seed, "Seed of the random variants");
+  basis_app->add_option("--out", basis.out, "File to write (default: the cache)");
+
+  TrainOptions train;
+  auto* train_app = app.add_subcommand("train", "Train adapters from a recipe");
+  train_app->add_option("recipe", train.recipe, "YAML recipe")->required();
+  train_app->add_option("--set", train.set, "Override: key.sub=value")->take_all()->allow_extra_args(false);
+  train_app->add_flag("--resume", train.resume, "Continue from the newest checkpoint, or start if there is none");
+  train_app->add_flag("--allow-drift", train.allow_drift, "Resume although threads or GEMM backend differ");
+  train_app->add_option("--beside", train.beside, "Run folder whose curves report.html shows too: the head alone, say");
+  train_app->add_flag("--dry-run", train.dry_run, "Print sizes and steps, train nothing");
+
+  EvalOptions eval;
+  auto* eval_app = app.add_subcommand("eval", "Score an adapter on a task");
+  add_adapter(eval_app, eval.adapter);
+  eval_app->add_option("--task", eval.task, "qnli, classification or regression")->required();
+  eval_app->add_option("--data", eval.data, "Folder of the task, or the file to score")->required();
+  eval_app->add_option("--set", eval.set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
+
+  PredictOptions predict;
+  auto* predict_app = app.add_subcommand("predict", "Labels of texts, one result a line");
+  add_adapter(predict_app, predict.adapter);
+  predict_app->add_option("--input", predict.input, "File of texts, pairs (tab) or JSON objects; default standard input");
+
+  CombineOptions combine;
+  auto* combine_app = app.add_subcommand("combine", "Arithmetic on adapters: \"0.7*a.safetensors + 0.3*b.safetensors\"");
+  combine_app->add_option("expression", combine.expression, "Sum of adapters")->required();
+  combine_app->add_option("--out", combine.out, "Adapter file to write")->required();
+  combine_app->add_option("--model", combine.model, "Base model folder")->required();
+  combine_app->add_option("--head", combine.head, "auto, none, or the adapter whose head is kept")->capture_default_str();
+
+  MergeOptions merge;
+  auto* merge_app = app.add_subcommand("merge", "Write the adapter into the base weights");
+  add_adapter(merge_app, merge.adapter);
+  merge_app->add_option("--out", merge.out, "Folder to write")->required();
+
+  UnmergeOptions unmerge;
+  auto* unmerge_app = app.add_subcommand("unmerge", "The base weights back from a merged folder");
+  add_adapter(unmerge_app, unmerge.adapter);
+  unmerge_app->add_option("--merged", unmerge.merged, "Merged folder")->required();
+  unmerge_app->add_option("--out", unmerge.out, "Folder to write")->required();
+  unmerge_app->add_flag("--subtract", unmerge.subtract, "Subtract the update (default: the kept base's own bytes)");
+
+  ExportOptions export_options;
+  auto* export_app = app.add_subcommand("export", "Write an adapter in another format");
+  add_adapter(export_app, export_options.adapter);
+  export_app->add_option("--format", export_options.format, "peft or loraxs")->check(CLI::IsMember({"peft", "loraxs"}))->capture_default_str();
+  export_app->add_option("--out", export_options.out, "Folder (peft) or file (loraxs) to write")->required();
+
+  ParamsOptions params;
+  auto* params_app = app.add_subcommand("params", "Counts and bytes of LoRA-XS, LoRA, VeRA and full fine-tuning");
+  params_app->add_option("model", params.model, "Model folder or config.json")->required();
+  params_app->add_option("--rank", params.ranks, "Ranks")->delimiter(',');
+  params_app->add_option("--targets", params.targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
+  params_app->add_option("--labels", params.labels, "Outputs of the head")->capture_default_str();
+  params_app->add_flag("--list", params.list, "List the sites instead");
+
+  auto* doctor_app = app.add_subcommand("doctor", "This machine: CPU, GEMM speed, versions, what precision: auto picks");
+
+  for (CLI::App* sub : app.get_subcommands({})) add_common(sub, common);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return {.command = std::nullopt, .exit_code = app.exit(help)};
+  } catch (const CLI::CallForAllHelp& help) {
+    return {.command = std::nullopt, .exit_code = app.exit(help)};
+  } catch (const CLI::CallForVersion& version) {
+    return {.command = std::nullopt, .exit_code = app.exit(version)};
+  } catch (const CLI::ParseError& error) {
+    if (argc == 1) {
+      std::cerr << app.help();
+    } else {
+      std::cerr << "loraxs: " << usage_error(app, error.what(), argc, argv) << '\n';
+    }
+    return {.command = std::nullopt, .exit_code = 2};
+  }
+  if (*init_app) command.options = init;
+  if (*show_app) command.options = show;
+  if (*basis_app) command.options = basis;
+  if (*train_app) command.options = train;
+  if (*eval_app) command.options = eval;
+  if (*predict_app) command.options = predict;
+  if (*combine_app) command.options = combine;
+  if (*merge_app) command.options = merge;
+  if (*unmerge_app) command.options = unmerge;
+  if (*export_app) command.options = export_options;
+  if (*params_app) command.options = params;
+  if (*doctor_app) command.options = DoctorOptions{};
+  return {.command = command};
+}
+
+}  // namespace loraxs

@@ -1,0 +1,50 @@
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "commands/commands.h"
+#include "commands/session.h"
+#include "data/task.h"
+#include "eval/score.h"
+#include "io/error.h"
+#include "io/fields.h"
+
+namespace loraxs {
+
+int run_eval(const EvalOptions& options, const CommonOptions& common) {
+  const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
+  warn_on_drift(opened.file, stderr_log(common));
+  const HeadLayout& head = opened.bank->layout.head;
+  // A known task reads its folder; one's own data is one file, whose labels are the adapter's.
+  nlohmann::json section = {{"name", options.task}};
+  if (options.task == "classification" || options.task == "regression") {
+    section["validation"] = options.data;
+    if (!head.labels.empty()) section["labels"] = head.labels;
+  } else {
+    section["data"] = options.data;
+  }
+  for (const std::string& assignment : options.set) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos) throw Error(concat("--set ", assignment, ": expected key=value"));
+    section[assignment.substr(0, equals)] = parse_yaml(assignment.substr(equals + 1), "--set " + assignment);
+  }
+  Fields fields(section, "command line", "task");
+  const Task task = load_task(fields, std::filesystem::current_path());
+  if (task.num_outputs() != head.outputs || (!head.labels.empty() && task.labels != head.labels)) {
+    throw Error(concat(options.adapter.adapter, ": expected a head of ", task.num_outputs(), " outputs for ", task.name, ", found ", head.outputs,
+                       "; this adapter was trained for ", opened.file.provenance.task));
+  }
+  const auto tokenizer = load_tokenizer(options.adapter.model);
+  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_position_embeddings;
+  const EncodedExamples examples = encode_examples(*tokenizer, task.validation, max_length);
+  if (examples.size() == 0) throw Error(concat(options.data, ": expected examples to score, found none"));
+  AdaptedModel model = adapted_model(opened, options.adapter.precision);
+  const double value = score_slots(model, examples, {0}, task.metric, task.regression()).front();
+  if (common.json) {
+    std::cout << nlohmann::json({{"metric", task.metric}, {"value", value}, {"examples", examples.size()}}).dump() << '\n';
+  } else {
+    std::cout << task.metric << ": " << value << " on " << examples.size() << " examples\n";
+  }
+  return 0;
+}
+
+}  // namespace loraxs

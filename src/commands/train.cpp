@@ -1,0 +1,256 @@
+#include "train/loop.h"
+
+#include <unistd.h>
+
+#include <ATen/Parallel.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "adapt/counts.h"
+#include "commands/commands.h"
+#include "commands/session.h"
+#include "eval/metrics.h"
+#include "io/error.h"
+#include "io/fields.h"
+#include "ops/frozen_gemm.h"
+#include "train/report.h"
+
+namespace loraxs {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;  // the one thing a signal handler may touch
+
+void on_interrupt(int) { interrupted = 1; }
+
+std::string clock_text(double seconds) {
+  char text[32];
+  const auto whole = static_cast<long>(seconds);
+  std::snprintf(text, sizeof text, "%ld:%02ld", whole / 60, whole % 60);
+  return text;
+}
+
+/// A bar on a terminal, a line every few seconds elsewhere.
+class ProgressPrinter {
+ public:
+  explicit ProgressPrinter(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+  void step(const StepReport& report) {
+    if (quiet_) return;
+    const auto now = std::chrono::steady_clock::now();
+    const double interval = terminal_ ? 0.2 : 5.0;
+    if (std::chrono::duration<double>(now - shown_).count() < interval && report.step != report.total_steps) return;
+    shown_ = now;
+    char line[200];
+    if (terminal_) {
+      constexpr int kWidth = 24;
+      const int filled = static_cast<int>(kWidth * report.step / report.total_steps);
+      const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, '.');
+      std::snprintf(line, sizeof line, "\r[%s] step %ld/%ld  epoch %ld/%ld  loss %.4f  %.0f sentences/s  ETA %s \x1b[K", bar.c_str(),
+                    report.step, report.total_steps, report.epoch, report.epochs, report.loss, report.sentences_per_second,
+                    clock_text(report.seconds_left).c_str());
+      std::cerr << line << std::flush;
+      open_ = true;
+    } else {
+      std::snprintf(line, sizeof line, "step=%ld/%ld epoch=%ld/%ld loss=%.4f sentences_per_second=%.0f eta=%s", report.step,
+                    report.total_steps, report.epoch, report.epochs, report.loss, report.sentences_per_second,
+                    clock_text(report.seconds_left).c_str());
+      std::cerr << line << '\n';
+    }
+  }
+
+  void epoch(const EpochReport& report, const std::string& metric) {
+    if (quiet_) return;
+    if (open_) std::cerr << '\n';
+    open_ = false;
+    std::cerr << "epoch=" << report.epoch << " job=" << report.job << " loss=" << report.train_loss;
+    if (!metric.empty()) std::cerr << ' ' << metric << '=' << report.value << (report.best ? " best" : "");
+    std::cerr << '\n';
+  }
+
+ private:
+  bool quiet_, terminal_, open_ = false;
+  std::chrono::steady_clock::time_point shown_{};
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+/// The last line of `train --json`: the best setting's median over seeds, and all settings.
+nlohmann::json done_event(const TrainResult& result, const std::string& metric, bool scored) {
+  const auto num_settings = result.jobs.empty() ? 0 : result.jobs.back().job.setting + 1;
+  nlohmann::json settings = nlohmann::json::array();
+  int64_t best_setting = 0;
+  double best_value = 0;
+  for (int64_t setting = 0; setting < num_settings; ++setting) {
+    std::vector<double> values;
+    const Job* first = nullptr;
+    for (const JobResult& job : result.jobs) {
+      if (job.job.setting != setting) continue;
+      if (first == nullptr) first = &job.job;
+      values.push_back(job.best.value);
+    }
+    const double value = median(values);
+    if (setting == 0 || value > best_value) {
+      best_setting = setting;
+      best_value = value;
+    }
+    settings.push_back({{"learning_rate", first->learning_rate},
+                        {"head_learning_rate", first->head_learning_rate},
+                        {"value", scored ? nlohmann::json(value) : nlohmann::json()}});
+  }
+  nlohmann::json seeds = nlohmann::json::array();
+  nlohmann::json best_epoch;
+  for (const JobResult& job : result.jobs) {
+    if (job.job.setting != best_setting) continue;
+    if (best_epoch.is_null()) best_epoch = job.best.epoch;
+    seeds.push_back({{"seed", job.job.seed}, {"value", scored ? nlohmann::json(job.best.value) : nlohmann::json()}, {"best_epoch", job.best.epoch}});
+  }
+  const double seconds = std::max(result.train_seconds, 1e-9);
+  return {{"event", "done"},
+          {"metric", metric},
+          {"value", scored ? nlohmann::json(best_value) : nlohmann::json()},
+          {"best_epoch", scored ? best_epoch : nlohmann::json()},
+          {"trained_parameters", result.layout.adapter_numbers},
+          {"head_parameters", result.layout.row_size - result.layout.adapter_numbers},
+          {"adapter_bytes", result.adapter_bytes},
+          {"sentences_per_second", static_cast<double>(result.sentences) / seconds},
+          {"tokens_per_second", static_cast<double>(result.tokens) / seconds},
+          {"steps", result.steps},
+          {"peak_memory_bytes", peak_memory_bytes()},
+          {"settings", settings},
+          {"seeds", seeds}};
+}
+
+void print_dry_run(const TrainSetup& setup, const std::vector<Job>& jobs, const CommonOptions& common) {
+  const auto bank = make_job_bank(setup, jobs);
+  const StepPlan plan = plan_steps(setup.recipe.train, setup.train.size());
+  const Layout& layout = bank->layout;
+  int64_t basis_numbers = 0;
+  for (size_t i = 0; i < layout.sites.size(); ++i) {
+    basis_numbers += layout.ranks[i] * (layout.sites[i].in_features + layout.sites[i].out_features);
+  }
+  const nlohmann::json json = {{"event", "dry_run"},
+                               {"jobs", jobs.size()},
+                               {"sites", layout.sites.size()},
+                               {"trained_parameters", layout.adapter_numbers},
+                               {"head_parameters", layout.row_size - layout.adapter_numbers},
+                               {"adapter_bytes_at_most", layout.row_size * 4 + 2048},
+                               {"basis_bytes", basis_numbers * 4},
+                               {"train_examples", setup.train.size()},
+                               {"validation_examples", setup.validation.size()},
+                               {"truncated_examples", setup.train.num_truncated},
+                               {"tokens_per_epoch", setup.train.num_tokens()},
+                               {"steps_per_epoch", plan.steps_per_epoch},
+                               {"total_steps", plan.total_steps},
+                               {"warmup_steps", plan.warmup_steps},
+                               {"precision", torch::toString(setup.dtype)}};
+  if (common.json) {
+    std::cout << json.dump() << '\n';
+    return;
+  }
+  for (const auto& [key, value] : json.items()) {
+    if (key != "event") std::cout << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+  }
+}
+
+}  // namespace
+
+int run_train(const TrainOptions& options, const CommonOptions& common) {
+  const Recipe recipe = read_recipe(options.recipe, options.set);
+  if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
+  if (!options.resume && !options.dry_run && std::filesystem::exists(recipe.output)) {
+    throw Error(concat(recipe.output, ": expected no run there, found one; continue it with --resume, or choose another output"));
+  }
+  if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
+    throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
+  }
+  const LogSink log = stderr_log(common);
+  Fields task_fields(recipe.task, options.recipe, "task");
+  const Task task = load_task(task_fields, std::filesystem::current_path());
+  if (task.train.empty()) throw Error(concat(options.recipe, ": task.train: expected training examples, found none"));
+  if (is_regression_metric(task.metric) != task.regression()) {
+    throw Error(concat(options.recipe, ": task.metric: expected one for ", task.regression() ? "regression" : "classification", ", found ", task.metric));
+  }
+  const BaseModel model = load_base_model(recipe.model, cache_folder(common));
+  if (recipe.train.max_length > model.config.max_position_embeddings) {
+    throw Error(concat(options.recipe, ": train.max_length: expected at most ", model.config.max_position_embeddings,
+                       " (the model's positions), found ", recipe.train.max_length));
+  }
+  const auto tokenizer = load_tokenizer(recipe.model);
+  const EncodedExamples train_examples = encode_examples(*tokenizer, task.train, recipe.train.max_length);
+  const EncodedExamples validation = encode_examples(*tokenizer, task.validation, recipe.train.max_length);
+  const std::vector<Site> sites = select_sites(*model.architecture, model.config, recipe.method.targets, options.recipe);
+  const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
+  BaseModel trained_model = model;
+  if (!recipe.train.dropout) {
+    trained_model.config.hidden_dropout = trained_model.config.attention_dropout = trained_model.config.classifier_dropout = 0;
+  }
+  TrainSetup setup{.recipe = recipe,
+                   .model = trained_model,
+                   .basis = nullptr,
+                   .train = train_examples,
+                   .validation = validation,
+                   .head = {.kind = recipe.head, .outputs = task.num_outputs(), .labels = task.labels},
+                   .task_name = task.name,
+                   .metric = task.metric,
+                   .provenance = {.task = task.name,
+                                  .tokenizer_digest = tokenizer->digest(),
+                                  .max_length = recipe.train.max_length,
+                                  .precision = torch::toString(dtype),
+                                  .gemm_record = gemm_record()},
+                   .dtype = dtype};
+  const std::vector<Job> jobs = make_jobs(recipe.train, task.name);
+  if (options.dry_run) {
+    print_dry_run(setup, jobs, common);
+    return 0;
+  }
+  make_layout(recipe.method.name, sites, recipe.method.rank, setup.head, model.config.hidden_size, options.recipe);  // before the basis: it checks the rank
+  setup.basis = basis_for(model, sites, recipe.method.basis, "", common);
+  if (train_examples.num_truncated > 0) {
+    log(LogLevel::kInfo, concat("truncated=", train_examples.num_truncated, " of ", train_examples.size(), " training examples to ",
+                                recipe.train.max_length, " tokens"));
+  }
+  RunFolder folder(recipe.output, recipe_template(recipe), options.resume);
+
+  std::signal(SIGINT, on_interrupt);
+  std::signal(SIGTERM, on_interrupt);
+  ProgressPrinter progress(common.quiet);
+  const TrainObserver observer{.on_step = [&](const StepReport& report) { progress.step(report); },
+                               .on_epoch = [&](const EpochReport& report) { progress.epoch(report, validation.size() > 0 ? task.metric : ""); },
+                               .stop_requested = [] { return interrupted != 0; }};
+  try {
+    const TrainResult result = train(setup, folder, options.allow_drift, observer);
+    const nlohmann::json done = done_event(result, task.metric, validation.size() > 0);
+    const int64_t lora = count_lora(result.layout.sites, recipe.method.rank);
+    write_run_report(folder.path(), done, options.beside,
+                     {{"LoRA of the same rank and modules", concat(lora, " parameters, ", human_bytes(lora * 4))},
+                      {"base model", concat(recipe.model, ", base_id ", model.base_id.substr(0, 16))},
+                      {"basis", setup.basis->basis_id.substr(0, 16)},
+                      {"precision and GEMM table", concat(torch::toString(dtype), ", ", gemm_record())},
+                      {"versions", concat("loraxs 0.1.0, torch ", TORCH_VERSION)}});
+    if (common.json) {
+      std::cout << done.dump() << '\n';
+    } else {
+      std::cout << task.metric << ": " << done["value"].dump() << " (median of " << done["seeds"].size() << " seed"
+                << (done["seeds"].size() == 1 ? "" : "s") << ", best epoch)\ntrained parameters: " << result.layout.adapter_numbers
+                << " in adapters, " << result.layout.row_size - result.layout.adapter_numbers << " in the head\nadapter file: "
+                << human_bytes(result.adapter_bytes) << "\nspeed: " << static_cast<int64_t>(done["sentences_per_second"].get<double>())
+                << " sentences/s\nrun: " << folder.path().string() << " (report.html, " << result.jobs.front().job.name << "/best.safetensors)\n";
+    }
+    return 0;
+  } catch (const Interrupted& stop) {
+    std::cerr << "\nloraxs: interrupted at step " << stop.step << "; state saved in " << folder.path().string()
+              << "; continue with: loraxs train " << options.recipe << " --resume\n";
+    return 130;
+  }
+}
+
+}  // namespace loraxs

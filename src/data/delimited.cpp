@@ -1,0 +1,148 @@
+#include "data/delimited.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "io/error.h"
+#include "io/fields.h"
+#include "io/mapped_file.h"
+
+namespace loraxs {
+namespace {
+
+/// Splits text into lines, without their ends.
+template <typename Visit>
+void for_each_line(std::string_view text, Visit visit) {
+  for (int64_t line = 1; !text.empty(); ++line) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view content = text.substr(0, end);
+    if (content.ends_with('\r')) content.remove_suffix(1);
+    visit(content, line);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+std::vector<Table::Row> read_tsv(std::string_view text) {
+  std::vector<Table::Row> rows;
+  for_each_line(text, [&](std::string_view content, int64_t line) {
+    if (content.empty()) return;
+    Table::Row row{.line = line};
+    size_t begin = 0;
+    while (true) {
+      const size_t end = content.find('\t', begin);
+      row.cells.emplace_back(content.substr(begin, end - begin));
+      if (end == std::string_view::npos) break;
+      begin = end + 1;
+    }
+    rows.push_back(std::move(row));
+  });
+  return rows;
+}
+
+std::vector<Table::Row> read_csv(std::string_view text, const std::string& where) {
+  std::vector<Table::Row> rows;
+  int64_t line = 1;
+  size_t at = 0;
+  while (at < text.size()) {
+    Table::Row row{.line = line};
+    std::string cell;
+    bool quoted = false, was_quoted = false, ended = false;
+    while (!ended) {
+      if (at == text.size()) {
+        if (quoted) throw Error(concat(where, ":", row.line, ": expected a closing quote, found the end of the file"));
+        break;
+      }
+      const char c = text[at++];
+      if (c == '\n') ++line;
+      if (quoted) {
+        if (c != '"') {
+          cell += c;
+        } else if (at < text.size() && text[at] == '"') {
+          cell += '"';
+          ++at;
+        } else {
+          quoted = false;
+        }
+      } else if (c == '"' && cell.empty() && !was_quoted) {
+        quoted = was_quoted = true;
+      } else if (c == ',') {
+        row.cells.push_back(std::move(cell));
+        cell.clear();
+        was_quoted = false;
+      } else if (c == '\n') {
+        ended = true;
+      } else if (c != '\r') {
+        cell += c;
+      }
+    }
+    const bool empty_line = row.cells.empty() && cell.empty() && !was_quoted;
+    row.cells.push_back(std::move(cell));
+    if (!empty_line) rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+void read_jsonl(std::string_view text, Table& table) {
+  for_each_line(text, [&](std::string_view content, int64_t line) {
+    if (content.find_first_not_of(" \t") == std::string_view::npos) return;
+    const auto object = nlohmann::ordered_json::parse(content, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) throw Error(concat(table.where, ":", line, ": expected a JSON object, found ", content.substr(0, 60)));
+    Table::Row row{.line = line};
+    for (const auto& [key, value] : object.items()) {
+      auto found = std::find(table.columns.begin(), table.columns.end(), key);
+      if (found == table.columns.end()) found = table.columns.insert(table.columns.end(), key);
+      row.cells.resize(table.columns.size());
+      row.cells[found - table.columns.begin()] = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+    }
+    table.rows.push_back(std::move(row));
+  });
+  for (Table::Row& row : table.rows) row.cells.resize(table.columns.size());
+}
+
+}  // namespace
+
+size_t Table::column(const std::string& name_or_number, const std::string& key) const {
+  const auto found = std::find(columns.begin(), columns.end(), name_or_number);
+  if (found != columns.end()) return found - columns.begin();
+  const size_t width = rows.empty() ? columns.size() : rows.front().cells.size();
+  const bool is_number = !name_or_number.empty() && std::all_of(name_or_number.begin(), name_or_number.end(), ::isdigit);
+  if (is_number && name_or_number.size() < 6) {
+    const size_t number = std::stoul(name_or_number);
+    if (number >= 1 && number <= width) return number - 1;
+  }
+  std::string known;
+  for (const std::string& column : columns) known += (known.empty() ? "" : ", ") + column;
+  const auto near = nearest_name(name_or_number, columns);
+  throw Error(concat(where, ": ", key, ": expected a column name or a number from 1 to ", width, ", found \"", name_or_number, "\"",
+                     near ? "; did you mean " + *near + "?" : "", known.empty() ? "" : "; columns: " + known));
+}
+
+Table read_table(const std::filesystem::path& path, bool header) {
+  Table table{.where = path.string()};
+  const auto file = MappedFile::open(path);
+  std::string_view text = file->text();
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const std::string extension = path.extension().string();
+  if (extension == ".jsonl" || extension == ".json") {
+    read_jsonl(text, table);
+  } else if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
+    table.rows = extension == ".csv" ? read_csv(text, table.where) : read_tsv(text);
+    if (header && !table.rows.empty()) {
+      table.columns = table.rows.front().cells;
+      table.rows.erase(table.rows.begin());
+    }
+  } else {
+    throw Error(concat(table.where, ": expected a .tsv, .csv or .jsonl file, found \"", extension, "\""));
+  }
+  if (table.rows.empty()) throw Error(concat(table.where, ": expected at least one row, found none"));
+  const size_t width = table.columns.empty() ? table.rows.front().cells.size() : table.columns.size();
+  for (const Table::Row& row : table.rows) {
+    if (row.cells.size() != width) {
+      throw Error(concat(table.where, ":", row.line, ": expected ", width, " columns, found ", row.cells.size()));
+    }
+  }
+  return table;
+}
+
+}  // namespace loraxs

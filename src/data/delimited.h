@@ -1,0 +1,27 @@
+// data/delimited.h: rows of tab-separated, comma-separated or JSONL files, with the line each one starts on.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace loraxs {
+
+struct Table {
+  struct Row {
+    int64_t line = 0;  // from 1
+    std::vector<std::string> cells;
+  };
+  std::string where;                 // file name, for errors
+  std::vector<std::string> columns;  // names; empty without a header
+  std::vector<Row> rows;
+
+  /// Index of a column by name, or by number from 1. Throws Error naming the known columns.
+  size_t column(const std::string& name_or_number, const std::string& key) const;
+};
+
+/// Reads by extension: .tsv (no quoting: quotes are plain characters), .csv (RFC 4180), .jsonl (one object a line; columns
+/// are the union of keys, in first-seen order). BOM, CRLF and a missing last newline are accepted; empty lines are skipped.
+/// Every row must have as many cells as the first. Throws Error with file and line.
+Table read_table(const std::filesystem::path& path, bool header);
+
+}  // namespace loraxs

@@ -1,0 +1,27 @@
+// data/encoded.h: examples as token ids.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "batch/packed_batch.h"
+#include "data/example.h"
+#include "text/tokenizer.h"
+
+namespace loraxs {
+
+struct EncodedExamples {
+  std::vector<Encoding> encodings;  // one per example
+  std::vector<double> targets;      // label index or score; 0 where unlabelled
+  int64_t num_truncated = 0;
+
+  int64_t size() const { return static_cast<int64_t>(encodings.size()); }
+  int64_t length(int64_t index) const { return static_cast<int64_t>(encodings[index].input_ids.size()); }
+  std::vector<int64_t> lengths() const;
+  int64_t num_tokens() const;
+  /// Example `index` as a sequence of a slot, without job facts.
+  Sequence sequence(int64_t index, int64_t slot) const;
+};
+
+EncodedExamples encode_examples(const Tokenizer& tokenizer, const std::vector<Example>& examples, int64_t max_length);
+
+}  // namespace loraxs

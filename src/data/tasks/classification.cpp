@@ -1,0 +1,42 @@
+#include "data/tasks/classification.h"
+
+#include "data/label_column.h"
+#include "io/error.h"
+
+namespace loraxs {
+namespace {
+
+Task load_own(Fields& fields, const std::filesystem::path& base, bool regression) {
+  Task task{.name = regression ? "regression" : "classification"};
+  const bool header = fields.boolean("header", true);
+  const auto column = [&](const std::string& key, const std::string& fallback) {
+    if (!fields.has(key)) return fallback;
+    const nlohmann::json value = fields.raw(key);
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  ExampleColumns columns{.first = column("text", header ? "text" : "1"),
+                         .second = column("text_pair", ""),
+                         .label = column("label", header ? "label" : "2")};
+  const std::string train = fields.text("train", ""), validation = fields.text("validation", "");
+  if (train.empty() && validation.empty()) fields.fail("train", "expected a .tsv, .csv or .jsonl file, found none");
+  if (!regression) task.labels = fields.strings("labels", {});
+  const auto read = [&](const std::string& file) {
+    const Table table = read_table(base / file, header);
+    if (!regression && task.labels.empty()) task.labels = distinct_labels(table, columns.label);
+    return table_examples(table, columns, task.labels);
+  };
+  if (!train.empty()) task.train = read(train);
+  if (!validation.empty()) task.validation = read(validation);
+  if (!regression && task.labels.size() < 2) {
+    fields.fail("labels", concat("expected at least two distinct labels, found ", task.labels.size()));
+  }
+  task.metric = fields.text("metric", regression ? "pearson" : "accuracy");
+  return task;
+}
+
+}  // namespace
+
+Task load_classification(Fields& fields, const std::filesystem::path& base) { return load_own(fields, base, false); }
+Task load_regression(Fields& fields, const std::filesystem::path& base) { return load_own(fields, base, true); }
+
+}  // namespace loraxs

@@ -1,0 +1,26 @@
+// eval/score.h: predictions of adapters on examples, and their score.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "adapt/adapted_model.h"
+#include "data/encoded.h"
+
+namespace loraxs {
+
+/// Logits of every example for each of `slots` -> [slots][examples, outputs] float32 on the CPU. Packed by `tokens_per_batch`
+/// tokens, longest first; `proceed` is asked before each batch and may throw.
+std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExamples& examples,
+                                          const std::vector<int64_t>& slots, int64_t tokens_per_batch,
+                                          const std::function<void()>& proceed = {});
+
+/// Class index per row, or the score itself for regression.
+std::vector<double> predictions_of(const torch::Tensor& logits, bool regression);
+
+/// The metric of each slot.
+std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+                                const std::string& metric, bool regression, const std::function<void()>& proceed = {});
+
+}  // namespace loraxs

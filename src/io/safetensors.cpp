@@ -1,0 +1,222 @@
+#include "io/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+
+namespace loraxs {
+namespace {
+
+__extension__ typedef unsigned __int128 uint128;
+
+struct DtypeInfo {
+  Dtype dtype;
+  const char* name;
+  int64_t bytes;
+};
+
+constexpr std::array kDtypes = {DtypeInfo{Dtype::kFloat64, "F64", 8}, DtypeInfo{Dtype::kFloat32, "F32", 4},
+                                DtypeInfo{Dtype::kFloat16, "F16", 2}, DtypeInfo{Dtype::kBFloat16, "BF16", 2},
+                                DtypeInfo{Dtype::kInt64, "I64", 8},   DtypeInfo{Dtype::kInt32, "I32", 4},
+                                DtypeInfo{Dtype::kInt16, "I16", 2},   DtypeInfo{Dtype::kInt8, "I8", 1},
+                                DtypeInfo{Dtype::kUInt8, "U8", 1},    DtypeInfo{Dtype::kBool, "BOOL", 1}};
+
+const DtypeInfo& info(Dtype dtype) {
+  return *std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& entry) { return entry.dtype == dtype; });
+}
+
+constexpr uint64_t kMaxHeader = 100'000'000;  // the reference implementation's own limit
+constexpr size_t kLengthBytes = 8;
+
+/// Parses the header; a name that stands twice is an error, which nlohmann would let pass.
+nlohmann::json parse_header(std::string_view text, const std::string& where) {
+  std::vector<std::set<std::string>> keys;
+  std::string duplicate;
+  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    if (depth > 8) throw Error(concat(where, ": header: nested too deeply"));
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) duplicate = parsed.get<std::string>();
+    return true;
+  };
+  try {
+    nlohmann::json header = nlohmann::json::parse(text, check);
+    if (!duplicate.empty()) throw Error(concat(where, ": header: ", duplicate, " stands twice"));
+    return header;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(concat(where, ": header: expected JSON, found text that ends or breaks (", error.what(), ")"));
+  }
+}
+
+struct Entry {
+  std::string name;
+  uint64_t begin, end;
+};
+
+TensorView read_entry(const std::string& name, const nlohmann::json& value, const std::string& where, uint64_t data_bytes,
+                      Entry& entry) {
+  const auto fail = [&](const auto&... parts) { throw Error(concat(where, ": ", name, ": ", parts...)); };
+  if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") || !value.contains("data_offsets")) {
+    fail("expected an object with dtype, shape and data_offsets");
+  }
+  TensorView view;
+  const std::string dtype = value["dtype"].is_string() ? value["dtype"].get<std::string>() : value["dtype"].dump();
+  const auto* known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& i) { return dtype == i.name; });
+  if (known == kDtypes.end()) fail("dtype: expected one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL, found ", dtype);
+  view.dtype = known->dtype;
+  if (!value["shape"].is_array()) fail("shape: expected a list, found ", value["shape"].dump());
+  uint128 bytes = known->bytes;
+  for (const auto& size : value["shape"]) {
+    if (!size.is_number_unsigned()) fail("shape: expected non-negative integers, found ", size.dump());
+    const auto count = size.get<uint64_t>();
+    bytes *= count;
+    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: too large");
+    view.shape.push_back(static_cast<int64_t>(count));
+  }
+  const auto& offsets = value["data_offsets"];
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
+    fail("data_offsets: expected two non-negative integers, found ", offsets.dump());
+  }
+  entry = {name, offsets[0].get<uint64_t>(), offsets[1].get<uint64_t>()};
+  if (entry.begin > entry.end || entry.end > data_bytes) {
+    fail("data_offsets: expected within the ", data_bytes, " bytes of data, found ", offsets.dump(),
+         "; the file is truncated or damaged");
+  }
+  if (entry.end - entry.begin != static_cast<uint64_t>(bytes)) {
+    fail("expected ", static_cast<uint64_t>(bytes), " bytes for its shape, found ", entry.end - entry.begin);
+  }
+  return view;
+}
+
+}  // namespace
+
+int64_t dtype_bytes(Dtype dtype) { return info(dtype).bytes; }
+const char* dtype_name(Dtype dtype) { return info(dtype).name; }
+
+const TensorView& Safetensors::at(const std::string& name) const {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) throw Error(concat(path.string(), ": expected a tensor ", name, ", found none of that name"));
+  return found->second;
+}
+
+Safetensors read_safetensors(const std::filesystem::path& path) {
+  const auto file = MappedFile::open(path);
+  const std::string where = path.string();
+  const auto bytes = file->bytes();
+  if (bytes.size() < kLengthBytes) {
+    throw Error(concat(where, ": expected a safetensors file, found ", bytes.size(), " bytes; the file is truncated"));
+  }
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), kLengthBytes);
+  if (header_bytes > kMaxHeader || header_bytes > bytes.size() - kLengthBytes) {
+    throw Error(concat(where, ": header: expected at most ", bytes.size() - kLengthBytes, " bytes, found a length of ",
+                       header_bytes, "; the file is truncated or no safetensors file"));
+  }
+  const nlohmann::json header = parse_header(file->text().substr(kLengthBytes, header_bytes), where);
+  if (!header.is_object()) throw Error(concat(where, ": header: expected an object"));
+  const auto data = bytes.subspan(kLengthBytes + header_bytes);
+  Safetensors result;
+  result.path = path;
+  std::vector<Entry> entries;
+  for (const auto& [name, value] : header.items()) {
+    if (name == "__metadata__") {
+      if (!value.is_object()) throw Error(concat(where, ": __metadata__: expected an object"));
+      for (const auto& [key, text] : value.items()) {
+        if (!text.is_string()) throw Error(concat(where, ": __metadata__.", key, ": expected text, found ", text.dump()));
+        result.metadata[key] = text.get<std::string>();
+      }
+      continue;
+    }
+    Entry entry;
+    TensorView view = read_entry(name, value, where, data.size(), entry);
+    view.bytes = data.subspan(entry.begin, entry.end - entry.begin);
+    view.file = file;
+    entries.push_back(entry);
+    result.tensors.emplace(name, std::move(view));
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& x, const Entry& y) {
+    return x.begin != y.begin ? x.begin < y.begin : x.end < y.end;
+  });
+  uint64_t expected = 0;
+  for (const Entry& entry : entries) {
+    if (entry.begin != expected) {
+      throw Error(concat(where, ": ", entry.name, ": data_offsets: expected to start at ", expected, ", found ", entry.begin,
+                         "; tensors must neither overlap nor leave holes"));
+    }
+    expected = entry.end;
+  }
+  if (expected != data.size()) {
+    throw Error(concat(where, ": expected ", expected, " bytes of data, found ", data.size(), "; the file is damaged"));
+  }
+  return result;
+}
+
+Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+  if (std::filesystem::exists(single)) return read_safetensors(single);
+  if (!std::filesystem::exists(index)) {
+    std::string hint = "; fetch the folder again";
+    if (std::filesystem::exists(folder / "pytorch_model.bin")) {
+      hint = concat("; convert pytorch_model.bin with: python -c \"import torch; from safetensors.torch import save_file; "
+                    "save_file({k: v.clone().contiguous() for k, v in torch.load('", (folder / "pytorch_model.bin").string(),
+                    "', weights_only=True).items()}, '", single.string(), "')\"");
+    }
+    throw Error(concat(folder.string(), ": expected model.safetensors, found none", hint));
+  }
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(MappedFile::open(index)->text());
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(concat(index.string(), ": expected JSON (", error.what(), ")"));
+  }
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
+    throw Error(concat(index.string(), ": weight_map: expected an object of tensor names and files"));
+  }
+  std::map<std::string, Safetensors> shards;
+  Safetensors result;
+  result.path = index;
+  for (const auto& [name, shard] : json["weight_map"].items()) {
+    if (!shard.is_string() || std::filesystem::path(shard.get<std::string>()).has_parent_path()) {
+      throw Error(concat(index.string(), ": weight_map.", name, ": expected a file name, found ", shard.dump()));
+    }
+    const auto file_name = shard.get<std::string>();
+    if (!shards.contains(file_name)) shards.emplace(file_name, read_safetensors(folder / file_name));
+    result.tensors.emplace(name, shards.at(file_name).at(name));
+  }
+  return result;
+}
+
+std::vector<std::byte> serialize_safetensors(const std::map<std::string, TensorBytes>& tensors,
+                                             const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    header[name] = {{"dtype", dtype_name(tensor.dtype)},
+                    {"shape", tensor.shape},
+                    {"data_offsets", {offset, offset + tensor.bytes.size()}}};
+    offset += tensor.bytes.size();
+  }
+  std::string text = header.dump();
+  text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
+  const uint64_t header_bytes = text.size();
+  std::vector<std::byte> bytes(kLengthBytes + header_bytes + offset);
+  std::memcpy(bytes.data(), &header_bytes, kLengthBytes);
+  std::memcpy(bytes.data() + kLengthBytes, text.data(), header_bytes);
+  std::byte* at = bytes.data() + kLengthBytes + header_bytes;
+  for (const auto& [name, tensor] : tensors) at = std::copy(tensor.bytes.begin(), tensor.bytes.end(), at);
+  return bytes;
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorBytes>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  write_file_atomically(path, serialize_safetensors(tensors, metadata));
+}
+
+}  // namespace loraxs

@@ -1,0 +1,140 @@
+#include <algorithm>
+#include <filesystem>
+
+#include "io/error.h"
+#include "model/architecture.h"
+#include "model/architectures/bert.h"
+
+namespace loraxs {
+namespace {
+
+const std::vector<Architecture>& architectures() {
+  static const std::vector<Architecture> all = {bert()};
+  return all;
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+std::string with_layer(std::string name, int64_t layer) {
+  const size_t at = name.find("{}");
+  return at == std::string::npos ? name : name.replace(at, 2, std::to_string(layer));
+}
+
+/// in_features and out_features of a module.
+std::pair<int64_t, int64_t> features(const ModelConfig& c, const std::string& module) {
+  const int64_t query = c.num_attention_heads * c.head_dim, key_value = c.num_key_value_heads * c.head_dim;
+  if (module == "query") return {c.hidden_size, query};
+  if (module == "key" || module == "value") return {c.hidden_size, key_value};
+  if (module == "attention_output") return {query, c.hidden_size};
+  if (module == "intermediate") return {c.hidden_size, c.intermediate_size};
+  return {c.intermediate_size, c.hidden_size};  // mlp_output
+}
+
+}  // namespace
+
+std::string ModelConfig::canonical() const {
+  std::ostringstream text;
+  text.precision(17);
+  text << "model_type=" << model_type << " vocab_size=" << vocab_size << " hidden_size=" << hidden_size
+       << " num_hidden_layers=" << num_hidden_layers << " num_attention_heads=" << num_attention_heads
+       << " num_key_value_heads=" << num_key_value_heads << " head_dim=" << head_dim
+       << " intermediate_size=" << intermediate_size << " max_position_embeddings=" << max_position_embeddings
+       << " type_vocab_size=" << type_vocab_size << " hidden_act=" << hidden_act << " norm_eps=" << norm_eps;
+  return text.str();
+}
+
+std::vector<std::string> known_model_types() {
+  std::vector<std::string> names;
+  for (const Architecture& architecture : architectures()) names.push_back(architecture.model_type);
+  return names;
+}
+
+const Architecture& find_architecture(const std::string& model_type, const std::string& where) {
+  for (const Architecture& architecture : architectures()) {
+    if (architecture.model_type == model_type) return architecture;
+  }
+  throw Error(concat(where, ": model_type: expected one of ", join(known_model_types()), ", found \"", model_type, "\""));
+}
+
+std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig& config) {
+  std::vector<Site> sites;
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    for (const std::string& module : architecture.modules) {
+      const std::string canonical = "layers.{}." + module + ".weight";
+      const auto name = std::find_if(architecture.weight_names.begin(), architecture.weight_names.end(),
+                                     [&](const auto& pair) { return pair.first == canonical; });
+      std::string hf = with_layer(name->second, layer);
+      hf.resize(hf.size() - std::string(".weight").size());
+      const auto [in_features, out_features] = features(config, module);
+      sites.push_back({.name = concat("layers.", layer, ".", module),
+                       .module = module,
+                       .hf_name = (architecture.optional_prefixes.empty() ? "" : architecture.optional_prefixes[0]) + hf,
+                       .layer = layer,
+                       .in_features = in_features,
+                       .out_features = out_features});
+    }
+  }
+  return sites;
+}
+
+std::vector<Site> select_sites(const Architecture& architecture, const ModelConfig& config,
+                               const std::vector<std::string>& targets, const std::string& where) {
+  const std::vector<Site> all = list_sites(architecture, config);
+  const auto matches = [&](const Site& site, const std::string& target) {
+    if (target == "all-linear") return true;
+    if (target == "paper") {
+      const auto& paper = architecture.paper_targets;
+      return std::find(paper.begin(), paper.end(), site.module) != paper.end();
+    }
+    if (target.starts_with("site:")) return site.module == target.substr(5) || site.name == target.substr(5);
+    return site.hf_name == target || site.hf_name.ends_with("." + target);
+  };
+  for (const std::string& target : targets) {
+    if (std::any_of(all.begin(), all.end(), [&](const Site& site) { return matches(site, target); })) continue;
+    std::vector<std::string> known = {"paper", "all-linear"};
+    for (const Site& site : all) {
+      if (site.layer != 0) break;
+      const size_t last = site.hf_name.rfind('.'), before = site.hf_name.rfind('.', last - 1);
+      known.push_back(site.hf_name.substr(last + 1));
+      known.push_back(site.hf_name.substr(before + 1));
+      known.push_back("site:" + site.module);
+    }
+    std::sort(known.begin(), known.end());
+    known.erase(std::unique(known.begin(), known.end()), known.end());
+    const auto near = nearest_name(target, known);
+    throw Error(concat(where, ": method.targets: expected modules of this model, found \"", target, "\"",
+                       near ? "; did you mean " + *near + "?" : "", " Known: ", join(known)));
+  }
+  std::vector<Site> chosen;
+  for (const Site& site : all) {
+    if (std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return matches(site, t); })) {
+      chosen.push_back(site);
+    }
+  }
+  if (chosen.empty()) throw Error(concat(where, ": method.targets: expected at least one module, found none"));
+  return chosen;
+}
+
+ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
+  std::filesystem::path path = folder_or_file;
+  if (std::filesystem::is_directory(path)) path /= "config.json";
+  if (!std::filesystem::exists(path)) {
+    throw Error(concat(folder_or_file.string(), ": expected a Hugging Face model folder with config.json, found ",
+                       std::filesystem::exists(folder_or_file) ? "no config.json in it" : "nothing there",
+                       "; to fetch one: huggingface-cli download NAME --local-dir ", folder_or_file.string()));
+  }
+  Fields fields(read_json(path), path.string());
+  fields.ignore_unknown();
+  ParsedConfig parsed;
+  const std::string model_type = fields.text("model_type", "");
+  parsed.architecture = &find_architecture(model_type, path.string());
+  parsed.config = parsed.architecture->parse_config(fields);
+  parsed.config.model_type = model_type;
+  return parsed;
+}
+
+}  // namespace loraxs

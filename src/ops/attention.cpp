@@ -1,0 +1,396 @@
+#include "ops/attention.h"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "ops/simd.h"
+
+namespace loraxs {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kQueryBlock = 32;  // queries whose scores stand in the scratch at once
+
+/// Everything of one (sequence, key/value head) that the kernels need, without tensors.
+template <typename T>
+struct Work {
+  const T *query, *key, *value;  // first row of the sequence, at the head's column; query: first head of the group
+  int64_t query_stride, key_stride;
+  int64_t num_queries, num_keys, head_dim;
+  const int32_t* query_positions;
+  float scale;
+  bool causal;
+  uint64_t dropout_key;
+  uint32_t threshold;
+  float dropout_scale;
+  int64_t group, first_head;  // query heads that share the key/value head
+};
+
+/// Scratch of one thread, float32; sizes for the longest sequence of the batch.
+struct Scratch {
+  int64_t keys, dim;  // padded to the vector width
+  std::vector<float> key_transposed, value_rows, key_rows, value_transposed;  // [dim, keys] / [keys, dim]
+  std::vector<float> queries, scores, gradient, d_scores, out, d_key, d_value;
+  std::vector<uint16_t> lanes;
+
+  Scratch(int64_t max_keys, int64_t head_dim, bool backward)
+      : keys(simd::padded(max_keys)), dim(simd::padded(head_dim)) {
+    key_transposed.assign(dim * keys, 0);
+    value_rows.assign(keys * dim, 0);
+    queries.assign(kQueryBlock * dim, 0);
+    scores.assign(kQueryBlock * keys, 0);
+    out.assign(kQueryBlock * dim, 0);
+    lanes.assign(kQueryBlock * simd::lanes_size(keys), 0);
+    if (!backward) return;
+    key_rows.assign(keys * dim, 0);
+    value_transposed.assign(dim * keys, 0);
+    gradient.assign(kQueryBlock * dim, 0);
+    d_scores.assign(kQueryBlock * keys, 0);
+    d_key.assign(keys * dim, 0);
+    d_value.assign(keys * dim, 0);
+  }
+};
+
+template <typename T>
+LORAXS_INLINE void copy_rows(float* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows, int64_t columns,
+                             float scale) {
+  for (int64_t r = 0; r < rows; ++r) {
+#pragma omp simd
+    for (int64_t c = 0; c < columns; ++c) to[r * to_stride + c] = simd::widen(from + r * from_stride + c) * scale;
+    for (int64_t c = columns; c < to_stride; ++c) to[r * to_stride + c] = 0;
+  }
+}
+
+template <typename T>
+LORAXS_INLINE void copy_transposed(float* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows,
+                                   int64_t columns) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = 0; r < rows; ++r) to[c * to_stride + r] = simd::widen(from + r * from_stride + c);
+    for (int64_t r = rows; r < to_stride; ++r) to[c * to_stride + r] = 0;
+  }
+}
+
+/// Probabilities of a block of queries in s.scores [count, keys]; padded and masked keys are 0.
+template <typename T>
+LORAXS_INLINE void probabilities(const Work<T>& w, Scratch& s, int64_t first, int64_t count, int64_t keys) {
+  simd::gemm_rows(s.scores.data(), keys, s.queries.data(), s.dim, int64_t{1}, s.key_transposed.data(), keys, 0, count, keys,
+                  w.head_dim, 1.0F, false);
+  for (int64_t i = 0; i < count; ++i) {
+    float* row = s.scores.data() + i * keys;
+    const int64_t visible = w.causal ? std::min<int64_t>(w.num_keys, w.query_positions[first + i] + 1) : w.num_keys;
+    float largest = row[0];
+#pragma omp simd reduction(max : largest)
+    for (int64_t j = 0; j < visible; ++j) largest = row[j] > largest ? row[j] : largest;
+#pragma omp simd
+    for (int64_t j = 0; j < visible; ++j) row[j] = simd::exponential(row[j] - largest);
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < visible; ++j) sum += row[j];
+    const float inverse = 1.0F / sum;
+#pragma omp simd
+    for (int64_t j = 0; j < visible; ++j) row[j] *= inverse;
+    for (int64_t j = visible; j < keys; ++j) row[j] = 0;
+  }
+}
+
+/// Draws the lanes of a block and applies them to `values` [count, keys].
+template <typename T>
+LORAXS_INLINE void draw_lanes(const Work<T>& w, Scratch& s, int64_t head, int64_t first, int64_t count, int64_t keys) {
+  const int64_t stride = simd::lanes_size(keys);
+  for (int64_t i = 0; i < count; ++i) {
+    simd::dropout_lanes(w.dropout_key, static_cast<uint32_t>(w.query_positions[first + i]), static_cast<uint32_t>(head),
+                        (w.num_keys + 7) / 8, s.lanes.data() + i * stride);
+  }
+}
+
+LORAXS_INLINE void apply_lanes(float* values, const uint16_t* lanes, int64_t count, int64_t keys, uint32_t threshold, float scale) {
+  const int64_t stride = simd::lanes_size(keys);
+  for (int64_t i = 0; i < count; ++i) {
+    float* row = values + i * keys;
+    const uint16_t* lane = lanes + i * stride;
+#pragma omp simd
+    for (int64_t j = 0; j < keys; ++j) row[j] = lane[j] >= threshold ? row[j] * scale : 0.0F;
+  }
+}
+
+template <typename T>
+LORAXS_INLINE void forward_work(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {
+  const int64_t keys = simd::padded(w.num_keys);
+  copy_transposed(s.key_transposed.data(), keys, w.key, w.key_stride, w.num_keys, w.head_dim);
+  copy_rows(s.value_rows.data(), s.dim, w.value, w.key_stride, w.num_keys, w.head_dim, 1.0F);
+  for (int64_t h = 0; h < w.group; ++h) {
+    for (int64_t first = 0; first < w.num_queries; first += kQueryBlock) {
+      const int64_t count = std::min(kQueryBlock, w.num_queries - first);
+      copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count, w.head_dim,
+                w.scale);
+      probabilities(w, s, first, count, keys);
+      if (w.threshold > 0) {
+        draw_lanes(w, s, w.first_head + h, first, count, keys);
+        apply_lanes(s.scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
+      }
+      simd::gemm_rows(s.out.data(), s.dim, s.scores.data(), keys, int64_t{1}, s.value_rows.data(), s.dim, 0, count, s.dim,
+                      w.num_keys, 1.0F, false);
+      for (int64_t i = 0; i < count; ++i) {
+#pragma omp simd
+        for (int64_t c = 0; c < w.head_dim; ++c) {
+          simd::narrow(out + (first + i) * out_stride + h * w.head_dim + c, s.out[i * s.dim + c]);
+        }
+      }
+    }
+  }
+}
+
+// With P the probabilities, M the mask times its scale, P' = P ∘ M:
+//   dV += P'ᵀ dO,  dP = (dO Vᵀ) ∘ M,  dS = P ∘ (dP − rowsum(dP ∘ P)),  dQ = scale · dS K,  dK += dSᵀ (scale · Q)
+template <typename T>
+LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query, T* d_key, T* d_value,
+                                 int64_t d_query_stride, int64_t d_key_stride) {
+  const int64_t keys = simd::padded(w.num_keys);
+  copy_transposed(s.key_transposed.data(), keys, w.key, w.key_stride, w.num_keys, w.head_dim);
+  copy_transposed(s.value_transposed.data(), keys, w.value, w.key_stride, w.num_keys, w.head_dim);
+  copy_rows(s.key_rows.data(), s.dim, w.key, w.key_stride, w.num_keys, w.head_dim, 1.0F);
+  std::fill_n(s.d_key.data(), w.num_keys * s.dim, 0.0F);
+  std::fill_n(s.d_value.data(), w.num_keys * s.dim, 0.0F);
+  for (int64_t h = 0; h < w.group; ++h) {
+    for (int64_t first = 0; first < w.num_queries; first += kQueryBlock) {
+      const int64_t count = std::min(kQueryBlock, w.num_queries - first);
+      copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count, w.head_dim,
+                w.scale);
+      copy_rows(s.gradient.data(), s.dim, d_out + first * out_stride + h * w.head_dim, out_stride, count, w.head_dim, 1.0F);
+      probabilities(w, s, first, count, keys);
+      simd::gemm_rows(s.d_scores.data(), keys, s.gradient.data(), s.dim, int64_t{1}, s.value_transposed.data(), keys, 0, count,
+                      keys, w.head_dim, 1.0F, false);
+      if (w.threshold > 0) {
+        draw_lanes(w, s, w.first_head + h, first, count, keys);
+        apply_lanes(s.d_scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        float *row = s.d_scores.data() + i * keys, *p = s.scores.data() + i * keys;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t j = 0; j < keys; ++j) sum += row[j] * p[j];
+#pragma omp simd
+        for (int64_t j = 0; j < keys; ++j) row[j] = p[j] * (row[j] - sum);
+      }
+      simd::gemm_rows(s.out.data(), s.dim, s.d_scores.data(), keys, int64_t{1}, s.key_rows.data(), s.dim, 0, count, s.dim,
+                      w.num_keys, w.scale, false);
+      for (int64_t i = 0; i < count; ++i) {
+#pragma omp simd
+        for (int64_t c = 0; c < w.head_dim; ++c) {
+          simd::narrow(d_query + (first + i) * d_query_stride + h * w.head_dim + c, s.out[i * s.dim + c]);
+        }
+      }
+      simd::gemm_rows(s.d_key.data(), s.dim, s.d_scores.data(), int64_t{1}, keys, s.queries.data(), s.dim, 0, w.num_keys, s.dim,
+                      count, 1.0F, true);
+      if (w.threshold > 0) apply_lanes(s.scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
+      simd::gemm_rows(s.d_value.data(), s.dim, s.scores.data(), int64_t{1}, keys, s.gradient.data(), s.dim, 0, w.num_keys, s.dim,
+                      count, 1.0F, true);
+    }
+  }
+  for (int64_t j = 0; j < w.num_keys; ++j) {
+#pragma omp simd
+    for (int64_t c = 0; c < w.head_dim; ++c) {
+      simd::narrow(d_key + j * d_key_stride + c, s.d_key[j * s.dim + c]);
+      simd::narrow(d_value + j * d_key_stride + c, s.d_value[j * s.dim + c]);
+    }
+  }
+}
+
+#define LORAXS_ATTENTION_KERNELS(T)                                                                                      \
+  LORAXS_KERNEL void forward_kernel(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {                          \
+    forward_work(w, s, out, out_stride);                                                                                 \
+  }                                                                                                                      \
+  LORAXS_KERNEL void backward_kernel(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query,       \
+                                     T* d_key, T* d_value, int64_t d_query_stride, int64_t d_key_stride) {               \
+    backward_work(w, s, d_out, out_stride, d_query, d_key, d_value, d_query_stride, d_key_stride);                       \
+  }
+LORAXS_ATTENTION_KERNELS(float)
+LORAXS_ATTENTION_KERNELS(c10::BFloat16)
+#undef LORAXS_ATTENTION_KERNELS
+
+struct Call : torch::CustomClassHolder {
+  AttentionColumns columns;
+  AttentionShape shape;
+  AttentionIndex index;
+  Dropout dropout;
+  bool joined = false;
+
+  int64_t sequences() const { return index.key_starts.size(0) - 1; }
+
+  template <typename T>
+  Work<T> work(const torch::Tensor& queries, const torch::Tensor& keys_values, int64_t sequence, int64_t kv_head) const {
+    const int32_t *query_starts = index.query_starts.const_data_ptr<int32_t>(),
+                  *key_starts = index.key_starts.const_data_ptr<int32_t>();
+    const int64_t group = shape.heads / shape.kv_heads, first_query = query_starts[sequence], first_key = key_starts[sequence];
+    const T *q = queries.const_data_ptr<T>(), *kv = keys_values.const_data_ptr<T>();
+    Work<T> w{};
+    w.query_stride = queries.stride(0);
+    w.key_stride = keys_values.stride(0);
+    w.query = q + first_query * w.query_stride + columns.query + kv_head * group * shape.head_dim;
+    w.key = kv + first_key * w.key_stride + columns.key + kv_head * shape.head_dim;
+    w.value = kv + first_key * w.key_stride + columns.value + kv_head * shape.head_dim;
+    w.num_queries = query_starts[sequence + 1] - first_query;
+    w.num_keys = key_starts[sequence + 1] - first_key;
+    w.head_dim = shape.head_dim;
+    w.query_positions = index.query_positions.const_data_ptr<int32_t>() + first_query;
+    w.scale = static_cast<float>(shape.scale);
+    w.causal = shape.causal;
+    w.threshold = dropout.threshold;
+    if (dropout.active()) {
+      w.dropout_key = dropout.key(static_cast<uint64_t>(index.dropout_keys.const_data_ptr<int64_t>()[sequence]));
+      w.dropout_scale = static_cast<float>(dropout.scale());
+    }
+    w.group = group;
+    w.first_head = kv_head * group;
+    return w;
+  }
+};
+
+template <typename T>
+torch::Tensor forward_fast(const Call& call, const torch::Tensor& queries, const torch::Tensor& keys_values) {
+  const AttentionShape& shape = call.shape;
+  const int64_t stride = shape.heads * shape.head_dim, group = shape.heads / shape.kv_heads;
+  torch::Tensor out = queries.new_empty({queries.size(0), stride});
+  T* out_data = out.mutable_data_ptr<T>();
+  const int32_t* query_starts = call.index.query_starts.const_data_ptr<int32_t>();
+  at::parallel_for(0, call.sequences() * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    Scratch scratch(call.index.max_keys, shape.head_dim, /*backward=*/false);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t sequence = task / shape.kv_heads, kv_head = task % shape.kv_heads;
+      T* rows = out_data + query_starts[sequence] * stride + kv_head * group * shape.head_dim;
+      forward_kernel(call.work<T>(queries, keys_values, sequence, kv_head), scratch, rows, stride);
+    }
+  });
+  return out;
+}
+
+/// Zeros in the columns of `buffer` [rows, width] from `used` on: the adapted projection before fills them.
+void zero_columns_from(const torch::Tensor& buffer, int64_t used) {
+  if (used < buffer.size(1)) buffer.narrow(1, used, buffer.size(1) - used).zero_();
+}
+
+template <typename T>
+variable_list backward_fast(const Call& call, const torch::Tensor& queries, const torch::Tensor& keys_values,
+                            const torch::Tensor& d_out) {
+  const AttentionShape& shape = call.shape;
+  const AttentionColumns& columns = call.columns;
+  const int64_t stride = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+  const int64_t group = shape.heads / shape.kv_heads;
+  torch::Tensor d_keys_values = keys_values.new_empty(keys_values.sizes());
+  torch::Tensor d_queries = call.joined ? d_keys_values : queries.new_empty(queries.sizes());
+  const int64_t key_end = std::max(columns.key, columns.value) + kv_width;
+  zero_columns_from(d_keys_values, call.joined ? std::max(key_end, columns.query + stride) : key_end);
+  if (!call.joined) zero_columns_from(d_queries, columns.query + stride);
+  T *dq = d_queries.mutable_data_ptr<T>(), *dkv = d_keys_values.mutable_data_ptr<T>();
+  const T* d_out_data = d_out.const_data_ptr<T>();
+  const int64_t dq_stride = d_queries.stride(0), dkv_stride = d_keys_values.stride(0);
+  const int32_t *query_starts = call.index.query_starts.const_data_ptr<int32_t>(),
+                *key_starts = call.index.key_starts.const_data_ptr<int32_t>();
+  at::parallel_for(0, call.sequences() * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    Scratch scratch(call.index.max_keys, shape.head_dim, /*backward=*/true);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t sequence = task / shape.kv_heads, kv_head = task % shape.kv_heads;
+      const int64_t first_query = query_starts[sequence], first_key = key_starts[sequence];
+      const int64_t query_column = kv_head * group * shape.head_dim, key_column = kv_head * shape.head_dim;
+      backward_kernel(call.work<T>(queries, keys_values, sequence, kv_head), scratch,
+                      d_out_data + first_query * stride + query_column, stride,
+                      dq + first_query * dq_stride + columns.query + query_column,
+                      dkv + first_key * dkv_stride + columns.key + key_column,
+                      dkv + first_key * dkv_stride + columns.value + key_column, dq_stride, dkv_stride);
+    }
+  });
+  if (call.joined) return {d_keys_values, {}, {}};
+  return {d_queries, d_keys_values, {}};
+}
+
+class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
+ public:
+  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& queries, const torch::Tensor& keys_values,
+                               const c10::intrusive_ptr<Call>& call) {
+    ctx->save_for_backward({queries, keys_values});
+    ctx->saved_data["call"] = c10::IValue::make_capsule(call);
+    return queries.scalar_type() == torch::kFloat32 ? forward_fast<float>(*call, queries, keys_values)
+                                                    : forward_fast<c10::BFloat16>(*call, queries, keys_values);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    torch::NoGradGuard no_grad;
+    const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
+    const auto saved = ctx->get_saved_variables();
+    const torch::Tensor d_out = grads[0].contiguous();
+    return saved[0].scalar_type() == torch::kFloat32 ? backward_fast<float>(*call, saved[0], saved[1], d_out)
+                                                     : backward_fast<c10::BFloat16>(*call, saved[0], saved[1], d_out);
+  }
+};
+
+}  // namespace
+
+torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor& keys_values, const AttentionColumns& columns,
+                               const AttentionShape& shape, const AttentionIndex& index, const Dropout& dropout) {
+  TORCH_CHECK(shape.heads % shape.kv_heads == 0, "varlen_attention: ", shape.heads, " heads over ", shape.kv_heads);
+  const auto dtype = queries.scalar_type();
+  const bool fast = queries.device().is_cpu() && (dtype == torch::kFloat32 || dtype == torch::kBFloat16) &&
+                    queries.stride(1) == 1 && keys_values.stride(1) == 1;
+  if (!fast) return varlen_attention_reference(queries, keys_values, columns, shape, index, dropout);
+  auto call = c10::make_intrusive<Call>();
+  call->columns = columns;
+  call->shape = shape;
+  call->index = index;
+  call->dropout = dropout;
+  call->joined = queries.is_same(keys_values);
+  return VarlenAttention::apply(queries, keys_values, call);
+}
+
+torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const torch::Tensor& keys_values,
+                                         const AttentionColumns& columns, const AttentionShape& shape,
+                                         const AttentionIndex& index, const Dropout& dropout) {
+  const int64_t group = shape.heads / shape.kv_heads;
+  const auto type = queries.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const torch::Tensor query_starts = index.query_starts.cpu(), key_starts = index.key_starts.cpu(),
+                      keys = index.dropout_keys.cpu();
+  const auto heads_of = [&](const torch::Tensor& rows, int64_t column, int64_t heads) {  // -> [heads, rows, head_dim]
+    return rows.narrow(1, column, heads * shape.head_dim).view({rows.size(0), heads, shape.head_dim}).transpose(0, 1).to(type);
+  };
+  std::vector<torch::Tensor> outputs;
+  for (int64_t s = 0; s + 1 < key_starts.size(0); ++s) {
+    const auto rows_of = [&](const torch::Tensor& buffer, const torch::Tensor& starts) {
+      const int64_t begin = starts[s].item<int32_t>();
+      return buffer.narrow(0, begin, starts[s + 1].item<int32_t>() - begin);
+    };
+    const torch::Tensor query_rows = rows_of(queries, query_starts), key_rows = rows_of(keys_values, key_starts);
+    const torch::Tensor positions = rows_of(index.query_positions, query_starts);
+    const torch::Tensor q = heads_of(query_rows, columns.query, shape.heads);
+    const torch::Tensor k = heads_of(key_rows, columns.key, shape.kv_heads).repeat_interleave(group, 0);
+    const torch::Tensor v = heads_of(key_rows, columns.value, shape.kv_heads).repeat_interleave(group, 0);
+    torch::Tensor scores = q.matmul(k.transpose(1, 2)) * shape.scale;  // [heads, queries, keys]
+    if (shape.causal) {
+      const torch::Tensor key_positions = torch::arange(k.size(1), positions.options());
+      scores = scores.masked_fill(key_positions.unsqueeze(0) > positions.unsqueeze(1), -INFINITY);
+    }
+    torch::Tensor p = scores.softmax(-1);
+    if (dropout.active()) {
+      const uint64_t key = dropout.key(static_cast<uint64_t>(keys[s].item<int64_t>()));
+      torch::Tensor mask = torch::empty(p.sizes(), torch::TensorOptions().dtype(torch::kFloat32));
+      auto out = mask.accessor<float, 3>();
+      const torch::Tensor cpu_positions = positions.cpu();
+      for (int64_t h = 0; h < mask.size(0); ++h) {
+        for (int64_t i = 0; i < mask.size(1); ++i) {
+          for (int64_t j = 0; j < mask.size(2); ++j) {
+            const auto words = philox({static_cast<uint32_t>(j / 8), static_cast<uint32_t>(cpu_positions[i].item<int32_t>()),
+                                       static_cast<uint32_t>(h), 0}, key);
+            const uint32_t lane = words[j % 8 / 2] >> (j % 2 * 16) & 0xFFFFU;
+            out[h][i][j] = lane >= dropout.threshold ? static_cast<float>(dropout.scale()) : 0.0F;
+          }
+        }
+      }
+      p = p * mask.to(p.options());
+    }
+    outputs.push_back(p.matmul(v).transpose(0, 1).reshape({query_rows.size(0), shape.heads * shape.head_dim}));
+  }
+  return torch::cat(outputs).to(queries.scalar_type());
+}
+
+}  // namespace loraxs

@@ -1,0 +1,43 @@
+// ops/dropout.h: dropout whose masks are a function of (job seed, job step, example, layer, purpose, position, element).
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+
+#include "io/seeds.h"
+
+namespace loraxs {
+
+/// Where in the model a mask is drawn. Part of the mask's key, so the numbers are part of docs/formats.md.
+enum class DropoutPurpose : uint64_t { kEmbedding = 0, kAttention = 1, kAttentionOutput = 2, kMlpOutput = 3, kHead = 4 };
+
+/// One dropout of the model. An element is kept iff its 16-bit lane ≥ threshold; kept elements are multiplied by scale.
+/// key     = mix_seed(mix_seed(dropout key of the sequence, layer), purpose)
+/// counter = {element / 8, position, head, 0}      hidden: element = column, head = 0; attention: element = key position
+/// lane    = 16-bit lane element % 8 of philox(counter, key): low half of word 0, high half of word 0, low half of word 1, …
+struct Dropout {
+  uint32_t threshold = 0;  // round(probability · 65536); 0 = off
+  uint64_t layer = 0;
+  DropoutPurpose purpose = DropoutPurpose::kEmbedding;
+
+  static Dropout make(double probability, int64_t layer, DropoutPurpose purpose);
+  bool active() const { return threshold > 0; }
+  double scale() const { return 65536.0 / (65536.0 - threshold); }
+  uint64_t key(uint64_t sequence_key) const {
+    return mix_seed(mix_seed(sequence_key, layer), static_cast<uint64_t>(purpose));
+  }
+};
+
+/// What a mask over rows needs: per row the sequence's dropout key and the row's position in its sequence.
+struct RowKeys {
+  torch::Tensor keys;       // [rows] int64 (the bits of a uint64)
+  torch::Tensor positions;  // [rows] int32
+};
+
+/// Mask times scale of a [rows, columns] tensor, float32 on the CPU. The plain form: int64 arithmetic, no vector code.
+torch::Tensor dropout_mask(const Dropout& dropout, const RowKeys& rows, int64_t columns);
+
+/// x with the mask applied, without autograd (embeddings are frozen). dtype and device of x.
+torch::Tensor apply_dropout(const torch::Tensor& x, const Dropout& dropout, const RowKeys& rows);
+
+}  // namespace loraxs

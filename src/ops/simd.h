@@ -1,0 +1,182 @@
+// ops/simd.h: plain loops that the compiler vectorises, compiled once per instruction set and chosen when the program loads.
+#pragma once
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+// A function with this attribute exists for AVX-512, AVX2 and the baseline. What it calls must be LORAXS_INLINE, or it stays
+// baseline code; lambdas inside it are not cloned.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define LORAXS_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define LORAXS_KERNEL
+#endif
+#define LORAXS_INLINE inline __attribute__((always_inline))
+
+namespace loraxs::simd {
+
+constexpr int64_t kWidth = 16;  // floats a tile is wide: two AVX2 registers or one of AVX-512
+constexpr int64_t padded(int64_t size) { return (size + kWidth - 1) / kWidth * kWidth; }
+
+/// float32 or bfloat16 from memory, as float32.
+template <typename T>
+LORAXS_INLINE float widen(const T* p) {
+  if constexpr (std::is_same_v<T, float>) {
+    return *p;
+  } else {
+    const uint32_t bits = static_cast<uint32_t>(p->x) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+}
+
+/// To float32 or, rounded to nearest even, to bfloat16.
+template <typename T>
+LORAXS_INLINE void narrow(T* p, float value) {
+  if constexpr (std::is_same_v<T, float>) {
+    *p = value;
+  } else {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    p->x = static_cast<uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+  }
+}
+
+/// e^x, relative error about 1e-7 (Cephes expf). Below -87 it is 1e-38, not 0.
+LORAXS_INLINE float exponential(float x) {
+  x = x < -87.0F ? -87.0F : (x > 88.0F ? 88.0F : x);
+  const float shifted = x * 1.44269504088896341F + 12582912.0F;  // rounds to an integer in the low bits
+  const float n = shifted - 12582912.0F;
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  const float value = p * r * r + r + 1.0F;
+  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return value * power;
+}
+
+/// Φ(x) and φ(x) of the standard normal; Φ by Abramowitz & Stegun 7.1.26, absolute error 1e-7.
+LORAXS_INLINE void normal(float x, float& distribution, float& density) {
+  const float z = (x < 0 ? -x : x) * 0.70710678118654752F;
+  const float e = exponential(-z * z);
+  const float t = 1.0F / (1.0F + 0.3275911F * z);
+  float p = 1.061405429F;
+  p = p * t - 1.453152027F;
+  p = p * t + 1.421413741F;
+  p = p * t - 0.284496736F;
+  p = p * t + 0.254829592F;
+  const float tail = 0.5F * p * t * e;  // 1 − Φ(|x|)
+  distribution = x < 0 ? tail : 1.0F - tail;
+  density = 0.39894228040143268F * e;
+}
+
+/// ROWS × COLUMNS elements of c (+)= alpha · a · b; the accumulators stay in registers over the whole of k. Every element is
+/// one chain of additions over k in order.
+template <int64_t ROWS, int64_t COLUMNS, typename A, typename B, typename C>
+LORAXS_INLINE void gemm_tile(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b, int64_t b_stride,
+                             int64_t k, float alpha, bool accumulate) {
+  float sums[ROWS][COLUMNS];
+  for (int64_t i = 0; i < ROWS; ++i) {
+#pragma omp simd
+    for (int64_t j = 0; j < COLUMNS; ++j) sums[i][j] = accumulate ? widen(c + i * c_stride + j) : 0.0F;
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    float row[COLUMNS];
+#pragma omp simd
+    for (int64_t j = 0; j < COLUMNS; ++j) row[j] = widen(b + p * b_stride + j);
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < ROWS; ++i) {
+      const float factor = alpha * widen(a + i * a_row + p * a_k);
+#pragma omp simd
+      for (int64_t j = 0; j < COLUMNS; ++j) sums[i][j] += factor * row[j];
+    }
+  }
+  for (int64_t i = 0; i < ROWS; ++i) {
+#pragma omp simd
+    for (int64_t j = 0; j < COLUMNS; ++j) narrow(c + i * c_stride + j, sums[i][j]);
+  }
+}
+
+/// Rows [begin, end) of c [·, n] (+)= alpha · a [·, k] · b [k, n]. a: any strides; b, c: unit column stride.
+template <typename A, typename B, typename C>
+LORAXS_INLINE void gemm_rows(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b, int64_t b_stride,
+                             int64_t begin, int64_t end, int64_t n, int64_t k, float alpha, bool accumulate) {
+  constexpr int64_t kRows = 4;
+  for (int64_t i = begin; i < end;) {
+    const bool four = i + kRows <= end;
+    C* c_row = c + i * c_stride;
+    const A* a_at = a + i * a_row;
+    int64_t j = 0;
+    for (; j + kWidth <= n; j += kWidth) {
+      if (four) {
+        gemm_tile<kRows, kWidth>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+      } else {
+        gemm_tile<1, kWidth>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+      }
+    }
+    for (; j + 4 <= n; j += 4) {
+      if (four) {
+        gemm_tile<kRows, 4>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+      } else {
+        gemm_tile<1, 4>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+      }
+    }
+    for (; j < n; ++j) {
+      for (int64_t row = 0; row < (four ? kRows : 1); ++row) {
+        gemm_tile<1, 1>(c_row + row * c_stride + j, c_stride, a_at + row * a_row, a_row, a_k, b + j, b_stride, k, alpha,
+                        accumulate);
+      }
+    }
+    i += four ? kRows : 1;
+  }
+}
+
+/// 16-bit dropout lanes of elements [0, 8 · blocks) at (position, head): see ops/dropout.h. `lanes` holds 8 · blocks, padded to
+/// a multiple of 64.
+LORAXS_INLINE void dropout_lanes(uint64_t key, uint32_t position, uint32_t head, int64_t blocks, uint16_t* lanes) {
+  constexpr int64_t kCounters = 8;  // Philox streams side by side in vector registers
+  for (int64_t first = 0; first < blocks; first += kCounters) {
+    uint32_t c0[kCounters], c1[kCounters], c2[kCounters], c3[kCounters];
+    for (int64_t i = 0; i < kCounters; ++i) {
+      c0[i] = static_cast<uint32_t>(first + i);
+      c1[i] = position;
+      c2[i] = head;
+      c3[i] = 0;
+    }
+    uint32_t key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
+    for (int round = 0; round < 10; ++round) {
+#pragma omp simd
+      for (int64_t i = 0; i < kCounters; ++i) {
+        const uint64_t product0 = 0xD2511F53ULL * c0[i], product1 = 0xCD9E8D57ULL * c2[i];
+        c0[i] = static_cast<uint32_t>(product1 >> 32) ^ c1[i] ^ key0;
+        c2[i] = static_cast<uint32_t>(product0 >> 32) ^ c3[i] ^ key1;
+        c1[i] = static_cast<uint32_t>(product1);
+        c3[i] = static_cast<uint32_t>(product0);
+      }
+      key0 += 0x9E3779B9U;
+      key1 += 0xBB67AE85U;
+    }
+    for (int64_t i = 0; i < kCounters; ++i) {
+      uint16_t* out = lanes + (first + i) * 8;
+      const uint32_t words[4] = {c0[i], c1[i], c2[i], c3[i]};
+#pragma GCC unroll 4
+      for (int w = 0; w < 4; ++w) {
+        out[2 * w] = static_cast<uint16_t>(words[w]);
+        out[2 * w + 1] = static_cast<uint16_t>(words[w] >> 16);
+      }
+    }
+  }
+}
+
+constexpr int64_t lanes_size(int64_t elements) { return (elements + 63) / 64 * 64; }
+
+}  // namespace loraxs::simd

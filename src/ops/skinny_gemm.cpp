@@ -1,0 +1,75 @@
+#include "ops/skinny_gemm.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "ops/simd.h"
+
+namespace loraxs {
+namespace {
+
+constexpr int64_t kTileRows = 4;
+constexpr int64_t kGrainWork = 1 << 16;  // multiply-adds below which a second thread does not pay
+
+using F = float;
+using H = c10::BFloat16;
+
+// One clone per instruction set and per combination of types that an adapter needs.
+#define LORAXS_SKINNY(NAME, A, B, C)                                                                                 \
+  LORAXS_KERNEL void NAME(void* c, int64_t c_stride, const void* a, int64_t a_row, int64_t a_k, const void* b,       \
+                          int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,           \
+                          bool accumulate) {                                                                         \
+    simd::gemm_rows(static_cast<C*>(c), c_stride, static_cast<const A*>(a), a_row, a_k, static_cast<const B*>(b), b_stride,  \
+            begin, end, n, k, alpha, accumulate);                                                                    \
+  }
+LORAXS_SKINNY(gemm_fff, F, F, F)
+LORAXS_SKINNY(gemm_hff, H, F, F)  // v = dy b, z = u Rᵀ with bfloat16 activations
+LORAXS_SKINNY(gemm_ffh, F, F, H)  // y += z bᵀ, [· | v R] into bfloat16 buffers
+LORAXS_SKINNY(gemm_fhf, F, H, F)  // dR += vᵀ u
+#undef LORAXS_SKINNY
+
+using Kernel = void (*)(void*, int64_t, const void*, int64_t, int64_t, const void*, int64_t, int64_t, int64_t, int64_t,
+                        int64_t, float, bool);
+
+Kernel kernel_for(const torch::Tensor& c, const torch::Tensor& a, const torch::Tensor& b) {
+  if (!c.device().is_cpu()) return nullptr;
+  const auto is = [](const torch::Tensor& t, torch::ScalarType type) { return t.scalar_type() == type; };
+  constexpr auto f = torch::kFloat32, h = torch::kBFloat16;
+  if (is(a, f) && is(b, f) && is(c, f)) return gemm_fff;
+  if (is(a, h) && is(b, f) && is(c, f)) return gemm_hff;
+  if (is(a, f) && is(b, f) && is(c, h)) return gemm_ffh;
+  if (is(a, f) && is(b, h) && is(c, f)) return gemm_fhf;
+  return nullptr;
+}
+
+}  // namespace
+
+void skinny_gemm_(const torch::Tensor& c, const torch::Tensor& a, const torch::Tensor& b, double alpha,
+                  bool accumulate) {
+  torch::NoGradGuard no_grad;
+  const int64_t rows = c.size(0), n = c.size(1), k = a.size(1);
+  TORCH_CHECK(a.size(0) == rows && b.size(0) == k && b.size(1) == n, "skinny_gemm_: ", a.sizes(), " · ", b.sizes(),
+              " into ", c.sizes());
+  const Kernel kernel = kernel_for(c, a, b);
+  if (kernel == nullptr || (n > 1 && (b.stride(1) != 1 || c.stride(1) != 1))) {
+    const auto type = c.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+    const torch::Tensor product = a.to(type).matmul(b.to(type)).mul_(alpha);
+    if (accumulate) {
+      c.add_(product);
+    } else {
+      c.copy_(product);
+    }
+    return;
+  }
+  void* c_data = c.data_ptr();
+  const void *a_data = a.const_data_ptr(), *b_data = b.const_data_ptr();
+  const int64_t grain = std::max<int64_t>(kTileRows, kGrainWork / std::max<int64_t>(1, n * k));
+  at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
+    kernel(c_data, c.stride(0), a_data, a.stride(0), a.stride(1), b_data, b.stride(0), begin, end, n, k,
+           static_cast<float>(alpha), accumulate);
+  });
+}
+
+}  // namespace loraxs

@@ -1,0 +1,43 @@
+#include "train/job.h"
+
+#include <algorithm>
+
+#include "io/error.h"
+#include "io/seeds.h"
+
+namespace loraxs {
+
+std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_name) {
+  std::vector<Job> jobs;
+  const bool grid = train.learning_rate.size() * train.head_learning_rate.size() > 1;
+  int64_t setting = 0;
+  for (const double rate : train.learning_rate) {
+    for (const double head_rate : train.head_learning_rate) {
+      for (const int64_t seed : train.seeds) {
+        jobs.push_back({.name = grid ? concat("lr-", rate, "-head-", head_rate, "-seed-", seed) : concat("seed-", seed),
+                        .seed = seed,
+                        .key = derive_seed(static_cast<uint64_t>(seed), task_name),
+                        .learning_rate = rate,
+                        .head_learning_rate = head_rate,
+                        .setting = setting});
+      }
+      ++setting;
+    }
+  }
+  return jobs;
+}
+
+std::vector<int64_t> epoch_order(const Job& job, int64_t epoch, int64_t num_examples) {
+  return permutation(num_examples, derive_seed(job.key, concat("order of epoch ", epoch)));
+}
+
+StepPlan plan_steps(const TrainRecipe& train, int64_t num_examples) {
+  StepPlan plan;
+  plan.steps_per_epoch = (num_examples + train.batch_size - 1) / train.batch_size;
+  plan.total_steps = train.max_steps > 0 ? train.max_steps : plan.steps_per_epoch * train.epochs;
+  plan.epochs = (plan.total_steps + plan.steps_per_epoch - 1) / plan.steps_per_epoch;
+  plan.warmup_steps = static_cast<int64_t>(train.warmup_ratio * static_cast<double>(plan.total_steps));
+  return plan;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,82 @@
+// train/loop.h: training: next batch, forward, loss, backward, step, report.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "adapt/adapted_model.h"
+#include "adapt/adapter_file.h"
+#include "data/encoded.h"
+#include "data/task.h"
+#include "train/checkpoint.h"
+#include "train/job.h"
+#include "train/run_folder.h"
+
+namespace loraxs {
+
+/// What the loop tells whoever watches; called after every step.
+struct StepReport {
+  int64_t step = 0, total_steps = 0;
+  int64_t epoch = 0, epochs = 0;
+  double loss = 0;               // mean over jobs of this step's loss
+  double sentences_per_second = 0;
+  double seconds_left = 0;
+};
+
+/// After every epoch, once per job.
+struct EpochReport {
+  int64_t epoch = 0;
+  std::string job;
+  double train_loss = 0;
+  double value = 0;  // the metric on validation data
+  bool best = false;
+};
+
+struct TrainObserver {
+  std::function<void(const StepReport&)> on_step;
+  std::function<void(const EpochReport&)> on_epoch;
+  std::function<bool()> stop_requested;  // asked before every step; true: save and throw Interrupted
+};
+
+/// Thrown after the state was saved.
+struct Interrupted {
+  int64_t step = 0;
+};
+
+/// All that a run needs, made by whoever wires it.
+struct TrainSetup {
+  const Recipe& recipe;
+  const BaseModel& model;
+  std::shared_ptr<const Basis> basis;
+  const EncodedExamples& train;
+  const EncodedExamples& validation;
+  HeadLayout head;
+  std::string task_name, metric;
+  AdapterProvenance provenance;
+  torch::ScalarType dtype = torch::kFloat32;
+  torch::Device device = torch::kCPU;
+};
+
+struct JobResult {
+  Job job;
+  BestEpoch best;      // epoch 0 and value 0 without validation data
+  double last_loss = 0;
+};
+
+struct TrainResult {
+  std::vector<JobResult> jobs;
+  Layout layout;
+  double train_seconds = 0;  // steps alone
+  int64_t sentences = 0, tokens = 0;
+  int64_t steps = 0;
+  int64_t adapter_bytes = 0;  // of one file
+};
+
+/// Trains all jobs of the recipe as one bank and writes the run folder: metrics, checkpoints, best and last adapters.
+/// With a checkpoint in the folder it continues from there and gives the same bits as an uninterrupted run.
+TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, const TrainObserver& observer);
+
+/// The jobs' bank at the start of training.
+std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs);
+
+}  // namespace loraxs

@@ -1,0 +1,30 @@
+#include "train/objective.h"
+
+namespace loraxs {
+
+ObjectiveValue objective(const torch::Tensor& logits, const PackedBatch& batch, bool regression) {
+  const torch::Tensor targets = torch::tensor(batch.targets, torch::kFloat64);
+  torch::Tensor losses;  // [sequences]
+  if (regression) {
+    losses = (logits.select(1, 0) - targets.to(logits.options())).square();
+  } else {
+    const torch::Tensor labels = targets.to(torch::kInt64).to(logits.device());
+    losses = -logits.log_softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1);
+  }
+  const std::vector<SlotSegment> segments = sequence_segments(batch);
+  std::vector<double> weights(batch.num_sequences());
+  for (const SlotSegment& segment : segments) {
+    for (int64_t s = segment.begin; s < segment.end; ++s) weights[s] = 1.0 / static_cast<double>(segment.end - segment.begin);
+  }
+  const torch::Tensor weighted = losses * torch::tensor(weights, torch::kFloat64).to(losses.options());
+  ObjectiveValue value{.total = weighted.sum()};
+  const torch::Tensor shown = weighted.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+  for (const SlotSegment& segment : segments) {
+    double sum = 0;
+    for (int64_t s = segment.begin; s < segment.end; ++s) sum += shown.const_data_ptr<double>()[s];
+    value.job_losses.push_back(sum);
+  }
+  return value;
+}
+
+}  // namespace loraxs
