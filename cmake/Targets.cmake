@@ -13,7 +13,7 @@ endfunction()
 
 function(loraxs_options target)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Wno-missing-field-initializers)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Wno-missing-field-initializers -Wno-psabi)
 endfunction()
 
 # Every target with LibTorch shares one precompiled header: 18 s once, then 1.7 s a file and not 6.

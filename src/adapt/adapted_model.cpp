@@ -9,8 +9,7 @@ namespace {
 
 JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, const Basis* basis,
                       const AdapterSet& adapters, const torch::TensorOptions& options, std::vector<Site>& adapted) {
-  const auto basis_options =
-      options.dtype(options.dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
+  const auto basis_options = options.dtype(options.dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
   JoinedProjection projection;
   projection.out_features = group.out_features;
   std::vector<torch::Tensor> rows, biases;
@@ -58,10 +57,10 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
     Group prepared;
     prepared.projection = join(model, group, basis_.get(), adapters_, options, prepared.sites);
     for (const auto& bank : adapters_.banks) {
-      prepared.trained = prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
-                                              std::any_of(prepared.sites.begin(), prepared.sites.end(), [&](const Site& s) {
-                                                return bank->layout.rank_of(s.name) > 0;
-                                              }));
+      prepared.trained =
+          prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
+                               std::any_of(prepared.sites.begin(), prepared.sites.end(),
+                                           [&](const Site& s) { return bank->layout.rank_of(s.name) > 0; }));
     }
     groups_.push_back(std::move(prepared));
   }
@@ -105,8 +104,7 @@ void AdaptedModel::bind(const PackedBatch& batch, bool training) {
 
 torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKind rows) {
   const Group& group = groups_.at(index);
-  const auto segments =
-      segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : sequence_segments_);
+  const auto segments = segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : sequence_segments_);
   return adapted_linear(x, training_ && group.trained ? anchor_ : torch::Tensor(), group.projection, segments);
 }
 

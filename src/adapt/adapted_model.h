@@ -1,4 +1,5 @@
-// adapt/adapted_model.h: a frozen encoder with an AdapterSet plugged in: the forward of training, evaluation and prediction.
+// adapt/adapted_model.h: a frozen encoder with an AdapterSet plugged in: the forward of training, evaluation and
+// prediction.
 #pragma once
 #include <torch/types.h>
 
@@ -15,15 +16,16 @@ namespace loraxs {
 
 class AdaptedModel final : public ProjectionHook {
  public:
-  /// Prepares compute-ready weights [W; a] for the largest rank of each site in `adapters`. `basis` must cover the adapted
-  /// sites at those ranks; a basis that is not nested must have exactly the adapters' rank. TORCH_CHECKs otherwise.
+  /// Prepares compute-ready weights [W; a] for the largest rank of each site in `adapters`. `basis` must cover the
+  /// adapted sites at those ranks; a basis that is not nested must have exactly the adapters' rank. TORCH_CHECKs
+  /// otherwise.
   AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
                torch::ScalarType compute_dtype, torch::Device device = torch::kCPU);
 
   /// First-token hidden states -> [sequences, hidden].
   torch::Tensor encode(const PackedBatch& batch, bool training);
-  /// Logits -> [sequences, outputs] float32 (float64), outputs = the largest of the banks; sequences whose slot has no head
-  /// are zero. `training` turns dropout on and lets backward() write the banks' gradients.
+  /// Logits -> [sequences, outputs] float32 (float64), outputs = the largest of the banks; sequences whose slot has no
+  /// head are zero. `training` turns dropout on and lets backward() write the banks' gradients.
   torch::Tensor logits(const PackedBatch& batch, bool training);
 
   const AdapterSet& adapters() const { return adapters_; }

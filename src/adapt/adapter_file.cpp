@@ -40,7 +40,8 @@ BasisRecipe recipe_from_json(Fields fields) {
 
 nlohmann::json parse_metadata(const std::string& text, const std::string& where, const std::string& key) {
   auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) throw Error(concat(where, ": metadata ", key, ": expected JSON, found ", text.substr(0, 60)));
+  if (json.is_discarded())
+    throw Error(concat(where, ": metadata ", key, ": expected JSON, found ", text.substr(0, 60)));
   return json;
 }
 
@@ -92,7 +93,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": format: expected ", kFormat, ", found ", format,
                        format.starts_with("loraxs-basis") ? "; this is a basis, not an adapter" : ""));
   }
-  if (file.tensors.size() != 1) throw Error(concat(where, ": expected the one tensor row, found ", file.tensors.size()));
+  if (file.tensors.size() != 1)
+    throw Error(concat(where, ": expected the one tensor row, found ", file.tensors.size()));
   const TensorView& view = file.at("row");
   if (view.dtype != Dtype::kFloat32 || view.shape.size() != 1) {
     throw Error(concat(where, ": row: expected a float32 vector, found ", dtype_name(view.dtype), " with ",
@@ -102,12 +104,13 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   adapter.row_digest = required(file, "row_digest");
   const std::string found = sha256_hex(view.bytes);
   if (found != adapter.row_digest) {
-    throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ", found.substr(0, 16),
-                       "…; the file is damaged"));
+    throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ",
+                       found.substr(0, 16), "…; the file is damaged"));
   }
   adapter.basis = recipe_from_json(Fields(parse_metadata(required(file, "basis"), where, "basis"), where, "basis"));
   const nlohmann::json alpha = parse_metadata(required(file, "alpha"), where, "alpha");
-  if (!alpha.is_number() || !(alpha.get<double>() > 0)) throw Error(concat(where, ": alpha: expected a positive number"));
+  if (!alpha.is_number() || !(alpha.get<double>() > 0))
+    throw Error(concat(where, ": alpha: expected a positive number"));
   adapter.alpha = alpha.get<double>();
   adapter.layout_json = required(file, "layout");
   parse_metadata(adapter.layout_json, where, "layout");
@@ -127,7 +130,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   adapter.row.resize(view.shape[0]);
   std::memcpy(adapter.row.data(), view.bytes.data(), view.bytes.size());
   for (size_t i = 0; i < adapter.row.size(); ++i) {
-    if (!std::isfinite(adapter.row[i])) throw Error(concat(where, ": row: expected finite numbers, found ", adapter.row[i], " at ", i));
+    if (!std::isfinite(adapter.row[i]))
+      throw Error(concat(where, ": row: expected finite numbers, found ", adapter.row[i], " at ", i));
   }
   return adapter;
 }
@@ -135,8 +139,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
 Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool accept_base) {
   const std::string where = file.path.string();
   if (file.base_id != model.base_id && !accept_base) {
-    throw Error(concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(), "), found ",
-                       file.base_id.substr(0, 16), "…; this adapter was trained on another base model"));
+    throw Error(concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(),
+                       "), found ", file.base_id.substr(0, 16), "…; this adapter was trained on another base model"));
   }
   Layout layout = layout_from_json(nlohmann::json::parse(file.layout_json), *model.architecture, model.config, where);
   if (layout.row_size != static_cast<int64_t>(file.row.size())) {
@@ -150,16 +154,18 @@ Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& ba
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     const auto pair = basis.sites.find(layout.sites[i].name);
     if (pair == basis.sites.end() || pair->second.a.size(0) < layout.ranks[i]) {
-      throw Error(concat(basis.path.string(), ": expected a basis of ", layout.sites[i].name, " with rank ≥ ", layout.ranks[i],
-                         " for ", file.path.string(), ", found ",
+      throw Error(concat(basis.path.string(), ": expected a basis of ", layout.sites[i].name, " with rank ≥ ",
+                         layout.ranks[i], " for ", file.path.string(), ", found ",
                          pair == basis.sites.end() ? "none" : concat("rank ", pair->second.a.size(0))));
     }
   }
-  if (file.basis_id != basis.basis_id && !fingerprints_match(basis_fingerprint(basis, site_ranks(layout)), file.fingerprint)) {
-    throw Error(concat(file.path.string(), ": basis: expected ", file.basis_id.substr(0, 16), "…, found ",
-                       basis.basis_id.substr(0, 16), "… (", basis.path.string(),
-                       "), and its fingerprint differs; R of one basis means nothing in another: pass the basis file it was "
-                       "trained with (--basis)"));
+  if (file.basis_id != basis.basis_id &&
+      !fingerprints_match(basis_fingerprint(basis, site_ranks(layout)), file.fingerprint)) {
+    throw Error(
+        concat(file.path.string(), ": basis: expected ", file.basis_id.substr(0, 16), "…, found ",
+               basis.basis_id.substr(0, 16), "… (", basis.path.string(),
+               "), and its fingerprint differs; R of one basis means nothing in another: pass the basis file it was "
+               "trained with (--basis)"));
   }
   Bank bank = make_bank(layout, file.alpha, 1);
   bank.values.select(0, 0).copy_(

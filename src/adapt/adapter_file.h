@@ -43,8 +43,8 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
 /// Reads and checks the file by itself: format, digest, finite numbers. Throws Error.
 AdapterFile read_adapter(const std::filesystem::path& path);
 
-/// The file's layout on this model. Throws Error when the base differs (`accept_base` passes that on to the fingerprint) or
-/// the row's length is not the layout's.
+/// The file's layout on this model. Throws Error when the base differs (`accept_base` passes that on to the
+/// fingerprint) or the row's length is not the layout's.
 Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool accept_base = false);
 
 /// A bank of one from the file. Throws Error when `basis` is another one and the fingerprint does not match to 1e-4.

@@ -38,8 +38,8 @@ void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std,
   for (const LayoutSegment& segment : layout.segments) {
     if (!segment.head) continue;
     if (segment.name == "head.classifier.weight") {
-      fill_normal(std::span(values).subspan(segment.offset, segment.numel()), derive_seed(job_seed, "init " + segment.name),
-                  head_std);
+      fill_normal(std::span(values).subspan(segment.offset, segment.numel()),
+                  derive_seed(job_seed, "init " + segment.name), head_std);
     } else if (segment.name == "head.pooler.weight") {
       put(segment, pooler_weight);
     } else if (segment.name == "head.pooler.bias") {

@@ -58,13 +58,15 @@ SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& nam
   const uint64_t site_seed = derive_seed(recipe.seed, "basis " + name);
   if (recipe.variant == "random") {
     // Kaiming-uniform with a = √5 on the row-vector factors: fan-in is their second dimension (paper.md §1.8).
-    return {.a = uniform({recipe.rank, in_features}, derive_seed(site_seed, "a"), 1 / std::sqrt(static_cast<double>(recipe.rank))),
-            .b = uniform({out_features, recipe.rank}, derive_seed(site_seed, "b"), 1 / std::sqrt(static_cast<double>(out_features)))};
+    return {.a = uniform({recipe.rank, in_features}, derive_seed(site_seed, "a"),
+                         1 / std::sqrt(static_cast<double>(recipe.rank))),
+            .b = uniform({out_features, recipe.rank}, derive_seed(site_seed, "b"),
+                         1 / std::sqrt(static_cast<double>(out_features)))};
   }
-  const torch::Tensor source =
-      recipe.variant == "weight"
-          ? weight
-          : uniform({out_features, in_features}, derive_seed(site_seed, "matrix"), 1 / std::sqrt(static_cast<double>(out_features)));
+  const torch::Tensor source = recipe.variant == "weight"
+                                   ? weight
+                                   : uniform({out_features, in_features}, derive_seed(site_seed, "matrix"),
+                                             1 / std::sqrt(static_cast<double>(out_features)));
   const SingularTriples triples = chosen_triples(source, recipe);
   if (residual != nullptr) *residual = std::max(triples.left_residual, triples.right_residual);
   torch::Tensor a = triples.v.t();  // [rank, in_features]
@@ -79,7 +81,9 @@ Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::T
     double residual = 0;
     basis.sites[sites[i].name] = compute_site_basis(weight_of(sites[i]), sites[i].name, recipe, &residual);
     basis.residuals[sites[i].name] = residual;
-    if (progress) progress(LogLevel::kInfo, concat("basis site=", sites[i].name, " done=", i + 1, "/", sites.size(), " residual=", residual));
+    if (progress)
+      progress(LogLevel::kInfo,
+               concat("basis site=", sites[i].name, " done=", i + 1, "/", sites.size(), " residual=", residual));
   }
   return basis;
 }

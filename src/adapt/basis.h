@@ -37,42 +37,45 @@ struct SiteBasis {
 /// The basis of a base model: shared by every adapter on it, never inside an adapter.
 struct Basis {
   BasisRecipe recipe;
-  std::string base_id;                       // of the model whose weights it belongs to
-  std::string basis_id;                      // SHA-256 of the file's bytes
-  std::map<std::string, SiteBasis> sites;    // by canonical site name
-  std::map<std::string, double> residuals;   // largest residual over both sides and all triples, per site (0: random)
-  std::filesystem::path path;                // the file it is mapped from; empty before it is written
+  std::string base_id;                      // of the model whose weights it belongs to
+  std::string basis_id;                     // SHA-256 of the file's bytes
+  std::map<std::string, SiteBasis> sites;   // by canonical site name
+  std::map<std::string, double> residuals;  // largest residual over both sides and all triples, per site (0: random)
+  std::filesystem::path path;               // the file it is mapped from; empty before it is written
 
   /// Throws Error naming the site and those present.
   const SiteBasis& at(const std::string& site) const;
 };
 
-/// Basis of one projection `weight` [out_features, in_features]. `name` seeds the random variants, so that a site's basis
-/// does not depend on which other sites are asked for. Throws Error when rank is not in 1..min(out, in) (or, for middle,
-/// does not fit). float64 inside, float32 out.
+/// Basis of one projection `weight` [out_features, in_features]. `name` seeds the random variants, so that a site's
+/// basis does not depend on which other sites are asked for. Throws Error when rank is not in 1..min(out, in) (or, for
+/// middle, does not fit). float64 inside, float32 out.
 SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& name, const BasisRecipe& recipe,
                              double* residual = nullptr);
 
-/// All sites; `weight_of` gives [out_features, in_features]. Sites run in order, each with all threads; `progress` hears of each.
+/// All sites; `weight_of` gives [out_features, in_features]. Sites run in order, each with all threads; `progress`
+/// hears of each.
 Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::Tensor(const Site&)>& weight_of,
                     const std::string& base_id, const BasisRecipe& recipe, const LogSink& progress);
 
-/// Bytes of the file: safetensors with "SITE.a", "SITE.b" and metadata (format, base_id, recipe fields, solver, residuals).
+/// Bytes of the file: safetensors with "SITE.a", "SITE.b" and metadata (format, base_id, recipe fields, solver,
+/// residuals).
 void write_basis(const std::filesystem::path& path, Basis& basis);  // sets basis_id and path
 /// Maps a file and checks it whole: every pair's shapes, finite values, metadata. Throws Error.
 Basis read_basis(const std::filesystem::path& path);
 
-/// The basis of `base_id` for these sites and this recipe: from `cache_folder` if a file there has the same base, recipe and
-/// (at least) these sites, else computed and written there as basis-<first 16 of id>.safetensors. An unusable cache file is
-/// reported to `log` and replaced, never used.
+/// The basis of `base_id` for these sites and this recipe: from `cache_folder` if a file there has the same base,
+/// recipe and (at least) these sites, else computed and written there as basis-<first 16 of id>.safetensors. An
+/// unusable cache file is reported to `log` and replaced, never used.
 Basis cached_basis(const std::filesystem::path& cache_folder, const std::vector<Site>& sites,
                    const std::function<torch::Tensor(const Site&)>& weight_of, const std::string& base_id,
                    const BasisRecipe& recipe, const LogSink& log);
 
 /// The fingerprint of (sites, ranks) on a basis: ≤ 64 numbers, deterministic. Probe i of the sum over sites of
-/// w_i(site) · pᵀ b K â q with fixed probes p, q and a fixed dense non-symmetric K [rank, rank], at the adapter's rank of each
-/// site, â the rows of a at a common size (1 + σ_k / σ₁), so that small directions count too; all drawn from seeds derived from the site's name, in float64. Flipped signs, swapped vectors, a missing Σ or a
-/// foreign site change it. `ranks` maps site name to rank.
+/// w_i(site) · pᵀ b K â q with fixed probes p, q and a fixed dense non-symmetric K [rank, rank], at the adapter's rank
+/// of each site, â the rows of a at a common size (1 + σ_k / σ₁), so that small directions count too; all drawn from
+/// seeds derived from the site's name, in float64. Flipped signs, swapped vectors, a missing Σ or a foreign site change
+/// it. `ranks` maps site name to rank.
 std::vector<double> basis_fingerprint(const Basis& basis, const std::map<std::string, int64_t>& ranks);
 
 /// max |x − y| / max |y| ≤ 1e-4.

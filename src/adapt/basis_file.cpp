@@ -16,7 +16,8 @@ constexpr const char* kFormat = "loraxs-basis-1";
 constexpr const char* kSolver = "block-krylov-float64-1";  // changes when the numbers may change
 
 TensorBytes bytes_of(const torch::Tensor& tensor) {
-  TORCH_CHECK(tensor.is_contiguous() && tensor.scalar_type() == torch::kFloat32, "basis tensors are contiguous float32");
+  TORCH_CHECK(tensor.is_contiguous() && tensor.scalar_type() == torch::kFloat32,
+              "basis tensors are contiguous float32");
   return {.dtype = Dtype::kFloat32,
           .shape = tensor.sizes().vec(),
           .bytes = std::as_bytes(std::span(tensor.const_data_ptr<float>(), tensor.numel()))};
@@ -58,7 +59,8 @@ Basis read_basis(const std::filesystem::path& path) {
   const std::string where = path.string();
   const auto text = [&](const std::string& key) {
     const auto found = file.metadata.find(key);
-    if (found == file.metadata.end()) throw Error(concat(where, ": expected metadata \"", key, "\", found none; is this a loraxs basis?"));
+    if (found == file.metadata.end())
+      throw Error(concat(where, ": expected metadata \"", key, "\", found none; is this a loraxs basis?"));
     return found->second;
   };
   if (text("format") != kFormat) throw Error(concat(where, ": format: expected ", kFormat, ", found ", text("format")));
@@ -72,7 +74,8 @@ Basis read_basis(const std::filesystem::path& path) {
   basis.recipe.seed = std::strtoull(text("seed").c_str(), nullptr, 10);
   const auto residuals = nlohmann::json::parse(text("residuals"), nullptr, false);
   if (residuals.is_object()) {
-    for (const auto& [site, value] : residuals.items()) basis.residuals[site] = value.is_number() ? value.get<double>() : NAN;
+    for (const auto& [site, value] : residuals.items())
+      basis.residuals[site] = value.is_number() ? value.get<double>() : NAN;
   }
   for (const auto& [name, view] : file.tensors) {
     if (!name.ends_with(".a")) continue;

@@ -42,7 +42,8 @@ class ExpressionReader {
     while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
   }
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(concat("combine: \"", text_, "\": ", what, " at position ", at_ + 1, "; write for example \"0.7*a.safetensors + 0.3*b.safetensors\""));
+    throw Error(concat("combine: \"", text_, "\": ", what, " at position ", at_ + 1,
+                       "; write for example \"0.7*a.safetensors + 0.3*b.safetensors\""));
   }
   std::string read_word() {
     skip_blanks();
@@ -98,7 +99,9 @@ HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule
 
 }  // namespace
 
-std::vector<CombineTerm> parse_combination(const std::string& expression) { return ExpressionReader(expression).read(); }
+std::vector<CombineTerm> parse_combination(const std::string& expression) {
+  return ExpressionReader(expression).read();
+}
 
 Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   TORCH_CHECK(!inputs.empty(), "combine: nothing to combine");
@@ -106,7 +109,8 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   for (const CombineInput& input : inputs) {
     const Layout& layout = input.bank->layout;
     if (!find_method(layout.method, "combine").traits.combines) {
-      throw Error(concat("combine: expected adapters of lora_xs, found ", layout.method, ", whose rows are no vector space"));
+      throw Error(
+          concat("combine: expected adapters of lora_xs, found ", layout.method, ", whose rows are no vector space"));
     }
     for (const Site& site : layout.sites) {
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
@@ -140,7 +144,8 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
       }
       const int64_t rank = source->shape[0];
       // scale of source / scale of result = (alpha_i / rank_i) / (alpha / rank)
-      const double scale = (bank.alpha / static_cast<double>(rank)) / (first.alpha / static_cast<double>(target.shape[0]));
+      const double scale =
+          (bank.alpha / static_cast<double>(rank)) / (first.alpha / static_cast<double>(target.shape[0]));
       into.narrow(0, 0, rank).narrow(1, 0, rank).add_(segment_of(values, *source), inputs[i].weight * scale);
     }
   }

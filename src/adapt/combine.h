@@ -30,10 +30,10 @@ struct CombineInput {
   double weight = 1;
 };
 
-/// A bank of one whose ΔW is Σ weight · ΔW of the inputs: per site R = Σ wᵢ (sᵢ / s) Rᵢ, smaller ranks zero-padded, missing
-/// sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums.
-/// Heads: with "auto", all inputs must have the same head layout and Σ weight = 1 (then h = Σ wᵢ hᵢ), else Error says which
-/// rule to give.
+/// A bank of one whose ΔW is Σ weight · ΔW of the inputs: per site R = Σ wᵢ (sᵢ / s) Rᵢ, smaller ranks zero-padded,
+/// missing sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums. Heads: with
+/// "auto", all inputs must have the same head layout and Σ weight = 1 (then h = Σ wᵢ hᵢ), else Error says which rule to
+/// give.
 Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& head);
 
 }  // namespace loraxs

@@ -2,7 +2,9 @@
 
 namespace loraxs {
 
-int64_t count_lora_xs(const std::vector<Site>& sites, int64_t rank) { return static_cast<int64_t>(sites.size()) * rank * rank; }
+int64_t count_lora_xs(const std::vector<Site>& sites, int64_t rank) {
+  return static_cast<int64_t>(sites.size()) * rank * rank;
+}
 
 int64_t count_lora(const std::vector<Site>& sites, int64_t rank) {
   int64_t count = 0;

@@ -10,7 +10,7 @@ namespace loraxs {
 int64_t count_lora_xs(const std::vector<Site>& sites, int64_t rank);  // Σ rank²
 int64_t count_lora(const std::vector<Site>& sites, int64_t rank);     // Σ rank (in + out)
 int64_t count_vera(const std::vector<Site>& sites, int64_t rank);     // Σ (out + rank), shared A and B frozen
-int64_t count_weights(const std::vector<Site>& sites);                // Σ in · out: full fine-tuning of these projections
-int64_t count_basis(const std::vector<Site>& sites, int64_t rank);    // Σ rank (in + out), frozen, per base model
+int64_t count_weights(const std::vector<Site>& sites);  // Σ in · out: full fine-tuning of these projections
+int64_t count_basis(const std::vector<Site>& sites, int64_t rank);  // Σ rank (in + out), frozen, per base model
 
 }  // namespace loraxs

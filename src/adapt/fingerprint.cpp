@@ -9,8 +9,8 @@
 namespace loraxs {
 namespace {
 
-constexpr int64_t kProbes = 32;       // numbers in a fingerprint
-constexpr double kTolerance = 1e-4;   // float32 rounding of a and b stays below 1e-6
+constexpr int64_t kProbes = 32;      // numbers in a fingerprint
+constexpr double kTolerance = 1e-4;  // float32 rounding of a and b stays below 1e-6
 
 torch::Tensor normal(at::IntArrayRef shape, uint64_t seed) {
   torch::Tensor values = torch::empty(shape, torch::TensorOptions().dtype(torch::kFloat64));
@@ -25,10 +25,13 @@ std::vector<double> basis_fingerprint(const Basis& basis, const std::map<std::st
   torch::Tensor sum = torch::zeros({kProbes}, torch::TensorOptions().dtype(torch::kFloat64));
   for (const auto& [site, rank] : ranks) {
     const SiteBasis& pair = basis.at(site);
-    const torch::Tensor a = pair.a.narrow(0, 0, rank).to(torch::kFloat64), b = pair.b.narrow(1, 0, rank).to(torch::kFloat64);
+    const torch::Tensor a = pair.a.narrow(0, 0, rank).to(torch::kFloat64),
+                        b = pair.b.narrow(1, 0, rank).to(torch::kFloat64);
     const uint64_t seed = derive_seed(0, "fingerprint " + site);
-    const torch::Tensor p = normal({kProbes, b.size(0)}, derive_seed(seed, "p")), q = normal({a.size(1), kProbes}, derive_seed(seed, "q"));
-    const torch::Tensor k = normal({rank, rank}, derive_seed(seed, "k")), weights = normal({kProbes}, derive_seed(seed, "w"));
+    const torch::Tensor p = normal({kProbes, b.size(0)}, derive_seed(seed, "p")),
+                        q = normal({a.size(1), kProbes}, derive_seed(seed, "q"));
+    const torch::Tensor k = normal({rank, rank}, derive_seed(seed, "k")),
+                        weights = normal({kProbes}, derive_seed(seed, "w"));
     // Rows of a brought to a common size, so that a change in any vector weighs the same, however small its σ.
     const torch::Tensor sizes = a.norm(2, 1, /*keepdim=*/true).clamp_min(1e-300);
     const double largest = sizes.max().item<double>();

@@ -81,8 +81,8 @@ bool is_product(const Layout& layout, std::vector<std::string>& modules, std::ve
     if (std::find(modules.begin(), modules.end(), site.module) == modules.end()) modules.push_back(site.module);
   }
   layers.assign(layer_set.begin(), layer_set.end());
-  const bool one_rank = std::all_of(layout.ranks.begin(), layout.ranks.end(),
-                                    [&](int64_t rank) { return rank == layout.ranks.front(); });
+  const bool one_rank =
+      std::all_of(layout.ranks.begin(), layout.ranks.end(), [&](int64_t rank) { return rank == layout.ranks.front(); });
   return one_rank && layout.sites.size() == modules.size() * layers.size();
 }
 
@@ -117,7 +117,8 @@ Layout layout_from_json(const nlohmann::json& json, const Architecture& architec
   head.kind = fields.choice("head", "none", {"none", "output", "full", "pooler"});
   head.outputs = fields.non_negative_int("outputs", 0);
   head.labels = fields.strings("labels", {});
-  if (head.kind != "none" && (head.outputs < 1 || (!head.labels.empty() && static_cast<int64_t>(head.labels.size()) != head.outputs))) {
+  if (head.kind != "none" &&
+      (head.outputs < 1 || (!head.labels.empty() && static_cast<int64_t>(head.labels.size()) != head.outputs))) {
     fields.fail("outputs", concat("expected one per label (", head.labels.size(), "), found ", head.outputs));
   }
   const std::vector<Site> all = list_sites(architecture, config);
@@ -145,7 +146,8 @@ Layout layout_from_json(const nlohmann::json& json, const Architecture& architec
       std::istringstream range(layers_json.get<std::string>());
       if (!(range >> first >> dash >> last) || dash != '-' || first < 0 || last < first ||
           last >= config.num_hidden_layers) {
-        fields.fail("layers", concat("expected \"FIRST-LAST\" below ", config.num_hidden_layers, ", found ", layers_json.dump()));
+        fields.fail("layers",
+                    concat("expected \"FIRST-LAST\" below ", config.num_hidden_layers, ", found ", layers_json.dump()));
       }
       for (long layer = first; layer <= last; ++layer) layers.insert(layer);
     } else if (layers_json.is_array()) {

@@ -11,15 +11,15 @@ namespace loraxs {
 
 /// One tensor inside a row.
 struct LayoutSegment {
-  std::string name;            // "layers.3.query.r", "head.classifier.weight"
-  int64_t offset = 0;          // first element
+  std::string name;    // "layers.3.query.r", "head.classifier.weight"
+  int64_t offset = 0;  // first element
   std::vector<int64_t> shape;
   bool head = false;
   int64_t numel() const;
 };
 
-/// The trained task head: "none", "output" (the output projection alone), "full" (what the reference trains: for BERT the
-/// classifier, which is "output" too) or "pooler" (BERT's pooler as well).
+/// The trained task head: "none", "output" (the output projection alone), "full" (what the reference trains: for BERT
+/// the classifier, which is "output" too) or "pooler" (BERT's pooler as well).
 struct HeadLayout {
   std::string kind = "none";
   int64_t outputs = 0;              // logits per sequence; 1 for regression
@@ -31,11 +31,11 @@ struct HeadLayout {
 struct Layout {
   std::string method = "lora_xs";
   std::vector<Site> sites;
-  std::vector<int64_t> ranks;            // per site
+  std::vector<int64_t> ranks;  // per site
   HeadLayout head;
   std::vector<LayoutSegment> segments;
-  int64_t row_size = 0;                  // numbers in a row
-  int64_t adapter_numbers = 0;           // those that belong to sites: what papers count
+  int64_t row_size = 0;         // numbers in a row
+  int64_t adapter_numbers = 0;  // those that belong to sites: what papers count
   int64_t hidden_size = 0;
 
   const LayoutSegment* find(const std::string& name) const;
@@ -44,7 +44,8 @@ struct Layout {
   bool operator==(const Layout& other) const;
 };
 
-/// Rows of `method` for these sites, all of one rank. Throws Error when rank exceeds a site's smaller width (naming it).
+/// Rows of `method` for these sites, all of one rank. Throws Error when rank exceeds a site's smaller width (naming
+/// it).
 Layout make_layout(const std::string& method, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
                    int64_t hidden_size, const std::string& where);
 Layout make_layout(const std::string& method, const std::vector<Site>& sites, const std::vector<int64_t>& ranks,

@@ -11,10 +11,14 @@ namespace {
 
 Dtype dtype_of(const torch::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case torch::kFloat64: return Dtype::kFloat64;
-    case torch::kFloat16: return Dtype::kFloat16;
-    case torch::kBFloat16: return Dtype::kBFloat16;
-    default: return Dtype::kFloat32;
+    case torch::kFloat64:
+      return Dtype::kFloat64;
+    case torch::kFloat16:
+      return Dtype::kFloat16;
+    case torch::kBFloat16:
+      return Dtype::kBFloat16;
+    default:
+      return Dtype::kFloat32;
   }
 }
 
@@ -45,8 +49,10 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
   return merged;
 }
 
-void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank, int64_t row) {
-  const HeadLayout* head = head_bank != nullptr && head_bank->layout.head.kind != "none" ? &head_bank->layout.head : nullptr;
+void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
+                        int64_t row) {
+  const HeadLayout* head =
+      head_bank != nullptr && head_bank->layout.head.kind != "none" ? &head_bank->layout.head : nullptr;
   // Hugging Face's BertForSequenceClassification prefixes the encoder; keep a bare encoder's own names.
   const std::string prefix = head != nullptr && !merged.architecture->optional_prefixes.empty()
                                  ? merged.architecture->optional_prefixes[0]

@@ -18,7 +18,9 @@ torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, 
 BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign = 1);
 
 /// Writes a Hugging Face folder: model.safetensors with the base's tensor names (and the head, if the bank has one, as
-/// BertForSequenceClassification names it), config.json (with num_labels, id2label), tokenizer files. Complete or absent.
-void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank, int64_t row);
+/// BertForSequenceClassification names it), config.json (with num_labels, id2label), tokenizer files. Complete or
+/// absent.
+void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
+                        int64_t row);
 
 }  // namespace loraxs

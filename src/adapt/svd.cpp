@@ -14,11 +14,11 @@
 namespace loraxs {
 namespace {
 
-constexpr double kResidual = 1e-9;      // of σ₁, both sides
-constexpr double kTieWindow = 1e-3;     // entries this close to the largest count as equal when the sign is fixed
-constexpr double kBreakdown = 1e-12;    // of ‖W‖_F: a panel this small spans nothing new
-constexpr int64_t kBlock = 16;          // columns a panel: wide enough for GEMM speed, narrow enough to converge
-constexpr double kCheckGrowth = 1.2;    // the small SVD is tried whenever the space has grown by this factor
+constexpr double kResidual = 1e-9;    // of σ₁, both sides
+constexpr double kTieWindow = 1e-3;   // entries this close to the largest count as equal when the sign is fixed
+constexpr double kBreakdown = 1e-12;  // of ‖W‖_F: a panel this small spans nothing new
+constexpr int64_t kBlock = 16;        // columns a panel: wide enough for GEMM speed, narrow enough to converge
+constexpr double kCheckGrowth = 1.2;  // the small SVD is tried whenever the space has grown by this factor
 
 /// Makes the entry of largest magnitude of each column of u positive, flipping v's column along.
 void fix_signs(SingularTriples& triples) {
@@ -32,7 +32,9 @@ void fix_signs(SingularTriples& triples) {
 
 void measure_residuals(const torch::Tensor& w, SingularTriples& triples) {
   const double scale = std::max(triples.s[0].item<double>(), 1e-300);
-  const auto worst = [&](const torch::Tensor& difference) { return difference.norm(2, 0).max().item<double>() / scale; };
+  const auto worst = [&](const torch::Tensor& difference) {
+    return difference.norm(2, 0).max().item<double>() / scale;
+  };
   triples.right_residual = worst(w.matmul(triples.v) - triples.u * triples.s);
   triples.left_residual = worst(w.t().matmul(triples.u) - triples.v * triples.s);
 }
@@ -64,7 +66,8 @@ std::optional<torch::Tensor> orthonormal_panel(torch::Tensor panel, const torch:
 std::optional<SingularTriples> krylov(const torch::Tensor& w, int64_t rank, int64_t limit, uint64_t seed) {
   const int64_t m = w.size(0), n = w.size(1);
   const double scale = w.norm().item<double>();
-  torch::Tensor v_space = torch::empty({n, limit + kBlock}, w.options()), u_space = torch::empty({m, limit}, w.options());
+  torch::Tensor v_space = torch::empty({n, limit + kBlock}, w.options()),
+                u_space = torch::empty({m, limit}, w.options());
   torch::Tensor b = torch::zeros({limit, limit}, w.options());  // Uᵀ W V
   torch::Tensor start = torch::empty({n, kBlock}, w.options());
   fill_normal(std::span(start.mutable_data_ptr<double>(), start.numel()), derive_seed(seed, "krylov start"), 1.0);

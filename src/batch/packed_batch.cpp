@@ -23,7 +23,8 @@ PackedBatch pack(std::span<const Sequence> sequences) {
     for (int64_t position = 0; position < length; ++position) batch.positions.push_back(static_cast<int32_t>(position));
     batch.starts.push_back(static_cast<int32_t>(batch.input_ids.size()));
     batch.slots.push_back(sequence.slot);
-    batch.dropout_keys.push_back(mix_seed(mix_seed(sequence.seed, static_cast<uint64_t>(sequence.step)), sequence.example));
+    batch.dropout_keys.push_back(
+        mix_seed(mix_seed(sequence.seed, static_cast<uint64_t>(sequence.step)), sequence.example));
     batch.targets.push_back(sequence.target);
     batch.max_length = std::max(batch.max_length, length);
   }

@@ -6,7 +6,8 @@
 
 namespace loraxs {
 
-/// Groups of indices into `lengths`, longest sequences first, each with at most `tokens` tokens (one sequence at least).
+/// Groups of indices into `lengths`, longest sequences first, each with at most `tokens` tokens (one sequence at
+/// least).
 std::vector<std::vector<int64_t>> batches_by_tokens(std::span<const int64_t> lengths, int64_t tokens);
 
 }  // namespace loraxs

@@ -20,7 +20,8 @@ void* load_engine() {
     if (engine == nullptr) std::cerr << "loraxs: cannot load " << candidate.string() << ": " << dlerror() << '\n';
     return engine;
   }
-  std::cerr << "loraxs: expected libloraxs-engine.so beside " << self.string() << "/loraxs, found none; run make build\n";
+  std::cerr << "loraxs: expected libloraxs-engine.so beside " << self.string()
+            << "/loraxs, found none; run make build\n";
   return nullptr;
 }
 

@@ -8,19 +8,19 @@
 namespace loraxs {
 
 struct CommonOptions {
-  int64_t threads = 0;    // 0 = all cores
-  bool json = false;      // results as JSON lines
-  bool quiet = false;     // no progress on stderr
-  std::string cache;      // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs
+  int64_t threads = 0;  // 0 = all cores
+  bool json = false;    // results as JSON lines
+  bool quiet = false;   // no progress on stderr
+  std::string cache;    // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs
 };
 
 /// A model and an adapter on it: eval, predict, merge, export, unmerge.
 struct AdapterOptions {
-  std::string model;             // Hugging Face folder
-  std::string adapter;           // .safetensors file
-  std::string basis;             // basis file; empty = recomputed and checked by fingerprint
+  std::string model;    // Hugging Face folder
+  std::string adapter;  // .safetensors file
+  std::string basis;    // basis file; empty = recomputed and checked by fingerprint
   std::string precision = "auto";
-  bool accept_base = false;      // another base_id, if the fingerprint matches
+  bool accept_base = false;  // another base_id, if the fingerprint matches
 };
 
 struct InitOptions {
@@ -44,7 +44,7 @@ struct TrainOptions {
   std::string recipe;
   std::vector<std::string> set;  // key.sub=value
   bool resume = false, allow_drift = false, dry_run = false;
-  std::string beside;            // run folder whose curves report.html shows too
+  std::string beside;  // run folder whose curves report.html shows too
 };
 struct EvalOptions {
   AdapterOptions adapter;
@@ -63,27 +63,27 @@ struct MergeOptions {
   std::string out;
 };
 struct UnmergeOptions {
-  AdapterOptions adapter;     // model = the kept base, unless subtract
+  AdapterOptions adapter;  // model = the kept base, unless subtract
   std::string merged, out;
-  bool subtract = false;      // subtract ΔW from the merged weights
+  bool subtract = false;  // subtract ΔW from the merged weights
 };
 struct ExportOptions {
   AdapterOptions adapter;
   std::string format = "peft", out;
 };
 struct ParamsOptions {
-  std::string model;              // folder or config.json
+  std::string model;  // folder or config.json
   std::vector<int64_t> ranks = {4, 8, 12, 16, 20, 25};
   std::vector<std::string> targets = {"paper"};
-  int64_t labels = 2;             // outputs of the classification head
-  bool list = false;              // sites, not counts
+  int64_t labels = 2;  // outputs of the classification head
+  bool list = false;   // sites, not counts
 };
 struct DoctorOptions {};
 
 struct Command {
   CommonOptions common;
-  std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions, MergeOptions,
-               UnmergeOptions, ExportOptions, ParamsOptions, DoctorOptions>
+  std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
+               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, DoctorOptions>
       options;
 };
 

@@ -77,7 +77,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   basis_app->add_option("--targets", basis.targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
   basis_app->add_option("--variant", basis.variant, "weight, random or svd_of_random")
       ->check(CLI::IsMember({"weight", "random", "svd_of_random"}));
-  basis_app->add_option("--vectors", basis.vectors, "top, middle or bottom")->check(CLI::IsMember({"top", "middle", "bottom"}));
+  basis_app->add_option("--vectors", basis.vectors, "top, middle or bottom")
+      ->check(CLI::IsMember({"top", "middle", "bottom"}));
   basis_app->add_flag("--no-sigma", basis.no_sigma, "Leave the singular values out of a");
   basis_app->add_option("--seed", basis.seed, "Seed of the random variants");
   basis_app->add_option("--out", basis.out, "File to write (default: the cache)");
@@ -101,14 +102,17 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   PredictOptions predict;
   auto* predict_app = app.add_subcommand("predict", "Labels of texts, one result a line");
   add_adapter(predict_app, predict.adapter);
-  predict_app->add_option("--input", predict.input, "File of texts, pairs (tab) or JSON objects; default standard input");
+  predict_app->add_option("--input", predict.input,
+                          "File of texts, pairs (tab) or JSON objects; default standard input");
 
   CombineOptions combine;
-  auto* combine_app = app.add_subcommand("combine", "Arithmetic on adapters: \"0.7*a.safetensors + 0.3*b.safetensors\"");
+  auto* combine_app =
+      app.add_subcommand("combine", "Arithmetic on adapters: \"0.7*a.safetensors + 0.3*b.safetensors\"");
   combine_app->add_option("expression", combine.expression, "Sum of adapters")->required();
   combine_app->add_option("--out", combine.out, "Adapter file to write")->required();
   combine_app->add_option("--model", combine.model, "Base model folder")->required();
-  combine_app->add_option("--head", combine.head, "auto, none, or the adapter whose head is kept")->capture_default_str();
+  combine_app->add_option("--head", combine.head, "auto, none, or the adapter whose head is kept")
+      ->capture_default_str();
 
   MergeOptions merge;
   auto* merge_app = app.add_subcommand("merge", "Write the adapter into the base weights");
@@ -125,7 +129,9 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   ExportOptions export_options;
   auto* export_app = app.add_subcommand("export", "Write an adapter in another format");
   add_adapter(export_app, export_options.adapter);
-  export_app->add_option("--format", export_options.format, "peft or loraxs")->check(CLI::IsMember({"peft", "loraxs"}))->capture_default_str();
+  export_app->add_option("--format", export_options.format, "peft or loraxs")
+      ->check(CLI::IsMember({"peft", "loraxs"}))
+      ->capture_default_str();
   export_app->add_option("--out", export_options.out, "Folder (peft) or file (loraxs) to write")->required();
 
   ParamsOptions params;
@@ -136,7 +142,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   params_app->add_option("--labels", params.labels, "Outputs of the head")->capture_default_str();
   params_app->add_flag("--list", params.list, "List the sites instead");
 
-  auto* doctor_app = app.add_subcommand("doctor", "This machine: CPU, GEMM speed, versions, what precision: auto picks");
+  auto* doctor_app =
+      app.add_subcommand("doctor", "This machine: CPU, GEMM speed, versions, what precision: auto picks");
 
   for (CLI::App* sub : app.get_subcommands({})) add_common(sub, common);
   try {

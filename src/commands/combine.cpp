@@ -22,7 +22,8 @@ int run_combine(const CombineOptions& options, const CommonOptions& common) {
     if (layouts.back().largest_rank() > layouts[largest].largest_rank()) largest = files.size() - 1;
     recipe.rank = widest.rank = 0;
     if (!(recipe == widest)) {
-      throw Error(concat(term.name, ": expected an adapter on the same kind of basis as ", files[largest].path.string(), ", found another variant; rows of different bases do not add"));
+      throw Error(concat(term.name, ": expected an adapter on the same kind of basis as ", files[largest].path.string(),
+                         ", found another variant; rows of different bases do not add"));
     }
   }
   // One basis for all: the widest, over every site that some adapter has; each adapter is checked against it.
@@ -45,12 +46,14 @@ int run_combine(const CombineOptions& options, const CommonOptions& common) {
       found = true;
     }
   }
-  if (!found) throw Error(concat("--head ", options.head, ": expected auto, none or one of the adapters in the expression"));
+  if (!found)
+    throw Error(concat("--head ", options.head, ": expected auto, none or one of the adapters in the expression"));
   const Bank result = combine(inputs, head);
   AdapterProvenance provenance = files[head.take].provenance;
   provenance.summary = "";
   write_adapter(options.out, result, 0, model, *basis, provenance);
-  std::cout << options.out << ": " << terms.size() << " adapters combined, rank " << result.layout.largest_rank() << ", " << result.layout.sites.size() << " sites\n";
+  std::cout << options.out << ": " << terms.size() << " adapters combined, rank " << result.layout.largest_rank()
+            << ", " << result.layout.sites.size() << " sites\n";
   return 0;
 }
 

@@ -45,15 +45,24 @@ double gemm_speed(torch::ScalarType dtype, GemmBackend backend, int64_t rows, in
 int run_doctor(const DoctorOptions&, const CommonOptions& common) {
   std::string reason;
   const torch::ScalarType automatic = resolve_precision("auto", &reason);
-  nlohmann::json json = {{"cpu", cpu_name()}, {"threads", at::get_num_threads()}, {"torch", TORCH_VERSION}, {"gemm", gemm_record()},
-                         {"precision_auto", torch::toString(automatic)}, {"precision_reason", reason},
-                         {"rows_independent_of_batch", {{"float32", row_invariant(torch::kFloat32)}, {"bfloat16", row_invariant(torch::kBFloat16)}}}};
+  nlohmann::json json = {
+      {"cpu", cpu_name()},
+      {"threads", at::get_num_threads()},
+      {"torch", TORCH_VERSION},
+      {"gemm", gemm_record()},
+      {"precision_auto", torch::toString(automatic)},
+      {"precision_reason", reason},
+      {"rows_independent_of_batch",
+       {{"float32", row_invariant(torch::kFloat32)}, {"bfloat16", row_invariant(torch::kBFloat16)}}}};
   nlohmann::json speeds = nlohmann::json::array();
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
     for (const GemmBackend backend : {GemmBackend::kAten, GemmBackend::kOneDnn}) {
       if (backend == GemmBackend::kOneDnn && gemm_backend(dtype) != GemmBackend::kOneDnn) continue;
       for (const int64_t rows : {8, 365, 1500}) {
-        speeds.push_back({{"dtype", torch::toString(dtype)}, {"backend", gemm_backend_name(backend)}, {"rows", rows}, {"tflops", gemm_speed(dtype, backend, rows, 384, 1184)}});
+        speeds.push_back({{"dtype", torch::toString(dtype)},
+                          {"backend", gemm_backend_name(backend)},
+                          {"rows", rows},
+                          {"tflops", gemm_speed(dtype, backend, rows, 384, 1184)}});
       }
     }
   }
@@ -62,11 +71,14 @@ int run_doctor(const DoctorOptions&, const CommonOptions& common) {
     std::cout << json.dump() << '\n';
     return 0;
   }
-  std::cout << "CPU: " << json["cpu"].get<std::string>() << ", " << at::get_num_threads() << " threads\ntorch " << TORCH_VERSION << "\nGEMM table: " << gemm_record()
-            << "\nprecision auto: " << torch::toString(automatic) << ", because " << reason << "\nrows independent of the batch: float32 "
-            << (json["rows_independent_of_batch"]["float32"].get<bool>() ? "yes" : "no") << ", bfloat16 " << (json["rows_independent_of_batch"]["bfloat16"].get<bool>() ? "yes" : "no") << '\n';
+  std::cout << "CPU: " << json["cpu"].get<std::string>() << ", " << at::get_num_threads() << " threads\ntorch "
+            << TORCH_VERSION << "\nGEMM table: " << gemm_record() << "\nprecision auto: " << torch::toString(automatic)
+            << ", because " << reason << "\nrows independent of the batch: float32 "
+            << (json["rows_independent_of_batch"]["float32"].get<bool>() ? "yes" : "no") << ", bfloat16 "
+            << (json["rows_independent_of_batch"]["bfloat16"].get<bool>() ? "yes" : "no") << '\n';
   for (const auto& speed : speeds) {
-    std::printf("GEMM %-9s %-7s %5ld rows x 384 x 1184: %.3f TFLOP/s\n", speed["dtype"].get<std::string>().c_str(), speed["backend"].get<std::string>().c_str(), speed["rows"].get<long>(), speed["tflops"].get<double>());
+    std::printf("GEMM %-9s %-7s %5ld rows x 384 x 1184: %.3f TFLOP/s\n", speed["dtype"].get<std::string>().c_str(),
+                speed["backend"].get<std::string>().c_str(), speed["rows"].get<long>(), speed["tflops"].get<double>());
   }
   return 0;
 }

@@ -1,7 +1,6 @@
 // The engine's one exported function: runs a parsed command and turns exceptions into messages and exit codes.
-#include <malloc.h>
-
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include <filesystem>
 #include <iostream>

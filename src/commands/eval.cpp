@@ -30,17 +30,19 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
   Fields fields(section, "command line", "task");
   const Task task = load_task(fields, std::filesystem::current_path());
   if (task.num_outputs() != head.outputs || (!head.labels.empty() && task.labels != head.labels)) {
-    throw Error(concat(options.adapter.adapter, ": expected a head of ", task.num_outputs(), " outputs for ", task.name, ", found ", head.outputs,
-                       "; this adapter was trained for ", opened.file.provenance.task));
+    throw Error(concat(options.adapter.adapter, ": expected a head of ", task.num_outputs(), " outputs for ", task.name,
+                       ", found ", head.outputs, "; this adapter was trained for ", opened.file.provenance.task));
   }
   const auto tokenizer = load_tokenizer(options.adapter.model);
-  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_position_embeddings;
+  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length
+                                                                   : opened.model.config.max_position_embeddings;
   const EncodedExamples examples = encode_examples(*tokenizer, task.validation, max_length);
   if (examples.size() == 0) throw Error(concat(options.data, ": expected examples to score, found none"));
   AdaptedModel model = adapted_model(opened, options.adapter.precision);
   const double value = score_slots(model, examples, {0}, task.metric, task.regression()).front();
   if (common.json) {
-    std::cout << nlohmann::json({{"metric", task.metric}, {"value", value}, {"examples", examples.size()}}).dump() << '\n';
+    std::cout << nlohmann::json({{"metric", task.metric}, {"value", value}, {"examples", examples.size()}}).dump()
+              << '\n';
   } else {
     std::cout << task.metric << ": " << value << " on " << examples.size() << " examples\n";
   }

@@ -41,7 +41,8 @@ torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
 }  // namespace
 
 int run_merge(const MergeOptions& options, const CommonOptions& common) {
-  if (std::filesystem::exists(options.out)) throw Error(concat(options.out, ": expected no folder there, found one; choose another --out"));
+  if (std::filesystem::exists(options.out))
+    throw Error(concat(options.out, ": expected no folder there, found one; choose another --out"));
   const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
   const BaseModel merged = merge_model(opened.model, *opened.basis, *opened.bank, 0);
   write_model_folder(options.out, merged, opened.bank.get(), 0);
@@ -54,17 +55,25 @@ int run_merge(const MergeOptions& options, const CommonOptions& common) {
   AdaptedModel base(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
   const PackedBatch batch = probe_batch(opened.model.config);
   const torch::Tensor reference = outputs_of(adapted, batch);
-  const double difference = largest_change(outputs_of(plain, batch), reference), effect = largest_change(outputs_of(base, batch), reference);
+  const double difference = largest_change(outputs_of(plain, batch), reference),
+               effect = largest_change(outputs_of(base, batch), reference);
   if (common.json) {
-    std::cout << nlohmann::json({{"out", options.out}, {"base_id", merged.base_id}, {"merged_against_adapted", difference}, {"adapter_effect", effect}}).dump() << '\n';
+    std::cout << nlohmann::json({{"out", options.out},
+                                 {"base_id", merged.base_id},
+                                 {"merged_against_adapted", difference},
+                                 {"adapter_effect", effect}})
+                     .dump()
+              << '\n';
   } else {
-    std::cout << options.out << ": merged; largest change of an output against the unmerged adapter " << difference << " (the adapter itself changes them by " << effect << ")\n";
+    std::cout << options.out << ": merged; largest change of an output against the unmerged adapter " << difference
+              << " (the adapter itself changes them by " << effect << ")\n";
   }
   return 0;
 }
 
 int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
-  if (std::filesystem::exists(options.out)) throw Error(concat(options.out, ": expected no folder there, found one; choose another --out"));
+  if (std::filesystem::exists(options.out))
+    throw Error(concat(options.out, ": expected no folder there, found one; choose another --out"));
   const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
   const BaseModel merged = load_base_model(options.merged, cache_folder(common));
   const BaseModel expected = merge_model(opened.model, *opened.basis, *opened.bank, 0);
@@ -82,9 +91,11 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
   write_model_folder(options.out, restored, nullptr, 0);
   double worst = 0;
   for (const Site& site : opened.bank->layout.sites) {
-    worst = std::max(worst, largest_change(restored.site_weight(site).to(torch::kFloat64), opened.model.site_weight(site).to(torch::kFloat64)));
+    worst = std::max(worst, largest_change(restored.site_weight(site).to(torch::kFloat64),
+                                           opened.model.site_weight(site).to(torch::kFloat64)));
   }
-  std::cout << options.out << ": subtracted; largest error of a weight against the base " << worst << " of the largest weight\n";
+  std::cout << options.out << ": subtracted; largest error of a weight against the base " << worst
+            << " of the largest weight\n";
   return 0;
 }
 

@@ -28,31 +28,56 @@ int run_params(const ParamsOptions& options, const CommonOptions& common) {
   if (options.list) {
     for (const Site& site : sites) {
       if (common.json) {
-        std::cout << nlohmann::json({{"site", site.name}, {"hf_name", site.hf_name}, {"in_features", site.in_features}, {"out_features", site.out_features}}).dump() << '\n';
+        std::cout << nlohmann::json({{"site", site.name},
+                                     {"hf_name", site.hf_name},
+                                     {"in_features", site.in_features},
+                                     {"out_features", site.out_features}})
+                         .dump()
+                  << '\n';
       } else {
-        std::printf("%-28s %-50s %6ld -> %ld\n", site.name.c_str(), site.hf_name.c_str(), site.in_features, site.out_features);
+        std::printf("%-28s %-50s %6ld -> %ld\n", site.name.c_str(), site.hf_name.c_str(), site.in_features,
+                    site.out_features);
       }
     }
     return 0;
   }
   const int64_t head = (parsed.config.hidden_size + 1) * options.labels, full = count_model(parsed);
   if (!common.json) {
-    std::printf("%ld adapted projections; full fine-tuning %ld numbers; head of %ld labels %ld numbers (in every file, counted apart)\n", static_cast<long>(sites.size()), full, options.labels, head);
-    std::printf("%5s %12s %12s %12s %12s %14s %14s\n", "rank", "LoRA-XS", "file bytes", "LoRA", "LoRA bytes", "VeRA (r=256)", "basis bytes");
+    std::printf(
+        "%ld adapted projections; full fine-tuning %ld numbers; head of %ld labels %ld numbers (in every file, counted "
+        "apart)\n",
+        static_cast<long>(sites.size()), full, options.labels, head);
+    std::printf("%5s %12s %12s %12s %12s %14s %14s\n", "rank", "LoRA-XS", "file bytes", "LoRA", "LoRA bytes",
+                "VeRA (r=256)", "basis bytes");
   }
   constexpr int64_t kVeraRank = 256, kFloat = 4;
   for (const int64_t rank : options.ranks) {
     for (const Site& site : sites) {
       const int64_t width = std::min(site.in_features, site.out_features);
-      if (rank < 1 || rank > width) throw Error(concat("--rank: expected 1 to ", width, " (the smaller width of ", site.name, "), found ", rank));
+      if (rank < 1 || rank > width)
+        throw Error(concat("--rank: expected 1 to ", width, " (the smaller width of ", site.name, "), found ", rank));
     }
-    const int64_t xs = count_lora_xs(sites, rank), lora = count_lora(sites, rank), vera = count_vera(sites, kVeraRank), basis = count_basis(sites, rank) * kFloat;
+    const int64_t xs = count_lora_xs(sites, rank), lora = count_lora(sites, rank), vera = count_vera(sites, kVeraRank),
+                  basis = count_basis(sites, rank) * kFloat;
     if (common.json) {
-      std::cout << nlohmann::json({{"rank", rank}, {"sites", sites.size()}, {"lora_xs", xs}, {"lora_xs_row_bytes", (xs + head) * kFloat}, {"lora", lora}, {"lora_bytes", lora * kFloat},
-                                   {"vera", vera}, {"vera_rank", kVeraRank}, {"vera_bytes", vera * kFloat}, {"full", full}, {"full_bytes", full * kFloat}, {"head", head}, {"basis_bytes", basis}}).dump()
+      std::cout << nlohmann::json({{"rank", rank},
+                                   {"sites", sites.size()},
+                                   {"lora_xs", xs},
+                                   {"lora_xs_row_bytes", (xs + head) * kFloat},
+                                   {"lora", lora},
+                                   {"lora_bytes", lora * kFloat},
+                                   {"vera", vera},
+                                   {"vera_rank", kVeraRank},
+                                   {"vera_bytes", vera * kFloat},
+                                   {"full", full},
+                                   {"full_bytes", full * kFloat},
+                                   {"head", head},
+                                   {"basis_bytes", basis}})
+                       .dump()
                 << '\n';
     } else {
-      std::printf("%5ld %12ld %12ld %12ld %12ld %14ld %14ld\n", rank, xs, (xs + head) * kFloat, lora, lora * kFloat, vera, basis);
+      std::printf("%5ld %12ld %12ld %12ld %12ld %14ld %14ld\n", rank, xs, (xs + head) * kFloat, lora, lora * kFloat,
+                  vera, basis);
     }
   }
   return 0;

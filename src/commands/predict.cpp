@@ -38,10 +38,12 @@ int run_predict(const PredictOptions& options, const CommonOptions& common) {
   const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
   const HeadLayout& head = opened.bank->layout.head;
-  if (head.kind == "none") throw Error(concat(options.adapter.adapter, ": expected an adapter with a task head, found none"));
+  if (head.kind == "none")
+    throw Error(concat(options.adapter.adapter, ": expected an adapter with a task head, found none"));
   if (examples.empty()) return 0;
   const auto tokenizer = load_tokenizer(options.adapter.model);
-  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_position_embeddings;
+  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length
+                                                                   : opened.model.config.max_position_embeddings;
   const EncodedExamples encoded = encode_examples(*tokenizer, examples, max_length);
   AdaptedModel model = adapted_model(opened, options.adapter.precision);
   const torch::Tensor logits = predict_logits(model, encoded, {0}, kTokensPerBatch).front();

@@ -14,8 +14,10 @@ namespace loraxs {
 
 std::filesystem::path cache_folder(const CommonOptions& common) {
   if (!common.cache.empty()) return common.cache;
-  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0') return std::filesystem::path(xdg) / "loraxs";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return std::filesystem::path(home) / ".cache" / "loraxs";
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0')
+    return std::filesystem::path(xdg) / "loraxs";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return std::filesystem::path(home) / ".cache" / "loraxs";
   return std::filesystem::temp_directory_path() / "loraxs-cache";
 }
 
@@ -47,8 +49,9 @@ torch::ScalarType resolve_precision(const std::string& precision, std::string* r
   return torch::kFloat32;
 }
 
-std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites, const BasisRecipe& recipe,
-                                       const std::string& basis_path, const CommonOptions& common) {
+std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,
+                                       const BasisRecipe& recipe, const std::string& basis_path,
+                                       const CommonOptions& common) {
   if (!basis_path.empty()) return std::make_shared<Basis>(read_basis(basis_path));
   return std::make_shared<Basis>(cached_basis(
       cache_folder(common), sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id, recipe,
@@ -56,7 +59,8 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
 }
 
 OpenedAdapter open_adapter_on_model(const AdapterOptions& options, const CommonOptions& common) {
-  OpenedAdapter opened{.model = load_base_model(options.model, cache_folder(common)), .file = read_adapter(options.adapter)};
+  OpenedAdapter opened{.model = load_base_model(options.model, cache_folder(common)),
+                       .file = read_adapter(options.adapter)};
   const Layout layout = resolve_layout(opened.file, opened.model, options.accept_base);
   opened.basis = basis_for(opened.model, layout.sites, opened.file.basis, options.basis, common);
   opened.bank = std::make_shared<Bank>(open_adapter(opened.file, layout, *opened.basis));
@@ -76,8 +80,8 @@ AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& preci
 void warn_on_drift(const AdapterFile& file, const LogSink& log) {
   const std::string& trained = file.provenance.gemm_record;
   if (trained.empty() || trained == gemm_record()) return;
-  log(LogLevel::kWarning, concat(file.path.string(), ": trained with \"", trained, "\", this machine runs \"", gemm_record(),
-                                 "\"; results may differ in the last digits"));
+  log(LogLevel::kWarning, concat(file.path.string(), ": trained with \"", trained, "\", this machine runs \"",
+                                 gemm_record(), "\"; results may differ in the last digits"));
 }
 
 int64_t peak_memory_bytes() {

@@ -1,4 +1,5 @@
-// commands/session.h: what several commands need before their own work: cache folder, precision, a model with an adapter.
+// commands/session.h: what several commands need before their own work: cache folder, precision, a model with an
+// adapter.
 #pragma once
 #include <torch/types.h>
 
@@ -20,8 +21,9 @@ LogSink stderr_log(const CommonOptions& common);
 torch::ScalarType resolve_precision(const std::string& precision, std::string* reason = nullptr);
 
 /// The basis for an adapter's sites: the file at `basis_path`, else computed (or taken from the cache) by the recipe.
-std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites, const BasisRecipe& recipe,
-                                       const std::string& basis_path, const CommonOptions& common);
+std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,
+                                       const BasisRecipe& recipe, const std::string& basis_path,
+                                       const CommonOptions& common);
 
 /// An adapter opened on its model and basis, checked.
 struct OpenedAdapter {

@@ -18,7 +18,8 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 nlohmann::json describe(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
-    if (!std::filesystem::exists(path / "metrics.jsonl")) throw Error(concat(path.string(), ": expected a run folder or a file, found another folder"));
+    if (!std::filesystem::exists(path / "metrics.jsonl"))
+      throw Error(concat(path.string(), ": expected a run folder or a file, found another folder"));
     nlohmann::json json = {{"kind", "run"}, {"path", path.string()}, {"adapters", nlohmann::json::array()}};
     for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
       if (entry.path().filename() == "best.safetensors") json["adapters"].push_back(entry.path().string());
@@ -29,16 +30,27 @@ nlohmann::json describe(const std::filesystem::path& path) {
   const auto format = file.metadata.find("format");
   if (format != file.metadata.end() && format->second == "loraxs-adapter-1") {
     const AdapterFile adapter = read_adapter(path);
-    nlohmann::json json = {{"kind", "adapter"}, {"base_id", adapter.base_id}, {"basis_id", adapter.basis_id}, {"alpha", adapter.alpha}, {"numbers", adapter.row.size()},
-                           {"layout", nlohmann::json::parse(adapter.layout_json)}, {"bytes", std::filesystem::file_size(path)}, {"task", adapter.provenance.task},
-                           {"max_length", adapter.provenance.max_length}, {"precision", adapter.provenance.precision}, {"gemm", adapter.provenance.gemm_record}};
+    nlohmann::json json = {{"kind", "adapter"},
+                           {"base_id", adapter.base_id},
+                           {"basis_id", adapter.basis_id},
+                           {"alpha", adapter.alpha},
+                           {"numbers", adapter.row.size()},
+                           {"layout", nlohmann::json::parse(adapter.layout_json)},
+                           {"bytes", std::filesystem::file_size(path)},
+                           {"task", adapter.provenance.task},
+                           {"max_length", adapter.provenance.max_length},
+                           {"precision", adapter.provenance.precision},
+                           {"gemm", adapter.provenance.gemm_record}};
     const auto training = nlohmann::json::parse(adapter.provenance.summary, nullptr, false);
     if (!training.is_discarded()) json["training"] = training;
     return json;
   }
-  nlohmann::json json = {{"kind", format != file.metadata.end() && format->second == "loraxs-basis-1" ? "basis" : "safetensors"}, {"metadata", file.metadata}};
+  nlohmann::json json = {
+      {"kind", format != file.metadata.end() && format->second == "loraxs-basis-1" ? "basis" : "safetensors"},
+      {"metadata", file.metadata}};
   nlohmann::json tensors = nlohmann::json::object();
-  for (const auto& [name, view] : file.tensors) tensors[name] = std::string(dtype_name(view.dtype)) + " " + shape_text(view.shape);
+  for (const auto& [name, view] : file.tensors)
+    tensors[name] = std::string(dtype_name(view.dtype)) + " " + shape_text(view.shape);
   json["tensors"] = tensors;
   return json;
 }

@@ -1,9 +1,6 @@
-#include "train/loop.h"
-
-#include <unistd.h>
-
 #include <ATen/Parallel.h>
 #include <torch/version.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +15,7 @@
 #include "io/error.h"
 #include "io/fields.h"
 #include "ops/frozen_gemm.h"
+#include "train/loop.h"
 #include "train/report.h"
 
 namespace loraxs {
@@ -50,15 +48,15 @@ class ProgressPrinter {
       constexpr int kWidth = 24;
       const int filled = static_cast<int>(kWidth * report.step / report.total_steps);
       const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, '.');
-      std::snprintf(line, sizeof line, "\r[%s] step %ld/%ld  epoch %ld/%ld  loss %.4f  %.0f sentences/s  ETA %s \x1b[K", bar.c_str(),
-                    report.step, report.total_steps, report.epoch, report.epochs, report.loss, report.sentences_per_second,
-                    clock_text(report.seconds_left).c_str());
+      std::snprintf(line, sizeof line, "\r[%s] step %ld/%ld  epoch %ld/%ld  loss %.4f  %.0f sentences/s  ETA %s \x1b[K",
+                    bar.c_str(), report.step, report.total_steps, report.epoch, report.epochs, report.loss,
+                    report.sentences_per_second, clock_text(report.seconds_left).c_str());
       std::cerr << line << std::flush;
       open_ = true;
     } else {
-      std::snprintf(line, sizeof line, "step=%ld/%ld epoch=%ld/%ld loss=%.4f sentences_per_second=%.0f eta=%s", report.step,
-                    report.total_steps, report.epoch, report.epochs, report.loss, report.sentences_per_second,
-                    clock_text(report.seconds_left).c_str());
+      std::snprintf(line, sizeof line, "step=%ld/%ld epoch=%ld/%ld loss=%.4f sentences_per_second=%.0f eta=%s",
+                    report.step, report.total_steps, report.epoch, report.epochs, report.loss,
+                    report.sentences_per_second, clock_text(report.seconds_left).c_str());
       std::cerr << line << '\n';
     }
   }
@@ -111,7 +109,9 @@ nlohmann::json done_event(const TrainResult& result, const std::string& metric, 
   for (const JobResult& job : result.jobs) {
     if (job.job.setting != best_setting) continue;
     if (best_epoch.is_null()) best_epoch = job.best.epoch;
-    seeds.push_back({{"seed", job.job.seed}, {"value", scored ? nlohmann::json(job.best.value) : nlohmann::json()}, {"best_epoch", job.best.epoch}});
+    seeds.push_back({{"seed", job.job.seed},
+                     {"value", scored ? nlohmann::json(job.best.value) : nlohmann::json()},
+                     {"best_epoch", job.best.epoch}});
   }
   const double seconds = std::max(result.train_seconds, 1e-9);
   return {{"event", "done"},
@@ -157,7 +157,8 @@ void print_dry_run(const TrainSetup& setup, const std::vector<Job>& jobs, const 
     return;
   }
   for (const auto& [key, value] : json.items()) {
-    if (key != "event") std::cout << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+    if (key != "event")
+      std::cout << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
   }
 }
 
@@ -167,7 +168,8 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const Recipe recipe = read_recipe(options.recipe, options.set);
   if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
   if (!options.resume && !options.dry_run && std::filesystem::exists(recipe.output)) {
-    throw Error(concat(recipe.output, ": expected no run there, found one; continue it with --resume, or choose another output"));
+    throw Error(concat(recipe.output,
+                       ": expected no run there, found one; continue it with --resume, or choose another output"));
   }
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
@@ -177,7 +179,8 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const Task task = load_task(task_fields, std::filesystem::current_path());
   if (task.train.empty()) throw Error(concat(options.recipe, ": task.train: expected training examples, found none"));
   if (is_regression_metric(task.metric) != task.regression()) {
-    throw Error(concat(options.recipe, ": task.metric: expected one for ", task.regression() ? "regression" : "classification", ", found ", task.metric));
+    throw Error(concat(options.recipe, ": task.metric: expected one for ",
+                       task.regression() ? "regression" : "classification", ", found ", task.metric));
   }
   const BaseModel model = load_base_model(recipe.model, cache_folder(common));
   if (recipe.train.max_length > model.config.max_position_embeddings) {
@@ -187,11 +190,13 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const auto tokenizer = load_tokenizer(recipe.model);
   const EncodedExamples train_examples = encode_examples(*tokenizer, task.train, recipe.train.max_length);
   const EncodedExamples validation = encode_examples(*tokenizer, task.validation, recipe.train.max_length);
-  const std::vector<Site> sites = select_sites(*model.architecture, model.config, recipe.method.targets, options.recipe);
+  const std::vector<Site> sites =
+      select_sites(*model.architecture, model.config, recipe.method.targets, options.recipe);
   const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
   BaseModel trained_model = model;
   if (!recipe.train.dropout) {
-    trained_model.config.hidden_dropout = trained_model.config.attention_dropout = trained_model.config.classifier_dropout = 0;
+    trained_model.config.hidden_dropout = trained_model.config.attention_dropout =
+        trained_model.config.classifier_dropout = 0;
   }
   TrainSetup setup{.recipe = recipe,
                    .model = trained_model,
@@ -212,20 +217,22 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
     print_dry_run(setup, jobs, common);
     return 0;
   }
-  make_layout(recipe.method.name, sites, recipe.method.rank, setup.head, model.config.hidden_size, options.recipe);  // before the basis: it checks the rank
+  make_layout(recipe.method.name, sites, recipe.method.rank, setup.head, model.config.hidden_size,
+              options.recipe);  // before the basis: it checks the rank
   setup.basis = basis_for(model, sites, recipe.method.basis, "", common);
   if (train_examples.num_truncated > 0) {
-    log(LogLevel::kInfo, concat("truncated=", train_examples.num_truncated, " of ", train_examples.size(), " training examples to ",
-                                recipe.train.max_length, " tokens"));
+    log(LogLevel::kInfo, concat("truncated=", train_examples.num_truncated, " of ", train_examples.size(),
+                                " training examples to ", recipe.train.max_length, " tokens"));
   }
   RunFolder folder(recipe.output, recipe_template(recipe), options.resume);
 
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   ProgressPrinter progress(common.quiet);
-  const TrainObserver observer{.on_step = [&](const StepReport& report) { progress.step(report); },
-                               .on_epoch = [&](const EpochReport& report) { progress.epoch(report, validation.size() > 0 ? task.metric : ""); },
-                               .stop_requested = [] { return interrupted != 0; }};
+  const TrainObserver observer{
+      .on_step = [&](const StepReport& report) { progress.step(report); },
+      .on_epoch = [&](const EpochReport& report) { progress.epoch(report, validation.size() > 0 ? task.metric : ""); },
+      .stop_requested = [] { return interrupted != 0; }};
   try {
     const TrainResult result = train(setup, folder, options.allow_drift, observer);
     const nlohmann::json done = done_event(result, task.metric, validation.size() > 0);
@@ -240,10 +247,13 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
       std::cout << done.dump() << '\n';
     } else {
       std::cout << task.metric << ": " << done["value"].dump() << " (median of " << done["seeds"].size() << " seed"
-                << (done["seeds"].size() == 1 ? "" : "s") << ", best epoch)\ntrained parameters: " << result.layout.adapter_numbers
-                << " in adapters, " << result.layout.row_size - result.layout.adapter_numbers << " in the head\nadapter file: "
-                << human_bytes(result.adapter_bytes) << "\nspeed: " << static_cast<int64_t>(done["sentences_per_second"].get<double>())
-                << " sentences/s\nrun: " << folder.path().string() << " (report.html, " << result.jobs.front().job.name << "/best.safetensors)\n";
+                << (done["seeds"].size() == 1 ? "" : "s")
+                << ", best epoch)\ntrained parameters: " << result.layout.adapter_numbers << " in adapters, "
+                << result.layout.row_size - result.layout.adapter_numbers
+                << " in the head\nadapter file: " << human_bytes(result.adapter_bytes)
+                << "\nspeed: " << static_cast<int64_t>(done["sentences_per_second"].get<double>())
+                << " sentences/s\nrun: " << folder.path().string() << " (report.html, " << result.jobs.front().job.name
+                << "/best.safetensors)\n";
     }
     return 0;
   } catch (const Interrupted& stop) {

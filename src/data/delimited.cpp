@@ -87,13 +87,16 @@ void read_jsonl(std::string_view text, Table& table) {
   for_each_line(text, [&](std::string_view content, int64_t line) {
     if (content.find_first_not_of(" \t") == std::string_view::npos) return;
     const auto object = nlohmann::ordered_json::parse(content, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) throw Error(concat(table.where, ":", line, ": expected a JSON object, found ", content.substr(0, 60)));
+    if (!object.is_object())
+      throw Error(concat(table.where, ":", line, ": expected a JSON object, found ", content.substr(0, 60)));
     Table::Row row{.line = line};
     for (const auto& [key, value] : object.items()) {
       auto found = std::find(table.columns.begin(), table.columns.end(), key);
       if (found == table.columns.end()) found = table.columns.insert(table.columns.end(), key);
       row.cells.resize(table.columns.size());
-      row.cells[found - table.columns.begin()] = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+      row.cells[found - table.columns.begin()] = value.is_string() ? value.get<std::string>()
+                                                 : value.is_null() ? ""
+                                                                   : value.dump();
     }
     table.rows.push_back(std::move(row));
   });
@@ -106,7 +109,8 @@ size_t Table::column(const std::string& name_or_number, const std::string& key) 
   const auto found = std::find(columns.begin(), columns.end(), name_or_number);
   if (found != columns.end()) return found - columns.begin();
   const size_t width = rows.empty() ? columns.size() : rows.front().cells.size();
-  const bool is_number = !name_or_number.empty() && std::all_of(name_or_number.begin(), name_or_number.end(), ::isdigit);
+  const bool is_number =
+      !name_or_number.empty() && std::all_of(name_or_number.begin(), name_or_number.end(), ::isdigit);
   if (is_number && name_or_number.size() < 6) {
     const size_t number = std::stoul(name_or_number);
     if (number >= 1 && number <= width) return number - 1;
@@ -114,8 +118,9 @@ size_t Table::column(const std::string& name_or_number, const std::string& key) 
   std::string known;
   for (const std::string& column : columns) known += (known.empty() ? "" : ", ") + column;
   const auto near = nearest_name(name_or_number, columns);
-  throw Error(concat(where, ": ", key, ": expected a column name or a number from 1 to ", width, ", found \"", name_or_number, "\"",
-                     near ? "; did you mean " + *near + "?" : "", known.empty() ? "" : "; columns: " + known));
+  throw Error(concat(where, ": ", key, ": expected a column name or a number from 1 to ", width, ", found \"",
+                     name_or_number, "\"", near ? "; did you mean " + *near + "?" : "",
+                     known.empty() ? "" : "; columns: " + known));
 }
 
 Table read_table(const std::filesystem::path& path, bool header) {

@@ -28,12 +28,14 @@ double target_of(const std::string& cell, const std::vector<std::string>& labels
   std::string known;
   for (const std::string& label : labels) known += (known.empty() ? "" : ", ") + label;
   const auto near = nearest_name(cell, labels);
-  throw Error(concat(where, ": label: expected one of ", known, ", found \"", cell, "\"", near ? "; did you mean " + *near + "?" : ""));
+  throw Error(concat(where, ": label: expected one of ", known, ", found \"", cell, "\"",
+                     near ? "; did you mean " + *near + "?" : ""));
 }
 
 }  // namespace
 
-std::vector<Example> table_examples(const Table& table, const ExampleColumns& columns, const std::vector<std::string>& labels) {
+std::vector<Example> table_examples(const Table& table, const ExampleColumns& columns,
+                                    const std::vector<std::string>& labels) {
   const size_t first = table.column(columns.first, "text");
   const size_t second = columns.second.empty() ? 0 : table.column(columns.second, "text_pair");
   const size_t label = columns.label.empty() ? 0 : table.column(columns.label, "label");
@@ -65,7 +67,8 @@ std::vector<std::string> distinct_labels(const Table& table, const std::string& 
     double number = 0;
     return as_number(label, number);
   });
-  if (numeric) std::sort(labels.begin(), labels.end(), [](const auto& x, const auto& y) { return std::stod(x) < std::stod(y); });
+  if (numeric)
+    std::sort(labels.begin(), labels.end(), [](const auto& x, const auto& y) { return std::stod(x) < std::stod(y); });
   return labels;
 }
 

@@ -15,9 +15,10 @@ struct ExampleColumns {
   std::string label;   // empty: none
 };
 
-/// Rows as examples; `labels` empty: the label is a number (regression). Throws Error with file and line for an empty text,
-/// an unknown label (known ones listed), a score that is no number.
-std::vector<Example> table_examples(const Table& table, const ExampleColumns& columns, const std::vector<std::string>& labels);
+/// Rows as examples; `labels` empty: the label is a number (regression). Throws Error with file and line for an empty
+/// text, an unknown label (known ones listed), a score that is no number.
+std::vector<Example> table_examples(const Table& table, const ExampleColumns& columns,
+                                    const std::vector<std::string>& labels);
 
 /// Sorted distinct values of a column; numbers sort as numbers.
 std::vector<std::string> distinct_labels(const Table& table, const std::string& label_column);

@@ -11,25 +11,26 @@
 namespace loraxs {
 
 struct Task {
-  std::string name;                     // "qnli"
-  std::vector<std::string> labels;      // class names in index order; empty for regression
-  std::string metric;                   // "accuracy", "f1", "matthews", "pearson", "spearman": see eval/metrics.h
-  std::vector<Example> train;           // in file order
-  std::vector<Example> validation;      // empty if the task has none
+  std::string name;                 // "qnli"
+  std::vector<std::string> labels;  // class names in index order; empty for regression
+  std::string metric;               // "accuracy", "f1", "matthews", "pearson", "spearman": see eval/metrics.h
+  std::vector<Example> train;       // in file order
+  std::vector<Example> validation;  // empty if the task has none
   bool regression() const { return labels.empty(); }
   int64_t num_outputs() const { return regression() ? 1 : static_cast<int64_t>(labels.size()); }
 };
 
 /// Reads the `task:` section of a recipe and its files. `name: qnli` with `data: FOLDER` (files as distributed), or
-/// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair` / `label` (column names or numbers), `labels` (else the sorted distinct labels of
-/// train), `metric`. Relative paths are relative to `base`. Throws Error with file and line.
+/// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
+/// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`. Relative paths
+/// are relative to `base`. Throws Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base);
 
 /// Known task names, in the order of the table in tasks.cpp.
 std::vector<std::string> task_names();
 
-/// A line of prediction input: plain text, "first<TAB>second", or a JSON object whose one or two texts are taken in order (`label` is ignored).
-/// `line` counts from 1 and appears in errors.
+/// A line of prediction input: plain text, "first<TAB>second", or a JSON object whose one or two texts are taken in
+/// order (`label` is ignored). `line` counts from 1 and appears in errors.
 Example parse_prediction_line(const std::string& text, const std::string& where, int64_t line);
 
 }  // namespace loraxs

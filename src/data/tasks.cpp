@@ -47,7 +47,8 @@ Example parse_prediction_line(const std::string& text, const std::string& where,
   Example example;
   if (text.starts_with('{')) {
     const auto object = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) throw Error(concat(where, ":", line, ": expected a JSON object, found ", text.substr(0, 60)));
+    if (!object.is_object())
+      throw Error(concat(where, ":", line, ": expected a JSON object, found ", text.substr(0, 60)));
     std::vector<std::string> texts;
     for (const auto& [key, value] : object.items()) {
       if (value.is_string() && key != "label") texts.push_back(value.get<std::string>());

@@ -63,7 +63,8 @@ double matthews(Values predictions, Values targets) {
 
 double pearson(Values x, Values y) {
   const auto n = static_cast<double>(x.size());
-  const double mean_x = std::accumulate(x.begin(), x.end(), 0.0) / n, mean_y = std::accumulate(y.begin(), y.end(), 0.0) / n;
+  const double mean_x = std::accumulate(x.begin(), x.end(), 0.0) / n,
+               mean_y = std::accumulate(y.begin(), y.end(), 0.0) / n;
   double xy = 0, xx = 0, yy = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     xy += (x[i] - mean_x) * (y[i] - mean_y);
@@ -109,7 +110,8 @@ const MetricEntry& find_metric(const std::string& name) {
   const auto near = nearest_name(name, metric_names());
   std::string known;
   for (const std::string& metric : metric_names()) known += (known.empty() ? "" : ", ") + metric;
-  throw Error(concat("metric: expected one of ", known, ", found \"", name, "\"", near ? "; did you mean " + *near + "?" : ""));
+  throw Error(
+      concat("metric: expected one of ", known, ", found \"", name, "\"", near ? "; did you mean " + *near + "?" : ""));
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 namespace loraxs {
 
-/// Logits of every example for each of `slots` -> [slots][examples, outputs] float32 on the CPU. Packed by `tokens_per_batch`
-/// tokens, longest first; `proceed` is asked before each batch and may throw.
+/// Logits of every example for each of `slots` -> [slots][examples, outputs] float32 on the CPU. Packed by
+/// `tokens_per_batch` tokens, longest first; `proceed` is asked before each batch and may throw.
 std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExamples& examples,
                                           const std::vector<int64_t>& slots, int64_t tokens_per_batch,
                                           const std::function<void()>& proceed = {});

@@ -49,7 +49,8 @@ std::string name_aside(const std::filesystem::path& path) {
 }  // namespace
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  if (std::filesystem::is_directory(path)) throw Error(concat(path.string(), ": expected a file to write, found a folder"));
+  if (std::filesystem::is_directory(path))
+    throw Error(concat(path.string(), ": expected a file to write, found a folder"));
   std::string aside = name_aside(path);
   Descriptor descriptor{::mkostemp(aside.data(), O_CLOEXEC)};
   if (descriptor.value < 0) fail(path, "create", errno);
@@ -87,7 +88,8 @@ void write_folder_atomically(const std::filesystem::path& path,
     }
     sync_path(aside, O_RDONLY | O_DIRECTORY);
     if (std::filesystem::exists(path)) {
-      // rename() cannot replace a folder that holds files. Between the two renames `path` is absent; what it held is not.
+      // rename() cannot replace a folder that holds files. Between the two renames `path` is absent; what it held is
+      // not.
       std::string old = name_aside(path);
       if (::mkdtemp(old.data()) == nullptr) fail(path, "create", errno);
       if (::rename(path.c_str(), old.c_str()) != 0) fail(path, "move away", errno);

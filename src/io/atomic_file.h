@@ -13,12 +13,13 @@ namespace loraxs {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// Calls `fill(folder)` on a fresh folder beside `path`, syncs every file in it, then renames it to `path` and syncs the
-/// parent. An existing `path` is replaced. If `fill` throws, the folder aside is removed and `path` is as it was.
+/// Calls `fill(folder)` on a fresh folder beside `path`, syncs every file in it, then renames it to `path` and syncs
+/// the parent. An existing `path` is replaced. If `fill` throws, the folder aside is removed and `path` is as it was.
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& folder)>& fill);
 
-/// Throws Error with a hint if files cannot be created in `folder` (which must exist). Writes and removes one empty file.
+/// Throws Error with a hint if files cannot be created in `folder` (which must exist). Writes and removes one empty
+/// file.
 void check_writable(const std::filesystem::path& folder);
 
 }  // namespace loraxs

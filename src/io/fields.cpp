@@ -35,7 +35,8 @@ nlohmann::json scalar_value(const std::string& text) {
 
 nlohmann::json to_json(const YAML::Node& node, const std::string& where) {
   switch (node.Type()) {
-    case YAML::NodeType::Scalar: return node.Tag() == "!" ? nlohmann::json(node.Scalar()) : scalar_value(node.Scalar());
+    case YAML::NodeType::Scalar:
+      return node.Tag() == "!" ? nlohmann::json(node.Scalar()) : scalar_value(node.Scalar());
     case YAML::NodeType::Sequence: {
       nlohmann::json list = nlohmann::json::array();
       for (const YAML::Node& item : node) list.push_back(to_json(item, where));
@@ -52,7 +53,8 @@ nlohmann::json to_json(const YAML::Node& node, const std::string& where) {
       }
       return object;
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -66,7 +68,8 @@ size_t edit_distance(const std::string& x, const std::string& y) {
         continue;
       }
       d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (x[i - 1] == y[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   }
   return d[x.size()][y.size()];
@@ -79,7 +82,8 @@ nlohmann::json read_json(const std::filesystem::path& path) {
   try {
     return nlohmann::json::parse(file->text());
   } catch (const nlohmann::json::parse_error& error) {
-    const auto line = 1 + std::count(file->text().begin(), file->text().begin() + std::min(error.byte, file->text().size()), '\n');
+    const auto line =
+        1 + std::count(file->text().begin(), file->text().begin() + std::min(error.byte, file->text().size()), '\n');
     throw Error(concat(path.string(), ":", line, ": expected JSON, found something else (", error.what(), ")"));
   }
 }
@@ -113,7 +117,8 @@ Fields::Fields(nlohmann::json object, std::string where, std::string prefix)
     : object_(std::move(object)), where_(std::move(where)), prefix_(std::move(prefix)) {
   if (object_.is_null()) object_ = nlohmann::json::object();
   if (!object_.is_object()) {
-    throw Error(concat(where_, ": ", prefix_, prefix_.empty() ? "" : ": ", "expected an object, found ", shown(object_)));
+    throw Error(
+        concat(where_, ": ", prefix_, prefix_.empty() ? "" : ": ", "expected an object, found ", shown(object_)));
   }
 }
 
@@ -190,7 +195,8 @@ std::string Fields::text(const std::string& key, const std::string& fallback) {
   return value->get<std::string>();
 }
 
-std::string Fields::choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& allowed) {
+std::string Fields::choice(const std::string& key, const std::string& fallback,
+                           const std::vector<std::string>& allowed) {
   const std::string value = text(key, fallback);
   if (!has(key) || std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
   std::string list;
@@ -221,7 +227,8 @@ std::vector<double> Fields::numbers(const std::string& key, const std::vector<do
   const nlohmann::json* value = find(key);
   if (value == nullptr) return fallback;
   if (value->is_number()) return {value->get<double>()};
-  if (!value->is_array() || value->empty()) fail(key, concat("expected a number or a list of numbers, found ", shown(*value)));
+  if (!value->is_array() || value->empty())
+    fail(key, concat("expected a number or a list of numbers, found ", shown(*value)));
   std::vector<double> result;
   for (const auto& item : *value) {
     if (!item.is_number()) fail(key, concat("expected numbers, found ", shown(item), " in the list"));
@@ -242,7 +249,8 @@ std::vector<int64_t> Fields::integers(const std::string& key, const std::vector<
 
 Fields Fields::object(const std::string& key) {
   const nlohmann::json* value = find(key);
-  return Fields(value == nullptr ? nlohmann::json::object() : *value, where_, prefix_.empty() ? key : prefix_ + "." + key);
+  return Fields(value == nullptr ? nlohmann::json::object() : *value, where_,
+                prefix_.empty() ? key : prefix_ + "." + key);
 }
 
 nlohmann::json Fields::raw(const std::string& key) {

@@ -20,7 +20,8 @@ nlohmann::json parse_yaml(const std::string& text, const std::string& where);
 std::optional<std::string> nearest_name(const std::string& name, const std::vector<std::string>& known);
 
 /// One object. Every getter takes the key and the value to use when the key is absent (or null), checks the type and
-/// throws Error "WHERE: PREFIX.KEY: expected …, found …". finish() throws for keys nobody read, naming the nearest known one.
+/// throws Error "WHERE: PREFIX.KEY: expected …, found …". finish() throws for keys nobody read, naming the nearest
+/// known one.
 class Fields {
  public:
   /// `where` starts every message: a file name. `prefix` is the dotted path of this object inside it.
@@ -37,8 +38,10 @@ class Fields {
   bool boolean(const std::string& key, bool fallback);
   std::string text(const std::string& key, const std::string& fallback);
   std::string choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& allowed);
-  std::vector<std::string> strings(const std::string& key, const std::vector<std::string>& fallback);  // one string counts as a list of one
-  std::vector<double> numbers(const std::string& key, const std::vector<double>& fallback);            // one number counts as a list of one
+  std::vector<std::string> strings(const std::string& key,
+                                   const std::vector<std::string>& fallback);  // one string counts as a list of one
+  std::vector<double> numbers(const std::string& key,
+                              const std::vector<double>& fallback);  // one number counts as a list of one
   std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback);  // may be empty
   /// The object under `key` (empty if absent), as Fields of its own; the caller finishes it.
   Fields object(const std::string& key);
@@ -49,7 +52,8 @@ class Fields {
   /// Names that other programs use for a key of ours: the error for `alias` then says which key to write.
   void alias(const std::string& alias, const std::string& key);
 
-  [[noreturn]] void fail(const std::string& key, const std::string& message) const;  // Error "where: prefix.key: message"
+  [[noreturn]] void fail(const std::string& key,
+                         const std::string& message) const;  // Error "where: prefix.key: message"
   void finish() const;
 
   const std::string& where() const { return where_; }

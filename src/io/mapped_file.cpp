@@ -18,7 +18,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   struct stat status {};
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor);
-    throw Error(concat(path.string(), ": expected a file, found ", S_ISDIR(status.st_mode) ? "a folder" : "something else"));
+    throw Error(
+        concat(path.string(), ": expected a file, found ", S_ISDIR(status.st_mode) ? "a folder" : "something else"));
   }
   const auto size = static_cast<size_t>(status.st_size);
   void* data = nullptr;

@@ -8,7 +8,8 @@
 
 namespace loraxs {
 
-/// A read-only private mapping of a whole file. The size is taken once, at open; the mapping lives as long as the object.
+/// A read-only private mapping of a whole file. The size is taken once, at open; the mapping lives as long as the
+/// object.
 class MappedFile {
  public:
   /// Throws Error when the file is missing, not a regular file, or not readable. An empty file maps to an empty span.

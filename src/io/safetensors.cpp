@@ -42,7 +42,8 @@ nlohmann::json parse_header(std::string_view text, const std::string& where) {
     using Event = nlohmann::json::parse_event_t;
     if (event == Event::object_start) keys.emplace_back();
     if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) duplicate = parsed.get<std::string>();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second)
+      duplicate = parsed.get<std::string>();
     return true;
   };
   try {
@@ -59,8 +60,8 @@ struct Entry {
   uint64_t begin, end;
 };
 
-TensorView read_entry(const std::string& name, const nlohmann::json& value, const std::string& where, uint64_t data_bytes,
-                      Entry& entry) {
+TensorView read_entry(const std::string& name, const nlohmann::json& value, const std::string& where,
+                      uint64_t data_bytes, Entry& entry) {
   const auto fail = [&](const auto&... parts) { throw Error(concat(where, ": ", name, ": ", parts...)); };
   if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") || !value.contains("data_offsets")) {
     fail("expected an object with dtype, shape and data_offsets");
@@ -80,7 +81,8 @@ TensorView read_entry(const std::string& name, const nlohmann::json& value, cons
     view.shape.push_back(static_cast<int64_t>(count));
   }
   const auto& offsets = value["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned()) {
     fail("data_offsets: expected two non-negative integers, found ", offsets.dump());
   }
   entry = {name, offsets[0].get<uint64_t>(), offsets[1].get<uint64_t>()};
@@ -101,7 +103,8 @@ const char* dtype_name(Dtype dtype) { return info(dtype).name; }
 
 const TensorView& Safetensors::at(const std::string& name) const {
   const auto found = tensors.find(name);
-  if (found == tensors.end()) throw Error(concat(path.string(), ": expected a tensor ", name, ", found none of that name"));
+  if (found == tensors.end())
+    throw Error(concat(path.string(), ": expected a tensor ", name, ", found none of that name"));
   return found->second;
 }
 
@@ -128,7 +131,8 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
     if (name == "__metadata__") {
       if (!value.is_object()) throw Error(concat(where, ": __metadata__: expected an object"));
       for (const auto& [key, text] : value.items()) {
-        if (!text.is_string()) throw Error(concat(where, ": __metadata__.", key, ": expected text, found ", text.dump()));
+        if (!text.is_string())
+          throw Error(concat(where, ": __metadata__.", key, ": expected text, found ", text.dump()));
         result.metadata[key] = text.get<std::string>();
       }
       continue;
@@ -140,14 +144,13 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
     entries.push_back(entry);
     result.tensors.emplace(name, std::move(view));
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& x, const Entry& y) {
-    return x.begin != y.begin ? x.begin < y.begin : x.end < y.end;
-  });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& x, const Entry& y) { return x.begin != y.begin ? x.begin < y.begin : x.end < y.end; });
   uint64_t expected = 0;
   for (const Entry& entry : entries) {
     if (entry.begin != expected) {
-      throw Error(concat(where, ": ", entry.name, ": data_offsets: expected to start at ", expected, ", found ", entry.begin,
-                         "; tensors must neither overlap nor leave holes"));
+      throw Error(concat(where, ": ", entry.name, ": data_offsets: expected to start at ", expected, ", found ",
+                         entry.begin, "; tensors must neither overlap nor leave holes"));
     }
     expected = entry.end;
   }
@@ -163,9 +166,10 @@ Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(index)) {
     std::string hint = "; fetch the folder again";
     if (std::filesystem::exists(folder / "pytorch_model.bin")) {
-      hint = concat("; convert pytorch_model.bin with: python -c \"import torch; from safetensors.torch import save_file; "
-                    "save_file({k: v.clone().contiguous() for k, v in torch.load('", (folder / "pytorch_model.bin").string(),
-                    "', weights_only=True).items()}, '", single.string(), "')\"");
+      hint = concat(
+          "; convert pytorch_model.bin with: python -c \"import torch; from safetensors.torch import save_file; "
+          "save_file({k: v.clone().contiguous() for k, v in torch.load('",
+          (folder / "pytorch_model.bin").string(), "', weights_only=True).items()}, '", single.string(), "')\"");
     }
     throw Error(concat(folder.string(), ": expected model.safetensors, found none", hint));
   }

@@ -15,8 +15,8 @@ namespace loraxs {
 
 enum class Dtype { kFloat64, kFloat32, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
 
-int64_t dtype_bytes(Dtype dtype);             // bytes of one element
-const char* dtype_name(Dtype dtype);          // as safetensors spells it: "F32"
+int64_t dtype_bytes(Dtype dtype);     // bytes of one element
+const char* dtype_name(Dtype dtype);  // as safetensors spells it: "F32"
 
 /// One tensor inside a mapped file. `bytes` stays valid while `file` lives.
 struct TensorView {
@@ -28,8 +28,8 @@ struct TensorView {
 
 /// One .safetensors file, or several behind `model.safetensors.index.json`.
 struct Safetensors {
-  std::map<std::string, TensorView> tensors;      // sorted by name
-  std::map<std::string, std::string> metadata;    // "__metadata__", empty if absent
+  std::map<std::string, TensorView> tensors;    // sorted by name
+  std::map<std::string, std::string> metadata;  // "__metadata__", empty if absent
 
   /// Throws Error naming path and tensor if it is missing.
   const TensorView& at(const std::string& name) const;
@@ -51,7 +51,8 @@ struct TensorBytes {
   std::span<const std::byte> bytes;
 };
 
-/// The file's bytes: header padded with spaces to a multiple of 8, tensors in name order, so equal input gives equal bytes.
+/// The file's bytes: header padded with spaces to a multiple of 8, tensors in name order, so equal input gives equal
+/// bytes.
 std::vector<std::byte> serialize_safetensors(const std::map<std::string, TensorBytes>& tensors,
                                              const std::map<std::string, std::string>& metadata);
 

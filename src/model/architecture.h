@@ -13,13 +13,13 @@ namespace loraxs {
 
 /// All that one family needs: how its config reads, what its tensors are called, and where its adapters may go.
 struct Architecture {
-  std::string model_type;                                             // as in config.json
+  std::string model_type;  // as in config.json
   std::function<ModelConfig(Fields&)> parse_config;
-  std::vector<std::pair<std::string, std::string>> weight_names;      // canonical -> Hugging Face; "{}" is the layer
-  std::vector<std::string> optional_prefixes;                         // prefixes a checkpoint may put before every name: "bert."
-  std::vector<std::string> optional_weights;                          // canonical names a checkpoint may lack
-  std::vector<std::string> modules;                                   // adaptable projections of a layer, in canonical order
-  std::vector<std::string> paper_targets;                             // those the paper adapts in this family
+  std::vector<std::pair<std::string, std::string>> weight_names;  // canonical -> Hugging Face; "{}" is the layer
+  std::vector<std::string> optional_prefixes;  // prefixes a checkpoint may put before every name: "bert."
+  std::vector<std::string> optional_weights;   // canonical names a checkpoint may lack
+  std::vector<std::string> modules;            // adaptable projections of a layer, in canonical order
+  std::vector<std::string> paper_targets;      // those the paper adapts in this family
 };
 
 /// Throws Error naming the known families.
@@ -29,9 +29,9 @@ std::vector<std::string> known_model_types();
 /// Every adaptable projection of the model, layer by layer in canonical order.
 std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig& config);
 
-/// The sites that `targets` name: "paper", "all-linear", Hugging Face module names by dot-suffix ("query", "output.dense"),
-/// or canonical modules as "site:query". Every match counts. Throws Error for a target that matches nothing (near names
-/// listed). Order: canonical.
+/// The sites that `targets` name: "paper", "all-linear", Hugging Face module names by dot-suffix ("query",
+/// "output.dense"), or canonical modules as "site:query". Every match counts. Throws Error for a target that matches
+/// nothing (near names listed). Order: canonical.
 std::vector<Site> select_sites(const Architecture& architecture, const ModelConfig& config,
                                const std::vector<std::string>& targets, const std::string& where);
 

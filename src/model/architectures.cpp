@@ -57,7 +57,8 @@ const Architecture& find_architecture(const std::string& model_type, const std::
   for (const Architecture& architecture : architectures()) {
     if (architecture.model_type == model_type) return architecture;
   }
-  throw Error(concat(where, ": model_type: expected one of ", join(known_model_types()), ", found \"", model_type, "\""));
+  throw Error(
+      concat(where, ": model_type: expected one of ", join(known_model_types()), ", found \"", model_type, "\""));
 }
 
 std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig& config) {
@@ -70,12 +71,13 @@ std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig
       std::string hf = with_layer(name->second, layer);
       hf.resize(hf.size() - std::string(".weight").size());
       const auto [in_features, out_features] = features(config, module);
-      sites.push_back({.name = concat("layers.", layer, ".", module),
-                       .module = module,
-                       .hf_name = (architecture.optional_prefixes.empty() ? "" : architecture.optional_prefixes[0]) + hf,
-                       .layer = layer,
-                       .in_features = in_features,
-                       .out_features = out_features});
+      sites.push_back(
+          {.name = concat("layers.", layer, ".", module),
+           .module = module,
+           .hf_name = (architecture.optional_prefixes.empty() ? "" : architecture.optional_prefixes[0]) + hf,
+           .layer = layer,
+           .in_features = in_features,
+           .out_features = out_features});
     }
   }
   return sites;

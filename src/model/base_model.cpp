@@ -13,16 +13,26 @@ namespace {
 
 torch::ScalarType scalar_type(Dtype dtype) {
   switch (dtype) {
-    case Dtype::kFloat64: return torch::kFloat64;
-    case Dtype::kFloat32: return torch::kFloat32;
-    case Dtype::kFloat16: return torch::kFloat16;
-    case Dtype::kBFloat16: return torch::kBFloat16;
-    case Dtype::kInt64: return torch::kInt64;
-    case Dtype::kInt32: return torch::kInt32;
-    case Dtype::kInt16: return torch::kInt16;
-    case Dtype::kInt8: return torch::kInt8;
-    case Dtype::kUInt8: return torch::kUInt8;
-    case Dtype::kBool: return torch::kBool;
+    case Dtype::kFloat64:
+      return torch::kFloat64;
+    case Dtype::kFloat32:
+      return torch::kFloat32;
+    case Dtype::kFloat16:
+      return torch::kFloat16;
+    case Dtype::kBFloat16:
+      return torch::kBFloat16;
+    case Dtype::kInt64:
+      return torch::kInt64;
+    case Dtype::kInt32:
+      return torch::kInt32;
+    case Dtype::kInt16:
+      return torch::kInt16;
+    case Dtype::kInt8:
+      return torch::kInt8;
+    case Dtype::kUInt8:
+      return torch::kUInt8;
+    case Dtype::kBool:
+      return torch::kBool;
   }
   return torch::kFloat32;
 }
@@ -80,8 +90,10 @@ std::string cached_base_id(const BaseModel& model, const std::filesystem::path& 
 
 torch::Tensor view_tensor(const TensorView& view) {
   auto file = view.file;
-  void* data = const_cast<std::byte*>(view.bytes.data());  // from_blob has no const form; nobody writes to frozen weights
-  return torch::from_blob(data, view.shape, [file](void*) {}, torch::TensorOptions().dtype(scalar_type(view.dtype)));
+  void* data =
+      const_cast<std::byte*>(view.bytes.data());  // from_blob has no const form; nobody writes to frozen weights
+  return torch::from_blob(
+      data, view.shape, [file](void*) {}, torch::TensorOptions().dtype(scalar_type(view.dtype)));
 }
 
 const torch::Tensor& BaseModel::weight(const std::string& canonical) const {

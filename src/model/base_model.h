@@ -20,9 +20,9 @@ struct BaseModel {
   std::filesystem::path folder;
   const Architecture* architecture = nullptr;
   ModelConfig config;
-  std::map<std::string, torch::Tensor> weights;       // canonical name -> as stored
-  std::map<std::string, std::string> stored_names;    // canonical name -> name in the file
-  std::string base_id;                                // SHA-256 over config and all weights
+  std::map<std::string, torch::Tensor> weights;     // canonical name -> as stored
+  std::map<std::string, std::string> stored_names;  // canonical name -> name in the file
+  std::string base_id;                              // SHA-256 over config and all weights
 
   /// Throws Error if the checkpoint lacks it.
   const torch::Tensor& weight(const std::string& canonical) const;

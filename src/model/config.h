@@ -6,22 +6,22 @@
 namespace loraxs {
 
 struct ModelConfig {
-  std::string model_type;               // "bert"
+  std::string model_type;  // "bert"
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   int64_t num_hidden_layers = 0;
   int64_t num_attention_heads = 0;
-  int64_t num_key_value_heads = 0;      // = num_attention_heads where the family has no grouped heads
+  int64_t num_key_value_heads = 0;  // = num_attention_heads where the family has no grouped heads
   int64_t head_dim = 0;
   int64_t intermediate_size = 0;
   int64_t max_position_embeddings = 0;  // longest sequence
   int64_t type_vocab_size = 0;          // token type ids; 0 = the family has none
   std::string hidden_act = "gelu";
   double norm_eps = 1e-12;
-  double hidden_dropout = 0;            // embeddings, attention output, MLP output
-  double attention_dropout = 0;         // attention probabilities
-  double classifier_dropout = 0;        // before the classifier
-  double initializer_range = 0.02;      // standard deviation of fresh head weights
+  double hidden_dropout = 0;        // embeddings, attention output, MLP output
+  double attention_dropout = 0;     // attention probabilities
+  double classifier_dropout = 0;    // before the classifier
+  double initializer_range = 0.02;  // standard deviation of fresh head weights
 
   /// The fields that change the computation, in a fixed spelling: part of base_id.
   std::string canonical() const;

@@ -59,7 +59,7 @@ Encoder::Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
 }
 
 torch::Tensor Encoder::embed(const BatchTensors& batch, bool training) const {
-  torch::NoGradGuard no_grad;  // everything here is frozen
+  torch::NoGradGuard no_grad;                                 // everything here is frozen
   torch::Tensor x = words_.index_select(0, batch.input_ids);  // [tokens, hidden]
   x.add_(positions_.index_select(0, batch.positions));
   x.add_(token_types_.index_select(0, batch.token_type_ids));

@@ -15,12 +15,12 @@ class Encoder {
   /// Norms and embeddings stay float32 (float64 for float64); activations take `compute_dtype`.
   Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device);
 
-  /// In the order of the forward; a hook is asked for them by index. The last layer's query stands alone, since only the
-  /// first token of each sequence asks there.
+  /// In the order of the forward; a hook is asked for them by index. The last layer's query stands alone, since only
+  /// the first token of each sequence asks there.
   const std::vector<ProjectionGroup>& groups() const { return groups_; }
 
-  /// Hidden states of each sequence's first token after the last layer -> [sequences, hidden]. What cannot reach them is
-  /// not computed: the last layer's query, attention output and MLP run on those rows only.
+  /// Hidden states of each sequence's first token after the last layer -> [sequences, hidden]. What cannot reach them
+  /// is not computed: the last layer's query, attention output and MLP run on those rows only.
   torch::Tensor forward(const BatchTensors& batch, ProjectionHook& hook, bool training) const;
 
  private:

@@ -7,7 +7,8 @@ namespace loraxs {
 ClassificationHead::ClassificationHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device)
     : dropout_(model.config.classifier_dropout) {
   if (!model.has("pooler.weight")) {
-    throw Error(concat(model.folder.string(), ": expected pooler.dense.weight, which BERT's classification head reads, "
+    throw Error(concat(model.folder.string(),
+                       ": expected pooler.dense.weight, which BERT's classification head reads, "
                        "found none; this checkpoint was saved without its pooler"));
   }
   const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
@@ -30,7 +31,8 @@ torch::Tensor ClassificationHead::forward(const torch::Tensor& first, const torc
       classifiers.push_back({segment.begin, segment.end, segment.classifier_weight, segment.classifier_bias});
     }
   }
-  // A batch holds banks of one head kind as a rule; where some slots train the pooler and others do not, both are computed.
+  // A batch holds banks of one head kind as a rule; where some slots train the pooler and others do not, both are
+  // computed.
   torch::Tensor pooled = adapted_linear(first, {}, pooler_, {}).to(dtype);  // [sequences, hidden]
   if (!poolers.empty()) {
     torch::Tensor own = torch::zeros({first.size(0), 1}, pooled.options());

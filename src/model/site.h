@@ -8,9 +8,9 @@ namespace loraxs {
 
 /// One linear projection of the frozen model, by its canonical name: "layers.3.query".
 struct Site {
-  std::string name;          // "layers.{layer}.{module}"
-  std::string module;        // "query", "key", "value", "attention_output", "intermediate", "mlp_output"
-  std::string hf_name;       // "bert.encoder.layer.3.attention.self.query": what users of Hugging Face write
+  std::string name;     // "layers.{layer}.{module}"
+  std::string module;   // "query", "key", "value", "attention_output", "intermediate", "mlp_output"
+  std::string hf_name;  // "bert.encoder.layer.3.attention.self.query": what users of Hugging Face write
   int64_t layer = 0;
   int64_t in_features = 0;
   int64_t out_features = 0;

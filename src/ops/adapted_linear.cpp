@@ -76,8 +76,8 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
           torch::Tensor v = torch::empty({count, rank}, dy.options().dtype(row_dtype(dy)));  // scale · dy b
           skinny_gemm_(v, rows.narrow(1, site.column, site.out_features), site.b.narrow(1, 0, rank), scale, false);
           if (trained) {
-            const torch::Tensor u = u_all.narrow(0, segment.begin, count)
-                                        .narrow(1, site.u_column - projection.out_features, rank);
+            const torch::Tensor u =
+                u_all.narrow(0, segment.begin, count).narrow(1, site.u_column - projection.out_features, rank);
             skinny_gemm_(r.gradient(), v.t(), u, 1.0, /*accumulate=*/true);
           }
           if (needs_dx) skinny_gemm_(rows.narrow(1, site.u_column, rank), v, r.value(), 1.0, false);

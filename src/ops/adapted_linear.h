@@ -11,11 +11,11 @@ namespace loraxs {
 
 /// One adapted projection inside a joined one.
 struct JoinedSite {
-  int64_t column = 0;        // where its output starts in the wide output
+  int64_t column = 0;  // where its output starts in the wide output
   int64_t out_features = 0;
-  int64_t u_column = 0;      // where u = x aᵀ starts in the wide output
-  int64_t rank = 0;          // rows of a in the wide weight: the largest rank in use; smaller adapters use the prefix
-  torch::Tensor b;           // [out_features, rank] float32 (float64 in tests)
+  int64_t u_column = 0;        // where u = x aᵀ starts in the wide output
+  int64_t rank = 0;            // rows of a in the wide weight: the largest rank in use; smaller adapters use the prefix
+  torch::Tensor b;             // [out_features, rank] float32 (float64 in tests)
   torch::Tensor b_transposed;  // [rank, out_features], contiguous
 };
 
@@ -42,12 +42,13 @@ struct SegmentAdapters {
 /// y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ per site and slot -> [rows, width]; columns from out_features on hold u.
 /// The gradient that comes back has the same width; its u columns are this function's own scratch and are overwritten.
 /// Backward: v = scale · dy b, dR += vᵀ u (into the bank), dx = [dy | v R] · [W; a]. Of the activations only u is kept.
-/// `anchor` is a scalar that requires grad: where x does not (lowest layer), it keeps this node in the graph; dx is then
-/// not computed.
+/// `anchor` is a scalar that requires grad: where x does not (lowest layer), it keeps this node in the graph; dx is
+/// then not computed.
 torch::Tensor adapted_linear(const torch::Tensor& x, const torch::Tensor& anchor, const JoinedProjection& projection,
                              const std::vector<SegmentAdapters>& segments);
 
-/// The same by dense ATen operators for one site and one slot: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ -> [rows, out_features].
+/// The same by dense ATen operators for one site and one slot: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ -> [rows,
+/// out_features].
 torch::Tensor adapted_linear_reference(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
                                        const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& r,
                                        double scale);

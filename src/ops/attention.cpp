@@ -32,7 +32,7 @@ struct Work {
 
 /// Scratch of one thread, float32; sizes for the longest sequence of the batch.
 struct Scratch {
-  int64_t keys, dim;  // padded to the vector width
+  int64_t keys, dim;                                                          // padded to the vector width
   std::vector<float> key_transposed, value_rows, key_rows, value_transposed;  // [dim, keys] / [keys, dim]
   std::vector<float> queries, scores, gradient, d_scores, out, d_key, d_value;
   std::vector<uint16_t> lanes;
@@ -56,8 +56,8 @@ struct Scratch {
 };
 
 template <typename T>
-LORAXS_INLINE void copy_rows(float* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows, int64_t columns,
-                             float scale) {
+LORAXS_INLINE void copy_rows(float* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows,
+                             int64_t columns, float scale) {
   for (int64_t r = 0; r < rows; ++r) {
 #pragma omp simd
     for (int64_t c = 0; c < columns; ++c) to[r * to_stride + c] = simd::widen(from + r * from_stride + c) * scale;
@@ -77,8 +77,8 @@ LORAXS_INLINE void copy_transposed(float* to, int64_t to_stride, const T* from, 
 /// Probabilities of a block of queries in s.scores [count, keys]; padded and masked keys are 0.
 template <typename T>
 LORAXS_INLINE void probabilities(const Work<T>& w, Scratch& s, int64_t first, int64_t count, int64_t keys) {
-  simd::gemm_rows(s.scores.data(), keys, s.queries.data(), s.dim, int64_t{1}, s.key_transposed.data(), keys, 0, count, keys,
-                  w.head_dim, 1.0F, false);
+  simd::gemm_rows(s.scores.data(), keys, s.queries.data(), s.dim, int64_t{1}, s.key_transposed.data(), keys, 0, count,
+                  keys, w.head_dim, 1.0F, false);
   for (int64_t i = 0; i < count; ++i) {
     float* row = s.scores.data() + i * keys;
     const int64_t visible = w.causal ? std::min<int64_t>(w.num_keys, w.query_positions[first + i] + 1) : w.num_keys;
@@ -107,7 +107,8 @@ LORAXS_INLINE void draw_lanes(const Work<T>& w, Scratch& s, int64_t head, int64_
   }
 }
 
-LORAXS_INLINE void apply_lanes(float* values, const uint16_t* lanes, int64_t count, int64_t keys, uint32_t threshold, float scale) {
+LORAXS_INLINE void apply_lanes(float* values, const uint16_t* lanes, int64_t count, int64_t keys, uint32_t threshold,
+                               float scale) {
   const int64_t stride = simd::lanes_size(keys);
   for (int64_t i = 0; i < count; ++i) {
     float* row = values + i * keys;
@@ -125,15 +126,15 @@ LORAXS_INLINE void forward_work(const Work<T>& w, Scratch& s, T* out, int64_t ou
   for (int64_t h = 0; h < w.group; ++h) {
     for (int64_t first = 0; first < w.num_queries; first += kQueryBlock) {
       const int64_t count = std::min(kQueryBlock, w.num_queries - first);
-      copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count, w.head_dim,
-                w.scale);
+      copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count,
+                w.head_dim, w.scale);
       probabilities(w, s, first, count, keys);
       if (w.threshold > 0) {
         draw_lanes(w, s, w.first_head + h, first, count, keys);
         apply_lanes(s.scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
       }
-      simd::gemm_rows(s.out.data(), s.dim, s.scores.data(), keys, int64_t{1}, s.value_rows.data(), s.dim, 0, count, s.dim,
-                      w.num_keys, 1.0F, false);
+      simd::gemm_rows(s.out.data(), s.dim, s.scores.data(), keys, int64_t{1}, s.value_rows.data(), s.dim, 0, count,
+                      s.dim, w.num_keys, 1.0F, false);
       for (int64_t i = 0; i < count; ++i) {
 #pragma omp simd
         for (int64_t c = 0; c < w.head_dim; ++c) {
@@ -147,8 +148,8 @@ LORAXS_INLINE void forward_work(const Work<T>& w, Scratch& s, T* out, int64_t ou
 // With P the probabilities, M the mask times its scale, P' = P ∘ M:
 //   dV += P'ᵀ dO,  dP = (dO Vᵀ) ∘ M,  dS = P ∘ (dP − rowsum(dP ∘ P)),  dQ = scale · dS K,  dK += dSᵀ (scale · Q)
 template <typename T>
-LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query, T* d_key, T* d_value,
-                                 int64_t d_query_stride, int64_t d_key_stride) {
+LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query, T* d_key,
+                                 T* d_value, int64_t d_query_stride, int64_t d_key_stride) {
   const int64_t keys = simd::padded(w.num_keys);
   copy_transposed(s.key_transposed.data(), keys, w.key, w.key_stride, w.num_keys, w.head_dim);
   copy_transposed(s.value_transposed.data(), keys, w.value, w.key_stride, w.num_keys, w.head_dim);
@@ -158,12 +159,13 @@ LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, i
   for (int64_t h = 0; h < w.group; ++h) {
     for (int64_t first = 0; first < w.num_queries; first += kQueryBlock) {
       const int64_t count = std::min(kQueryBlock, w.num_queries - first);
-      copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count, w.head_dim,
-                w.scale);
-      copy_rows(s.gradient.data(), s.dim, d_out + first * out_stride + h * w.head_dim, out_stride, count, w.head_dim, 1.0F);
+      copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count,
+                w.head_dim, w.scale);
+      copy_rows(s.gradient.data(), s.dim, d_out + first * out_stride + h * w.head_dim, out_stride, count, w.head_dim,
+                1.0F);
       probabilities(w, s, first, count, keys);
-      simd::gemm_rows(s.d_scores.data(), keys, s.gradient.data(), s.dim, int64_t{1}, s.value_transposed.data(), keys, 0, count,
-                      keys, w.head_dim, 1.0F, false);
+      simd::gemm_rows(s.d_scores.data(), keys, s.gradient.data(), s.dim, int64_t{1}, s.value_transposed.data(), keys, 0,
+                      count, keys, w.head_dim, 1.0F, false);
       if (w.threshold > 0) {
         draw_lanes(w, s, w.first_head + h, first, count, keys);
         apply_lanes(s.d_scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
@@ -176,19 +178,19 @@ LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, i
 #pragma omp simd
         for (int64_t j = 0; j < keys; ++j) row[j] = p[j] * (row[j] - sum);
       }
-      simd::gemm_rows(s.out.data(), s.dim, s.d_scores.data(), keys, int64_t{1}, s.key_rows.data(), s.dim, 0, count, s.dim,
-                      w.num_keys, w.scale, false);
+      simd::gemm_rows(s.out.data(), s.dim, s.d_scores.data(), keys, int64_t{1}, s.key_rows.data(), s.dim, 0, count,
+                      s.dim, w.num_keys, w.scale, false);
       for (int64_t i = 0; i < count; ++i) {
 #pragma omp simd
         for (int64_t c = 0; c < w.head_dim; ++c) {
           simd::narrow(d_query + (first + i) * d_query_stride + h * w.head_dim + c, s.out[i * s.dim + c]);
         }
       }
-      simd::gemm_rows(s.d_key.data(), s.dim, s.d_scores.data(), int64_t{1}, keys, s.queries.data(), s.dim, 0, w.num_keys, s.dim,
-                      count, 1.0F, true);
+      simd::gemm_rows(s.d_key.data(), s.dim, s.d_scores.data(), int64_t{1}, keys, s.queries.data(), s.dim, 0,
+                      w.num_keys, s.dim, count, 1.0F, true);
       if (w.threshold > 0) apply_lanes(s.scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
-      simd::gemm_rows(s.d_value.data(), s.dim, s.scores.data(), int64_t{1}, keys, s.gradient.data(), s.dim, 0, w.num_keys, s.dim,
-                      count, 1.0F, true);
+      simd::gemm_rows(s.d_value.data(), s.dim, s.scores.data(), int64_t{1}, keys, s.gradient.data(), s.dim, 0,
+                      w.num_keys, s.dim, count, 1.0F, true);
     }
   }
   for (int64_t j = 0; j < w.num_keys; ++j) {
@@ -200,13 +202,13 @@ LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, i
   }
 }
 
-#define LORAXS_ATTENTION_KERNELS(T)                                                                                      \
-  LORAXS_KERNEL void forward_kernel(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {                          \
-    forward_work(w, s, out, out_stride);                                                                                 \
-  }                                                                                                                      \
-  LORAXS_KERNEL void backward_kernel(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query,       \
-                                     T* d_key, T* d_value, int64_t d_query_stride, int64_t d_key_stride) {               \
-    backward_work(w, s, d_out, out_stride, d_query, d_key, d_value, d_query_stride, d_key_stride);                       \
+#define LORAXS_ATTENTION_KERNELS(T)                                                                                \
+  LORAXS_KERNEL void forward_kernel(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {                    \
+    forward_work(w, s, out, out_stride);                                                                           \
+  }                                                                                                                \
+  LORAXS_KERNEL void backward_kernel(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query, \
+                                     T* d_key, T* d_value, int64_t d_query_stride, int64_t d_key_stride) {         \
+    backward_work(w, s, d_out, out_stride, d_query, d_key, d_value, d_query_stride, d_key_stride);                 \
   }
 LORAXS_ATTENTION_KERNELS(float)
 LORAXS_ATTENTION_KERNELS(c10::BFloat16)
@@ -222,10 +224,12 @@ struct Call : torch::CustomClassHolder {
   int64_t sequences() const { return index.key_starts.size(0) - 1; }
 
   template <typename T>
-  Work<T> work(const torch::Tensor& queries, const torch::Tensor& keys_values, int64_t sequence, int64_t kv_head) const {
+  Work<T> work(const torch::Tensor& queries, const torch::Tensor& keys_values, int64_t sequence,
+               int64_t kv_head) const {
     const int32_t *query_starts = index.query_starts.const_data_ptr<int32_t>(),
                   *key_starts = index.key_starts.const_data_ptr<int32_t>();
-    const int64_t group = shape.heads / shape.kv_heads, first_query = query_starts[sequence], first_key = key_starts[sequence];
+    const int64_t group = shape.heads / shape.kv_heads, first_query = query_starts[sequence],
+                  first_key = key_starts[sequence];
     const T *q = queries.const_data_ptr<T>(), *kv = keys_values.const_data_ptr<T>();
     Work<T> w{};
     w.query_stride = queries.stride(0);
@@ -328,8 +332,9 @@ class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
 
 }  // namespace
 
-torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor& keys_values, const AttentionColumns& columns,
-                               const AttentionShape& shape, const AttentionIndex& index, const Dropout& dropout) {
+torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor& keys_values,
+                               const AttentionColumns& columns, const AttentionShape& shape,
+                               const AttentionIndex& index, const Dropout& dropout) {
   TORCH_CHECK(shape.heads % shape.kv_heads == 0, "varlen_attention: ", shape.heads, " heads over ", shape.kv_heads);
   const auto dtype = queries.scalar_type();
   const bool fast = queries.device().is_cpu() && (dtype == torch::kFloat32 || dtype == torch::kBFloat16) &&
@@ -352,7 +357,10 @@ torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const tor
   const torch::Tensor query_starts = index.query_starts.cpu(), key_starts = index.key_starts.cpu(),
                       keys = index.dropout_keys.cpu();
   const auto heads_of = [&](const torch::Tensor& rows, int64_t column, int64_t heads) {  // -> [heads, rows, head_dim]
-    return rows.narrow(1, column, heads * shape.head_dim).view({rows.size(0), heads, shape.head_dim}).transpose(0, 1).to(type);
+    return rows.narrow(1, column, heads * shape.head_dim)
+        .view({rows.size(0), heads, shape.head_dim})
+        .transpose(0, 1)
+        .to(type);
   };
   std::vector<torch::Tensor> outputs;
   for (int64_t s = 0; s + 1 < key_starts.size(0); ++s) {
@@ -379,8 +387,10 @@ torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const tor
       for (int64_t h = 0; h < mask.size(0); ++h) {
         for (int64_t i = 0; i < mask.size(1); ++i) {
           for (int64_t j = 0; j < mask.size(2); ++j) {
-            const auto words = philox({static_cast<uint32_t>(j / 8), static_cast<uint32_t>(cpu_positions[i].item<int32_t>()),
-                                       static_cast<uint32_t>(h), 0}, key);
+            const auto words =
+                philox({static_cast<uint32_t>(j / 8), static_cast<uint32_t>(cpu_positions[i].item<int32_t>()),
+                        static_cast<uint32_t>(h), 0},
+                       key);
             const uint32_t lane = words[j % 8 / 2] >> (j % 2 * 16) & 0xFFFFU;
             out[h][i][j] = lane >= dropout.threshold ? static_cast<float>(dropout.scale()) : 0.0F;
           }

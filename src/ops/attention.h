@@ -25,21 +25,20 @@ struct AttentionIndex {
   int64_t max_keys = 0;           // longest sequence of keys
 };
 
-/// Where query, key and value stand in the wide outputs of joined projections: columns [query, query + heads · head_dim)
-/// of `queries`, and so on. Further columns (the u = x aᵀ of adapted sites) are skipped.
+/// Where query, key and value stand in the wide outputs of joined projections: columns [query, query + heads ·
+/// head_dim) of `queries`, and so on. Further columns (the u = x aᵀ of adapted sites) are skipped.
 struct AttentionColumns {
   int64_t query = 0;
   int64_t key = 0;
   int64_t value = 0;
 };
 
-/// softmax(scale · q kᵀ) v per sequence and head -> [queries, heads · head_dim], dtype of the inputs; softmax in float32
-/// (float64 for float64). Dropout acts on the probabilities.
-/// `queries` [queries, width] and `keys_values` [tokens, width'] may be the same tensor (one joined projection); then one
-/// gradient [tokens, width] comes back, else one each. Gradient columns outside query, key and value are zero: the adapted
-/// projection before writes its v R there.
-/// Nothing but the inputs is kept for backward: probabilities are recomputed. Fast kernel for float32 and bfloat16 on the
-/// CPU, varlen_attention_reference otherwise.
+/// softmax(scale · q kᵀ) v per sequence and head -> [queries, heads · head_dim], dtype of the inputs; softmax in
+/// float32 (float64 for float64). Dropout acts on the probabilities. `queries` [queries, width] and `keys_values`
+/// [tokens, width'] may be the same tensor (one joined projection); then one gradient [tokens, width] comes back, else
+/// one each. Gradient columns outside query, key and value are zero: the adapted projection before writes its v R
+/// there. Nothing but the inputs is kept for backward: probabilities are recomputed. Fast kernel for float32 and
+/// bfloat16 on the CPU, varlen_attention_reference otherwise.
 torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor& keys_values,
                                const AttentionColumns& columns, const AttentionShape& shape,
                                const AttentionIndex& index, const Dropout& dropout);

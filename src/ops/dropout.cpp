@@ -10,8 +10,8 @@
 namespace loraxs {
 namespace {
 
-LORAXS_KERNEL void drop_row(float* row, int64_t columns, uint64_t key, uint32_t position, uint32_t threshold, float scale,
-                            uint16_t* lanes) {
+LORAXS_KERNEL void drop_row(float* row, int64_t columns, uint64_t key, uint32_t position, uint32_t threshold,
+                            float scale, uint16_t* lanes) {
   simd::dropout_lanes(key, position, 0, (columns + 7) / 8, lanes);
 #pragma omp simd
   for (int64_t c = 0; c < columns; ++c) row[c] = lanes[c] >= threshold ? row[c] * scale : 0.0F;
@@ -35,7 +35,8 @@ torch::Tensor dropout_mask(const Dropout& dropout, const RowKeys& rows, int64_t 
   for (int64_t row = 0; row < keys.size(0); ++row) {
     const uint64_t row_key = dropout.key(static_cast<uint64_t>(key[row]));
     for (int64_t column = 0; column < columns; ++column) {
-      const auto words = philox({static_cast<uint32_t>(column / 8), static_cast<uint32_t>(position[row]), 0, 0}, row_key);
+      const auto words =
+          philox({static_cast<uint32_t>(column / 8), static_cast<uint32_t>(position[row]), 0, 0}, row_key);
       const uint32_t lane = words[column % 8 / 2] >> (column % 2 * 16) & 0xFFFFU;
       out[row][column] = lane >= dropout.threshold ? static_cast<float>(dropout.scale()) : 0.0F;
     }

@@ -1,4 +1,5 @@
-// ops/dropout.h: dropout whose masks are a function of (job seed, job step, example, layer, purpose, position, element).
+// ops/dropout.h: dropout whose masks are a function of (job seed, job step, example, layer, purpose, position,
+// element).
 #pragma once
 #include <torch/types.h>
 
@@ -9,12 +10,19 @@
 namespace loraxs {
 
 /// Where in the model a mask is drawn. Part of the mask's key, so the numbers are part of docs/formats.md.
-enum class DropoutPurpose : uint64_t { kEmbedding = 0, kAttention = 1, kAttentionOutput = 2, kMlpOutput = 3, kHead = 4 };
+enum class DropoutPurpose : uint64_t {
+  kEmbedding = 0,
+  kAttention = 1,
+  kAttentionOutput = 2,
+  kMlpOutput = 3,
+  kHead = 4
+};
 
 /// One dropout of the model. An element is kept iff its 16-bit lane ≥ threshold; kept elements are multiplied by scale.
 /// key     = mix_seed(mix_seed(dropout key of the sequence, layer), purpose)
-/// counter = {element / 8, position, head, 0}      hidden: element = column, head = 0; attention: element = key position
-/// lane    = 16-bit lane element % 8 of philox(counter, key): low half of word 0, high half of word 0, low half of word 1, …
+/// counter = {element / 8, position, head, 0}      hidden: element = column, head = 0; attention: element = key
+/// position lane    = 16-bit lane element % 8 of philox(counter, key): low half of word 0, high half of word 0, low
+/// half of word 1, …
 struct Dropout {
   uint32_t threshold = 0;  // round(probability · 65536); 0 = off
   uint64_t layer = 0;

@@ -37,8 +37,8 @@ constexpr int64_t kMinRows = 8;  // below, oneDNN and MKL take other kernels, wh
 const char* gemm_backend_name(GemmBackend backend) { return backend == GemmBackend::kAten ? "aten" : "onednn"; }
 
 GemmBackend gemm_backend(torch::ScalarType dtype) {
-  // float32: oneDNN is up to twice as fast as MKL with AVX-512 on AMD (0.48 against 0.21 TFLOP/s) and equal with AVX2; and
-  // its rows do not depend on the row count. bfloat16: oneDNN refuses CPUs without AVX-512.
+  // float32: oneDNN is up to twice as fast as MKL with AVX-512 on AMD (0.48 against 0.21 TFLOP/s) and equal with AVX2;
+  // and its rows do not depend on the row count. bfloat16: oneDNN refuses CPUs without AVX-512.
   if (!at::globalContext().userEnabledMkldnn() || !at::hasMKLDNN()) return GemmBackend::kAten;
   if (dtype == torch::kFloat32) return GemmBackend::kOneDnn;
   if (dtype == torch::kBFloat16 && cpu_has_avx512()) return GemmBackend::kOneDnn;

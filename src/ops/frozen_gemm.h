@@ -10,8 +10,8 @@ namespace loraxs {
 enum class GemmBackend { kAten, kOneDnn };  // at::linear (MKL for float32 on x86) / mkldnn::_linear_pointwise
 const char* gemm_backend_name(GemmBackend backend);
 
-/// The backend for float32 and bfloat16 GEMMs on this machine, by CPU feature and dtype: a fixed table, never timed at run
-/// time, so the same machine gives the same bits. Recorded in checkpoints and adapters.
+/// The backend for float32 and bfloat16 GEMMs on this machine, by CPU feature and dtype: a fixed table, never timed at
+/// run time, so the same machine gives the same bits. Recorded in checkpoints and adapters.
 GemmBackend gemm_backend(torch::ScalarType dtype);
 /// "float32=onednn bfloat16=onednn threads=2 isa=avx2": what a checkpoint records and --resume compares.
 std::string gemm_record();

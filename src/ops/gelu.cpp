@@ -40,10 +40,12 @@ LORAXS_INLINE void backward_row(T* dx, const T* dy, const T* x, int64_t columns,
 LORAXS_KERNEL void forward_rows(float* y, const float* x, int64_t rows, int64_t columns, int64_t width) {
   for (int64_t r = 0; r < rows; ++r) forward_row(y + r * columns, x + r * width, columns);
 }
-LORAXS_KERNEL void forward_rows(c10::BFloat16* y, const c10::BFloat16* x, int64_t rows, int64_t columns, int64_t width) {
+LORAXS_KERNEL void forward_rows(c10::BFloat16* y, const c10::BFloat16* x, int64_t rows, int64_t columns,
+                                int64_t width) {
   for (int64_t r = 0; r < rows; ++r) forward_row(y + r * columns, x + r * width, columns);
 }
-LORAXS_KERNEL void backward_rows(float* dx, const float* dy, const float* x, int64_t rows, int64_t columns, int64_t width) {
+LORAXS_KERNEL void backward_rows(float* dx, const float* dy, const float* x, int64_t rows, int64_t columns,
+                                 int64_t width) {
   for (int64_t r = 0; r < rows; ++r) backward_row(dx + r * width, dy + r * columns, x + r * width, columns, width);
 }
 LORAXS_KERNEL void backward_rows(c10::BFloat16* dx, const c10::BFloat16* dy, const c10::BFloat16* x, int64_t rows,
@@ -80,7 +82,8 @@ class Gelu : public torch::autograd::Function<Gelu> {
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, int64_t columns) {
     ctx->save_for_backward({x});
     ctx->saved_data["columns"] = columns;
-    return x.scalar_type() == torch::kFloat32 ? forward_fast<float>(x, columns) : forward_fast<c10::BFloat16>(x, columns);
+    return x.scalar_type() == torch::kFloat32 ? forward_fast<float>(x, columns)
+                                              : forward_fast<c10::BFloat16>(x, columns);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     torch::NoGradGuard no_grad;

@@ -4,8 +4,8 @@
 
 namespace loraxs {
 
-/// GELU of x[:, :columns] -> [rows, columns]. x [rows, width ≥ columns] includes its bias; the gradient has x's width with
-/// zeros from `columns` on. Keeps x and recomputes in backward. Fast for float32 and bfloat16 on the CPU.
+/// GELU of x[:, :columns] -> [rows, columns]. x [rows, width ≥ columns] includes its bias; the gradient has x's width
+/// with zeros from `columns` on. Keeps x and recomputes in backward. Fast for float32 and bfloat16 on the CPU.
 torch::Tensor gelu(const torch::Tensor& x, int64_t columns);
 
 /// The same from differentiable ATen operators.

@@ -23,8 +23,9 @@ struct DropRow {  // dropout of one row; threshold 0 = off
 
 // out = x̂ γ + β with x̂ = (z − mean) / σ and z = residual + drop(y)
 template <typename T>
-LORAXS_INLINE void forward_row(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual, const float* weight,
-                               const float* bias, float eps, int64_t hidden, const DropRow& drop, float* z, uint16_t* lanes) {
+LORAXS_INLINE void forward_row(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual,
+                               const float* weight, const float* bias, float eps, int64_t hidden, const DropRow& drop,
+                               float* z, uint16_t* lanes) {
   if (drop.threshold > 0) {
     simd::dropout_lanes(drop.key, drop.position, 0, (hidden + 7) / 8, lanes);
 #pragma omp simd
@@ -55,7 +56,8 @@ LORAXS_INLINE void forward_row(T* out, T* normalized, float* inverse_sigma, cons
 // dz = (g − mean(g) − x̂ mean(g x̂)) / σ with g = dout γ; the residual gets dz, y gets drop(dz)
 template <typename T>
 LORAXS_INLINE void backward_row(T* dy, T* dresidual, const T* dout, const T* normalized, float inverse_sigma,
-                                const float* weight, int64_t hidden, int64_t width, const DropRow& drop, uint16_t* lanes) {
+                                const float* weight, int64_t hidden, int64_t width, const DropRow& drop,
+                                uint16_t* lanes) {
   float sum = 0, products = 0;
 #pragma omp simd reduction(+ : sum, products)
   for (int64_t c = 0; c < hidden; ++c) {
@@ -85,16 +87,16 @@ LORAXS_INLINE void backward_row(T* dy, T* dresidual, const T* dout, const T* nor
   for (int64_t c = hidden; c < width; ++c) simd::narrow(dy + c, 0.0F);
 }
 
-#define LORAXS_NORM_KERNELS(T)                                                                                            \
-  LORAXS_KERNEL void forward_kernel(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual,           \
-                                    const float* weight, const float* bias, float eps, int64_t hidden,                    \
-                                    const DropRow& drop, float* z, uint16_t* lanes) {                                     \
-    forward_row(out, normalized, inverse_sigma, y, residual, weight, bias, eps, hidden, drop, z, lanes);                  \
-  }                                                                                                                       \
-  LORAXS_KERNEL void backward_kernel(T* dy, T* dresidual, const T* dout, const T* normalized, float inverse_sigma,        \
-                                     const float* weight, int64_t hidden, int64_t width, const DropRow& drop,             \
-                                     uint16_t* lanes) {                                                                   \
-    backward_row(dy, dresidual, dout, normalized, inverse_sigma, weight, hidden, width, drop, lanes);                     \
+#define LORAXS_NORM_KERNELS(T)                                                                                     \
+  LORAXS_KERNEL void forward_kernel(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual,    \
+                                    const float* weight, const float* bias, float eps, int64_t hidden,             \
+                                    const DropRow& drop, float* z, uint16_t* lanes) {                              \
+    forward_row(out, normalized, inverse_sigma, y, residual, weight, bias, eps, hidden, drop, z, lanes);           \
+  }                                                                                                                \
+  LORAXS_KERNEL void backward_kernel(T* dy, T* dresidual, const T* dout, const T* normalized, float inverse_sigma, \
+                                     const float* weight, int64_t hidden, int64_t width, const DropRow& drop,      \
+                                     uint16_t* lanes) {                                                            \
+    backward_row(dy, dresidual, dout, normalized, inverse_sigma, weight, hidden, width, drop, lanes);              \
   }
 LORAXS_NORM_KERNELS(float)
 LORAXS_NORM_KERNELS(c10::BFloat16)
@@ -115,8 +117,9 @@ struct Call : torch::CustomClassHolder {
 };
 
 template <typename T>
-torch::Tensor forward_fast(const Call& call, const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
-                           const torch::Tensor& bias, double eps, torch::Tensor& normalized, torch::Tensor& inverse_sigma) {
+torch::Tensor forward_fast(const Call& call, const torch::Tensor& y, const torch::Tensor& residual,
+                           const torch::Tensor& weight, const torch::Tensor& bias, double eps,
+                           torch::Tensor& normalized, torch::Tensor& inverse_sigma) {
   const int64_t rows = residual.size(0), hidden = residual.size(1);
   torch::Tensor out = torch::empty_like(residual);
   normalized = torch::empty_like(residual);
@@ -130,8 +133,8 @@ torch::Tensor forward_fast(const Call& call, const torch::Tensor& y, const torch
     std::vector<uint16_t> lanes(simd::lanes_size(hidden));
     for (int64_t r = begin; r < end; ++r) {
       forward_kernel(out_data + r * hidden, normalized_data + r * hidden, inverse_data + r, y_data + r * y.stride(0),
-                     residual_data + r * hidden, weight_data, bias_data, static_cast<float>(eps), hidden, call.row(r), z.data(),
-                     lanes.data());
+                     residual_data + r * hidden, weight_data, bias_data, static_cast<float>(eps), hidden, call.row(r),
+                     z.data(), lanes.data());
     }
   });
   return out;
@@ -148,8 +151,9 @@ variable_list backward_fast(const Call& call, const torch::Tensor& dout, const t
   at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
     std::vector<uint16_t> lanes(simd::lanes_size(hidden));
     for (int64_t r = begin; r < end; ++r) {
-      backward_kernel(dy_data + r * width, dresidual_data + r * hidden, dout_data + r * hidden, normalized_data + r * hidden,
-                      inverse_data[r], weight_data, hidden, width, call.row(r), lanes.data());
+      backward_kernel(dy_data + r * width, dresidual_data + r * hidden, dout_data + r * hidden,
+                      normalized_data + r * hidden, inverse_data[r], weight_data, hidden, width, call.row(r),
+                      lanes.data());
     }
   });
   return {dy, dresidual, {}, {}, {}, {}, {}};
@@ -158,8 +162,8 @@ variable_list backward_fast(const Call& call, const torch::Tensor& dout, const t
 class ResidualNorm : public torch::autograd::Function<ResidualNorm> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& y, const torch::Tensor& residual,
-                               const torch::Tensor& weight, const torch::Tensor& bias, double eps, const Dropout* dropout,
-                               const RowKeys* rows) {
+                               const torch::Tensor& weight, const torch::Tensor& bias, double eps,
+                               const Dropout* dropout, const RowKeys* rows) {
     auto call = c10::make_intrusive<Call>();
     call->dropout = *dropout;
     call->rows = *rows;
@@ -178,8 +182,9 @@ class ResidualNorm : public torch::autograd::Function<ResidualNorm> {
     const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
     const auto saved = ctx->get_saved_variables();
     const torch::Tensor dout = grads[0].contiguous();
-    return saved[0].scalar_type() == torch::kFloat32 ? backward_fast<float>(*call, dout, saved[0], saved[1], saved[2])
-                                                     : backward_fast<c10::BFloat16>(*call, dout, saved[0], saved[1], saved[2]);
+    return saved[0].scalar_type() == torch::kFloat32
+               ? backward_fast<float>(*call, dout, saved[0], saved[1], saved[2])
+               : backward_fast<c10::BFloat16>(*call, dout, saved[0], saved[1], saved[2]);
   }
 };
 
@@ -187,14 +192,15 @@ class ResidualNorm : public torch::autograd::Function<ResidualNorm> {
 
 torch::Tensor residual_norm(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
                             const torch::Tensor& bias, double eps, const Dropout& dropout, const RowKeys& rows) {
-  const bool fast = y.device().is_cpu() && (y.scalar_type() == torch::kFloat32 || y.scalar_type() == torch::kBFloat16) &&
-                    y.stride(1) == 1;
+  const bool fast = y.device().is_cpu() &&
+                    (y.scalar_type() == torch::kFloat32 || y.scalar_type() == torch::kBFloat16) && y.stride(1) == 1;
   if (!fast) return residual_norm_reference(y, residual, weight, bias, eps, dropout, rows);
   return ResidualNorm::apply(y, residual.contiguous(), weight, bias, eps, &dropout, &rows);
 }
 
-torch::Tensor residual_norm_reference(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
-                                      const torch::Tensor& bias, double eps, const Dropout& dropout, const RowKeys& rows) {
+torch::Tensor residual_norm_reference(const torch::Tensor& y, const torch::Tensor& residual,
+                                      const torch::Tensor& weight, const torch::Tensor& bias, double eps,
+                                      const Dropout& dropout, const RowKeys& rows) {
   const int64_t hidden = residual.size(1);
   const auto dtype = weight.scalar_type();
   torch::Tensor branch = y.narrow(1, 0, hidden).to(dtype);

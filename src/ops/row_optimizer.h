@@ -11,12 +11,12 @@ struct AdamWConfig {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 0.01;   // decoupled: θ ← θ − learning_rate · weight_decay · θ
-  double max_grad_norm = 1.0;   // of the trained segments of a row; 0 = no clipping
+  double weight_decay = 0.01;  // decoupled: θ ← θ − learning_rate · weight_decay · θ
+  double max_grad_norm = 1.0;  // of the trained segments of a row; 0 = no clipping
 };
 
-/// A run of elements with one learning rate. Elements in no segment are not trained: they keep value and moments, and their
-/// gradients do not count in the norm.
+/// A run of elements with one learning rate. Elements in no segment are not trained: they keep value and moments, and
+/// their gradients do not count in the norm.
 struct RateSegment {
   int64_t begin = 0;
   int64_t end = 0;
@@ -28,9 +28,9 @@ struct OptimizerRows {
   torch::Tensor values, gradients, first_moments, second_moments;
 };
 
-/// One AdamW step (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of row `adapter`; `step` counts
-/// from 1. Clips as torch.nn.utils.clip_grad_norm_: factor min(1, max_grad_norm / (norm + 1e-6)). Sets the row's gradient
-/// to zero. Returns the norm before clipping; when it is not finite nothing is changed.
+/// One AdamW step (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of row `adapter`; `step`
+/// counts from 1. Clips as torch.nn.utils.clip_grad_norm_: factor min(1, max_grad_norm / (norm + 1e-6)). Sets the row's
+/// gradient to zero. Returns the norm before clipping; when it is not finite nothing is changed.
 double adamw_step_(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
                    const AdamWConfig& config);
 

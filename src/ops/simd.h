@@ -1,4 +1,5 @@
-// ops/simd.h: plain loops that the compiler vectorises, compiled once per instruction set and chosen when the program loads.
+// ops/simd.h: plain loops that the compiler vectorises, compiled once per instruction set and chosen when the program
+// loads.
 #pragma once
 #include <c10/util/BFloat16.h>
 
@@ -6,8 +7,8 @@
 #include <cstring>
 #include <type_traits>
 
-// A function with this attribute exists for AVX-512, AVX2 and the baseline. What it calls must be LORAXS_INLINE, or it stays
-// baseline code; lambdas inside it are not cloned.
+// A function with this attribute exists for AVX-512, AVX2 and the baseline. What it calls must be LORAXS_INLINE, or it
+// stays baseline code; lambdas inside it are not cloned.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define LORAXS_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -79,69 +80,129 @@ LORAXS_INLINE void normal(float x, float& distribution, float& density) {
   density = 0.39894228040143268F * e;
 }
 
-/// ROWS × COLUMNS elements of c (+)= alpha · a · b; the accumulators stay in registers over the whole of k. Every element is
-/// one chain of additions over k in order.
-template <int64_t ROWS, int64_t COLUMNS, typename A, typename B, typename C>
-LORAXS_INLINE void gemm_tile(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b, int64_t b_stride,
-                             int64_t k, float alpha, bool accumulate) {
-  float sums[ROWS][COLUMNS];
-  for (int64_t i = 0; i < ROWS; ++i) {
-#pragma omp simd
-    for (int64_t j = 0; j < COLUMNS; ++j) sums[i][j] = accumulate ? widen(c + i * c_stride + j) : 0.0F;
-  }
-  for (int64_t p = 0; p < k; ++p) {
-    float row[COLUMNS];
-#pragma omp simd
-    for (int64_t j = 0; j < COLUMNS; ++j) row[j] = widen(b + p * b_stride + j);
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < ROWS; ++i) {
-      const float factor = alpha * widen(a + i * a_row + p * a_k);
-#pragma omp simd
-      for (int64_t j = 0; j < COLUMNS; ++j) sums[i][j] += factor * row[j];
+/// LANES floats in one register, with unaligned loads and stores of float32 or bfloat16. The compiler's own vector
+/// types: plain arrays of accumulators end up in memory.
+template <int LANES>
+struct VectorTypes;
+template <>
+struct VectorTypes<8> {
+  typedef float Value __attribute__((vector_size(32)));
+  typedef float Unaligned __attribute__((vector_size(32), aligned(4), may_alias));
+  typedef uint32_t Bits __attribute__((vector_size(32)));
+  typedef uint16_t Halves __attribute__((vector_size(16), aligned(2), may_alias));
+};
+template <>
+struct VectorTypes<4> {
+  typedef float Value __attribute__((vector_size(16)));
+  typedef float Unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+  typedef uint32_t Bits __attribute__((vector_size(16)));
+  typedef uint16_t Halves __attribute__((vector_size(8), aligned(2), may_alias));
+};
+
+template <int LANES>
+struct Vector : VectorTypes<LANES> {
+  using typename VectorTypes<LANES>::Value;
+  using typename VectorTypes<LANES>::Unaligned;
+  using typename VectorTypes<LANES>::Bits;
+  using typename VectorTypes<LANES>::Halves;
+
+  template <typename T>
+  static LORAXS_INLINE Value load(const T* p) {
+    if constexpr (std::is_same_v<T, float>) {
+      return *reinterpret_cast<const Unaligned*>(p);
+    } else {
+      const Bits bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Bits) << 16;
+      return (Value)bits;  // same size: the bits, not a conversion
     }
   }
-  for (int64_t i = 0; i < ROWS; ++i) {
-#pragma omp simd
-    for (int64_t j = 0; j < COLUMNS; ++j) narrow(c + i * c_stride + j, sums[i][j]);
+  template <typename T>
+  static LORAXS_INLINE void store(T* p, Value value) {
+    if constexpr (std::is_same_v<T, float>) {
+      *reinterpret_cast<Unaligned*>(p) = value;
+    } else {
+      Bits bits = (Bits)value;
+      bits = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+      *reinterpret_cast<Halves*>(p) = __builtin_convertvector(bits, Halves);
+    }
   }
+};
+
+/// ROWS × (VECTORS · LANES) elements of c (+)= alpha · a · b; the accumulators stay in registers over the whole of k.
+/// Every element is one chain of additions over k in order.
+template <int ROWS, int VECTORS, int LANES, typename A, typename B, typename C>
+LORAXS_INLINE void gemm_tile(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
+                             int64_t b_stride, int64_t k, float alpha, bool accumulate) {
+  using V = Vector<LANES>;
+  typename V::Value sums[ROWS][VECTORS];
+#pragma GCC unroll 8
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; ++j) {
+      sums[i][j] = accumulate ? V::load(c + i * c_stride + j * LANES) : typename V::Value{};
+    }
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    typename V::Value row[VECTORS];
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; ++j) row[j] = V::load(b + p * b_stride + j * LANES);
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; ++i) {
+      const float factor = alpha * widen(a + i * a_row + p * a_k);
+#pragma GCC unroll 8
+      for (int j = 0; j < VECTORS; ++j) sums[i][j] += factor * row[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; ++j) V::store(c + i * c_stride + j * LANES, sums[i][j]);
+  }
+}
+
+/// The same for one column.
+template <int ROWS, typename A, typename B, typename C>
+LORAXS_INLINE void gemm_column(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
+                               int64_t b_stride, int64_t k, float alpha, bool accumulate) {
+  for (int i = 0; i < ROWS; ++i) {
+    float sum = accumulate ? widen(c + i * c_stride) : 0.0F;
+    for (int64_t p = 0; p < k; ++p) sum += alpha * widen(a + i * a_row + p * a_k) * widen(b + p * b_stride);
+    narrow(c + i * c_stride, sum);
+  }
+}
+
+template <int ROWS, typename A, typename B, typename C>
+LORAXS_INLINE void gemm_row_block(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
+                                  int64_t b_stride, int64_t n, int64_t k, float alpha, bool accumulate) {
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16)
+    gemm_tile<ROWS, 2, 8>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+  for (; j + 8 <= n; j += 8)
+    gemm_tile<ROWS, 1, 8>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+  for (; j + 4 <= n; j += 4)
+    gemm_tile<ROWS, 1, 4>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+  for (; j < n; ++j) gemm_column<ROWS>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
 }
 
 /// Rows [begin, end) of c [·, n] (+)= alpha · a [·, k] · b [k, n]. a: any strides; b, c: unit column stride.
 template <typename A, typename B, typename C>
-LORAXS_INLINE void gemm_rows(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b, int64_t b_stride,
-                             int64_t begin, int64_t end, int64_t n, int64_t k, float alpha, bool accumulate) {
-  constexpr int64_t kRows = 4;
-  for (int64_t i = begin; i < end;) {
-    const bool four = i + kRows <= end;
-    C* c_row = c + i * c_stride;
-    const A* a_at = a + i * a_row;
-    int64_t j = 0;
-    for (; j + kWidth <= n; j += kWidth) {
-      if (four) {
-        gemm_tile<kRows, kWidth>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
-      } else {
-        gemm_tile<1, kWidth>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
-      }
-    }
-    for (; j + 4 <= n; j += 4) {
-      if (four) {
-        gemm_tile<kRows, 4>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
-      } else {
-        gemm_tile<1, 4>(c_row + j, c_stride, a_at, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
-      }
-    }
-    for (; j < n; ++j) {
-      for (int64_t row = 0; row < (four ? kRows : 1); ++row) {
-        gemm_tile<1, 1>(c_row + row * c_stride + j, c_stride, a_at + row * a_row, a_row, a_k, b + j, b_stride, k, alpha,
-                        accumulate);
-      }
-    }
-    i += four ? kRows : 1;
+LORAXS_INLINE void gemm_rows(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
+                             int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,
+                             bool accumulate) {
+  constexpr int kRows = 6;  // 6 × 2 accumulators, two of b and one factor: 15 of AVX2's 16 registers
+  int64_t i = begin;
+  for (; i + kRows <= end; i += kRows) {
+    gemm_row_block<kRows>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha, accumulate);
+  }
+  for (; i + 2 <= end; i += 2) {
+    gemm_row_block<2>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha, accumulate);
+  }
+  for (; i < end; ++i) {
+    gemm_row_block<1>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha, accumulate);
   }
 }
 
-/// 16-bit dropout lanes of elements [0, 8 · blocks) at (position, head): see ops/dropout.h. `lanes` holds 8 · blocks, padded to
-/// a multiple of 64.
+/// 16-bit dropout lanes of elements [0, 8 · blocks) at (position, head): see ops/dropout.h. `lanes` holds 8 · blocks,
+/// padded to a multiple of 64.
 LORAXS_INLINE void dropout_lanes(uint64_t key, uint32_t position, uint32_t head, int64_t blocks, uint16_t* lanes) {
   constexpr int64_t kCounters = 8;  // Philox streams side by side in vector registers
   for (int64_t first = 0; first < blocks; first += kCounters) {

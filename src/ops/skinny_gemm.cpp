@@ -17,12 +17,12 @@ using F = float;
 using H = c10::BFloat16;
 
 // One clone per instruction set and per combination of types that an adapter needs.
-#define LORAXS_SKINNY(NAME, A, B, C)                                                                                 \
-  LORAXS_KERNEL void NAME(void* c, int64_t c_stride, const void* a, int64_t a_row, int64_t a_k, const void* b,       \
-                          int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,           \
-                          bool accumulate) {                                                                         \
-    simd::gemm_rows(static_cast<C*>(c), c_stride, static_cast<const A*>(a), a_row, a_k, static_cast<const B*>(b), b_stride,  \
-            begin, end, n, k, alpha, accumulate);                                                                    \
+#define LORAXS_SKINNY(NAME, A, B, C)                                                                              \
+  LORAXS_KERNEL void NAME(void* c, int64_t c_stride, const void* a, int64_t a_row, int64_t a_k, const void* b,    \
+                          int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,        \
+                          bool accumulate) {                                                                      \
+    simd::gemm_rows(static_cast<C*>(c), c_stride, static_cast<const A*>(a), a_row, a_k, static_cast<const B*>(b), \
+                    b_stride, begin, end, n, k, alpha, accumulate);                                               \
   }
 LORAXS_SKINNY(gemm_fff, F, F, F)
 LORAXS_SKINNY(gemm_hff, H, F, F)  // v = dy b, z = u Rᵀ with bfloat16 activations

@@ -16,9 +16,9 @@ struct SlotLinearSegment {
   RowTensor bias;    // [out_features]
 };
 
-/// y = x Wᵀ + bias with each segment's own W -> [rows, out_features]; rows outside every segment are zero. Computed in the
-/// rows' dtype; x [rows, in_features] is cast. Gradients of W and bias go straight into the bank, one chain of additions
-/// over the segment's rows in order. `anchor` as in adapted_linear.
+/// y = x Wᵀ + bias with each segment's own W -> [rows, out_features]; rows outside every segment are zero. Computed in
+/// the rows' dtype; x [rows, in_features] is cast. Gradients of W and bias go straight into the bank, one chain of
+/// additions over the segment's rows in order. `anchor` as in adapted_linear.
 torch::Tensor slot_linear(const torch::Tensor& x, const torch::Tensor& anchor,
                           const std::vector<SlotLinearSegment>& segments, int64_t out_features);
 

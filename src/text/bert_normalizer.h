@@ -13,8 +13,8 @@ struct BertNormalizerConfig {
   bool lowercase = true;
 };
 
-/// Words of `text` after normalisation: split at white space, punctuation characters alone. Invalid UTF-8 is U+FFFD (which
-/// clean_text drops). `number_of_chars` of a word counts code points.
+/// Words of `text` after normalisation: split at white space, punctuation characters alone. Invalid UTF-8 is U+FFFD
+/// (which clean_text drops). `number_of_chars` of a word counts code points.
 struct Word {
   std::string text;
   int64_t num_chars = 0;

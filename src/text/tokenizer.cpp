@@ -16,9 +16,11 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_fol
   }
   if (std::filesystem::exists(vocab)) {
     const std::filesystem::path settings = model_folder / "tokenizer_config.json";
-    return WordPieceTokenizer::from_vocab(vocab, std::filesystem::exists(settings) ? read_json(settings) : nlohmann::json());
+    return WordPieceTokenizer::from_vocab(vocab,
+                                          std::filesystem::exists(settings) ? read_json(settings) : nlohmann::json());
   }
-  throw Error(concat(model_folder.string(), ": expected tokenizer.json or vocab.txt, found neither; fetch the model's tokenizer files too"));
+  throw Error(concat(model_folder.string(),
+                     ": expected tokenizer.json or vocab.txt, found neither; fetch the model's tokenizer files too"));
 }
 
 }  // namespace loraxs

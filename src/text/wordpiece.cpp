@@ -25,7 +25,8 @@ std::pair<size_t, size_t> longest_first(size_t first, size_t second, size_t room
 }
 
 std::vector<Piece> bert_template(int32_t cls, int32_t sep, bool pair) {
-  std::vector<Piece> pieces = {{Piece::Kind::kSpecial, cls, 0}, {Piece::Kind::kFirst, 0, 0}, {Piece::Kind::kSpecial, sep, 0}};
+  std::vector<Piece> pieces = {
+      {Piece::Kind::kSpecial, cls, 0}, {Piece::Kind::kFirst, 0, 0}, {Piece::Kind::kSpecial, sep, 0}};
   if (pair) {
     pieces.push_back({Piece::Kind::kSecond, 0, 1});
     pieces.push_back({Piece::Kind::kSpecial, sep, 1});
@@ -33,7 +34,8 @@ std::vector<Piece> bert_template(int32_t cls, int32_t sep, bool pair) {
   return pieces;
 }
 
-int32_t id_of(const std::unordered_map<std::string, int32_t>& vocab, const std::string& token, const std::string& where) {
+int32_t id_of(const std::unordered_map<std::string, int32_t>& vocab, const std::string& token,
+              const std::string& where) {
   const auto found = vocab.find(token);
   if (found == vocab.end()) throw Error(concat(where, ": expected ", token, " in the vocabulary, found none"));
   return found->second;
@@ -79,15 +81,17 @@ WordPieceTokenizer::WordPieceTokenizer(Config config, const std::string& where) 
   }
   for (const auto& [token, id] : config_.special_tokens) digest.update(concat("special ", token, '\t', id, '\n'));
   const BertNormalizerConfig& n = config_.normalizer;
-  digest.update(concat(n.clean_text, n.handle_chinese_chars, n.strip_accents, n.lowercase, ' ', config_.unknown_token, ' ',
-                       config_.continuation, ' ', config_.max_chars_per_word, '\n'));
+  digest.update(concat(n.clean_text, n.handle_chinese_chars, n.strip_accents, n.lowercase, ' ', config_.unknown_token,
+                       ' ', config_.continuation, ' ', config_.max_chars_per_word, '\n'));
   for (const auto* pieces : {&config_.single, &config_.pair}) {
-    for (const Piece& piece : *pieces) digest.update(concat(static_cast<int>(piece.kind), ' ', piece.id, ' ', piece.type_id, '\n'));
+    for (const Piece& piece : *pieces)
+      digest.update(concat(static_cast<int>(piece.kind), ' ', piece.id, ' ', piece.type_id, '\n'));
   }
   digest_ = digest.hex();
 }
 
-std::unique_ptr<WordPieceTokenizer> WordPieceTokenizer::from_json(const nlohmann::json& json, const std::string& where) {
+std::unique_ptr<WordPieceTokenizer> WordPieceTokenizer::from_json(const nlohmann::json& json,
+                                                                  const std::string& where) {
   Fields root(json, where);
   Config config;
 
@@ -118,7 +122,8 @@ std::unique_ptr<WordPieceTokenizer> WordPieceTokenizer::from_json(const nlohmann
     fields.ignore_unknown();
     const std::string content = fields.text("content", "");
     for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) {
-      if (fields.boolean(flag, false)) fields.fail(flag, concat("expected false for ", content, ", found true, which is not supported"));
+      if (fields.boolean(flag, false))
+        fields.fail(flag, concat("expected false for ", content, ", found true, which is not supported"));
     }
     const auto id = static_cast<int32_t>(fields.non_negative_int("id", 0));
     config.vocab.emplace(content, id);
@@ -132,7 +137,8 @@ std::unique_ptr<WordPieceTokenizer> WordPieceTokenizer::from_json(const nlohmann
     config.single = parse_template(post.raw("single"), config.vocab, where);
     config.pair = parse_template(post.raw("pair"), config.vocab, where);
   } else if (kind == "BertProcessing") {
-    const auto cls = id_of(config.vocab, post.raw("cls").at(0), where), sep = id_of(config.vocab, post.raw("sep").at(0), where);
+    const auto cls = id_of(config.vocab, post.raw("cls").at(0), where),
+               sep = id_of(config.vocab, post.raw("sep").at(0), where);
     config.single = bert_template(cls, sep, false);
     config.pair = bert_template(cls, sep, true);
   } else {
@@ -181,7 +187,8 @@ void WordPieceTokenizer::add_word(const Word& word, std::vector<int32_t>& ids) c
     size_t end = std::min(word.text.size(), begin + longest_piece_);
     bool found = false;
     for (; end > begin; --end) {
-      if (end < word.text.size() && (static_cast<unsigned char>(word.text[end]) & 0xC0) == 0x80) continue;  // inside a character
+      if (end < word.text.size() && (static_cast<unsigned char>(word.text[end]) & 0xC0) == 0x80)
+        continue;  // inside a character
       candidate.assign(prefix).append(word.text, begin, end - begin);
       if (const auto entry = config_.vocab.find(candidate); entry != config_.vocab.end()) {
         ids.push_back(entry->second);
@@ -218,12 +225,15 @@ std::vector<int32_t> WordPieceTokenizer::pieces(std::string_view text) const {
   }
 }
 
-Encoding WordPieceTokenizer::encode(std::string_view first, std::optional<std::string_view> second, int64_t max_length) const {
+Encoding WordPieceTokenizer::encode(std::string_view first, std::optional<std::string_view> second,
+                                    int64_t max_length) const {
   std::vector<int32_t> first_ids = pieces(first), second_ids;
   if (second) second_ids = pieces(*second);
   const std::vector<Piece>& around = second ? config_.pair : config_.single;
-  const auto added = std::count_if(around.begin(), around.end(), [](const Piece& p) { return p.kind == Piece::Kind::kSpecial; });
-  if (max_length <= added) throw Error(concat("max_length: expected more than the ", added, " special tokens, found ", max_length));
+  const auto added =
+      std::count_if(around.begin(), around.end(), [](const Piece& p) { return p.kind == Piece::Kind::kSpecial; });
+  if (max_length <= added)
+    throw Error(concat("max_length: expected more than the ", added, " special tokens, found ", max_length));
   const auto [keep_first, keep_second] =
       longest_first(first_ids.size(), second_ids.size(), static_cast<size_t>(max_length - added));
   Encoding encoding;

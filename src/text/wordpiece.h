@@ -32,7 +32,8 @@ class WordPieceTokenizer final : public Tokenizer {
 
   /// From the parts of a tokenizer.json; from a vocab.txt with one token a line.
   static std::unique_ptr<WordPieceTokenizer> from_json(const nlohmann::json& json, const std::string& where);
-  static std::unique_ptr<WordPieceTokenizer> from_vocab(const std::filesystem::path& vocab, const nlohmann::json& settings);
+  static std::unique_ptr<WordPieceTokenizer> from_vocab(const std::filesystem::path& vocab,
+                                                        const nlohmann::json& settings);
 
   Encoding encode(std::string_view first, std::optional<std::string_view> second, int64_t max_length) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(config_.vocab.size()); }

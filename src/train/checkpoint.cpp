@@ -60,12 +60,18 @@ bool complete(const std::filesystem::path& folder) {
 void write_checkpoint(const std::filesystem::path& run, const TrainingState& state, const RunIdentity& identity) {
   nlohmann::json best = nlohmann::json::array();
   for (const BestEpoch& entry : state.best) best.push_back({{"epoch", entry.epoch}, {"value", entry.value}});
-  const nlohmann::json json = {{"format", "loraxs-checkpoint-1"}, {"content", identity.content},
-                               {"numerics", identity.numerics},   {"step", state.step},
-                               {"best", best},                    {"loss_sums", state.loss_sums},
-                               {"epoch_losses", state.epoch_losses}, {"loss_steps", state.loss_steps},
-                               {"metrics_bytes", state.metrics_bytes}, {"train_seconds", state.train_seconds},
-                               {"sentences", state.sentences},    {"tokens", state.tokens}};
+  const nlohmann::json json = {{"format", "loraxs-checkpoint-1"},
+                               {"content", identity.content},
+                               {"numerics", identity.numerics},
+                               {"step", state.step},
+                               {"best", best},
+                               {"loss_sums", state.loss_sums},
+                               {"epoch_losses", state.epoch_losses},
+                               {"loss_steps", state.loss_steps},
+                               {"metrics_bytes", state.metrics_bytes},
+                               {"train_seconds", state.train_seconds},
+                               {"sentences", state.sentences},
+                               {"tokens", state.tokens}};
   std::filesystem::create_directories(run / "checkpoints");
   write_folder_atomically(run / "checkpoints" / concat("step-", state.step), [&](const std::filesystem::path& folder) {
     std::map<std::string, TensorBytes> rows;
@@ -91,7 +97,8 @@ std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path&
     Fields fields(read_json(folder / "state.json"), (folder / "state.json").string());
     fields.ignore_unknown();
     if (fields.text("content", "") != identity.content) {
-      throw Error(concat(folder.string(), ": expected a checkpoint of this recipe, model and data, found one of another; "
+      throw Error(concat(folder.string(),
+                         ": expected a checkpoint of this recipe, model and data, found one of another; "
                          "resume with the recipe it was started with, or choose another output"));
     }
     const std::string numerics = fields.text("numerics", "");

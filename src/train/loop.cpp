@@ -136,8 +136,9 @@ class Training {
     rates.push_back({sites_end, bank_->layout.row_size, factor * job.head_learning_rate});
     const double norm = adamw_step_(optimizer_, static_cast<int64_t>(j), state_.step, rates, config_);
     if (!std::isfinite(norm) || !std::isfinite(loss)) {
-      throw Error(concat(folder_.path().string(), ": step ", state_.step, ", job ", job.name, ": expected a finite loss and gradient, found loss ",
-                         loss, " and gradient norm ", norm, "; lower train.learning_rate or train.head_learning_rate"));
+      throw Error(concat(folder_.path().string(), ": step ", state_.step, ", job ", job.name,
+                         ": expected a finite loss and gradient, found loss ", loss, " and gradient norm ", norm,
+                         "; lower train.learning_rate or train.head_learning_rate"));
     }
     state_.loss_sums[j] += loss;
     state_.epoch_losses[j] += loss;
@@ -152,7 +153,8 @@ class Training {
         state_.loss_sums[j] = 0;
       }
       state_.loss_steps = 0;
-      folder_.append_metrics({{"event", "step"}, {"step", state_.step}, {"epoch", epoch}, {"schedule", factor}, {"loss", shown}});
+      folder_.append_metrics(
+          {{"event", "step"}, {"step", state_.step}, {"epoch", epoch}, {"schedule", factor}, {"loss", shown}});
     }
     if (!observer_.on_step) return;
     double mean = 0;
@@ -178,7 +180,8 @@ class Training {
     }
     for (size_t j = 0; j < jobs_.size(); ++j) {
       const double loss = state_.epoch_losses[j] / static_cast<double>(steps);
-      nlohmann::json event = {{"event", "epoch"}, {"step", state_.step}, {"epoch", epoch}, {"job", jobs_[j].name}, {"loss", loss}};
+      nlohmann::json event = {
+          {"event", "epoch"}, {"step", state_.step}, {"epoch", epoch}, {"job", jobs_[j].name}, {"loss", loss}};
       EpochReport shown{.epoch = epoch, .job = jobs_[j].name, .train_loss = loss};
       if (!scores.empty()) {
         event[setup_.metric] = scores[j];
@@ -220,13 +223,14 @@ class Training {
       }
       write_with_summary(folder / "best.safetensors", scored ? best : *bank_, row, provenance, summary);
       result.adapter_bytes = static_cast<int64_t>(std::filesystem::file_size(folder / "best.safetensors"));
-      result.jobs.push_back({.job = jobs_[j], .best = state_.best[j], .last_loss = j < last_losses_.size() ? last_losses_[j] : 0});
+      result.jobs.push_back(
+          {.job = jobs_[j], .best = state_.best[j], .last_loss = j < last_losses_.size() ? last_losses_[j] : 0});
     }
     return result;
   }
 
-  void write_with_summary(const std::filesystem::path& path, const Bank& bank, int64_t row, AdapterProvenance provenance,
-                          const nlohmann::json& summary) const {
+  void write_with_summary(const std::filesystem::path& path, const Bank& bank, int64_t row,
+                          AdapterProvenance provenance, const nlohmann::json& summary) const {
     provenance.summary = summary.dump();
     write_adapter(path, bank, row, setup_.model, *setup_.basis, provenance);
   }
@@ -258,7 +262,8 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
   if (!method.layers.empty()) {
     for (const int64_t layer : method.layers) {
       if (layer < 0 || layer >= setup.model.config.num_hidden_layers) {
-        throw Error(concat(where, ": method.layers: expected 0 to ", setup.model.config.num_hidden_layers - 1, ", found ", layer));
+        throw Error(concat(where, ": method.layers: expected 0 to ", setup.model.config.num_hidden_layers - 1,
+                           ", found ", layer));
       }
     }
     std::erase_if(sites, [&](const Site& site) {

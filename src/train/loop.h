@@ -18,7 +18,7 @@ namespace loraxs {
 struct StepReport {
   int64_t step = 0, total_steps = 0;
   int64_t epoch = 0, epochs = 0;
-  double loss = 0;               // mean over jobs of this step's loss
+  double loss = 0;  // mean over jobs of this step's loss
   double sentences_per_second = 0;
   double seconds_left = 0;
 };
@@ -59,7 +59,7 @@ struct TrainSetup {
 
 struct JobResult {
   Job job;
-  BestEpoch best;      // epoch 0 and value 0 without validation data
+  BestEpoch best;  // epoch 0 and value 0 without validation data
   double last_loss = 0;
 };
 

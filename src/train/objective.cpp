@@ -14,7 +14,8 @@ ObjectiveValue objective(const torch::Tensor& logits, const PackedBatch& batch, 
   const std::vector<SlotSegment> segments = sequence_segments(batch);
   std::vector<double> weights(batch.num_sequences());
   for (const SlotSegment& segment : segments) {
-    for (int64_t s = segment.begin; s < segment.end; ++s) weights[s] = 1.0 / static_cast<double>(segment.end - segment.begin);
+    for (int64_t s = segment.begin; s < segment.end; ++s)
+      weights[s] = 1.0 / static_cast<double>(segment.end - segment.begin);
   }
   const torch::Tensor weighted = losses * torch::tensor(weights, torch::kFloat64).to(losses.options());
   ObjectiveValue value{.total = weighted.sum()};

@@ -13,8 +13,8 @@ struct ObjectiveValue {
   std::vector<double> job_losses;  // per maximal run of one slot, in batch order
 };
 
-/// Cross-entropy (targets are class indices) or squared error (one output), averaged over each slot's sequences: a job's
-/// gradient does not depend on who shares the batch.
+/// Cross-entropy (targets are class indices) or squared error (one output), averaged over each slot's sequences: a
+/// job's gradient does not depend on who shares the batch.
 ObjectiveValue objective(const torch::Tensor& logits, const PackedBatch& batch, bool regression);
 
 }  // namespace loraxs

@@ -33,10 +33,18 @@ MethodRecipe parse_method(Fields fields) {
 
 TrainRecipe parse_train(Fields fields) {
   TrainRecipe t;
-  for (const auto& [theirs, ours] : std::vector<std::pair<const char*, const char*>>{
-           {"num_train_epochs", "epochs"}, {"per_device_train_batch_size", "batch_size"}, {"lr", "learning_rate"},
-           {"lr_scheduler_type", "schedule"}, {"adam_epsilon", "eps"}, {"seed", "seeds"}, {"max_seq_length", "max_length"},
-           {"bf16", "precision"}, {"fp16", "precision"}, {"logging_steps", "log_every"}, {"warmup_steps", "warmup_ratio"}}) {
+  for (const auto& [theirs, ours] :
+       std::vector<std::pair<const char*, const char*>>{{"num_train_epochs", "epochs"},
+                                                        {"per_device_train_batch_size", "batch_size"},
+                                                        {"lr", "learning_rate"},
+                                                        {"lr_scheduler_type", "schedule"},
+                                                        {"adam_epsilon", "eps"},
+                                                        {"seed", "seeds"},
+                                                        {"max_seq_length", "max_length"},
+                                                        {"bf16", "precision"},
+                                                        {"fp16", "precision"},
+                                                        {"logging_steps", "log_every"},
+                                                        {"warmup_steps", "warmup_ratio"}}) {
     fields.alias(theirs, ours);
   }
   t.epochs = fields.positive_int("epochs", t.epochs);
@@ -82,7 +90,8 @@ void set_path(nlohmann::json& root, const std::string& assignment) {
   std::string path = assignment.substr(0, equals);
   while (true) {
     if (at->is_null()) *at = nlohmann::json::object();
-    if (!at->is_object()) throw Error(concat("--set ", assignment, ": ", path, " lies inside a value that is no object"));
+    if (!at->is_object())
+      throw Error(concat("--set ", assignment, ": ", path, " lies inside a value that is no object"));
     const size_t dot = path.find('.');
     at = &(*at)[path.substr(0, dot)];
     if (dot == std::string::npos) break;
@@ -231,7 +240,8 @@ std::string recipe_template(const Recipe& recipe) {
       text += std::string(2 * open.size(), ' ') + parts[open.size()] + ":\n";
       open.push_back(parts[open.size()]);
     }
-    std::string line = std::string(2 * open.size(), ' ') + parts.back() + ": " + (value.is_string() ? value.get<std::string>() : value.dump());
+    std::string line = std::string(2 * open.size(), ' ') + parts.back() + ": " +
+                       (value.is_string() ? value.get<std::string>() : value.dump());
     constexpr size_t kCommentColumn = 44;
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');
     text += line + " # " + doc.meaning + "\n";

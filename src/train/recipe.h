@@ -13,44 +13,44 @@
 namespace loraxs {
 
 struct MethodRecipe {
-  std::string name = "lora_xs";                    // adaptation method
-  int64_t rank = 16;                               // R is [rank, rank]
-  double alpha = 16;                               // R's contribution is scaled by alpha / rank
-  std::vector<std::string> targets = {"paper"};    // paper, all-linear, module names, or site:NAME
-  std::vector<int64_t> layers;                     // layers that get adapters; empty = all
-  double init_std = 1e-5;                          // standard deviation of R at the start
-  bool train_sites = true;                         // false: R stays at 0 and only the head learns
-  BasisRecipe basis;                               // basis: {variant, vectors, sigma, seed}
+  std::string name = "lora_xs";                  // adaptation method
+  int64_t rank = 16;                             // R is [rank, rank]
+  double alpha = 16;                             // R's contribution is scaled by alpha / rank
+  std::vector<std::string> targets = {"paper"};  // paper, all-linear, module names, or site:NAME
+  std::vector<int64_t> layers;                   // layers that get adapters; empty = all
+  double init_std = 1e-5;                        // standard deviation of R at the start
+  bool train_sites = true;                       // false: R stays at 0 and only the head learns
+  BasisRecipe basis;                             // basis: {variant, vectors, sigma, seed}
 };
 
 struct TrainRecipe {
-  int64_t epochs = 3;                              // passes over the training data
-  int64_t max_steps = 0;                           // stop after this many optimizer steps; 0 = by epochs
-  int64_t batch_size = 32;                         // sentences of one job in one step
-  std::vector<double> learning_rate = {1e-3};      // of R; a list makes a grid
-  std::vector<double> head_learning_rate = {5e-3}; // of the head; a list makes a grid
-  double weight_decay = 0.01;                      // decoupled, on R and on the head
-  std::vector<double> betas = {0.9, 0.999};        // AdamW
-  double eps = 1e-8;                               // AdamW
-  double max_grad_norm = 1.0;                      // per job over all it trains; 0 = no clipping
-  std::string schedule = "linear";                 // linear | cosine | constant
-  double warmup_ratio = 0.06;                      // part of the steps with a rising learning rate
-  int64_t max_length = 128;                        // tokens a text or pair is cut to
-  std::string precision = "auto";                  // auto | float32 | bfloat16 | float64
-  std::vector<int64_t> seeds = {0};                // one job per seed and setting
-  double checkpoint_seconds = 30;                  // wall time between checkpoints within an epoch
-  int64_t log_every = 20;                          // steps between step lines in metrics.jsonl
-  bool dropout = true;                             // the model's own dropout
+  int64_t epochs = 3;                               // passes over the training data
+  int64_t max_steps = 0;                            // stop after this many optimizer steps; 0 = by epochs
+  int64_t batch_size = 32;                          // sentences of one job in one step
+  std::vector<double> learning_rate = {1e-3};       // of R; a list makes a grid
+  std::vector<double> head_learning_rate = {5e-3};  // of the head; a list makes a grid
+  double weight_decay = 0.01;                       // decoupled, on R and on the head
+  std::vector<double> betas = {0.9, 0.999};         // AdamW
+  double eps = 1e-8;                                // AdamW
+  double max_grad_norm = 1.0;                       // per job over all it trains; 0 = no clipping
+  std::string schedule = "linear";                  // linear | cosine | constant
+  double warmup_ratio = 0.06;                       // part of the steps with a rising learning rate
+  int64_t max_length = 128;                         // tokens a text or pair is cut to
+  std::string precision = "auto";                   // auto | float32 | bfloat16 | float64
+  std::vector<int64_t> seeds = {0};                 // one job per seed and setting
+  double checkpoint_seconds = 30;                   // wall time between checkpoints within an epoch
+  int64_t log_every = 20;                           // steps between step lines in metrics.jsonl
+  bool dropout = true;                              // the model's own dropout
 };
 
 /// A whole recipe. `head`: full | output | pooler.
 struct Recipe {
-  std::string model;       // Hugging Face folder
+  std::string model;  // Hugging Face folder
   MethodRecipe method;
   std::string head = "full";
-  nlohmann::json task;     // section `task`, read by load_task
+  nlohmann::json task;  // section `task`, read by load_task
   TrainRecipe train;
-  std::string output;      // run folder
+  std::string output;           // run folder
   std::string device = "auto";  // auto | cpu
   int64_t threads = 0;          // 0 = all cores
   std::filesystem::path base;   // folder that relative paths in the recipe start from: the working folder
@@ -58,8 +58,8 @@ struct Recipe {
   nlohmann::json to_json() const;  // resolved: every key with its value
 };
 
-/// Reads a recipe file and applies `--set key.sub=value` overrides (YAML values) on top. Unknown keys are errors with the
-/// nearest known key; PEFT's and transformers' names get a hint.
+/// Reads a recipe file and applies `--set key.sub=value` overrides (YAML values) on top. Unknown keys are errors with
+/// the nearest known key; PEFT's and transformers' names get a hint.
 Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 Recipe parse_recipe(const nlohmann::json& json, const std::string& where);
 

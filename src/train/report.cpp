@@ -62,9 +62,11 @@ RunCurves read_curves(const std::filesystem::path& run, const std::string& metri
     text.remove_prefix(std::min(end + 1, text.size()));
     if (!event.is_object()) continue;
     if (event["event"] == "step") {
-      for (const auto& [job, value] : event["loss"].items()) loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
+      for (const auto& [job, value] : event["loss"].items())
+        loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
     } else if (event["event"] == "epoch" && event.contains(metric)) {
-      score[event["job"].get<std::string>()].points.emplace_back(event["epoch"].get<double>(), event[metric].get<double>());
+      score[event["job"].get<std::string>()].points.emplace_back(event["epoch"].get<double>(),
+                                                                 event[metric].get<double>());
     }
   }
   RunCurves curves{.metric = metric};
@@ -109,29 +111,41 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
   const double room = y_high > y_low ? 0.06 * (y_high - y_low) : std::max(0.01, std::abs(y_high) * 0.1);
   y_low -= room, y_high += room;
   const auto px = [&](double x) { return kLeft + (x - x_low) / (x_high - x_low) * (kWidth - kLeft - kRight); };
-  const auto py = [&](double y) { return kHeight - kBottom - (y - y_low) / (y_high - y_low) * (kHeight - kTop - kBottom); };
-  std::string svg = concat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"", escaped(title), "\"><text class=\"title\" x=\"", kLeft, "\" y=\"18\">", escaped(title), "</text>");
+  const auto py = [&](double y) {
+    return kHeight - kBottom - (y - y_low) / (y_high - y_low) * (kHeight - kTop - kBottom);
+  };
+  std::string svg = concat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"", escaped(title),
+                           "\"><text class=\"title\" x=\"", kLeft, "\" y=\"18\">", escaped(title), "</text>");
   const double y_step = tick_step(y_high - y_low, 5), x_step = std::max(1.0, tick_step(x_high - x_low, 6));
   for (double y = std::ceil(y_low / y_step) * y_step; y <= y_high; y += y_step) {
-    svg += concat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", kWidth - kRight, "\" y1=\"", py(y), "\" y2=\"", py(y), "\"/><text text-anchor=\"end\" x=\"", kLeft - 6, "\" y=\"", py(y) + 4, "\">", number(std::abs(y) < 1e-12 ? 0 : y), "</text>");
+    svg += concat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", kWidth - kRight, "\" y1=\"", py(y), "\" y2=\"",
+                  py(y), "\"/><text text-anchor=\"end\" x=\"", kLeft - 6, "\" y=\"", py(y) + 4, "\">",
+                  number(std::abs(y) < 1e-12 ? 0 : y), "</text>");
   }
   for (double x = std::ceil(x_low / x_step) * x_step; x <= x_high; x += x_step) {
-    svg += concat("<text text-anchor=\"middle\" x=\"", px(x), "\" y=\"", kHeight - kBottom + 16, "\">", number(x), "</text>");
+    svg += concat("<text text-anchor=\"middle\" x=\"", px(x), "\" y=\"", kHeight - kBottom + 16, "\">", number(x),
+                  "</text>");
   }
-  svg += concat("<text text-anchor=\"middle\" x=\"", (kLeft + kWidth - kRight) / 2, "\" y=\"", kHeight - kBottom + 32, "\">", escaped(x_label), "</text>");
+  svg += concat("<text text-anchor=\"middle\" x=\"", (kLeft + kWidth - kRight) / 2, "\" y=\"", kHeight - kBottom + 32,
+                "\">", escaped(x_label), "</text>");
   double legend_x = kLeft;
   size_t colour = 0;
   for (const Curve& curve : curves) {
-    const std::string stroke = concat("stroke=\"", kColours[colour++ % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"", curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
+    const std::string stroke =
+        concat("stroke=\"", kColours[colour++ % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"",
+               curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
     std::string points;
     for (const auto& [x, y] : curve.points) points += concat(px(x), ",", py(y), " ");
     svg += concat("<polyline ", stroke, " points=\"", points, "\"><title>", escaped(curve.name), "</title></polyline>");
     if (curve.points.size() <= 40) {
       for (const auto& [x, y] : curve.points) {
-        svg += concat("<circle ", stroke, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>", escaped(curve.name), ": ", number(x), ", ", number(y), "</title></circle>");
+        svg += concat("<circle ", stroke, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>",
+                      escaped(curve.name), ": ", number(x), ", ", number(y), "</title></circle>");
       }
     }
-    svg += concat("<line ", stroke, " x1=\"", legend_x, "\" x2=\"", legend_x + 22, "\" y1=\"", kHeight - 14, "\" y2=\"", kHeight - 14, "\"/><text x=\"", legend_x + 28, "\" y=\"", kHeight - 10, "\">", escaped(curve.name), "</text>");
+    svg += concat("<line ", stroke, " x1=\"", legend_x, "\" x2=\"", legend_x + 22, "\" y1=\"", kHeight - 14, "\" y2=\"",
+                  kHeight - 14, "\"/><text x=\"", legend_x + 28, "\" y=\"", kHeight - 10, "\">", escaped(curve.name),
+                  "</text>");
     legend_x += 48 + 6.6 * static_cast<double>(curve.name.size());
   }
   return svg + "</svg>";
@@ -147,8 +161,11 @@ void write_run_report(const std::filesystem::path& run, const nlohmann::json& do
     curves.score.insert(curves.score.end(), other.score.begin(), other.score.end());
   }
   std::string rows;
-  const auto row = [&](const std::string& name, const std::string& value) { rows += "<tr><th>" + escaped(name) + "</th><td>" + escaped(value) + "</td></tr>\n"; };
-  row(metric + ", median over seeds of the best epoch", done["value"].is_null() ? "no validation data" : number(done["value"]));
+  const auto row = [&](const std::string& name, const std::string& value) {
+    rows += "<tr><th>" + escaped(name) + "</th><td>" + escaped(value) + "</td></tr>\n";
+  };
+  row(metric + ", median over seeds of the best epoch",
+      done["value"].is_null() ? "no validation data" : number(done["value"]));
   row("trained parameters in the adapter", done["trained_parameters"].dump());
   row("trained parameters in the head", done["head_parameters"].dump());
   row("adapter file", done["adapter_bytes"].dump() + " bytes");
@@ -157,10 +174,16 @@ void write_run_report(const std::filesystem::path& run, const nlohmann::json& do
   row("peak memory", number(done["peak_memory_bytes"].get<double>() / 1e6) + " MB");
   for (const auto& [name, value] : notes) row(name, value);
   const std::string recipe(MappedFile::open(run / "recipe.yaml")->text());
-  const std::string html = concat("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>loraxs: ", escaped(run.filename().string()), "</title><style>", kStyle,
-                                  "</style></head><body><main><h1>", escaped(run.filename().string()), "</h1><p class=\"lead\">A LoRA-XS training run: only R [rank, rank] of every adapted projection and the task head were trained.</p><div class=\"charts\"><figure>",
-                                  svg_chart(metric + " on validation data", "epoch", curves.score), "</figure><figure>", svg_chart("training loss", "step", curves.loss), "</figure></div><h2>Result</h2><table>", rows,
-                                  "</table><h2>Recipe</h2><pre>", escaped(recipe), "</pre></main></body></html>\n");
+  const std::string html = concat(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\"><title>loraxs: ",
+      escaped(run.filename().string()), "</title><style>", kStyle, "</style></head><body><main><h1>",
+      escaped(run.filename().string()),
+      "</h1><p class=\"lead\">A LoRA-XS training run: only R [rank, rank] of every adapted projection and the task "
+      "head were trained.</p><div class=\"charts\"><figure>",
+      svg_chart(metric + " on validation data", "epoch", curves.score), "</figure><figure>",
+      svg_chart("training loss", "step", curves.loss), "</figure></div><h2>Result</h2><table>", rows,
+      "</table><h2>Recipe</h2><pre>", escaped(recipe), "</pre></main></body></html>\n");
   write_file_atomically(run / "report.html", html);
 }
 

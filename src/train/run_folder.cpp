@@ -13,11 +13,13 @@ namespace loraxs {
 
 RunFolder::RunFolder(std::filesystem::path path, const std::string& recipe_text, bool resume) : path_(std::move(path)) {
   if (std::filesystem::exists(path_) && !resume) {
-    throw Error(concat(path_.string(), ": expected no run there, found one; continue it with --resume, or choose another output"));
+    throw Error(concat(path_.string(),
+                       ": expected no run there, found one; continue it with --resume, or choose another output"));
   }
   std::error_code code;
   std::filesystem::create_directories(path_, code);
-  if (code) throw Error(concat(path_.string(), ": cannot create: ", code.message(), "; choose an output you may write to"));
+  if (code)
+    throw Error(concat(path_.string(), ": cannot create: ", code.message(), "; choose an output you may write to"));
   check_writable(path_);
   for (const std::filesystem::path& folder : {path_, path_ / "checkpoints"}) {
     if (!std::filesystem::is_directory(folder)) continue;
@@ -36,8 +38,10 @@ RunFolder::~RunFolder() {
 }
 
 void RunFolder::truncate_metrics(uint64_t bytes) {
-  if (::ftruncate(metrics_, static_cast<off_t>(bytes)) != 0 || ::lseek(metrics_, static_cast<off_t>(bytes), SEEK_SET) < 0) {
-    throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot cut to ", bytes, " bytes: ", std::strerror(errno)));
+  if (::ftruncate(metrics_, static_cast<off_t>(bytes)) != 0 ||
+      ::lseek(metrics_, static_cast<off_t>(bytes), SEEK_SET) < 0) {
+    throw Error(
+        concat((path_ / "metrics.jsonl").string(), ": cannot cut to ", bytes, " bytes: ", std::strerror(errno)));
   }
 }
 
@@ -47,13 +51,16 @@ void RunFolder::append_metrics(const nlohmann::json& event) {
   while (written < line.size()) {
     const ssize_t count = ::write(metrics_, line.data() + written, line.size() - written);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot write: ", std::strerror(errno), "; free some space and continue with --resume"));
+    if (count < 0)
+      throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot write: ", std::strerror(errno),
+                         "; free some space and continue with --resume"));
     written += static_cast<size_t>(count);
   }
 }
 
 uint64_t RunFolder::sync_metrics() {
-  if (::fsync(metrics_) != 0) throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot sync: ", std::strerror(errno)));
+  if (::fsync(metrics_) != 0)
+    throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot sync: ", std::strerror(errno)));
   return static_cast<uint64_t>(::lseek(metrics_, 0, SEEK_CUR));
 }
 

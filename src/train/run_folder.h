@@ -9,8 +9,8 @@ namespace loraxs {
 
 class RunFolder {
  public:
-  /// Creates the folder with recipe.yaml. An existing run is refused unless `resume` (then it is opened, or created if it is
-  /// absent). Leftovers of interrupted writes are removed. Throws Error.
+  /// Creates the folder with recipe.yaml. An existing run is refused unless `resume` (then it is opened, or created if
+  /// it is absent). Leftovers of interrupted writes are removed. Throws Error.
   RunFolder(std::filesystem::path path, const std::string& recipe_text, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;

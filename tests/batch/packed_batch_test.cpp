@@ -23,7 +23,8 @@ TEST(PackedBatchTest, SequencesStandEndToEndWithPositionsFromZero) {
 }
 
 TEST(PackedBatchTest, SegmentsAreMaximalRunsOfOneSlot) {
-  const std::vector<Sequence> sequences = {sequence({1, 2}, 0), sequence({3}, 0), sequence({4}, kNoSlot), sequence({5, 6}, 0)};
+  const std::vector<Sequence> sequences = {sequence({1, 2}, 0), sequence({3}, 0), sequence({4}, kNoSlot),
+                                           sequence({5, 6}, 0)};
   const PackedBatch batch = pack(sequences);
   const auto tokens = token_segments(batch);
   ASSERT_EQ(tokens.size(), 3U);

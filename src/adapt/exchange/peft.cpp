@@ -24,7 +24,8 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
     return bank.values.select(0, row).narrow(0, segment.offset, segment.numel()).view(segment.shape);
   };
   const bool has_head = layout.head.kind != "none";
-  // With a head the model is BertForSequenceClassification, whose encoder stands under "bert."; without one a bare BertModel.
+  // With a head the model is BertForSequenceClassification, whose encoder stands under "bert."; without one a bare
+  // BertModel.
   const std::string& prefix = model.architecture->optional_prefixes.at(0);
   const auto module_path = [&](const Site& site) {
     return has_head ? site.hf_name : site.hf_name.substr(prefix.size());

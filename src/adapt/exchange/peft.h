@@ -8,9 +8,9 @@
 
 namespace loraxs {
 
-/// Writes adapter_model.safetensors and adapter_config.json as PEFT 0.10 and later read them. Any LoRA runtime then serves
-/// it, at LoRA's size. A trained head goes in as modules_to_save. Complete or absent. Throws Error where PEFT cannot hold
-/// the adapter.
+/// Writes adapter_model.safetensors and adapter_config.json as PEFT 0.10 and later read them. Any LoRA runtime then
+/// serves it, at LoRA's size. A trained head goes in as modules_to_save. Complete or absent. Throws Error where PEFT
+/// cannot hold the adapter.
 void export_peft(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                  int64_t row);
 

@@ -7,8 +7,8 @@ namespace {
 
 std::vector<LayoutSegment> segments(const Site&, int64_t rank) { return {{.name = "r", .shape = {rank, rank}}}; }
 
-// R ~ N(0, init_std²), 1e-5 in all of the paper's experiments (footnote 4). Drawn per site, so that a site's start does not
-// depend on which other sites are adapted.
+// R ~ N(0, init_std²), 1e-5 in all of the paper's experiments (footnote 4). Drawn per site, so that a site's start does
+// not depend on which other sites are adapted.
 void initialize(const Layout& layout, std::span<float> row, uint64_t job_seed, double init_std) {
   for (const LayoutSegment& segment : layout.segments) {
     if (segment.head) continue;

@@ -1,0 +1,43 @@
+# make demo: set everything up and train on real data.  make test: set everything up and run all tests.
+# A file with LibTorch takes 1.3 GB to compile: as many jobs as cores, but one per 2 GB of memory.
+JOBS ?= $(shell m=$$(awk '/MemTotal/ {print int($$2/2000000)}' /proc/meminfo); c=$$(nproc); [ $$m -lt $$c ] && echo $$m || echo $$c)
+SOURCES = $(shell git ls-files 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'bench/*.cpp')
+
+.PHONY: build demo test bench format format-check lint structure clean help
+
+build: ## set up and build build/release/loraxs
+	@scripts/setup
+	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@rm -f build-configure.log
+	@cmake --build --preset release --parallel $(JOBS)
+	@ln -sfn release/loraxs build/loraxs
+
+demo: build ## train LoRA-XS on QNLI with MiniLM-L6 and show what came out
+	@scripts/demo
+
+test: build ## run all tests
+	@ctest --test-dir build/release --output-on-failure --no-tests=error
+
+bench: build ## side by side with the peers
+	@.venv/bin/python bench/peers/compare.py
+
+format: ## format all sources
+	@clang-format -i $(SOURCES)
+	@.venv/bin/ruff format -q .
+
+format-check: ## fail if a source is not formatted
+	@clang-format --dry-run --Werror $(SOURCES)
+	@.venv/bin/ruff format -q --check .
+
+lint: ## clang-tidy and ruff; unchanged files are skipped
+	@scripts/lint $(JOBS)
+	@.venv/bin/ruff check -q .
+
+structure: ## which folder includes which
+	@python3 scripts/check_structure.py
+
+clean: ## remove what was built, not .venv and models
+	@rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

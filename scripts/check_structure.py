@@ -1,0 +1,71 @@
+"""Which folder of src may include which: docs/architecture.md, section Folders. Run by `make structure`."""
+
+import re
+import sys
+from pathlib import Path
+
+ALLOWED = {
+    "io": [],
+    "text": ["io"],
+    "batch": ["io"],
+    "data": ["io", "text", "batch"],
+    "ops": ["io"],
+    "model": ["io", "batch", "ops"],
+    "adapt": ["io", "batch", "ops", "model"],
+    "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
+    "train": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval"],
+    "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "cli"],
+    "cli": ["io"],
+}
+WITHOUT_TORCH = ["io", "text", "batch", "data", "cli"]
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
+
+
+def problems_of(root: Path) -> list[str]:
+    problems = []
+    for path in sorted(root.rglob("*")):
+        if path.suffix not in (".h", ".cpp"):
+            continue
+        name = path.relative_to(root).as_posix()
+        folder = name.split("/")[0]
+        if folder not in ALLOWED:
+            problems.append(f"{name}: folder {folder} has no row in the table")
+            continue
+        lines = path.read_text().splitlines()
+        if path.suffix == ".h":
+            if not lines or not lines[0].startswith(f"// {name}: "):
+                problems.append(f"{name}: the first line should be a comment '// {name}: what it is'")
+            if "#pragma once" not in lines:
+                problems.append(f"{name}: expected #pragma once")
+        for number, line in enumerate(lines, 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            quoted, target = match.group(1) == '"', match.group(2)
+            top = target.split("/")[0]
+            if quoted and top != folder and top not in ALLOWED[folder]:
+                problems.append(f"{name}:{number}: {folder} may not include {target}")
+            if folder in WITHOUT_TORCH and top in ("torch", "ATen", "c10"):
+                problems.append(f"{name}:{number}: {folder} is built without LibTorch, found {target}")
+    return problems
+
+
+def self_test(scratch: Path) -> None:
+    """A check that cannot fail is no check: two planted mistakes must be found."""
+    (scratch / "io").mkdir(parents=True)
+    (scratch / "io" / "bad.h").write_text(
+        '// io/bad.h: planted\n#pragma once\n#include "adapt/basis.h"\n#include <torch/types.h>\n'
+    )
+    found = problems_of(scratch)
+    if len(found) != 2:
+        sys.exit(f"check_structure: the self-test found {found}, expected two problems")
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        self_test(Path(folder) / "src")
+    problems = problems_of(Path(__file__).parent.parent / "src")
+    print("\n".join(problems) or "structure: clean")
+    sys.exit(1 if problems else 0)
