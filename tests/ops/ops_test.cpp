@@ -1,0 +1,315 @@
+// The fused operators beside their plain forms, in float32, bfloat16 and, by finite differences, float64.
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <functional>
+
+#include "ops/adapted_linear.h"
+#include "ops/attention.h"
+#include "ops/gelu.h"
+#include "ops/residual_norm.h"
+#include "ops/skinny_gemm.h"
+#include "ops/slot_linear.h"
+#include "support/close.h"
+#include "support/random_tensor.h"
+
+namespace loraxs {
+namespace {
+
+using test::close;
+using test::normal;
+
+torch::Tensor leaf(const torch::Tensor& x) { return x.detach().clone().requires_grad_(true); }
+
+/// Gradients of Σ weights · f(inputs) with fixed random weights.
+std::vector<torch::Tensor> gradients(const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& f,
+                                     const std::vector<torch::Tensor>& inputs) {
+  const torch::Tensor y = f(inputs);
+  (y.to(torch::kFloat64) * normal(y.sizes(), 99, torch::kFloat64)).sum().backward();
+  std::vector<torch::Tensor> result;
+  for (const torch::Tensor& input : inputs) result.push_back(input.grad());
+  return result;
+}
+
+/// Central differences of Σ weights · f against autograd, float64.
+void check_gradient(const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& f, std::vector<torch::Tensor> inputs) {
+  for (torch::Tensor& input : inputs) input = leaf(input);
+  const std::vector<torch::Tensor> found = gradients(f, inputs);
+  torch::NoGradGuard no_grad;
+  const torch::Tensor weights = normal(f(inputs).sizes(), 99, torch::kFloat64);
+  const auto value = [&] { return (f(inputs) * weights).sum().item<double>(); };
+  constexpr double kStep = 1e-6;
+  for (size_t n = 0; n < inputs.size(); ++n) {
+    double* data = inputs[n].mutable_data_ptr<double>();
+    torch::Tensor expected = torch::empty_like(inputs[n]);
+    double* out = expected.mutable_data_ptr<double>();
+    for (int64_t i = 0; i < inputs[n].numel(); ++i) {
+      const double saved = data[i];
+      data[i] = saved + kStep;
+      const double above = value();
+      data[i] = saved - kStep;
+      out[i] = (above - value()) / (2 * kStep);
+      data[i] = saved;
+    }
+    EXPECT_TRUE(close(found[n], expected, 1e-7)) << "input " << n;
+  }
+}
+
+RowKeys row_keys(int64_t rows) {
+  return {torch::arange(rows, torch::kInt64) * 7919 + 13, (torch::arange(rows, torch::kInt64) % 11).to(torch::kInt32)};
+}
+
+struct AttentionCase {
+  std::vector<int32_t> lengths;
+  int64_t heads, kv_heads, head_dim;
+  bool causal, first_only, dropout;
+};
+
+class AttentionTest : public testing::TestWithParam<AttentionCase> {
+ protected:
+  AttentionShape shape() const {
+    const AttentionCase& c = GetParam();
+    return {.heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.head_dim, .scale = 0.4, .causal = c.causal};
+  }
+  AttentionIndex index() const {
+    const AttentionCase& c = GetParam();
+    std::vector<int32_t> key_starts = {0}, query_starts = {0}, positions;
+    std::vector<int64_t> keys;
+    AttentionIndex index;
+    for (const int32_t length : c.lengths) {
+      key_starts.push_back(key_starts.back() + length);
+      query_starts.push_back(query_starts.back() + (c.first_only ? 1 : length));
+      for (int32_t i = 0; i < (c.first_only ? 1 : length); ++i) positions.push_back(i);
+      keys.push_back(1000 + 17 * static_cast<int64_t>(keys.size()));
+      index.max_keys = std::max<int64_t>(index.max_keys, length);
+      index.max_queries = c.first_only ? 1 : index.max_keys;
+    }
+    index.key_starts = torch::tensor(key_starts, torch::kInt32);
+    index.query_starts = torch::tensor(query_starts, torch::kInt32);
+    index.query_positions = torch::tensor(positions, torch::kInt32);
+    index.dropout_keys = torch::tensor(keys, torch::kInt64);
+    return index;
+  }
+  Dropout dropout() const { return GetParam().dropout ? Dropout::make(0.25, 2, DropoutPurpose::kAttention) : Dropout{}; }
+  int64_t tokens() const { return index().key_starts[-1].item<int32_t>(); }
+};
+
+TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
+  const AttentionShape s = shape();
+  const int64_t q = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim;
+  const AttentionIndex at = index();
+  if (GetParam().first_only) {
+    const torch::Tensor queries = normal({at.query_positions.size(0), q + 3}, 1), keys_values = normal({tokens(), 2 * kv + 5}, 2);
+    const AttentionColumns columns{.query = 0, .key = 0, .value = kv};
+    const std::vector<torch::Tensor> fast = {leaf(queries), leaf(keys_values)}, plain = {leaf(queries), leaf(keys_values)};
+    const auto run = [&](auto f) {
+      return [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], columns, s, at, dropout()); };
+    };
+    EXPECT_TRUE(close(run(varlen_attention)(fast), run(varlen_attention_reference)(plain), 2e-6));
+    const auto a = gradients(run(varlen_attention), fast), b = gradients(run(varlen_attention_reference), plain);
+    EXPECT_TRUE(close(a[0], b[0], 5e-6));
+    EXPECT_TRUE(close(a[1], b[1], 5e-6));
+    return;
+  }
+  const AttentionColumns columns{.query = 0, .key = q, .value = q + kv}, swapped{.query = 0, .key = q + kv, .value = q};
+  const torch::Tensor joined = normal({tokens(), q + 2 * kv + 4}, 3);
+  const auto run = [&](auto f, const AttentionColumns& c) {
+    return [&, f, c](const std::vector<torch::Tensor>& in) { return f(in[0], in[0], c, s, at, dropout()); };
+  };
+  const std::vector<torch::Tensor> fast = {leaf(joined)}, plain = {leaf(joined)};
+  const torch::Tensor reference = run(varlen_attention_reference, columns)(plain);
+  EXPECT_TRUE(close(run(varlen_attention, columns)(fast), reference, 2e-6));
+  EXPECT_FALSE(close(run(varlen_attention, swapped)(fast), reference, 1e-2));  // control
+  EXPECT_TRUE(close(gradients(run(varlen_attention, columns), fast)[0], gradients(run(varlen_attention_reference, columns), plain)[0], 5e-6));
+  const torch::Tensor half = joined.to(torch::kBFloat16);
+  EXPECT_TRUE(close(varlen_attention(half, half, columns, s, at, dropout()), reference, 2e-2));
+}
+
+class JoinedAttentionTest : public AttentionTest {};
+
+TEST_P(JoinedAttentionTest, ResultsDoNotDependOnThreads) {
+  const AttentionShape s = shape();
+  const int64_t q = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim;
+  const AttentionIndex at = index();
+  const torch::Tensor joined = normal({tokens(), q + 2 * kv}, 3);
+  const AttentionColumns columns{.query = 0, .key = q, .value = q + kv};
+  const int threads = at::get_num_threads();
+  std::vector<torch::Tensor> results;
+  for (const int count : {1, 2}) {
+    at::set_num_threads(count);
+    const std::vector<torch::Tensor> in = {leaf(joined)};
+    results.push_back(gradients([&](const auto& x) { return varlen_attention(x[0], x[0], columns, s, at, dropout()); }, in)[0]);
+  }
+  at::set_num_threads(threads);
+  EXPECT_TRUE(results[0].equal(results[1]));
+}
+
+const AttentionCase kJoined[] = {{{7, 1, 33, 140}, 3, 3, 32, false, false, false},
+                                 {{7, 1, 33, 50}, 3, 3, 32, false, false, true},
+                                 {{5, 40, 2}, 4, 2, 20, true, false, true},
+                                 {{9, 35, 64}, 6, 2, 64, true, false, false}};
+const AttentionCase kFirstOnly[] = {{{7, 1, 33}, 3, 3, 32, false, true, true}};
+INSTANTIATE_TEST_SUITE_P(Joined, AttentionTest, testing::ValuesIn(kJoined));
+INSTANTIATE_TEST_SUITE_P(FirstOnly, AttentionTest, testing::ValuesIn(kFirstOnly));
+INSTANTIATE_TEST_SUITE_P(Joined, JoinedAttentionTest, testing::ValuesIn(kJoined));
+
+TEST(AttentionGradientTest, PlainFormPassesFiniteDifferences) {
+  const AttentionShape shape{.heads = 2, .kv_heads = 1, .head_dim = 3, .scale = 0.7, .causal = true};
+  AttentionIndex index;
+  index.key_starts = index.query_starts = torch::tensor({0, 4, 7}, torch::kInt32);
+  index.query_positions = torch::tensor({0, 1, 2, 3, 0, 1, 2}, torch::kInt32);
+  index.dropout_keys = torch::tensor({5, 6}, torch::kInt64);
+  const Dropout dropout = Dropout::make(0.2, 1, DropoutPurpose::kAttention);
+  check_gradient([&](const auto& in) { return varlen_attention(in[0], in[0], {.query = 0, .key = 6, .value = 9}, shape, index, dropout); },
+                 {normal({7, 12}, 8, torch::kFloat64)});
+}
+
+TEST(ResidualNormTest, FastEqualsPlain) {
+  for (const double probability : {0.0, 0.3}) {
+    const Dropout dropout = Dropout::make(probability, 3, DropoutPurpose::kMlpOutput);
+    const torch::Tensor y = normal({13, 40}, 1), residual = normal({13, 35}, 2), weight = normal({35}, 3), bias = normal({35}, 4);
+    const RowKeys rows = row_keys(13);
+    const auto run = [&](auto f) {
+      return [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], weight, bias, 1e-5, dropout, rows); };
+    };
+    const std::vector<torch::Tensor> fast = {leaf(y), leaf(residual)}, plain = {leaf(y), leaf(residual)};
+    EXPECT_TRUE(close(run(residual_norm)(fast), run(residual_norm_reference)(plain), 1e-6));
+    const auto a = gradients(run(residual_norm), fast), b = gradients(run(residual_norm_reference), plain);
+    EXPECT_TRUE(close(a[0], b[0], 2e-6));
+    EXPECT_TRUE(close(a[1], b[1], 2e-6));
+    const auto half = residual_norm(y.to(torch::kBFloat16), residual.to(torch::kBFloat16), weight, bias, 1e-5, dropout, rows);
+    EXPECT_TRUE(close(half, run(residual_norm_reference)(plain), 1e-2));
+  }
+}
+
+TEST(ResidualNormTest, PlainFormPassesFiniteDifferences) {
+  const torch::Tensor weight = normal({5}, 3, torch::kFloat64), bias = normal({5}, 4, torch::kFloat64);
+  const Dropout dropout = Dropout::make(0.3, 0, DropoutPurpose::kAttentionOutput);
+  const RowKeys rows = row_keys(4);
+  check_gradient([&](const auto& in) { return residual_norm(in[0], in[1], weight, bias, 1e-3, dropout, rows); },
+                 {normal({4, 6}, 1, torch::kFloat64), normal({4, 5}, 2, torch::kFloat64)});
+}
+
+TEST(GeluTest, FastEqualsPlain) {
+  const torch::Tensor x = 3 * normal({9, 70}, 1);
+  const auto run = [](auto f) { return [f](const std::vector<torch::Tensor>& in) { return f(in[0], 67); }; };
+  const std::vector<torch::Tensor> fast = {leaf(x)}, plain = {leaf(x)};
+  EXPECT_TRUE(close(run(gelu)(fast), run(gelu_reference)(plain), 1e-6));
+  EXPECT_TRUE(close(gradients(run(gelu), fast)[0], gradients(run(gelu_reference), plain)[0], 1e-6));
+  EXPECT_TRUE(close(gelu(x.to(torch::kBFloat16), 67), run(gelu_reference)(plain), 1e-2));
+  check_gradient([](const auto& in) { return gelu(in[0], 4); }, {normal({3, 5}, 1, torch::kFloat64)});
+}
+
+TEST(DropoutTest, MasksKeepTheRightShareAndFollowTheirKeys) {
+  const RowKeys rows = row_keys(200);
+  const Dropout dropout = Dropout::make(0.1, 0, DropoutPurpose::kEmbedding);
+  const torch::Tensor mask = dropout_mask(dropout, rows, 384);
+  EXPECT_NEAR(mask.gt(0).to(torch::kFloat64).mean().item<double>(), 0.9, 0.005);
+  EXPECT_NEAR(mask.to(torch::kFloat64).mean().item<double>(), 1.0, 0.005);
+  EXPECT_TRUE(apply_dropout(torch::ones({200, 384}), dropout, rows).equal(mask));
+  EXPECT_FALSE(dropout_mask(Dropout::make(0.1, 1, DropoutPurpose::kEmbedding), rows, 384).equal(mask));
+  EXPECT_FALSE(dropout_mask(Dropout::make(0.1, 0, DropoutPurpose::kHead), rows, 384).equal(mask));
+}
+
+/// Two adapted sites in one joined projection, two slots of different rank and rows without an adapter, one bank.
+struct JoinedFixture {
+  torch::ScalarType dtype;
+  JoinedProjection projection;
+  torch::Tensor values, gradients;
+  std::vector<SegmentAdapters> segments;
+  torch::Tensor w, bias, a[2], b[2];
+  static constexpr int64_t kIn = 7, kOut = 6, kRank = 3, kRow = 2 * kRank * kRank;
+
+  explicit JoinedFixture(torch::ScalarType type) : dtype(type) {
+    w = normal({2 * kOut, kIn}, 1, type);
+    bias = normal({2 * kOut}, 2, type);
+    projection.out_features = 2 * kOut;
+    std::vector<torch::Tensor> rows = {w};
+    for (int64_t i = 0; i < 2; ++i) {
+      a[i] = normal({kRank, kIn}, 10 + i, type);
+      b[i] = normal({kOut, kRank}, 20 + i, type);
+      rows.push_back(a[i]);
+      projection.sites.push_back({.column = i * kOut, .out_features = kOut, .u_column = 2 * kOut + i * kRank, .rank = kRank, .b = b[i], .b_transposed = b[i].t().contiguous()});
+    }
+    projection.weight = torch::cat(rows);
+    projection.weight_transposed = projection.weight.t().contiguous();
+    projection.bias = torch::cat({bias, torch::zeros({2 * kRank}, bias.options())});
+    values = normal({2, kRow}, 5, type);
+    gradients = torch::zeros_like(values);
+    segments = {segment(0, 4, 0, kRank), segment(4, 9, 1, 2)};  // rows 9.. have no adapter
+  }
+  SegmentAdapters segment(int64_t begin, int64_t end, int64_t adapter, int64_t rank) const {
+    SegmentAdapters result{.begin = begin, .end = end};
+    for (int64_t i = 0; i < 2; ++i) {
+      result.sites.push_back({.r = {.values = values, .gradients = gradients, .adapter = adapter, .offset = i * kRank * kRank, .shape = {rank, rank}}, .scale = 0.5});
+    }
+    return result;
+  }
+  torch::Tensor reference(const torch::Tensor& x, const torch::Tensor& bank) const {
+    std::vector<torch::Tensor> columns;
+    for (int64_t i = 0; i < 2; ++i) {
+      const torch::Tensor wi = w.narrow(0, i * kOut, kOut), bi = bias.narrow(0, i * kOut, kOut);
+      const auto part = [&](int64_t begin, int64_t end, int64_t adapter, int64_t rank) {
+        const torch::Tensor r = rank > 0 ? bank.select(0, adapter).narrow(0, i * kRank * kRank, rank * rank).view({rank, rank}) : torch::zeros({1, 1}, w.options());
+        const int64_t used = std::max<int64_t>(rank, 1);
+        return adapted_linear_reference(x.narrow(0, begin, end - begin), wi, bi, a[i].narrow(0, 0, used), b[i].narrow(1, 0, used), r, 0.5);
+      };
+      columns.push_back(torch::cat({part(0, 4, 0, kRank), part(4, 9, 1, 2), part(9, 12, 0, 0)}));
+    }
+    return torch::cat(columns, 1);
+  }
+};
+
+TEST(AdaptedLinearTest, JoinedSitesAndSlotsEqualThePlainForm) {
+  for (const auto& [dtype, tolerance] : {std::pair{torch::kFloat64, 1e-12}, std::pair{torch::kFloat32, 2e-6}}) {
+    const JoinedFixture f(dtype);
+    const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
+    const std::vector<torch::Tensor> fused = {leaf(normal({12, JoinedFixture::kIn}, 9, dtype))};
+    const std::vector<torch::Tensor> plain = {leaf(fused[0]), leaf(f.values)};
+    const auto run = [&](const auto& in) { return adapted_linear(in[0], anchor, f.projection, f.segments).narrow(1, 0, 2 * JoinedFixture::kOut); };
+    const auto run_plain = [&](const auto& in) { return f.reference(in[0], in[1]); };
+    EXPECT_TRUE(close(run(fused), run_plain(plain), tolerance));
+    const auto expected = gradients(run_plain, plain);
+    EXPECT_TRUE(close(gradients(run, fused)[0], expected[0], tolerance));
+    EXPECT_TRUE(close(f.gradients, expected[1], tolerance));
+    EXPECT_FALSE(close(f.gradients.flip(0), expected[1], 1e-2));  // control: slots permuted
+  }
+}
+
+TEST(SkinnyGemmTest, SplittingTheSumGivesTheSameBits) {
+  for (const int64_t n : {1, 4, 8, 16, 25, 64}) {
+    const torch::Tensor a = normal({29, 50}, 1), b = normal({50, n}, 2);
+    torch::Tensor whole = torch::zeros({29, n}), parts = torch::zeros({29, n});
+    skinny_gemm_(whole, a, b, 0.5, true);
+    skinny_gemm_(parts, a.narrow(1, 0, 20), b.narrow(0, 0, 20), 0.5, true);
+    skinny_gemm_(parts, a.narrow(1, 20, 30), b.narrow(0, 20, 30), 0.5, true);
+    EXPECT_TRUE(whole.equal(parts)) << n;
+    EXPECT_TRUE(close(whole, 0.5 * a.matmul(b), 1e-6)) << n;
+  }
+}
+
+TEST(SlotLinearTest, EachSegmentHasItsOwnWeight) {
+  const torch::Tensor values = normal({2, 8}, 1, torch::kFloat64), bank_gradients = torch::zeros_like(values);
+  const auto tensor = [&](int64_t adapter, int64_t offset, std::vector<int64_t> shape) {
+    return RowTensor{.values = values, .gradients = bank_gradients, .adapter = adapter, .offset = offset, .shape = std::move(shape)};
+  };
+  const std::vector<SlotLinearSegment> segments = {{0, 3, tensor(0, 0, {2, 3}), tensor(0, 6, {2})}, {3, 5, tensor(1, 0, {2, 3}), tensor(1, 6, {2})}};
+  const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
+  const std::vector<torch::Tensor> fused = {leaf(normal({5, 3}, 2, torch::kFloat64))}, plain = {leaf(fused[0]), leaf(values)};
+  const auto run = [&](const auto& in) { return slot_linear(in[0], anchor, segments, 2); };
+  const auto run_plain = [](const auto& in) {
+    const auto part = [&](int64_t begin, int64_t end, int64_t adapter) {
+      const torch::Tensor row = in[1].select(0, adapter);
+      return in[0].narrow(0, begin, end - begin).matmul(row.narrow(0, 0, 6).view({2, 3}).t()) + row.narrow(0, 6, 2);
+    };
+    return torch::cat({part(0, 3, 0), part(3, 5, 1)});
+  };
+  EXPECT_TRUE(close(run(fused), run_plain(plain), 1e-13));
+  const auto expected = gradients(run_plain, plain);
+  EXPECT_TRUE(close(gradients(run, fused)[0], expected[0], 1e-13));
+  EXPECT_TRUE(close(bank_gradients, expected[1], 1e-13));
+}
+
+}  // namespace
+}  // namespace loraxs

@@ -1,0 +1,220 @@
+"""What the C++ tests compare with, computed by transformers and autograd: usage make_bert.py OUT_DIR.
+
+Per case a Hugging Face folder and case.safetensors: packed inputs, logits, adapted logits, gradients; for `trajectory` also
+100 AdamW steps. The LoRA-XS layer here is a reference of its own: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import BertConfig, BertForSequenceClassification, get_linear_schedule_with_warmup
+
+PAPER = {
+    "query": "attention.self.query",
+    "value": "attention.self.value",
+    "attention_output": "attention.output.dense",
+    "mlp_output": "output.dense",
+}
+ALL_LINEAR = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_output": "attention.output.dense",
+    "intermediate": "intermediate.dense",
+    "mlp_output": "output.dense",
+}
+
+
+class LoraXs(torch.nn.Module):
+    def __init__(self, linear, rank, scale, generator):
+        super().__init__()
+        self.linear = linear
+        self.scale = scale
+        weight = linear.weight.detach().double()
+        u, s, vh = torch.linalg.svd(weight, full_matrices=False)
+        self.register_buffer("a", (s[:rank, None] * vh[:rank]).float().to(linear.weight.dtype))
+        self.register_buffer("b", u[:, :rank].float().to(linear.weight.dtype))
+        r = 0.3 * torch.randn(rank, rank, generator=generator)
+        self.r = torch.nn.Parameter(r.to(linear.weight.dtype))
+
+    def forward(self, x):
+        return self.linear(x) + self.scale * (x @ self.a.T @ self.r.T @ self.b.T)
+
+
+def adapt(model, targets, rank, alpha, seed):
+    """Replaces the targets by LoraXs; returns {canonical name: module} in canonical order."""
+    generator = torch.Generator().manual_seed(seed)
+    sites = {}
+    for number, layer in enumerate(model.bert.encoder.layer):
+        for name, path in targets.items():
+            parent = layer.get_submodule(path.rsplit(".", 1)[0]) if "." in path else layer
+            leaf = path.rsplit(".", 1)[-1]
+            module = LoraXs(getattr(parent, leaf), rank, alpha / rank, generator)
+            setattr(parent, leaf, module)
+            sites[f"layers.{number}.{name}"] = module
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for module in sites.values():
+        module.r.requires_grad_(True)
+    for parameter in model.classifier.parameters():
+        parameter.requires_grad_(True)
+    return sites
+
+
+def random_bert(config, seed):
+    torch.manual_seed(seed)
+    model = BertForSequenceClassification(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "LayerNorm.weight" in name:
+                parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
+            else:
+                parameter.copy_(0.25 * torch.randn_like(parameter))
+    return model
+
+
+def logits_of(model, sequences):
+    """One sequence at a time: no padding can hide a mistake."""
+    rows = []
+    for ids, types in sequences:
+        rows.append(model(input_ids=ids[None], token_type_ids=types[None]).logits)
+    return torch.cat(rows)
+
+
+def loss_of(logits, labels):
+    if logits.shape[1] == 1:
+        return torch.nn.functional.mse_loss(logits[:, 0], labels.to(logits.dtype))
+    return torch.nn.functional.cross_entropy(logits, labels.long())
+
+
+def packed(sequences):
+    lengths = torch.tensor([0] + [len(ids) for ids, _ in sequences])
+    return {
+        "input_ids": torch.cat([ids for ids, _ in sequences]).int(),
+        "token_type_ids": torch.cat([types for _, types in sequences]).int(),
+        "starts": lengths.cumsum(0).int(),
+    }
+
+
+def random_sequences(config, lengths, seed):
+    generator = torch.Generator().manual_seed(seed)
+    sequences = []
+    for length in lengths:
+        ids = torch.randint(0, config.vocab_size, (length,), generator=generator)
+        types = (torch.arange(length) >= length // 2).long()
+        sequences.append((ids, types))
+    return sequences
+
+
+def write_case(out, name, model, sequences, labels, targets, rank, alpha):
+    folder = out / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    tensors = packed(sequences) | {"labels": labels.float()}
+    for suffix, dtype in (("", torch.float32), ("64", torch.float64)):
+        copy = BertForSequenceClassification.from_pretrained(folder).eval().to(dtype)
+        with torch.no_grad():
+            tensors["logits" + suffix] = logits_of(copy, sequences)
+        sites = adapt(copy, targets, rank, alpha, seed=5)
+        logits = logits_of(copy, sequences)
+        loss = loss_of(logits, labels)
+        loss.backward()
+        tensors["adapted_logits" + suffix] = logits.detach()
+        tensors["loss" + suffix] = loss.detach()
+        for site, module in sites.items():
+            tensors[f"grad{suffix}.{site}"] = module.r.grad.clone()
+            if not suffix:
+                tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a, module.b
+                tensors[f"r.{site}"] = module.r.detach().clone()
+        tensors[f"grad{suffix}.head.classifier.weight"] = copy.classifier.weight.grad.clone()
+        tensors[f"grad{suffix}.head.classifier.bias"] = copy.classifier.bias.grad.clone()
+    tensors["head.classifier.weight"] = model.classifier.weight.detach().clone()
+    tensors["head.classifier.bias"] = model.classifier.bias.detach().clone()
+    metadata = {"rank": str(rank), "alpha": str(alpha), "modules": ",".join(targets)}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "case.safetensors", metadata=metadata)
+    return folder
+
+
+def trajectory(folder, sequences, labels, rank, alpha, steps=100, batch=4):
+    """100 AdamW steps, head frozen and trained, in float32 and float64: losses and rows after each step."""
+    tensors = packed(sequences) | {"labels": labels.float()}
+    generator = torch.Generator().manual_seed(11)
+    order = torch.stack([torch.randperm(len(sequences), generator=generator)[:batch] for _ in range(steps)])
+    tensors["batches"] = order.int()
+    for suffix, dtype in (("32", torch.float32), ("64", torch.float64)):
+        for head in ("frozen", "trained"):
+            model = BertForSequenceClassification.from_pretrained(folder).eval().to(dtype)
+            sites = adapt(model, PAPER, rank, alpha, seed=5)
+            rs = [module.r for module in sites.values()]
+            heads = list(model.classifier.parameters())
+            groups = [{"params": rs, "lr": 1e-2}] + ([{"params": heads, "lr": 5e-3}] if head == "trained" else [])
+            optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+            schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
+            losses, rows = [], []
+            for indices in order:
+                optimizer.zero_grad()
+                chosen = [sequences[i] for i in indices]
+                loss = loss_of(logits_of(model, chosen), labels[indices])
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.item())
+                rows.append(torch.cat([p.detach().reshape(-1) for p in rs + heads]).double())
+            tensors[f"loss{suffix}.{head}"] = torch.tensor(losses, dtype=torch.float64)
+            tensors[f"rows{suffix}.{head}"] = torch.stack(rows)
+            if suffix == "64" and head == "frozen":
+                for site, module in sites.items():
+                    tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.float(), module.b.float()
+                fresh = BertForSequenceClassification.from_pretrained(folder)
+                for site, module in adapt(fresh, PAPER, rank, alpha, seed=5).items():
+                    tensors[f"r.{site}"] = module.r.detach().clone()
+                tensors["head.classifier.weight"] = fresh.classifier.weight.detach().clone()
+                tensors["head.classifier.bias"] = fresh.classifier.bias.detach().clone()
+    metadata = {"rank": str(rank), "alpha": str(alpha), "modules": ",".join(PAPER)}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "trajectory.safetensors", metadata=metadata)
+
+
+def main():
+    torch.set_num_threads(1)  # tiny tensors: a second thread only waits
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    common = {"vocab_size": 97, "type_vocab_size": 2, "max_position_embeddings": 64, "hidden_act": "gelu"}
+    shapes = {
+        "tiny_paper": ({"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 3,
+                        "layer_norm_eps": 1e-5, "num_labels": 2}, PAPER, 4, 16.0),
+        "tiny_all_linear": ({"hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 80, "num_hidden_layers": 2,
+                             "layer_norm_eps": 1e-12, "num_labels": 3}, ALL_LINEAR, 9, 5.0),
+        "tiny_regression": ({"hidden_size": 24, "num_attention_heads": 3, "intermediate_size": 40, "num_hidden_layers": 2,
+                             "layer_norm_eps": 1e-3, "num_labels": 1}, PAPER, 5, 8.0),
+    }  # fmt: skip
+    for number, (name, (shape, targets, rank, alpha)) in enumerate(shapes.items()):
+        config = BertConfig(**common, **shape)
+        model = random_bert(config, seed=number)
+        sequences = random_sequences(config, [7, 1, 30, 64, 12, 2, 19], seed=number)
+        if config.num_labels == 1:
+            labels = torch.randn(len(sequences), generator=torch.Generator().manual_seed(1))
+        else:
+            labels = torch.arange(len(sequences)) % config.num_labels
+        folder = write_case(out, name, model, sequences, labels, targets, rank, alpha)
+        if name == "tiny_paper":
+            many = random_sequences(config, [3 + 5 * (i % 9) for i in range(16)], seed=77)
+            trajectory(folder, many, torch.arange(16) % 2, rank, alpha)
+
+    minilm = Path("models/minilm")
+    config = json.loads((minilm / "config.json").read_text())
+    bert = BertConfig(**config, num_labels=2)
+    torch.manual_seed(3)
+    model = BertForSequenceClassification.from_pretrained(minilm, config=bert).eval()
+    with torch.no_grad():
+        model.classifier.weight.normal_(0, 0.3)
+    sequences = random_sequences(bert, [5, 11, 50, 128, 37, 20, 9, 64], seed=9)
+    write_case(out, "minilm", model, sequences, torch.arange(8) % 2, PAPER, 16, 16.0)
+
+
+if __name__ == "__main__":
+    main()
