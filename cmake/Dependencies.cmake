@@ -15,6 +15,7 @@ if(wheel_gomp)
   set(OpenMP_gomp_LIBRARY ${wheel_gomp} CACHE FILEPATH "the wheel's own copy: one OpenMP runtime in the process")
 endif()
 
+find_package(OpenMP REQUIRED COMPONENTS CXX)  # without it at::parallel_for, a header, runs on one thread and says nothing
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -32,7 +33,7 @@ endif()
 
 # What a target needs to use LibTorch: headers as SYSTEM, as they warn, and the wheel's string ABI.
 add_library(loraxs_torch INTERFACE)
-target_link_libraries(loraxs_torch INTERFACE torch_library c10)
+target_link_libraries(loraxs_torch INTERFACE torch_library c10 OpenMP::OpenMP_CXX)
 target_include_directories(loraxs_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 separate_arguments(torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(loraxs_torch INTERFACE ${torch_flags})

@@ -11,16 +11,24 @@ namespace {
 
 bool is_white(UChar32 c) { return c == '\t' || c == '\n' || c == '\r' || u_isUWhiteSpace(c); }
 
+// General category as a mask, of characters that Unicode 8 knew: the category tables of Hugging Face's tokenizers stop
+// there, so a later nonspacing mark or punctuation character is an ordinary letter to them.
+uint32_t category_mask(UChar32 c) {
+  UVersionInfo age;
+  u_charAge(c, age);
+  constexpr uint8_t kUnicode8 = 8;
+  return age[0] > kUnicode8 ? 0 : U_GET_GC_MASK(c);
+}
+
 // tokenizers' is_control: the categories Cc, Cf, Cn, Co and Cs, but not tab, newline and carriage return.
 bool is_control(UChar32 c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
-  const auto mask = U_GET_GC_MASK(c);
-  return (mask & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK | U_GC_CS_MASK)) != 0;
+  return (category_mask(c) & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK | U_GC_CS_MASK)) != 0;
 }
 
 bool is_punctuation(UChar32 c) {
   if (c < 128) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-  return (U_GET_GC_MASK(c) & U_GC_P_MASK) != 0;
+  return (category_mask(c) & U_GC_P_MASK) != 0;
 }
 
 bool is_chinese(UChar32 c) {
@@ -105,7 +113,7 @@ std::vector<Word> bert_words(std::string_view text, const BertNormalizerConfig& 
   WordCollector words;
   for (int32_t i = 0; i < clean.length(); i = clean.moveIndex32(i, 1)) {
     UChar32 c = clean.char32At(i);
-    if (config.strip_accents && u_charType(c) == U_NON_SPACING_MARK) continue;
+    if (config.strip_accents && (category_mask(c) & U_GC_MN_MASK) != 0) continue;
     if (config.lowercase) {
       if (c == 0x130) {  // the one letter whose lower case is two characters
         words.add('i');

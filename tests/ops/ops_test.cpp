@@ -33,7 +33,8 @@ std::vector<torch::Tensor> gradients(const std::function<torch::Tensor(const std
 }
 
 /// Central differences of Σ weights · f against autograd, float64.
-void check_gradient(const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& f, std::vector<torch::Tensor> inputs) {
+void check_gradient(const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& f,
+                    std::vector<torch::Tensor> inputs) {
   for (torch::Tensor& input : inputs) input = leaf(input);
   const std::vector<torch::Tensor> found = gradients(f, inputs);
   torch::NoGradGuard no_grad;
@@ -91,7 +92,9 @@ class AttentionTest : public testing::TestWithParam<AttentionCase> {
     index.dropout_keys = torch::tensor(keys, torch::kInt64);
     return index;
   }
-  Dropout dropout() const { return GetParam().dropout ? Dropout::make(0.25, 2, DropoutPurpose::kAttention) : Dropout{}; }
+  Dropout dropout() const {
+    return GetParam().dropout ? Dropout::make(0.25, 2, DropoutPurpose::kAttention) : Dropout{};
+  }
   int64_t tokens() const { return index().key_starts[-1].item<int32_t>(); }
 };
 
@@ -100,9 +103,11 @@ TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
   const int64_t q = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim;
   const AttentionIndex at = index();
   if (GetParam().first_only) {
-    const torch::Tensor queries = normal({at.query_positions.size(0), q + 3}, 1), keys_values = normal({tokens(), 2 * kv + 5}, 2);
+    const torch::Tensor queries = normal({at.query_positions.size(0), q + 3}, 1),
+                        keys_values = normal({tokens(), 2 * kv + 5}, 2);
     const AttentionColumns columns{.query = 0, .key = 0, .value = kv};
-    const std::vector<torch::Tensor> fast = {leaf(queries), leaf(keys_values)}, plain = {leaf(queries), leaf(keys_values)};
+    const std::vector<torch::Tensor> fast = {leaf(queries), leaf(keys_values)},
+                                     plain = {leaf(queries), leaf(keys_values)};
     const auto run = [&](auto f) {
       return [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], columns, s, at, dropout()); };
     };
@@ -121,7 +126,8 @@ TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
   const torch::Tensor reference = run(varlen_attention_reference, columns)(plain);
   EXPECT_TRUE(close(run(varlen_attention, columns)(fast), reference, 2e-6));
   EXPECT_FALSE(close(run(varlen_attention, swapped)(fast), reference, 1e-2));  // control
-  EXPECT_TRUE(close(gradients(run(varlen_attention, columns), fast)[0], gradients(run(varlen_attention_reference, columns), plain)[0], 5e-6));
+  EXPECT_TRUE(close(gradients(run(varlen_attention, columns), fast)[0],
+                    gradients(run(varlen_attention_reference, columns), plain)[0], 5e-6));
   const torch::Tensor half = joined.to(torch::kBFloat16);
   EXPECT_TRUE(close(varlen_attention(half, half, columns, s, at, dropout()), reference, 2e-2));
 }
@@ -139,7 +145,8 @@ TEST_P(JoinedAttentionTest, ResultsDoNotDependOnThreads) {
   for (const int count : {1, 2}) {
     at::set_num_threads(count);
     const std::vector<torch::Tensor> in = {leaf(joined)};
-    results.push_back(gradients([&](const auto& x) { return varlen_attention(x[0], x[0], columns, s, at, dropout()); }, in)[0]);
+    results.push_back(
+        gradients([&](const auto& x) { return varlen_attention(x[0], x[0], columns, s, at, dropout()); }, in)[0]);
   }
   at::set_num_threads(threads);
   EXPECT_TRUE(results[0].equal(results[1]));
@@ -161,24 +168,30 @@ TEST(AttentionGradientTest, PlainFormPassesFiniteDifferences) {
   index.query_positions = torch::tensor({0, 1, 2, 3, 0, 1, 2}, torch::kInt32);
   index.dropout_keys = torch::tensor({5, 6}, torch::kInt64);
   const Dropout dropout = Dropout::make(0.2, 1, DropoutPurpose::kAttention);
-  check_gradient([&](const auto& in) { return varlen_attention(in[0], in[0], {.query = 0, .key = 6, .value = 9}, shape, index, dropout); },
-                 {normal({7, 12}, 8, torch::kFloat64)});
+  check_gradient(
+      [&](const auto& in) {
+        return varlen_attention(in[0], in[0], {.query = 0, .key = 6, .value = 9}, shape, index, dropout);
+      },
+      {normal({7, 12}, 8, torch::kFloat64)});
 }
 
 TEST(ResidualNormTest, FastEqualsPlain) {
   for (const double probability : {0.0, 0.3}) {
     const Dropout dropout = Dropout::make(probability, 3, DropoutPurpose::kMlpOutput);
-    const torch::Tensor y = normal({13, 40}, 1), residual = normal({13, 35}, 2), weight = normal({35}, 3), bias = normal({35}, 4);
+    const torch::Tensor y = normal({13, 40}, 1), residual = normal({13, 35}, 2), weight = normal({35}, 3),
+                        bias = normal({35}, 4);
     const RowKeys rows = row_keys(13);
     const auto run = [&](auto f) {
-      return [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], weight, bias, 1e-5, dropout, rows); };
+      return
+          [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], weight, bias, 1e-5, dropout, rows); };
     };
     const std::vector<torch::Tensor> fast = {leaf(y), leaf(residual)}, plain = {leaf(y), leaf(residual)};
     EXPECT_TRUE(close(run(residual_norm)(fast), run(residual_norm_reference)(plain), 1e-6));
     const auto a = gradients(run(residual_norm), fast), b = gradients(run(residual_norm_reference), plain);
     EXPECT_TRUE(close(a[0], b[0], 2e-6));
     EXPECT_TRUE(close(a[1], b[1], 2e-6));
-    const auto half = residual_norm(y.to(torch::kBFloat16), residual.to(torch::kBFloat16), weight, bias, 1e-5, dropout, rows);
+    const auto half =
+        residual_norm(y.to(torch::kBFloat16), residual.to(torch::kBFloat16), weight, bias, 1e-5, dropout, rows);
     EXPECT_TRUE(close(half, run(residual_norm_reference)(plain), 1e-2));
   }
 }
@@ -230,7 +243,12 @@ struct JoinedFixture {
       a[i] = normal({kRank, kIn}, 10 + i, type);
       b[i] = normal({kOut, kRank}, 20 + i, type);
       rows.push_back(a[i]);
-      projection.sites.push_back({.column = i * kOut, .out_features = kOut, .u_column = 2 * kOut + i * kRank, .rank = kRank, .b = b[i], .b_transposed = b[i].t().contiguous()});
+      projection.sites.push_back({.column = i * kOut,
+                                  .out_features = kOut,
+                                  .u_column = 2 * kOut + i * kRank,
+                                  .rank = kRank,
+                                  .b = b[i],
+                                  .b_transposed = b[i].t().contiguous()});
     }
     projection.weight = torch::cat(rows);
     projection.weight_transposed = projection.weight.t().contiguous();
@@ -242,7 +260,12 @@ struct JoinedFixture {
   SegmentAdapters segment(int64_t begin, int64_t end, int64_t adapter, int64_t rank) const {
     SegmentAdapters result{.begin = begin, .end = end};
     for (int64_t i = 0; i < 2; ++i) {
-      result.sites.push_back({.r = {.values = values, .gradients = gradients, .adapter = adapter, .offset = i * kRank * kRank, .shape = {rank, rank}}, .scale = 0.5});
+      result.sites.push_back({.r = {.values = values,
+                                    .gradients = gradients,
+                                    .adapter = adapter,
+                                    .offset = i * kRank * kRank,
+                                    .shape = {rank, rank}},
+                              .scale = 0.5});
     }
     return result;
   }
@@ -251,9 +274,12 @@ struct JoinedFixture {
     for (int64_t i = 0; i < 2; ++i) {
       const torch::Tensor wi = w.narrow(0, i * kOut, kOut), bi = bias.narrow(0, i * kOut, kOut);
       const auto part = [&](int64_t begin, int64_t end, int64_t adapter, int64_t rank) {
-        const torch::Tensor r = rank > 0 ? bank.select(0, adapter).narrow(0, i * kRank * kRank, rank * rank).view({rank, rank}) : torch::zeros({1, 1}, w.options());
+        const torch::Tensor r =
+            rank > 0 ? bank.select(0, adapter).narrow(0, i * kRank * kRank, rank * rank).view({rank, rank})
+                     : torch::zeros({1, 1}, w.options());
         const int64_t used = std::max<int64_t>(rank, 1);
-        return adapted_linear_reference(x.narrow(0, begin, end - begin), wi, bi, a[i].narrow(0, 0, used), b[i].narrow(1, 0, used), r, 0.5);
+        return adapted_linear_reference(x.narrow(0, begin, end - begin), wi, bi, a[i].narrow(0, 0, used),
+                                        b[i].narrow(1, 0, used), r, 0.5);
       };
       columns.push_back(torch::cat({part(0, 4, 0, kRank), part(4, 9, 1, 2), part(9, 12, 0, 0)}));
     }
@@ -267,7 +293,9 @@ TEST(AdaptedLinearTest, JoinedSitesAndSlotsEqualThePlainForm) {
     const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
     const std::vector<torch::Tensor> fused = {leaf(normal({12, JoinedFixture::kIn}, 9, dtype))};
     const std::vector<torch::Tensor> plain = {leaf(fused[0]), leaf(f.values)};
-    const auto run = [&](const auto& in) { return adapted_linear(in[0], anchor, f.projection, f.segments).narrow(1, 0, 2 * JoinedFixture::kOut); };
+    const auto run = [&](const auto& in) {
+      return adapted_linear(in[0], anchor, f.projection, f.segments).narrow(1, 0, 2 * JoinedFixture::kOut);
+    };
     const auto run_plain = [&](const auto& in) { return f.reference(in[0], in[1]); };
     EXPECT_TRUE(close(run(fused), run_plain(plain), tolerance));
     const auto expected = gradients(run_plain, plain);
@@ -292,11 +320,14 @@ TEST(SkinnyGemmTest, SplittingTheSumGivesTheSameBits) {
 TEST(SlotLinearTest, EachSegmentHasItsOwnWeight) {
   const torch::Tensor values = normal({2, 8}, 1, torch::kFloat64), bank_gradients = torch::zeros_like(values);
   const auto tensor = [&](int64_t adapter, int64_t offset, std::vector<int64_t> shape) {
-    return RowTensor{.values = values, .gradients = bank_gradients, .adapter = adapter, .offset = offset, .shape = std::move(shape)};
+    return RowTensor{
+        .values = values, .gradients = bank_gradients, .adapter = adapter, .offset = offset, .shape = std::move(shape)};
   };
-  const std::vector<SlotLinearSegment> segments = {{0, 3, tensor(0, 0, {2, 3}), tensor(0, 6, {2})}, {3, 5, tensor(1, 0, {2, 3}), tensor(1, 6, {2})}};
+  const std::vector<SlotLinearSegment> segments = {{0, 3, tensor(0, 0, {2, 3}), tensor(0, 6, {2})},
+                                                   {3, 5, tensor(1, 0, {2, 3}), tensor(1, 6, {2})}};
   const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
-  const std::vector<torch::Tensor> fused = {leaf(normal({5, 3}, 2, torch::kFloat64))}, plain = {leaf(fused[0]), leaf(values)};
+  const std::vector<torch::Tensor> fused = {leaf(normal({5, 3}, 2, torch::kFloat64))},
+                                   plain = {leaf(fused[0]), leaf(values)};
   const auto run = [&](const auto& in) { return slot_linear(in[0], anchor, segments, 2); };
   const auto run_plain = [](const auto& in) {
     const auto part = [&](int64_t begin, int64_t end, int64_t adapter) {

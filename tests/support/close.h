@@ -26,7 +26,8 @@ inline testing::AssertionResult close(const torch::Tensor& x, const torch::Tenso
   const torch::Tensor difference = (x.to(torch::kFloat64) - reference.to(torch::kFloat64)).abs().reshape(-1);
   const int64_t where = difference.argmax().item<int64_t>();
   return testing::AssertionFailure() << "relative error " << error << " > " << tolerance << "; largest difference "
-                                     << difference[where].item<double>() << " at flat index " << where << " of " << x.sizes();
+                                     << difference[where].item<double>() << " at flat index " << where << " of "
+                                     << x.sizes();
 }
 
 }  // namespace loraxs::test

@@ -50,7 +50,8 @@ struct OracleCase {
   std::shared_ptr<Bank> bank(torch::ScalarType dtype, double r_factor = 1, bool transposed = false) const {
     auto bank = std::make_shared<Bank>(make_bank(layout, alpha, 1, dtype));
     for (const LayoutSegment& segment : layout.segments) {
-      torch::Tensor value = tensor(segment.head ? segment.name : "r." + segment.name.substr(0, segment.name.size() - 2));
+      torch::Tensor value =
+          tensor(segment.head ? segment.name : "r." + segment.name.substr(0, segment.name.size() - 2));
       if (!segment.head) value = (transposed ? value.t() : value) * r_factor;
       bank->values.select(0, 0).narrow(0, segment.offset, segment.numel()).copy_(value.reshape(-1));
     }
@@ -59,7 +60,8 @@ struct OracleCase {
   }
 
   std::vector<Sequence> sequences(int64_t slot = 0) const {
-    const torch::Tensor ids = tensor("input_ids"), types = tensor("token_type_ids"), starts = tensor("starts"), labels = tensor("labels");
+    const torch::Tensor ids = tensor("input_ids"), types = tensor("token_type_ids"), starts = tensor("starts"),
+                        labels = tensor("labels");
     std::vector<Sequence> result;
     for (int64_t s = 0; s + 1 < starts.numel(); ++s) {
       Sequence sequence{.slot = slot, .example = static_cast<uint64_t>(s), .target = labels[s].item<float>()};

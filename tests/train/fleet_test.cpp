@@ -34,8 +34,10 @@ std::shared_ptr<Bank> start_bank(const test::OracleCase& oracle, const std::vect
 /// `steps` training steps with dropout; returns the bank's rows [jobs, row].
 torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>& jobs, uint64_t dropout_salt = 0) {
   const auto bank = start_bank(oracle, jobs);
-  AdaptedModel model(oracle.model, oracle.basis, AdapterSet::of_bank(bank), torch::kFloat32);  // dropout as in config.json: 0.1
-  const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values), torch::zeros_like(bank->values)};
+  AdaptedModel model(oracle.model, oracle.basis, AdapterSet::of_bank(bank),
+                     torch::kFloat32);  // dropout as in config.json: 0.1
+  const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
+                           torch::zeros_like(bank->values)};
   const std::vector<Sequence> examples = oracle.sequences();
   const auto count = static_cast<int64_t>(examples.size());
   for (int64_t step = 0; step < kSteps; ++step) {
@@ -53,7 +55,8 @@ torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>&
     const PackedBatch batch = pack(sequences);
     objective(model.logits(batch, true), batch, false).total.backward();
     const RateSegment rate{0, bank->layout.row_size, 1e-2};
-    for (size_t j = 0; j < jobs.size(); ++j) adamw_step_(rows, static_cast<int64_t>(j), step + 1, std::span(&rate, 1), AdamWConfig{});
+    for (size_t j = 0; j < jobs.size(); ++j)
+      adamw_step_(rows, static_cast<int64_t>(j), step + 1, std::span(&rate, 1), AdamWConfig{});
   }
   return bank->values;
 }
@@ -67,8 +70,8 @@ TEST(FleetTest, EightJobsInOneBankEqualEachAloneBitForBit) {
   for (int64_t j = 0; j < kJobs; ++j) {
     const torch::Tensor alone = train_rows(oracle, {jobs[j]});
     if (bits) {
-      EXPECT_TRUE(alone.select(0, 0).equal(together.select(0, j))) << "job " << j << ", relative error "
-                                                                   << test::relative_error(alone.select(0, 0), together.select(0, j));
+      EXPECT_TRUE(alone.select(0, 0).equal(together.select(0, j)))
+          << "job " << j << ", relative error " << test::relative_error(alone.select(0, 0), together.select(0, j));
     } else {
       EXPECT_TRUE(test::close(alone.select(0, 0), together.select(0, j), 1e-5)) << "job " << j;
     }

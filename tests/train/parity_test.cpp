@@ -28,7 +28,9 @@ TEST_P(ParityTest, LogitsWithAndWithoutTheAdapterEqualTransformers) {
   const PackedBatch batch = pack(oracle.sequences());
   for (const Precision& precision : kPrecisions) {
     SCOPED_TRACE(precision.suffix);
-    const auto logits = [&](const std::shared_ptr<Bank>& bank) { return oracle.adapted(bank, precision.dtype).logits(batch, false); };
+    const auto logits = [&](const std::shared_ptr<Bank>& bank) {
+      return oracle.adapted(bank, precision.dtype).logits(batch, false);
+    };
     const torch::Tensor plain = oracle.tensor(std::string("logits") + precision.suffix);
     const torch::Tensor adapted = oracle.tensor(std::string("adapted_logits") + precision.suffix);
     EXPECT_LE(test::largest_error(logits(oracle.bank(precision.dtype, 0)), plain), precision.logits);
@@ -82,7 +84,8 @@ TEST_P(ParityTest, BatchOrderAndNeighboursDoNotMatter) {
   EXPECT_LE(test::largest_error(model.logits(pack(sequences), false).flip(0), together), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, ParityTest, testing::Values("tiny_paper", "tiny_all_linear", "tiny_regression", "minilm"));
+INSTANTIATE_TEST_SUITE_P(Cases, ParityTest,
+                         testing::Values("tiny_paper", "tiny_all_linear", "tiny_regression", "minilm"));
 
 TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
   const OracleCase oracle("tiny_paper", "trajectory.safetensors");
@@ -98,7 +101,8 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
       SCOPED_TRACE(setting.suffix + (" head " + head));
       const auto bank = oracle.bank(setting.dtype);
       AdaptedModel model = oracle.adapted(bank, setting.dtype);
-      const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values), torch::zeros_like(bank->values)};
+      const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
+                               torch::zeros_like(bank->values)};
       const torch::Tensor losses = oracle.tensor(concat("loss", setting.suffix, ".", head));
       const torch::Tensor expected = oracle.tensor(concat("rows", setting.suffix, ".", head));
       double worst_loss = 0, worst_row = 0;
@@ -114,7 +118,8 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
         if (head == "trained") rates.push_back({bank->layout.adapter_numbers, bank->layout.row_size, 5e-3 * factor});
         adamw_step_(rows, 0, step + 1, rates, AdamWConfig{});
         const double reference = losses[step].item<double>();
-        worst_loss = std::max(worst_loss, std::abs(loss.job_losses[0] - reference) / std::max(1.0, std::abs(reference)));
+        worst_loss =
+            std::max(worst_loss, std::abs(loss.job_losses[0] - reference) / std::max(1.0, std::abs(reference)));
         worst_row = std::max(worst_row, test::relative_error(bank->values.select(0, 0), expected[step]));
       }
       EXPECT_LE(worst_loss, setting.tolerance);
@@ -127,7 +132,8 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
 TEST(AdapterSetTest, Ranks4And16AndNoneInOneBatchEqualEachAlone) {
   const OracleCase oracle("minilm");
   const auto wide = oracle.bank(torch::kFloat32);
-  const Layout narrow_layout = make_layout("lora_xs", oracle.layout.sites, 4, oracle.layout.head, oracle.model.config.hidden_size, "test");
+  const Layout narrow_layout =
+      make_layout("lora_xs", oracle.layout.sites, 4, oracle.layout.head, oracle.model.config.hidden_size, "test");
   const auto narrow = std::make_shared<Bank>(make_bank(narrow_layout, 16, 2));
   fill_normal(std::span(narrow->values.mutable_data_ptr<float>(), narrow->values.numel()), 4, 0.3);
   AdapterSet set;
