@@ -36,7 +36,7 @@ using Kernel = void (*)(void*, int64_t, const void*, int64_t, int64_t, const voi
 Kernel kernel_for(const torch::Tensor& c, const torch::Tensor& a, const torch::Tensor& b) {
   if (!c.device().is_cpu()) return nullptr;
   const auto is = [](const torch::Tensor& t, torch::ScalarType type) { return t.scalar_type() == type; };
-  constexpr auto f = torch::kFloat32, h = torch::kBFloat16;
+  const auto f = torch::kFloat32, h = torch::kBFloat16;
   if (is(a, f) && is(b, f) && is(c, f)) return gemm_fff;
   if (is(a, h) && is(b, f) && is(c, f)) return gemm_hff;
   if (is(a, f) && is(b, f) && is(c, h)) return gemm_ffh;
