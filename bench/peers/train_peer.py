@@ -1,0 +1,142 @@
+"""Trains LoRA-XS with transformers + PEFT on QNLI-like pairs or single sentences and prints one JSON line.
+
+modes: reference (float32, padded to 128, random order), best (dynamic padding, batches of similar length), head-only.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from pathlib import Path
+
+import peft
+import torch
+import transformers
+from lora_xs_peer import add_lora_xs
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+
+TARGETS = ["query", "value", "attention.output.dense", "output.dense"]
+
+
+def read_rows(path: Path, columns: list[int], label: int, header: bool) -> tuple[list[tuple[str, ...]], list[int]]:
+    rows = [line.split("\t") for line in path.read_text().splitlines()[int(header) :]]
+    names = sorted({row[label] for row in rows})
+    return [tuple(row[c] for c in columns) for row in rows], [names.index(row[label]) for row in rows]
+
+
+def batches_of(lengths: list[int], size: int, by_length: bool, generator: torch.Generator) -> list[list[int]]:
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    if by_length:
+        order.sort(key=lambda i: lengths[i])
+    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    if by_length:
+        batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+    return batches
+
+
+def accuracy(model, tokenizer, texts, labels, autocast) -> float:
+    model.eval()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i][-1]))
+    hits = 0
+    with torch.no_grad(), autocast():
+        for begin in range(0, len(order), 64):
+            chosen = order[begin : begin + 64]
+            inputs = tokenizer(*zip(*(texts[i] for i in chosen), strict=True), truncation=True, max_length=128, padding=True, return_tensors="pt")  # fmt: skip
+            hits += (model(**inputs).logits.argmax(1) == torch.tensor([labels[i] for i in chosen])).sum().item()
+    return hits / len(labels)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="models/minilm")
+    parser.add_argument("--mode", choices=["reference", "best", "head-only"], default="best")
+    parser.add_argument("--train", default="data/qnli/train.tsv")
+    parser.add_argument("--validation", default="")
+    parser.add_argument("--columns", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--label", type=int, default=3)
+    parser.add_argument("--no-header", action="store_true")
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--max-steps", type=int, default=0)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--head-learning-rate", type=float, default=5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bf16", action="store_true")
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=2)
+    std = 0.0 if args.mode == "head-only" else 1e-5
+    model = add_lora_xs(model, TARGETS, args.rank, 16, args.seed, std)
+    rs = [p for n, p in model.named_parameters() if n.endswith(".r")]
+    heads = [p for n, p in model.named_parameters() if p.requires_grad and not n.endswith(".r")]
+    if args.mode == "head-only":
+        for r in rs:
+            r.requires_grad_(False)
+    groups = [{"params": heads, "lr": args.head_learning_rate}]
+    if args.mode != "head-only":
+        groups.append({"params": rs, "lr": args.learning_rate})
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    texts, labels = read_rows(Path(args.train), args.columns, args.label, not args.no_header)
+    steps = args.max_steps or args.epochs * -(-len(texts) // 32)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
+    generator = torch.Generator().manual_seed(args.seed)
+
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16, enabled=args.bf16)
+
+    lengths = [sum(len(t) for t in row) for row in texts]
+    values, rates, done = [], [], 0
+    started, trained, elapsed = time.perf_counter(), 0, 0.0
+    while done < steps:
+        model.train()
+        for batch in batches_of(lengths, 32, args.mode == "best", generator):
+            if done == steps:
+                break
+            begin = time.perf_counter()
+            padding = "max_length" if args.mode == "reference" else True
+            inputs = tokenizer(*zip(*(texts[i] for i in batch), strict=True), truncation=True, max_length=128, padding=padding, return_tensors="pt")  # fmt: skip
+            with autocast():
+                loss = model(**inputs, labels=torch.tensor([labels[i] for i in batch])).loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
+            optimizer.step()
+            schedule.step()
+            done += 1
+            seconds = time.perf_counter() - begin
+            if done > 3 or steps <= 3:  # the first steps warm caches up
+                trained += len(batch)
+                elapsed += seconds
+                rates.append(len(batch) / seconds)
+        if args.validation:
+            rows, targets = read_rows(Path(args.validation), args.columns, args.label, not args.no_header)
+            values.append(accuracy(model, tokenizer, rows, targets, autocast))
+    print(
+        json.dumps(
+            {
+                "contender": f"transformers+peft {args.mode}" + (" bf16" if args.bf16 else ""),
+                "sentences_per_second": trained / elapsed,
+                "spread": [min(rates), statistics.median(rates), max(rates)],
+                "steps": done,
+                "values": values,
+                "value": max(values) if values else None,
+                "seed": args.seed,
+                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "dtype": "bfloat16" if args.bf16 else "float32",
+                "threads": torch.get_num_threads(),
+                "versions": {
+                    "torch": torch.__version__,
+                    "transformers": transformers.__version__,
+                    "peft": peft.__version__,
+                },
+                "wall_seconds": time.perf_counter() - started,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
