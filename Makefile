@@ -22,11 +22,11 @@ bench: build ## side by side with the peers
 	@.venv/bin/python bench/peers/compare.py
 
 format: ## format all sources
-	@clang-format -i $(SOURCES)
+	@.venv/bin/clang-format -i $(SOURCES)
 	@.venv/bin/ruff format -q .
 
 format-check: ## fail if a source is not formatted
-	@clang-format --dry-run --Werror $(SOURCES)
+	@.venv/bin/clang-format --dry-run --Werror $(SOURCES)
 	@.venv/bin/ruff format -q --check .
 
 lint: ## clang-tidy and ruff; unchanged files are skipped

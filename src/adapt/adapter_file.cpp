@@ -45,12 +45,6 @@ nlohmann::json parse_metadata(const std::string& text, const std::string& where,
   return json;
 }
 
-std::string required(const Safetensors& file, const std::string& key) {
-  const auto found = file.metadata.find(key);
-  if (found != file.metadata.end()) return found->second;
-  throw Error(concat(file.path.string(), ": expected metadata \"", key, "\", found none; is this a loraxs adapter?"));
-}
-
 }  // namespace
 
 std::map<std::string, int64_t> site_ranks(const Layout& layout) {
@@ -88,7 +82,7 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
 AdapterFile read_adapter(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
-  const std::string format = required(file, "format");
+  const std::string format = file.metadata_at("format");
   if (format != kFormat) {
     throw Error(concat(where, ": format: expected ", kFormat, ", found ", format,
                        format.starts_with("loraxs-basis") ? "; this is a basis, not an adapter" : ""));
@@ -100,21 +94,21 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": row: expected a float32 vector, found ", dtype_name(view.dtype), " with ",
                        view.shape.size(), " dimensions"));
   }
-  AdapterFile adapter{.path = path, .base_id = required(file, "base_id"), .basis_id = required(file, "basis_id")};
-  adapter.row_digest = required(file, "row_digest");
+  AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id"), .basis_id = file.metadata_at("basis_id")};
+  adapter.row_digest = file.metadata_at("row_digest");
   const std::string found = sha256_hex(view.bytes);
   if (found != adapter.row_digest) {
     throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ",
                        found.substr(0, 16), "…; the file is damaged"));
   }
-  adapter.basis = recipe_from_json(Fields(parse_metadata(required(file, "basis"), where, "basis"), where, "basis"));
-  const nlohmann::json alpha = parse_metadata(required(file, "alpha"), where, "alpha");
+  adapter.basis = recipe_from_json(Fields(parse_metadata(file.metadata_at("basis"), where, "basis"), where, "basis"));
+  const nlohmann::json alpha = parse_metadata(file.metadata_at("alpha"), where, "alpha");
   if (!alpha.is_number() || !(alpha.get<double>() > 0))
     throw Error(concat(where, ": alpha: expected a positive number"));
   adapter.alpha = alpha.get<double>();
-  adapter.layout_json = required(file, "layout");
+  adapter.layout_json = file.metadata_at("layout");
   parse_metadata(adapter.layout_json, where, "layout");
-  std::istringstream numbers(required(file, "fingerprint"));
+  std::istringstream numbers(file.metadata_at("fingerprint"));
   for (double value = 0; numbers >> value;) adapter.fingerprint.push_back(value);
   if (adapter.fingerprint.empty() || !numbers.eof()) throw Error(concat(where, ": fingerprint: expected numbers"));
   const auto optional = [&](const std::string& key) {
@@ -123,7 +117,7 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   };
   adapter.provenance = {.task = optional("task"),
                         .tokenizer_digest = optional("tokenizer"),
-                        .max_length = std::atoll(optional("max_length").c_str()),
+                        .max_length = file.metadata_count("max_length", 0),
                         .precision = optional("precision"),
                         .gemm_record = optional("gemm"),
                         .summary = optional("training")};

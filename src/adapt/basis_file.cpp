@@ -57,22 +57,17 @@ void write_basis(const std::filesystem::path& path, Basis& basis) {
 Basis read_basis(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
-  const auto text = [&](const std::string& key) {
-    const auto found = file.metadata.find(key);
-    if (found == file.metadata.end())
-      throw Error(concat(where, ": expected metadata \"", key, "\", found none; is this a loraxs basis?"));
-    return found->second;
-  };
-  if (text("format") != kFormat) throw Error(concat(where, ": format: expected ", kFormat, ", found ", text("format")));
+  const std::string& format = file.metadata_at("format");
+  if (format != kFormat) throw Error(concat(where, ": format: expected ", kFormat, ", found ", format));
   Basis basis;
   basis.path = path;
-  basis.base_id = text("base_id");
-  basis.recipe.rank = std::atoll(text("rank").c_str());
-  basis.recipe.variant = text("variant");
-  basis.recipe.vectors = text("vectors");
-  basis.recipe.sigma = text("sigma") == "true";
-  basis.recipe.seed = std::strtoull(text("seed").c_str(), nullptr, 10);
-  const auto residuals = nlohmann::json::parse(text("residuals"), nullptr, false);
+  basis.base_id = file.metadata_at("base_id");
+  basis.recipe.rank = file.metadata_count("rank", 0);
+  basis.recipe.variant = file.metadata_at("variant");
+  basis.recipe.vectors = file.metadata_at("vectors");
+  basis.recipe.sigma = file.metadata_at("sigma") == "true";
+  basis.recipe.seed = static_cast<uint64_t>(file.metadata_count("seed", 0));
+  const auto residuals = nlohmann::json::parse(file.metadata_at("residuals"), nullptr, false);
   if (residuals.is_object()) {
     for (const auto& [site, value] : residuals.items())
       basis.residuals[site] = value.is_number() ? value.get<double>() : NAN;

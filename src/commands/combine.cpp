@@ -35,6 +35,7 @@ int run_combine(const CombineOptions& options, const CommonOptions& common) {
   }
   const auto basis = basis_for(model, sites, files[largest].basis, "", common);
   std::vector<Bank> banks;
+  banks.reserve(files.size());
   for (size_t i = 0; i < files.size(); ++i) banks.push_back(open_adapter(files[i], layouts[i], *basis));
   std::vector<CombineInput> inputs;
   HeadRule head{.kind = options.head == "auto" || options.head == "none" ? options.head : "take"};

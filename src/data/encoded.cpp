@@ -4,6 +4,7 @@ namespace loraxs {
 
 std::vector<int64_t> EncodedExamples::lengths() const {
   std::vector<int64_t> result;
+  result.reserve(size());
   for (int64_t i = 0; i < size(); ++i) result.push_back(length(i));
   return result;
 }

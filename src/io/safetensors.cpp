@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -106,6 +107,27 @@ const TensorView& Safetensors::at(const std::string& name) const {
   if (found == tensors.end())
     throw Error(concat(path.string(), ": expected a tensor ", name, ", found none of that name"));
   return found->second;
+}
+
+const std::string& Safetensors::metadata_at(const std::string& key) const {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) {
+    throw Error(
+        concat(path.string(), ": expected metadata \"", key, "\", found none; was this file written by loraxs?"));
+  }
+  return found->second;
+}
+
+int64_t Safetensors::metadata_count(const std::string& key, int64_t fallback) const {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return fallback;
+  const std::string& text = found->second;
+  int64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value < 0) {
+    throw Error(concat(path.string(), ": ", key, ": expected a whole number ≥ 0, found ", text));
+  }
+  return value;
 }
 
 Safetensors read_safetensors(const std::filesystem::path& path) {

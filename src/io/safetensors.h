@@ -33,6 +33,10 @@ struct Safetensors {
 
   /// Throws Error naming path and tensor if it is missing.
   const TensorView& at(const std::string& name) const;
+  /// Throws Error naming path and key if the entry is missing.
+  const std::string& metadata_at(const std::string& key) const;
+  /// A count in the metadata; `fallback` where the entry is missing. Throws Error when it is no whole number ≥ 0.
+  int64_t metadata_count(const std::string& key, int64_t fallback) const;
   std::filesystem::path path;
 };
 

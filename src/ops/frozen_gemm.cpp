@@ -6,6 +6,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/linear.h>
 
+#include <algorithm>
+
 #include "io/error.h"
 
 namespace loraxs {
@@ -31,6 +33,15 @@ bool cpu_has_avx512() {
 }
 
 constexpr int64_t kMinRows = 8;  // below, oneDNN and MKL take other kernels, whose sums round differently
+
+/// oneDNN generates code for every row count it meets and keeps the last 1024 kernels, megabytes each: packed batches,
+/// whose token counts hardly ever repeat, would pay for that at every step. A few round counts are met again.
+int64_t padded_rows(int64_t rows) {
+  constexpr int64_t kFine = 16, kCoarse = 64, kFineUpTo = 512;
+  if (rows <= kMinRows) return kMinRows;
+  const int64_t step = rows <= kFineUpTo ? kFine : kCoarse;
+  return (rows + step - 1) / step * step;
+}
 
 }  // namespace
 
@@ -64,11 +75,13 @@ torch::Tensor frozen_gemm(const torch::Tensor& x, const torch::Tensor& weight, c
 torch::Tensor frozen_gemm(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
   const int64_t rows = x.size(0);
   const GemmBackend backend = gemm_backend(x.scalar_type());
-  if (rows >= kMinRows || rows == 0 || !x.device().is_cpu()) return frozen_gemm(x, weight, bias, backend);
+  const int64_t wanted = backend == GemmBackend::kOneDnn ? padded_rows(rows) : std::max(rows, kMinRows);
+  if (rows == wanted || rows == 0 || !x.device().is_cpu()) return frozen_gemm(x, weight, bias, backend);
   torch::NoGradGuard no_grad;
-  torch::Tensor padded = x.new_zeros({kMinRows, x.size(1)});
-  padded.narrow(0, 0, rows).copy_(x);
-  return frozen_gemm(padded, weight, bias, backend).narrow(0, 0, rows);
+  torch::Tensor full = x.new_empty({wanted, x.size(1)});
+  full.narrow(0, 0, rows).copy_(x);
+  full.narrow(0, rows, wanted - rows).zero_();
+  return frozen_gemm(full, weight, bias, backend).narrow(0, 0, rows);
 }
 
 bool row_invariant(torch::ScalarType dtype) {

@@ -46,7 +46,7 @@ class Training {
     while (state_.step < plan_.total_steps) {
       if (observer_.stop_requested && observer_.stop_requested()) {
         save();
-        throw Interrupted{state_.step};
+        throw Interrupted(state_.step);
       }
       step();
       const bool epoch_ends = state_.step % plan_.steps_per_epoch == 0 || state_.step == plan_.total_steps;

@@ -1,5 +1,6 @@
 // train/loop.h: training: next batch, forward, loss, backward, step, report.
 #pragma once
+#include <exception>
 #include <functional>
 #include <string>
 #include <vector>
@@ -39,7 +40,8 @@ struct TrainObserver {
 };
 
 /// Thrown after the state was saved.
-struct Interrupted {
+struct Interrupted final : std::exception {
+  explicit Interrupted(int64_t at) : step(at) {}
   int64_t step = 0;
 };
 

@@ -44,6 +44,16 @@ double tick_step(double range, int count) {
   return 10 * power;
 }
 
+/// Multiples of 1, 2 or 5 times a power of ten between `low` and `high`: about `count` of them, at least `least` apart.
+std::vector<double> ticks(double low, double high, int count, double least) {
+  const double step = std::max(least, tick_step(high - low, count));
+  std::vector<double> result;
+  const auto first = static_cast<int64_t>(std::ceil(low / step)), last = static_cast<int64_t>(std::floor(high / step));
+  result.reserve(last - first + 1);
+  for (int64_t i = first; i <= last; ++i) result.push_back(static_cast<double>(i) * step);
+  return result;
+}
+
 constexpr const char* kColours[] = {"#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2"};
 
 struct RunCurves {
@@ -116,13 +126,12 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
   };
   std::string svg = concat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"", escaped(title),
                            "\"><text class=\"title\" x=\"", kLeft, "\" y=\"18\">", escaped(title), "</text>");
-  const double y_step = tick_step(y_high - y_low, 5), x_step = std::max(1.0, tick_step(x_high - x_low, 6));
-  for (double y = std::ceil(y_low / y_step) * y_step; y <= y_high; y += y_step) {
-    svg += concat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", kWidth - kRight, "\" y1=\"", py(y), "\" y2=\"",
-                  py(y), "\"/><text text-anchor=\"end\" x=\"", kLeft - 6, "\" y=\"", py(y) + 4, "\">",
-                  number(std::abs(y) < 1e-12 ? 0 : y), "</text>");
+  for (const double y : ticks(y_low, y_high, 5, 0)) {
+    svg +=
+        concat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", kWidth - kRight, "\" y1=\"", py(y), "\" y2=\"", py(y),
+               "\"/><text text-anchor=\"end\" x=\"", kLeft - 6, "\" y=\"", py(y) + 4, "\">", number(y), "</text>");
   }
-  for (double x = std::ceil(x_low / x_step) * x_step; x <= x_high; x += x_step) {
+  for (const double x : ticks(x_low, x_high, 6, 1)) {
     svg += concat("<text text-anchor=\"middle\" x=\"", px(x), "\" y=\"", kHeight - kBottom + 16, "\">", number(x),
                   "</text>");
   }
@@ -135,9 +144,14 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
         concat("stroke=\"", kColours[colour++ % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"",
                curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
     std::string points;
-    for (const auto& [x, y] : curve.points) points += concat(px(x), ",", py(y), " ");
+    if (curve.dashed && curve.points.size() == 1) {  // one score to compare with: a level across the chart
+      const double y = py(curve.points.front().second);
+      points = concat(kLeft, ",", y, " ", kWidth - kRight, ",", y, " ");
+    } else {
+      for (const auto& [x, y] : curve.points) points += concat(px(x), ",", py(y), " ");
+    }
     svg += concat("<polyline ", stroke, " points=\"", points, "\"><title>", escaped(curve.name), "</title></polyline>");
-    if (curve.points.size() <= 40) {
+    if (curve.points.size() <= 40 && !(curve.dashed && curve.points.size() == 1)) {
       for (const auto& [x, y] : curve.points) {
         svg += concat("<circle ", stroke, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>",
                       escaped(curve.name), ": ", number(x), ", ", number(y), "</title></circle>");

@@ -1,15 +1,44 @@
 #include "train/run_folder.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
+#include <chrono>
+#include <fstream>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "train/event_file.h"
 
 namespace loraxs {
+namespace {
+
+double wall_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+/// TensorBoard's form of a line of metrics.jsonl: "loss/JOB" by step; "epoch_loss/JOB" and "METRIC/JOB" by epoch.
+std::string scalar_events(const nlohmann::json& line) {
+  const double now = wall_time();
+  const int64_t step = line.at("step");
+  std::string events;
+  const auto add = [&](const std::string& tag, double value) {
+    events += scalar_event(now, step, tag, static_cast<float>(value));
+  };
+  if (line.at("event") == "step") {
+    for (const auto& [job, loss] : line.at("loss").items()) add("loss/" + job, loss);
+    add("schedule", line.at("schedule"));
+    return events;
+  }
+  const std::string job = line.at("job");
+  for (const auto& [key, value] : line.items()) {
+    if (key == "loss") {
+      add("epoch_loss/" + job, value);
+    } else if (value.is_number_float()) {
+      add(key + "/" + job, value);
+    }
+  }
+  return events;
+}
+
+}  // namespace
 
 RunFolder::RunFolder(std::filesystem::path path, const std::string& recipe_text, bool resume) : path_(std::move(path)) {
   if (std::filesystem::exists(path_) && !resume) {
@@ -24,44 +53,27 @@ RunFolder::RunFolder(std::filesystem::path path, const std::string& recipe_text,
   for (const std::filesystem::path& folder : {path_, path_ / "checkpoints"}) {
     if (!std::filesystem::is_directory(folder)) continue;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      if (entry.path().filename().string().starts_with(".")) std::filesystem::remove_all(entry.path());
+      if (entry.path().filename().string().starts_with('.')) std::filesystem::remove_all(entry.path());
     }
   }
   if (!std::filesystem::exists(path_ / "recipe.yaml")) write_file_atomically(path_ / "recipe.yaml", recipe_text);
-  const std::filesystem::path metrics = path_ / "metrics.jsonl";
-  metrics_ = ::open(metrics.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  if (metrics_ < 0) throw Error(concat(metrics.string(), ": cannot open: ", std::strerror(errno)));
-}
-
-RunFolder::~RunFolder() {
-  if (metrics_ >= 0) ::close(metrics_);
+  metrics_ = std::make_unique<AppendFile>(path_ / "metrics.jsonl");
+  events_ = std::make_unique<AppendFile>(path_ / "events.out.tfevents.loraxs");
 }
 
 void RunFolder::truncate_metrics(uint64_t bytes) {
-  if (::ftruncate(metrics_, static_cast<off_t>(bytes)) != 0 ||
-      ::lseek(metrics_, static_cast<off_t>(bytes), SEEK_SET) < 0) {
-    throw Error(
-        concat((path_ / "metrics.jsonl").string(), ": cannot cut to ", bytes, " bytes: ", std::strerror(errno)));
-  }
+  metrics_->cut(bytes);
+  events_->cut(0);
+  events_->append(event_file_header(wall_time()));
+  std::ifstream lines(metrics_->path());
+  for (std::string line; std::getline(lines, line);) events_->append(scalar_events(nlohmann::json::parse(line)));
 }
 
 void RunFolder::append_metrics(const nlohmann::json& event) {
-  const std::string line = event.dump() + "\n";
-  size_t written = 0;
-  while (written < line.size()) {
-    const ssize_t count = ::write(metrics_, line.data() + written, line.size() - written);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0)
-      throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot write: ", std::strerror(errno),
-                         "; free some space and continue with --resume"));
-    written += static_cast<size_t>(count);
-  }
+  metrics_->append(event.dump() + "\n");
+  events_->append(scalar_events(event));
 }
 
-uint64_t RunFolder::sync_metrics() {
-  if (::fsync(metrics_) != 0)
-    throw Error(concat((path_ / "metrics.jsonl").string(), ": cannot sync: ", std::strerror(errno)));
-  return static_cast<uint64_t>(::lseek(metrics_, 0, SEEK_CUR));
-}
+uint64_t RunFolder::sync_metrics() { return metrics_->sync(); }
 
 }  // namespace loraxs
