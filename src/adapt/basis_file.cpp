@@ -13,7 +13,7 @@ namespace loraxs {
 namespace {
 
 constexpr const char* kFormat = "loraxs-basis-1";
-constexpr const char* kSolver = "block-krylov-float64-1";  // changes when the numbers may change
+constexpr const char* kSolver = "block-krylov-float64-2";  // changes when the numbers may change
 
 TensorBytes bytes_of(const torch::Tensor& tensor) {
   TORCH_CHECK(tensor.is_contiguous() && tensor.scalar_type() == torch::kFloat32,

@@ -17,10 +17,11 @@ struct SingularTriples {
 };
 
 /// The `rank` largest triples of `weight` [out_features, in_features] (any floating dtype; computed in float64). Block
-/// Krylov (Golub-Kahan-Lanczos with full reorthogonalisation), dense decomposition where the Krylov space would exceed
-/// half of min(out, in). Stops when both residuals of every triple are ≤ 1e-9 · σ₁. `seed` picks the start block; the
-/// result does not depend on it beyond the tolerance. Sign: the entry of largest magnitude of each column of u is
-/// positive (among entries within 1e-3 of the largest: the first). TORCH_CHECK on rank outside 1..min(out, in).
+/// Krylov (Golub-Kahan-Lanczos with full reorthogonalisation); where its space would exceed half of min(out, in), the
+/// eigenvectors of the Gram matrix, or the dense SVD if those are not exact enough. Stops when both residuals of every
+/// triple are ≤ 1e-9 · σ₁. `seed` picks the start block; the result does not depend on it beyond the tolerance. Sign:
+/// the entry of largest magnitude of each column of u is positive (among entries within 1e-3 of the largest: the
+/// first). TORCH_CHECK on rank outside 1..min(out, in).
 SingularTriples leading_triples(const torch::Tensor& weight, int64_t rank, uint64_t seed = 0);
 
 /// All min(out, in) triples by the dense decomposition, same signs.

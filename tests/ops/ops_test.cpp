@@ -11,6 +11,7 @@
 #include "ops/residual_norm.h"
 #include "ops/skinny_gemm.h"
 #include "ops/slot_linear.h"
+#include "ops/thin_products.h"
 #include "support/close.h"
 #include "support/random_tensor.h"
 
@@ -314,6 +315,21 @@ TEST(SkinnyGemmTest, SplittingTheSumGivesTheSameBits) {
     skinny_gemm_(parts, a.narrow(1, 20, 30), b.narrow(0, 20, 30), 0.5, true);
     EXPECT_TRUE(whole.equal(parts)) << n;
     EXPECT_TRUE(close(whole, 0.5 * a.matmul(b), 1e-6)) << n;
+  }
+}
+
+TEST(ThinProductsTest, EqualMatmulAtEveryRemainder) {
+  for (const int64_t k : {1, 3, 4, 9}) {
+    for (const int64_t m : {1, 2, 7, 40}) {
+      for (const int64_t n : {1, 5, 600}) {
+        const torch::Tensor x = normal({k, n}, 1, torch::kFloat64), a = normal({m, n}, 2, torch::kFloat64),
+                            c = normal({k, m}, 3, torch::kFloat64), y = normal({k, n}, 4, torch::kFloat64);
+        EXPECT_TRUE(close(times_rows(x, a), x.matmul(a.t()), 1e-14));
+        const torch::Tensor expected = y - 0.5 * c.matmul(a);
+        add_combined_rows_(y, -0.5, c, a);
+        EXPECT_TRUE(close(y, expected, 1e-14));
+      }
+    }
   }
 }
 

@@ -1,4 +1,6 @@
 // The files that a run appends to: metrics cut back on resume, TensorBoard events that follow them.
+#include "train/run_folder.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -8,7 +10,6 @@
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 #include "train/event_file.h"
-#include "train/run_folder.h"
 
 namespace loraxs {
 namespace {
