@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ops/frozen_gemm.h"
+
 namespace loraxs {
 namespace {
 
@@ -36,8 +38,9 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
     adapted.push_back(site);
     projection.sites.push_back(std::move(joined));
   }
-  projection.weight = torch::cat(rows);
-  projection.weight_transposed = projection.weight.t().contiguous();
+  const torch::Tensor weight = torch::cat(rows);
+  projection.weight = prepare_frozen(weight);
+  projection.weight_transposed = prepare_frozen(weight.t());
   projection.bias = torch::cat(biases);
   return projection;
 }

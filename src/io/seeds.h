@@ -19,10 +19,11 @@ constexpr uint64_t mix_seed(uint64_t state, uint64_t value) {
   return z ^ (z >> 31);
 }
 
-/// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t key) {
+/// Philox4x32 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): 10 rounds, the authors' choice with
+/// a margin; 7 already pass all their tests.
+constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t key, int rounds = 10) {
   uint32_t key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     const uint64_t product0 = 0xD2511F53ULL * counter[0], product1 = 0xCD9E8D57ULL * counter[2];
     counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<uint32_t>(product1),
                static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<uint32_t>(product0)};

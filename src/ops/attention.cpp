@@ -103,7 +103,7 @@ LORAXS_INLINE void draw_lanes(const Work<T>& w, Scratch& s, int64_t head, int64_
   const int64_t stride = simd::lanes_size(keys);
   for (int64_t i = 0; i < count; ++i) {
     simd::dropout_lanes(w.dropout_key, static_cast<uint32_t>(w.query_positions[first + i]), static_cast<uint32_t>(head),
-                        (w.num_keys + 7) / 8, s.lanes.data() + i * stride);
+                        w.num_keys, s.lanes.data() + i * stride);
   }
 }
 
@@ -387,11 +387,8 @@ torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const tor
       for (int64_t h = 0; h < mask.size(0); ++h) {
         for (int64_t i = 0; i < mask.size(1); ++i) {
           for (int64_t j = 0; j < mask.size(2); ++j) {
-            const auto words =
-                philox({static_cast<uint32_t>(j / 8), static_cast<uint32_t>(cpu_positions[i].item<int32_t>()),
-                        static_cast<uint32_t>(h), 0},
-                       key);
-            const uint32_t lane = words[j % 8 / 2] >> (j % 2 * 16) & 0xFFFFU;
+            const uint32_t lane =
+                dropout_lane(key, static_cast<uint32_t>(cpu_positions[i].item<int32_t>()), static_cast<uint32_t>(h), j);
             out[h][i][j] = lane >= dropout.threshold ? static_cast<float>(dropout.scale()) : 0.0F;
           }
         }

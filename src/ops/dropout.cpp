@@ -12,7 +12,7 @@ namespace {
 
 LORAXS_KERNEL void drop_row(float* row, int64_t columns, uint64_t key, uint32_t position, uint32_t threshold,
                             float scale, uint16_t* lanes) {
-  simd::dropout_lanes(key, position, 0, (columns + 7) / 8, lanes);
+  simd::dropout_lanes(key, position, 0, columns, lanes);
 #pragma omp simd
   for (int64_t c = 0; c < columns; ++c) row[c] = lanes[c] >= threshold ? row[c] * scale : 0.0F;
 }
@@ -26,6 +26,12 @@ Dropout Dropout::make(double probability, int64_t layer, DropoutPurpose purpose)
           .purpose = purpose};
 }
 
+uint32_t dropout_lane(uint64_t key, uint32_t position, uint32_t head, int64_t element) {
+  const int64_t at = element % simd::kLaneGroup;
+  const auto counter = static_cast<uint32_t>(element / simd::kLaneGroup * 8 + at % 16 / 2);
+  return philox({counter, position, head, 0}, key, simd::kDropoutRounds)[at / 16] >> (at % 2 * 16) & 0xFFFFU;
+}
+
 torch::Tensor dropout_mask(const Dropout& dropout, const RowKeys& rows, int64_t columns) {
   const torch::Tensor keys = rows.keys.cpu(), positions = rows.positions.cpu();
   torch::Tensor mask = torch::empty({keys.size(0), columns}, torch::TensorOptions().dtype(torch::kFloat32));
@@ -35,9 +41,7 @@ torch::Tensor dropout_mask(const Dropout& dropout, const RowKeys& rows, int64_t 
   for (int64_t row = 0; row < keys.size(0); ++row) {
     const uint64_t row_key = dropout.key(static_cast<uint64_t>(key[row]));
     for (int64_t column = 0; column < columns; ++column) {
-      const auto words =
-          philox({static_cast<uint32_t>(column / 8), static_cast<uint32_t>(position[row]), 0, 0}, row_key);
-      const uint32_t lane = words[column % 8 / 2] >> (column % 2 * 16) & 0xFFFFU;
+      const uint32_t lane = dropout_lane(row_key, static_cast<uint32_t>(position[row]), 0, column);
       out[row][column] = lane >= dropout.threshold ? static_cast<float>(dropout.scale()) : 0.0F;
     }
   }

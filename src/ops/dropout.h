@@ -20,9 +20,10 @@ enum class DropoutPurpose : uint64_t {
 
 /// One dropout of the model. An element is kept iff its 16-bit lane ≥ threshold; kept elements are multiplied by scale.
 /// key     = mix_seed(mix_seed(dropout key of the sequence, layer), purpose)
-/// counter = {element / 8, position, head, 0}      hidden: element = column, head = 0; attention: element = key
-/// position lane    = 16-bit lane element % 8 of philox(counter, key): low half of word 0, high half of word 0, low
-/// half of word 1, …
+/// counter = {8 · (element / 64) + element % 16 / 2, position, head, 0}
+///           hidden: element = column, head = 0; attention: element = key position
+/// lane    = of philox(counter, key) in 7 rounds: word element % 64 / 16, its low half for even elements, else the high
+///           one. Eight counters side by side in vector registers give 64 elements in order.
 struct Dropout {
   uint32_t threshold = 0;  // round(probability · 65536); 0 = off
   uint64_t layer = 0;
@@ -35,6 +36,9 @@ struct Dropout {
     return mix_seed(mix_seed(sequence_key, layer), static_cast<uint64_t>(purpose));
   }
 };
+
+/// An element's lane by the plain form.
+uint32_t dropout_lane(uint64_t key, uint32_t position, uint32_t head, int64_t element);
 
 /// What a mask over rows needs: per row the sequence's dropout key and the row's position in its sequence.
 struct RowKeys {

@@ -16,9 +16,13 @@ GemmBackend gemm_backend(torch::ScalarType dtype);
 /// "float32=onednn bfloat16=onednn threads=2 isa=avx2": what a checkpoint records and --resume compares.
 std::string gemm_record();
 
-/// x [rows, in] · weight [out, in]ᵀ + bias [out] (may be undefined) -> [rows, out]. No autograd: callers are autograd
-/// functions of our own. Rows of the result do not depend on how many rows there are (from 8 on: fewer are padded to 8)
-/// where row_invariant() holds.
+/// The weight in the layout that frozen_gemm's backend multiplies fastest; opaque to everybody else. Made once, bits of
+/// products as with the plain weight.
+torch::Tensor prepare_frozen(const torch::Tensor& weight);
+
+/// x [rows, in] · weight [out, in]ᵀ + bias [out] (may be undefined) -> [rows, out]; weight plain or prepared. No
+/// autograd: callers are autograd functions of our own. Rows of the result do not depend on how many rows there are
+/// (from 8 on: fewer are padded to 8) where row_invariant() holds.
 torch::Tensor frozen_gemm(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias);
 torch::Tensor frozen_gemm(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
                           GemmBackend backend);

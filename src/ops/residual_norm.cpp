@@ -27,7 +27,7 @@ LORAXS_INLINE void forward_row(T* out, T* normalized, float* inverse_sigma, cons
                                const float* weight, const float* bias, float eps, int64_t hidden, const DropRow& drop,
                                float* z, uint16_t* lanes) {
   if (drop.threshold > 0) {
-    simd::dropout_lanes(drop.key, drop.position, 0, (hidden + 7) / 8, lanes);
+    simd::dropout_lanes(drop.key, drop.position, 0, hidden, lanes);
 #pragma omp simd
     for (int64_t c = 0; c < hidden; ++c) {
       z[c] = simd::widen(residual + c) + (lanes[c] >= drop.threshold ? simd::widen(y + c) * drop.scale : 0.0F);
@@ -67,7 +67,7 @@ LORAXS_INLINE void backward_row(T* dy, T* dresidual, const T* dout, const T* nor
   }
   const float mean = sum / static_cast<float>(hidden), projection = products / static_cast<float>(hidden);
   if (drop.threshold > 0) {
-    simd::dropout_lanes(drop.key, drop.position, 0, (hidden + 7) / 8, lanes);
+    simd::dropout_lanes(drop.key, drop.position, 0, hidden, lanes);
 #pragma omp simd
     for (int64_t c = 0; c < hidden; ++c) {
       const float dz =

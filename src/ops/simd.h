@@ -201,43 +201,38 @@ LORAXS_INLINE void gemm_rows(C* c, int64_t c_stride, const A* a, int64_t a_row, 
   }
 }
 
-/// 16-bit dropout lanes of elements [0, 8 · blocks) at (position, head): see ops/dropout.h. `lanes` holds 8 · blocks,
-/// padded to a multiple of 64.
-LORAXS_INLINE void dropout_lanes(uint64_t key, uint32_t position, uint32_t head, int64_t blocks, uint16_t* lanes) {
-  constexpr int64_t kCounters = 8;  // Philox streams side by side in vector registers
-  for (int64_t first = 0; first < blocks; first += kCounters) {
-    uint32_t c0[kCounters], c1[kCounters], c2[kCounters], c3[kCounters];
+constexpr int kDropoutRounds = 7;   // of Philox, drawn four times a layer and step
+constexpr int64_t kLaneGroup = 64;  // elements that eight counters side by side give
+
+/// 16-bit dropout lanes of elements [0, elements) at (position, head): see ops/dropout.h. `lanes` holds
+/// lanes_size(elements).
+LORAXS_INLINE void dropout_lanes(uint64_t key, uint32_t position, uint32_t head, int64_t elements, uint16_t* lanes) {
+  constexpr int64_t kCounters = 8;
+  for (int64_t first = 0; first < elements; first += kLaneGroup) {
+    uint32_t c[4][kCounters];
     for (int64_t i = 0; i < kCounters; ++i) {
-      c0[i] = static_cast<uint32_t>(first + i);
-      c1[i] = position;
-      c2[i] = head;
-      c3[i] = 0;
+      c[0][i] = static_cast<uint32_t>(first / 8 + i);
+      c[1][i] = position;
+      c[2][i] = head;
+      c[3][i] = 0;
     }
     uint32_t key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
-    for (int round = 0; round < 10; ++round) {
+    for (int round = 0; round < kDropoutRounds; ++round) {
 #pragma omp simd
       for (int64_t i = 0; i < kCounters; ++i) {
-        const uint64_t product0 = 0xD2511F53ULL * c0[i], product1 = 0xCD9E8D57ULL * c2[i];
-        c0[i] = static_cast<uint32_t>(product1 >> 32) ^ c1[i] ^ key0;
-        c2[i] = static_cast<uint32_t>(product0 >> 32) ^ c3[i] ^ key1;
-        c1[i] = static_cast<uint32_t>(product1);
-        c3[i] = static_cast<uint32_t>(product0);
+        const uint64_t product0 = 0xD2511F53ULL * c[0][i], product1 = 0xCD9E8D57ULL * c[2][i];
+        c[0][i] = static_cast<uint32_t>(product1 >> 32) ^ c[1][i] ^ key0;
+        c[2][i] = static_cast<uint32_t>(product0 >> 32) ^ c[3][i] ^ key1;
+        c[1][i] = static_cast<uint32_t>(product1);
+        c[3][i] = static_cast<uint32_t>(product0);
       }
       key0 += 0x9E3779B9U;
       key1 += 0xBB67AE85U;
     }
-    for (int64_t i = 0; i < kCounters; ++i) {
-      uint16_t* out = lanes + (first + i) * 8;
-      const uint32_t words[4] = {c0[i], c1[i], c2[i], c3[i]};
-#pragma GCC unroll 4
-      for (int w = 0; w < 4; ++w) {
-        out[2 * w] = static_cast<uint16_t>(words[w]);
-        out[2 * w + 1] = static_cast<uint16_t>(words[w] >> 16);
-      }
-    }
+    std::memcpy(lanes + first, c, sizeof c);  // little-endian: the low half of a word comes first
   }
 }
 
-constexpr int64_t lanes_size(int64_t elements) { return (elements + 63) / 64 * 64; }
+constexpr int64_t lanes_size(int64_t elements) { return (elements + kLaneGroup - 1) / kLaneGroup * kLaneGroup; }
 
 }  // namespace loraxs::simd

@@ -145,6 +145,12 @@ TEST(SeedsTest, PhiloxKnownAnswers) {  // Random123's kat_vectors for philox4x32
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
+TEST(SeedsTest, PhiloxKnownAnswersOfSevenRounds) {  // the same file's philox4x32-7: dropout
+  using Words = std::array<uint32_t, 4>;
+  EXPECT_EQ(philox({0, 0, 0, 0}, 0, 7), (Words{0x5f6fb709, 0x0d893f64, 0x4f121f81, 0x4f730a48}));
+  EXPECT_EQ(philox({~0U, ~0U, ~0U, ~0U}, ~0ULL, 7), (Words{0x5207ddc2, 0x45165e59, 0x4d8ee751, 0x8c52f662}));
+}
+
 TEST(SeedsTest, DrawsHaveTheirMomentsAndPermutationsAreComplete) {
   std::vector<float> values(100000);
   fill_normal(values, 7, 2.0);
