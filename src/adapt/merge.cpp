@@ -100,4 +100,15 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
   });
 }
 
+void copy_model_folder(const std::filesystem::path& from, const std::filesystem::path& folder) {
+  write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+      const std::string extension = entry.path().extension().string();
+      const bool belongs =
+          extension == ".safetensors" || extension == ".json" || extension == ".txt" || extension == ".model";
+      if (belongs && entry.is_regular_file()) std::filesystem::copy_file(entry, aside / entry.path().filename());
+    }
+  });
+}
+
 }  // namespace loraxs

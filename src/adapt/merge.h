@@ -23,4 +23,7 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
 void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
                         int64_t row);
 
+/// Copies a model folder's configuration, weights and tokenizer, byte for byte. Complete or absent.
+void copy_model_folder(const std::filesystem::path& from, const std::filesystem::path& folder);
+
 }  // namespace loraxs

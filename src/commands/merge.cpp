@@ -82,9 +82,8 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
       throw Error(concat(options.merged, ": expected ", options.adapter.model, " with ", options.adapter.adapter,
                          " merged in, found other weights; --subtract takes the update off whatever is there"));
     }
-    BaseModel original = opened.model;
-    write_model_folder(options.out, original, nullptr, 0);
-    std::cout << options.out << ": the kept base's own weights, byte for byte\n";
+    copy_model_folder(opened.model.folder, options.out);
+    std::cout << options.out << ": the kept base's own files, byte for byte\n";
     return 0;
   }
   const BaseModel restored = merge_model(merged, *opened.basis, *opened.bank, 0, /*sign=*/-1);

@@ -16,6 +16,7 @@
 #include "io/fields.h"
 #include "ops/frozen_gemm.h"
 #include "train/loop.h"
+#include "train/recipe_layout.h"
 #include "train/report.h"
 
 namespace loraxs {
@@ -190,8 +191,8 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const auto tokenizer = load_tokenizer(recipe.model);
   const EncodedExamples train_examples = encode_examples(*tokenizer, task.train, recipe.train.max_length);
   const EncodedExamples validation = encode_examples(*tokenizer, task.validation, recipe.train.max_length);
-  const std::vector<Site> sites =
-      select_sites(*model.architecture, model.config, recipe.method.targets, options.recipe);
+  const HeadLayout head{.kind = recipe.head, .outputs = task.num_outputs(), .labels = task.labels};
+  const Layout layout = recipe_layout(recipe.method, head, model, options.recipe);
   const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
   BaseModel trained_model = model;
   if (!recipe.train.dropout) {
@@ -203,7 +204,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
                    .basis = nullptr,
                    .train = train_examples,
                    .validation = validation,
-                   .head = {.kind = recipe.head, .outputs = task.num_outputs(), .labels = task.labels},
+                   .layout = layout,
                    .task_name = task.name,
                    .metric = task.metric,
                    .provenance = {.task = task.name,
@@ -217,9 +218,9 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
     print_dry_run(setup, jobs, common);
     return 0;
   }
-  make_layout(recipe.method.name, sites, recipe.method.rank, setup.head, model.config.hidden_size,
-              options.recipe);  // before the basis: it checks the rank
-  setup.basis = basis_for(model, sites, recipe.method.basis, "", common);
+  BasisRecipe basis = recipe.method.basis;
+  basis.rank = layout.largest_rank();
+  setup.basis = basis_for(model, layout.sites, basis, "", common);
   if (train_examples.num_truncated > 0) {
     log(LogLevel::kInfo, concat("truncated=", train_examples.num_truncated, " of ", train_examples.size(),
                                 " training examples to ", recipe.train.max_length, " tokens"));
@@ -236,7 +237,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   try {
     const TrainResult result = train(setup, folder, options.allow_drift, observer);
     const nlohmann::json done = done_event(result, task.metric, validation.size() > 0);
-    const int64_t lora = count_lora(result.layout.sites, recipe.method.rank);
+    const int64_t lora = count_lora(layout.sites, recipe.method.rank);
     write_run_report(folder.path(), done, options.beside,
                      {{"LoRA of the same rank and modules", concat(lora, " parameters, ", human_bytes(lora * 4))},
                       {"base model", concat(recipe.model, ", base_id ", model.base_id.substr(0, 16))},

@@ -247,6 +247,20 @@ std::vector<int64_t> Fields::integers(const std::string& key, const std::vector<
   return result;
 }
 
+std::map<std::string, int64_t> Fields::counts(const std::string& key) {
+  std::map<std::string, int64_t> result;
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return result;
+  if (!value->is_object()) fail(key, concat("expected names with numbers, {NAME: 8}, found ", shown(*value)));
+  for (const auto& [name, count] : value->items()) {
+    if (!count.is_number_integer() || count.get<int64_t>() < 1) {
+      fail(key + "." + name, concat("expected an integer ≥ 1, found ", shown(count)));
+    }
+    result[name] = count.get<int64_t>();
+  }
+  return result;
+}
+
 Fields Fields::object(const std::string& key) {
   const nlohmann::json* value = find(key);
   return Fields(value == nullptr ? nlohmann::json::object() : *value, where_,

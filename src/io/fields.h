@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -43,6 +44,7 @@ class Fields {
   std::vector<double> numbers(const std::string& key,
                               const std::vector<double>& fallback);  // one number counts as a list of one
   std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback);  // may be empty
+  std::map<std::string, int64_t> counts(const std::string& key);  // object of integers ≥ 1; empty if absent
   /// The object under `key` (empty if absent), as Fields of its own; the caller finishes it.
   Fields object(const std::string& key);
   /// The value as it is (null if absent), marked as read.

@@ -116,7 +116,7 @@ class Training {
     const auto start = Clock::now();
     const PackedBatch batch = next_batch();
     const torch::Tensor logits = model_.logits(batch, /*training=*/true);
-    const ObjectiveValue loss = objective(logits, batch, setup_.head.labels.empty());
+    const ObjectiveValue loss = objective(logits, batch, setup_.layout.head.labels.empty());
     loss.total.backward();  // writes the rows' gradients
     const double factor = schedule_factor(recipe_.schedule, state_.step, plan_.warmup_steps, plan_.total_steps);
     ++state_.step;
@@ -176,7 +176,7 @@ class Training {
     if (setup_.validation.size() > 0) {
       std::vector<int64_t> slots(jobs_.size());
       for (size_t j = 0; j < jobs_.size(); ++j) slots[j] = static_cast<int64_t>(j);
-      scores = score_slots(model_, setup_.validation, slots, setup_.metric, setup_.head.labels.empty());
+      scores = score_slots(model_, setup_.validation, slots, setup_.metric, setup_.layout.head.labels.empty());
     }
     for (size_t j = 0; j < jobs_.size(); ++j) {
       const double loss = state_.epoch_losses[j] / static_cast<double>(steps);
@@ -257,20 +257,7 @@ class Training {
 
 std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs) {
   const MethodRecipe& method = setup.recipe.method;
-  const std::string where = "recipe";
-  std::vector<Site> sites = select_sites(*setup.model.architecture, setup.model.config, method.targets, where);
-  if (!method.layers.empty()) {
-    for (const int64_t layer : method.layers) {
-      if (layer < 0 || layer >= setup.model.config.num_hidden_layers) {
-        throw Error(concat(where, ": method.layers: expected 0 to ", setup.model.config.num_hidden_layers - 1,
-                           ", found ", layer));
-      }
-    }
-    std::erase_if(sites, [&](const Site& site) {
-      return std::find(method.layers.begin(), method.layers.end(), site.layer) == method.layers.end();
-    });
-  }
-  const Layout layout = make_layout(method.name, sites, method.rank, setup.head, setup.model.config.hidden_size, where);
+  const Layout& layout = setup.layout;
   const auto row_type = setup.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
   bank->trains_sites = method.train_sites;

@@ -52,7 +52,7 @@ struct TrainSetup {
   std::shared_ptr<const Basis> basis;
   const EncodedExamples& train;
   const EncodedExamples& validation;
-  HeadLayout head;
+  Layout layout;  // of every job's row
   std::string task_name, metric;
   AdapterProvenance provenance;
   torch::ScalarType dtype = torch::kFloat32;

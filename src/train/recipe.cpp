@@ -18,6 +18,7 @@ MethodRecipe parse_method(Fields fields) {
   m.alpha = fields.positive_number("alpha", m.alpha);
   m.targets = fields.strings("targets", m.targets);
   m.layers = fields.integers("layers", m.layers);
+  m.rank_pattern = fields.counts("rank_pattern");
   m.init_std = fields.non_negative_number("init_std", m.init_std);
   m.train_sites = fields.boolean("train_sites", m.train_sites);
   Fields basis = fields.object("basis");
@@ -136,6 +137,7 @@ nlohmann::json Recipe::to_json() const {
             {"alpha", method.alpha},
             {"targets", method.targets},
             {"layers", method.layers},
+            {"rank_pattern", method.rank_pattern},
             {"init_std", method.init_std},
             {"train_sites", method.train_sites},
             {"basis",
@@ -191,6 +193,7 @@ constexpr KeyDoc kKeyDocs[] = {
     {"method.alpha", "R acts with scale alpha / rank"},
     {"method.targets", "paper, all-linear, module names ([query, value]), or site:NAME"},
     {"method.layers", "layers that get adapters; empty = all"},
+    {"method.rank_pattern", "other ranks for some targets: {query: 32}"},
     {"method.init_std", "standard deviation of R at the start"},
     {"method.train_sites", "false: R stays where it starts and only the head learns"},
     {"method.basis.variant", "weight | random | svd_of_random"},

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct MethodRecipe {
   double alpha = 16;                             // R's contribution is scaled by alpha / rank
   std::vector<std::string> targets = {"paper"};  // paper, all-linear, module names, or site:NAME
   std::vector<int64_t> layers;                   // layers that get adapters; empty = all
+  std::map<std::string, int64_t> rank_pattern;   // other ranks for some of the targets, named like targets
   double init_std = 1e-5;                        // standard deviation of R at the start
   bool train_sites = true;                       // false: R stays at 0 and only the head learns
   BasisRecipe basis;                             // basis: {variant, vectors, sigma, seed}

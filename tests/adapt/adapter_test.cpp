@@ -11,6 +11,7 @@
 #include "support/expect_error.h"
 #include "support/oracle.h"
 #include "support/temporary_folder.h"
+#include "train/recipe_layout.h"
 
 namespace loraxs {
 namespace {
@@ -156,6 +157,26 @@ TEST(LayoutTest, TargetsMatchBySuffixAndErrorsListNearNames) {
   EXPECT_EQ(select({"all-linear"}).size(), 18U);
   EXPECT_ERROR(select({"qury"}), "found \"qury\"; did you mean query?");
   EXPECT_ERROR(make_layout("lora_xs", select({"query"}), 33, {}, 32, "recipe.yaml"), "method.rank: expected 1 to 32");
+}
+
+TEST(LayoutTest, RecipesNameLayersAndRanks) {
+  const OracleCase oracle("tiny_paper");
+  MethodRecipe method{.rank = 4, .targets = {"query", "value", "output.dense"}, .layers = {0, 2}};
+  method.rank_pattern = {{"value", 2}, {"site:layers.2.query", 8}};
+  const auto layout = [&] { return recipe_layout(method, {}, oracle.model, "recipe.yaml"); };
+  EXPECT_EQ(layout().sites.size(), 8U);
+  EXPECT_EQ(layout().rank_of("layers.0.query"), 4);
+  EXPECT_EQ(layout().rank_of("layers.2.query"), 8);
+  EXPECT_EQ(layout().rank_of("layers.2.value"), 2);
+  EXPECT_EQ(layout().rank_of("layers.1.value"), 0);
+  EXPECT_EQ(layout().adapter_numbers, 16 * 5 + 64 + 2 * 4);
+  method.rank_pattern["site:query"] = 3;
+  EXPECT_ERROR(layout(), "expected one entry for layers.2.query, found site:layers.2.query and site:query");
+  method.rank_pattern = {{"valeu", 2}};
+  EXPECT_ERROR(layout(), "did you mean value?");
+  method.rank_pattern = {{"value", 2}};
+  method.basis.vectors = "middle";
+  EXPECT_ERROR(layout(), "one basis per rank");
 }
 
 }  // namespace

@@ -4,7 +4,6 @@ usage: kill_resume.py PROGRAM PRELOAD ORACLES
 """
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -13,34 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from support.tiny_run import make_data, make_model, results_of, run, train_command
+
 STEPS = 12
 RANDOM_KILLS = 20
-
-
-def make_model(oracles: Path, folder: Path) -> None:
-    shutil.copytree(oracles / "tiny_paper", folder)
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
-    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
-
-
-def make_data(folder: Path) -> None:
-    generator = random.Random(1)
-    for name, rows in (("train.csv", 96), ("validation.csv", 40)):
-        lines = ["text,label"]
-        for _ in range(rows):
-            words = [generator.choice(["abc", "xyz", "hello", "kq"]) for _ in range(generator.randrange(1, 8))]
-            lines.append(f"{' '.join(words)},{'yes' if 'xyz' in words else 'no'}")
-        (folder / name).write_text("\n".join(lines) + "\n")
-
-
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-
-
-def results_of(folder: Path) -> dict[str, bytes]:
-    names = ["metrics.jsonl", *(f"seed-{s}/{kind}.safetensors" for s in (0, 1) for kind in ("best", "last"))]
-    return {name: (folder / name).read_bytes() for name in names}
 
 
 def main() -> None:
@@ -50,30 +25,9 @@ def main() -> None:
         scratch = Path(scratch_name)
         make_model(oracles, scratch / "model")
         make_data(scratch)
-        recipe = {
-            "model": str(scratch / "model"),
-            "method": {"rank": 4, "init_std": 0.3},
-            "task": {"name": "classification", "train": str(scratch / "train.csv"), "validation": str(scratch / "validation.csv")},
-            "train": {"epochs": 2, "batch_size": 16, "seeds": [0, 1], "checkpoint_seconds": 0, "log_every": 1, "max_length": 32},
-            "threads": 1,
-        }  # fmt: skip
 
         def command(name: str, *more: str) -> list[str]:
-            path = scratch / "recipe.yaml"
-            path.write_text(json.dumps(recipe | {"output": "unused"}))
-            cache = str(scratch / "cache")
-            return [
-                program,
-                "train",
-                str(path),
-                "--set",
-                f"output={scratch / name}",
-                "--cache",
-                cache,
-                "-q",
-                "--json",
-                *more,
-            ]
+            return train_command(program, scratch, name, *more)
 
         count_file = scratch / "count"
         whole = run(command("whole"), LD_PRELOAD=preload, COUNT_FILE=str(count_file))

@@ -23,13 +23,13 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
   const auto read = [&](const std::string& file) {
     const Table table = read_table(base / file, header);
     if (!regression && task.labels.empty()) task.labels = distinct_labels(table, columns.label);
+    if (!regression && task.labels.size() < 2) {
+      fields.fail("labels", concat("expected at least two distinct labels, found ", task.labels.size(), " in ", file));
+    }
     return table_examples(table, columns, task.labels);
   };
   if (!train.empty()) task.train = read(train);
   if (!validation.empty()) task.validation = read(validation);
-  if (!regression && task.labels.size() < 2) {
-    fields.fail("labels", concat("expected at least two distinct labels, found ", task.labels.size()));
-  }
   task.metric = fields.text("metric", regression ? "pearson" : "accuracy");
   return task;
 }

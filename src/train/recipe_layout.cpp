@@ -1,0 +1,44 @@
+#include "train/recipe_layout.h"
+
+#include <algorithm>
+
+#include "io/error.h"
+
+namespace loraxs {
+
+Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const BaseModel& model,
+                     const std::string& where) {
+  std::vector<Site> sites = select_sites(*model.architecture, model.config, method.targets, where);
+  for (const int64_t layer : method.layers) {
+    if (layer < 0 || layer >= model.config.num_hidden_layers) {
+      throw Error(
+          concat(where, ": method.layers: expected 0 to ", model.config.num_hidden_layers - 1, ", found ", layer));
+    }
+  }
+  if (!method.layers.empty()) {
+    std::erase_if(sites, [&](const Site& site) {
+      return std::find(method.layers.begin(), method.layers.end(), site.layer) == method.layers.end();
+    });
+  }
+  std::vector<int64_t> ranks(sites.size(), method.rank);
+  std::vector<const std::string*> named(sites.size(), nullptr);
+  for (const auto& [name, rank] : method.rank_pattern) {
+    const std::vector<Site> matches = select_sites(*model.architecture, model.config, {name}, where);
+    for (size_t i = 0; i < sites.size(); ++i) {
+      if (std::find(matches.begin(), matches.end(), sites[i]) == matches.end()) continue;
+      if (named[i] != nullptr) {
+        throw Error(concat(where, ": method.rank_pattern: expected one entry for ", sites[i].name, ", found ",
+                           *named[i], " and ", name));
+      }
+      named[i] = &name;
+      ranks[i] = rank;
+    }
+  }
+  if (!method.basis.nested() && std::adjacent_find(ranks.begin(), ranks.end(), std::not_equal_to<>()) != ranks.end()) {
+    throw Error(concat(where, ": method.rank_pattern: expected a nested basis (top or bottom vectors), found ",
+                       method.basis.vectors, " ", method.basis.variant, ", which has one basis per rank"));
+  }
+  return make_layout(method.name, sites, ranks, head, model.config.hidden_size, where);
+}
+
+}  // namespace loraxs

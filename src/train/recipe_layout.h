@@ -1,0 +1,16 @@
+// train/recipe_layout.h: which sites and ranks a recipe's `method` section means on a model.
+#pragma once
+#include <string>
+
+#include "adapt/layout.h"
+#include "model/base_model.h"
+#include "train/recipe.h"
+
+namespace loraxs {
+
+/// `targets` within `layers`, at `rank` unless `rank_pattern` names another. Throws Error with `where` (the recipe's
+/// file) for unknown modules, layers and ranks outside a site's width.
+Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const BaseModel& model,
+                     const std::string& where);
+
+}  // namespace loraxs
