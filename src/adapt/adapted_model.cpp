@@ -129,8 +129,8 @@ torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
     const SlotRef& slot = adapters_.slots.at(segment.slot);
     segments.push_back({.begin = segment.begin,
                         .end = segment.end,
-                        .pooler_weight = row_tensor(slot, "head.pooler.weight"),
-                        .pooler_bias = row_tensor(slot, "head.pooler.bias"),
+                        .dense_weight = row_tensor(slot, "head.dense.weight"),
+                        .dense_bias = row_tensor(slot, "head.dense.bias"),
                         .classifier_weight = row_tensor(slot, "head.classifier.weight"),
                         .classifier_bias = row_tensor(slot, "head.classifier.bias")});
   }

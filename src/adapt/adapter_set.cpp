@@ -27,7 +27,7 @@ int64_t AdapterSet::largest_rank(const std::string& site) const {
 }
 
 void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
-                    const torch::Tensor& pooler_weight, const torch::Tensor& pooler_bias) {
+                    const std::optional<HeadDense>& dense) {
   const Layout& layout = bank.layout;
   std::vector<float> values(layout.row_size, 0.0F);
   find_method(layout.method, "").initialize(layout, values, job_seed, init_std);
@@ -37,13 +37,12 @@ void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std,
   };
   for (const LayoutSegment& segment : layout.segments) {
     if (!segment.head) continue;
-    if (segment.name == "head.classifier.weight") {
+    const bool is_weight = segment.name.ends_with(".weight");
+    if (dense && segment.name.starts_with("head.dense.")) {
+      put(segment, is_weight ? dense->weight : dense->bias);
+    } else if (is_weight) {
       fill_normal(std::span(values).subspan(segment.offset, segment.numel()),
                   derive_seed(job_seed, "init " + segment.name), head_std);
-    } else if (segment.name == "head.pooler.weight") {
-      put(segment, pooler_weight);
-    } else if (segment.name == "head.pooler.bias") {
-      put(segment, pooler_bias);
     }
   }
   bank.values.select(0, row).copy_(torch::from_blob(values.data(), {layout.row_size}, torch::kFloat32));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,15 @@ struct AdapterSet {
   int64_t largest_rank(const std::string& site) const;
 };
 
+/// Weights of a base's own dense head layer.
+struct HeadDense {
+  torch::Tensor weight;  // [hidden, hidden]
+  torch::Tensor bias;    // [hidden]
+};
+
 /// A fresh row: the method's start for the sites, the family's for the head (normal of `head_std`, zero bias).
-/// `pooler_weight`, `pooler_bias` start a trained pooler; undefined otherwise.
+/// `dense` starts the head's dense layer from a checkpoint's; without one it is drawn as the output projection.
 void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
-                    const torch::Tensor& pooler_weight, const torch::Tensor& pooler_bias);
+                    const std::optional<HeadDense>& dense);
 
 }  // namespace loraxs

@@ -35,6 +35,17 @@ bool Layout::operator==(const Layout& other) const {
   return method == other.method && sites == other.sites && ranks == other.ranks && head == other.head;
 }
 
+HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
+                     const Architecture& architecture, const std::string& where) {
+  const bool pretrained = architecture.head.dense_pretrained;
+  if (kind == "pooler" && !pretrained) {
+    throw Error(concat(where, ": head: expected full, output or none for ", architecture.model_type,
+                       ", which has no pretrained pooler, found pooler; full trains both layers of its head"));
+  }
+  return {
+      .kind = kind, .dense = kind == "pooler" || (kind == "full" && !pretrained), .outputs = outputs, .labels = labels};
+}
+
 Layout make_layout(const std::string& method_name, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
                    int64_t hidden_size, const std::string& where) {
   return make_layout(method_name, sites, std::vector<int64_t>(sites.size(), rank), head, hidden_size, where);
@@ -62,9 +73,9 @@ Layout make_layout(const std::string& method_name, const std::vector<Site>& site
   }
   layout.adapter_numbers = layout.row_size;
   if (head.kind == "none") return layout;
-  if (head.kind == "pooler") {
-    add({.name = "head.pooler.weight", .shape = {hidden_size, hidden_size}, .head = true});
-    add({.name = "head.pooler.bias", .shape = {hidden_size}, .head = true});
+  if (head.dense) {
+    add({.name = "head.dense.weight", .shape = {hidden_size, hidden_size}, .head = true});
+    add({.name = "head.dense.bias", .shape = {hidden_size}, .head = true});
   }
   add({.name = "head.classifier.weight", .shape = {head.outputs, hidden_size}, .head = true});
   add({.name = "head.classifier.bias", .shape = {head.outputs}, .head = true});
@@ -113,10 +124,9 @@ Layout layout_from_json(const nlohmann::json& json, const Architecture& architec
                         const std::string& where) {
   Fields fields(json, where, "layout");
   const std::string method = fields.text("method", "");
-  HeadLayout head;
-  head.kind = fields.choice("head", "none", {"none", "output", "full", "pooler"});
-  head.outputs = fields.non_negative_int("outputs", 0);
-  head.labels = fields.strings("labels", {});
+  const std::string head_kind = fields.choice("head", "none", {"none", "output", "full", "pooler"});
+  const int64_t outputs = fields.non_negative_int("outputs", 0);
+  const HeadLayout head = make_head(head_kind, outputs, fields.strings("labels", {}), architecture, where);
   if (head.kind != "none" &&
       (head.outputs < 1 || (!head.labels.empty() && static_cast<int64_t>(head.labels.size()) != head.outputs))) {
     fields.fail("outputs", concat("expected one per label (", head.labels.size(), "), found ", head.outputs));

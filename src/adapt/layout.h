@@ -18,14 +18,19 @@ struct LayoutSegment {
   int64_t numel() const;
 };
 
-/// The trained task head: "none", "output" (the output projection alone), "full" (what the reference trains: for BERT
-/// the classifier, which is "output" too) or "pooler" (BERT's pooler as well).
+/// The trained task head: "none", "output" (the output projection alone), "full" (what the reference trains: BERT's
+/// classifier, both layers elsewhere) or "pooler" (BERT's pooler as well).
 struct HeadLayout {
   std::string kind = "none";
+  bool dense = false;               // the layer before the output projection is in the row too
   int64_t outputs = 0;              // logits per sequence; 1 for regression
   std::vector<std::string> labels;  // class names; empty for regression
   bool operator==(const HeadLayout&) const = default;
 };
+
+/// The head of `kind` on a family. Throws Error for a kind the family does not have.
+HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
+                     const Architecture& architecture, const std::string& where);
 
 /// An adapter's row, segment by segment: sites in canonical order, then the head.
 struct Layout {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapt/head_tensors.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/safetensors.h"
@@ -20,10 +21,6 @@ Dtype dtype_of(const torch::Tensor& tensor) {
     default:
       return Dtype::kFloat32;
   }
-}
-
-torch::Tensor segment_value(const Bank& bank, int64_t row, const LayoutSegment& segment) {
-  return bank.values.select(0, row).narrow(0, segment.offset, segment.numel()).view(segment.shape);
 }
 
 }  // namespace
@@ -53,7 +50,7 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
                         int64_t row) {
   const HeadLayout* head =
       head_bank != nullptr && head_bank->layout.head.kind != "none" ? &head_bank->layout.head : nullptr;
-  // Hugging Face's BertForSequenceClassification prefixes the encoder; keep a bare encoder's own names.
+  // Hugging Face's ForSequenceClassification prefixes the encoder; keep a bare encoder's own names.
   const std::string prefix = head != nullptr && !merged.architecture->optional_prefixes.empty()
                                  ? merged.architecture->optional_prefixes[0]
                                  : "";
@@ -67,18 +64,12 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
   };
   for (const auto& [canonical, tensor] : merged.weights) {
     const std::string& stored = merged.stored_names.at(canonical);
-    add(stored.starts_with(prefix) ? stored : prefix + stored, tensor);
+    add(stored.starts_with(prefix) || canonical.starts_with("head.") ? stored : prefix + stored, tensor);
   }
   nlohmann::json config = read_json(merged.folder / "config.json");
   if (head != nullptr) {
-    for (const LayoutSegment& segment : head_bank->layout.segments) {
-      const torch::Tensor value = segment.head ? segment_value(*head_bank, row, segment) : torch::Tensor();
-      if (segment.name == "head.classifier.weight") add("classifier.weight", value);
-      if (segment.name == "head.classifier.bias") add("classifier.bias", value);
-      if (segment.name == "head.pooler.weight") add(prefix + "pooler.dense.weight", value);
-      if (segment.name == "head.pooler.bias") add(prefix + "pooler.dense.bias", value);
-    }
-    config["architectures"] = {"BertForSequenceClassification"};
+    for (const auto& [name, tensor] : head_tensors(*merged.architecture, *head_bank, row)) add(name, tensor);
+    config["architectures"] = {merged.architecture->head.model_class};
     nlohmann::json names = nlohmann::json::object(), indices = nlohmann::json::object();
     for (size_t i = 0; i < static_cast<size_t>(head->outputs); ++i) {
       const std::string label = i < head->labels.size() ? head->labels[i] : concat("LABEL_", i);
@@ -92,7 +83,8 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
   write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
     write_safetensors(aside / "model.safetensors", tensors, {{"format", "pt"}});
     write_file_atomically(aside / "config.json", config.dump(2) + "\n");
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"}) {
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
+                             "vocab.json", "merges.txt", "sentencepiece.bpe.model", "tokenizer.model"}) {
       if (std::filesystem::exists(merged.folder / name)) {
         write_file_atomically(aside / name, MappedFile::open(merged.folder / name)->text());
       }

@@ -34,8 +34,8 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
                        ", found ", head.outputs, "; this adapter was trained for ", opened.file.provenance.task));
   }
   const auto tokenizer = load_tokenizer(options.adapter.model);
-  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length
-                                                                   : opened.model.config.max_position_embeddings;
+  const int64_t max_length =
+      opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_length();
   const EncodedExamples examples = encode_examples(*tokenizer, task.validation, max_length);
   if (examples.size() == 0) throw Error(concat(options.data, ": expected examples to score, found none"));
   AdaptedModel model = adapted_model(opened, options.adapter.precision);

@@ -78,7 +78,7 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
   const BaseModel merged = load_base_model(options.merged, cache_folder(common));
   const BaseModel expected = merge_model(opened.model, *opened.basis, *opened.bank, 0);
   if (!options.subtract) {
-    if (merged.base_id != expected.base_id && opened.bank->layout.head.kind != "pooler") {
+    if (merged.base_id != expected.base_id && !opened.bank->layout.head.dense) {
       throw Error(concat(options.merged, ": expected ", options.adapter.model, " with ", options.adapter.adapter,
                          " merged in, found other weights; --subtract takes the update off whatever is there"));
     }

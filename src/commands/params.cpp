@@ -11,13 +11,22 @@
 namespace loraxs {
 namespace {
 
-/// All numbers of the model, from its config: embeddings, projections with biases, norms, pooler.
+/// Numbers of a dense head layer and its bias.
+int64_t count_dense(const ModelConfig& c) { return (c.hidden_size + 1) * c.hidden_size; }
+
+/// All numbers of the base, from its config: embeddings, projections with biases, norms, a pretrained pooler.
 int64_t count_model(const ParsedConfig& parsed) {
   const ModelConfig& c = parsed.config;
   int64_t count = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size + 2) * c.hidden_size;
   for (const Site& site : list_sites(*parsed.architecture, c)) count += (site.in_features + 1) * site.out_features;
   count += c.num_hidden_layers * 4 * c.hidden_size;
-  return count + (c.hidden_size + 1) * c.hidden_size;
+  return count + (parsed.architecture->head.dense_pretrained ? count_dense(c) : 0);
+}
+
+/// What `head: full` trains.
+int64_t count_head(const ParsedConfig& parsed, int64_t labels) {
+  const ModelConfig& c = parsed.config;
+  return (c.hidden_size + 1) * labels + (parsed.architecture->head.dense_pretrained ? 0 : count_dense(c));
 }
 
 }  // namespace
@@ -41,7 +50,7 @@ int run_params(const ParamsOptions& options, const CommonOptions& common) {
     }
     return 0;
   }
-  const int64_t head = (parsed.config.hidden_size + 1) * options.labels, full = count_model(parsed);
+  const int64_t head = count_head(parsed, options.labels), full = count_model(parsed);
   if (!common.json) {
     std::printf(
         "%ld adapted projections; full fine-tuning %ld numbers; head of %ld labels %ld numbers (in every file, counted "

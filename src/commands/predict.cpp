@@ -42,8 +42,8 @@ int run_predict(const PredictOptions& options, const CommonOptions& common) {
     throw Error(concat(options.adapter.adapter, ": expected an adapter with a task head, found none"));
   if (examples.empty()) return 0;
   const auto tokenizer = load_tokenizer(options.adapter.model);
-  const int64_t max_length = opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length
-                                                                   : opened.model.config.max_position_embeddings;
+  const int64_t max_length =
+      opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_length();
   const EncodedExamples encoded = encode_examples(*tokenizer, examples, max_length);
   AdaptedModel model = adapted_model(opened, options.adapter.precision);
   const torch::Tensor logits = predict_logits(model, encoded, {0}, kTokensPerBatch).front();

@@ -184,20 +184,19 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
                        task.regression() ? "regression" : "classification", ", found ", task.metric));
   }
   const BaseModel model = load_base_model(recipe.model, cache_folder(common));
-  if (recipe.train.max_length > model.config.max_position_embeddings) {
-    throw Error(concat(options.recipe, ": train.max_length: expected at most ", model.config.max_position_embeddings,
+  if (recipe.train.max_length > model.config.max_length()) {
+    throw Error(concat(options.recipe, ": train.max_length: expected at most ", model.config.max_length(),
                        " (the model's positions), found ", recipe.train.max_length));
   }
   const auto tokenizer = load_tokenizer(recipe.model);
   const EncodedExamples train_examples = encode_examples(*tokenizer, task.train, recipe.train.max_length);
   const EncodedExamples validation = encode_examples(*tokenizer, task.validation, recipe.train.max_length);
-  const HeadLayout head{.kind = recipe.head, .outputs = task.num_outputs(), .labels = task.labels};
+  const HeadLayout head = make_head(recipe.head, task.num_outputs(), task.labels, *model.architecture, options.recipe);
   const Layout layout = recipe_layout(recipe.method, head, model, options.recipe);
   const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
   BaseModel trained_model = model;
   if (!recipe.train.dropout) {
-    trained_model.config.hidden_dropout = trained_model.config.attention_dropout =
-        trained_model.config.classifier_dropout = 0;
+    trained_model.config.disable_dropout();
   }
   TrainSetup setup{.recipe = recipe,
                    .model = trained_model,

@@ -11,6 +11,18 @@
 
 namespace loraxs {
 
+/// The head that Hugging Face's ForSequenceClassification puts on the first token of a family's encoder:
+/// logits = classifier(dropout(activation(dense(x)))).
+struct HeadShape {
+  std::string model_class;            // "BertForSequenceClassification"
+  std::string dense;                  // canonical name of the dense layer in the base, if it brings one: "pooler"
+  std::string dense_hf, output_hf;    // Hugging Face's names: "bert.pooler.dense", "classifier"
+  std::string dense_saved;            // PEFT's modules_to_save for the dense layer; the output's is "classifier"
+  std::string activation = "tanh";    // tanh | relu
+  bool dropout_before_dense = false;  // RoBERTa
+  bool dense_pretrained = false;      // the dense layer is the base's own: `head: full` leaves it frozen
+};
+
 /// All that one family needs: how its config reads, what its tensors are called, and where its adapters may go.
 struct Architecture {
   std::string model_type;  // as in config.json
@@ -20,6 +32,7 @@ struct Architecture {
   std::vector<std::string> optional_weights;   // canonical names a checkpoint may lack
   std::vector<std::string> modules;            // adaptable projections of a layer, in canonical order
   std::vector<std::string> paper_targets;      // those the paper adapts in this family
+  HeadShape head;
 };
 
 /// Throws Error naming the known families.

@@ -4,12 +4,14 @@
 #include "io/error.h"
 #include "model/architecture.h"
 #include "model/architectures/bert.h"
+#include "model/architectures/distilbert.h"
+#include "model/architectures/roberta.h"
 
 namespace loraxs {
 namespace {
 
 const std::vector<Architecture>& architectures() {
-  static const std::vector<Architecture> all = {bert()};
+  static const std::vector<Architecture> all = {bert(), roberta(), xlm_roberta(), distilbert()};
   return all;
 }
 
@@ -44,6 +46,7 @@ std::string ModelConfig::canonical() const {
        << " num_key_value_heads=" << num_key_value_heads << " head_dim=" << head_dim
        << " intermediate_size=" << intermediate_size << " max_position_embeddings=" << max_position_embeddings
        << " type_vocab_size=" << type_vocab_size << " hidden_act=" << hidden_act << " norm_eps=" << norm_eps;
+  if (position_offset > 0) text << " position_offset=" << position_offset << " padding_id=" << padding_id;
   return text.str();
 }
 

@@ -43,12 +43,12 @@ std::vector<int64_t> expected_shape(const BaseModel& model, const std::string& c
   if (canonical == "embeddings.word.weight") return {c.vocab_size, c.hidden_size};
   if (canonical == "embeddings.position.weight") return {c.max_position_embeddings, c.hidden_size};
   if (canonical == "embeddings.token_type.weight") return {c.type_vocab_size, c.hidden_size};
-  if (canonical == "pooler.weight") return {c.hidden_size, c.hidden_size};
+  if (canonical == "pooler.weight" || canonical == "head.dense.weight") return {c.hidden_size, c.hidden_size};
   for (const Site& site : list_sites(*model.architecture, c)) {
     if (canonical == site.name + ".weight") return {site.out_features, site.in_features};
     if (canonical == site.name + ".bias") return {site.out_features};
   }
-  return {c.hidden_size};  // norms and their biases, the pooler's bias
+  return {c.hidden_size};  // norms and their biases, the bias of the head's dense layer
 }
 
 /// What identifies the weight files without reading them.

@@ -14,14 +14,21 @@ struct ModelConfig {
   int64_t num_key_value_heads = 0;  // = num_attention_heads where the family has no grouped heads
   int64_t head_dim = 0;
   int64_t intermediate_size = 0;
-  int64_t max_position_embeddings = 0;  // longest sequence
+  int64_t max_position_embeddings = 0;  // rows of the position table
+  int64_t position_offset = 0;          // row of the first position: 2 in RoBERTa
+  int64_t padding_id = -1;              // where offset > 0: this id takes row offset - 1 and no position
   int64_t type_vocab_size = 0;          // token type ids; 0 = the family has none
   std::string hidden_act = "gelu";
   double norm_eps = 1e-12;
-  double hidden_dropout = 0;        // embeddings, attention output, MLP output
-  double attention_dropout = 0;     // attention probabilities
-  double classifier_dropout = 0;    // before the classifier
-  double initializer_range = 0.02;  // standard deviation of fresh head weights
+  double hidden_dropout = 0;            // embeddings, MLP output
+  double attention_dropout = 0;         // attention probabilities
+  double attention_output_dropout = 0;  // attention output
+  double classifier_dropout = 0;        // in the head
+  double initializer_range = 0.02;      // standard deviation of fresh head weights
+
+  /// Longest sequence in tokens.
+  int64_t max_length() const { return max_position_embeddings - position_offset; }
+  void disable_dropout() { hidden_dropout = attention_dropout = attention_output_dropout = classifier_dropout = 0; }
 
   /// The fields that change the computation, in a fixed spelling: part of base_id.
   std::string canonical() const;

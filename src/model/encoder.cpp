@@ -28,7 +28,7 @@ Encoder::Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
   const auto norm = [&](const std::string& name) { return Norm{weight(name + ".weight"), weight(name + ".bias")}; };
   words_ = weight("embeddings.word.weight");
   positions_ = weight("embeddings.position.weight");
-  token_types_ = weight("embeddings.token_type.weight");
+  if (config_.type_vocab_size > 0) token_types_ = weight("embeddings.token_type.weight");
   embedding_norm_ = norm("embeddings.norm");
   const std::vector<Site> sites = list_sites(*model.architecture, config_);
   const auto site = [&](int64_t layer, const std::string& module) {
@@ -58,11 +58,24 @@ Encoder::Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
   }
 }
 
+torch::Tensor Encoder::position_rows(const BatchTensors& batch) const {
+  if (config_.position_offset == 0) return batch.positions;
+  // As transformers' create_position_ids_from_input_ids: a padding id inside a text takes no position.
+  const torch::Tensor is_text = batch.input_ids.ne(config_.padding_id).to(torch::kInt64);  // [tokens]
+  const torch::Tensor before = is_text.cumsum(0) - is_text;  // texts ids before a token, over the batch
+  const torch::Tensor start = before.index_select(0, batch.sequence_starts);  // [tokens]
+  return (before - start + 1) * is_text + config_.padding_id;
+}
+
 torch::Tensor Encoder::embed(const BatchTensors& batch, bool training) const {
   torch::NoGradGuard no_grad;                                 // everything here is frozen
   torch::Tensor x = words_.index_select(0, batch.input_ids);  // [tokens, hidden]
-  x.add_(positions_.index_select(0, batch.positions));
-  x.add_(token_types_.index_select(0, batch.token_type_ids));
+  x.add_(positions_.index_select(0, position_rows(batch)));
+  if (config_.type_vocab_size == 1) {
+    x.add_(token_types_[0]);  // RoBERTa: one type, whatever the tokenizer numbers
+  } else if (config_.type_vocab_size > 1) {
+    x.add_(token_types_.index_select(0, batch.token_type_ids));
+  }
   x = at::layer_norm(x, {config_.hidden_size}, embedding_norm_.weight, embedding_norm_.bias, config_.norm_eps);
   if (training && config_.hidden_dropout > 0) {
     x = apply_dropout(x, Dropout::make(config_.hidden_dropout, 0, DropoutPurpose::kEmbedding), batch.token_rows);
@@ -101,7 +114,7 @@ torch::Tensor Encoder::forward(const BatchTensors& batch, ProjectionHook& hook, 
     }
     x = residual_norm(hook.project(layer.attention_output, attended, kind), residual, layer.attention_norm.weight,
                       layer.attention_norm.bias, config_.norm_eps,
-                      dropout(config_.hidden_dropout, l, DropoutPurpose::kAttentionOutput), rows);
+                      dropout(config_.attention_output_dropout, l, DropoutPurpose::kAttentionOutput), rows);
     const torch::Tensor inner = gelu(hook.project(layer.intermediate, x, kind), config_.intermediate_size);
     x = residual_norm(hook.project(layer.mlp_output, inner, kind), x, layer.mlp_norm.weight, layer.mlp_norm.bias,
                       config_.norm_eps, dropout(config_.hidden_dropout, l, DropoutPurpose::kMlpOutput), rows);

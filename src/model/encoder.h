@@ -32,6 +32,7 @@ class Encoder {
     size_t attention_output = 0, intermediate = 0, mlp_output = 0;
     Norm attention_norm, mlp_norm;
   };
+  torch::Tensor position_rows(const BatchTensors& batch) const;  // [tokens] int64, rows of the position table
   torch::Tensor embed(const BatchTensors& batch, bool training) const;
 
   ModelConfig config_;

@@ -1,50 +1,67 @@
 #include "model/head.h"
 
+#include <algorithm>
+
 #include "io/error.h"
 
 namespace loraxs {
+namespace {
+
+torch::Tensor drop(const torch::Tensor& x, double probability, DropoutPurpose purpose, const RowKeys& rows) {
+  if (probability == 0) return x;
+  return x * dropout_mask(Dropout::make(probability, 0, purpose), rows, x.size(1)).to(x.options());
+}
+
+}  // namespace
 
 ClassificationHead::ClassificationHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device)
-    : dropout_(model.config.classifier_dropout) {
-  if (!model.has("pooler.weight")) {
-    throw Error(concat(model.folder.string(),
-                       ": expected pooler.dense.weight, which BERT's classification head reads, "
-                       "found none; this checkpoint was saved without its pooler"));
-  }
+    : shape_(model.architecture->head), folder_(model.folder.string()), dropout_(model.config.classifier_dropout) {
+  if (!model.has(shape_.dense + ".weight")) return;
   const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
-  pooler_.weight = model.weight("pooler.weight").to(options);
-  pooler_.weight_transposed = pooler_.weight.t().contiguous();
-  pooler_.bias = model.weight("pooler.bias").to(options);
-  pooler_.out_features = pooler_.weight.size(0);
+  frozen_.emplace();
+  frozen_->weight = model.weight(shape_.dense + ".weight").to(options);
+  frozen_->weight_transposed = frozen_->weight.t().contiguous();
+  frozen_->bias = model.weight(shape_.dense + ".bias").to(options);
+  frozen_->out_features = frozen_->weight.size(0);
+}
+
+torch::Tensor ClassificationHead::dense(const torch::Tensor& input, const torch::Tensor& anchor,
+                                        const std::vector<HeadSegment>& segments) const {
+  const auto dtype = input.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const int64_t hidden = input.size(1);
+  std::vector<SlotLinearSegment> own;
+  for (const HeadSegment& segment : segments) {
+    if (segment.dense_weight.defined()) {
+      own.push_back({segment.begin, segment.end, segment.dense_weight, segment.dense_bias});
+    } else if (segment.classifier_weight.defined() && !frozen_) {
+      throw Error(concat(folder_, ": expected ", shape_.dense_hf,
+                         ".weight, which this head reads, found none; train it too with head: ",
+                         shape_.dense_pretrained ? "pooler" : "full"));
+    }
+  }
+  if (!frozen_) return slot_linear(input, anchor, own, hidden);
+  const torch::Tensor frozen = adapted_linear(input, {}, *frozen_, {}).to(dtype);  // [sequences, hidden]
+  if (own.empty()) return frozen;
+  // A batch holds banks of one head kind as a rule; where some slots train the layer and others do not, both are
+  // computed.
+  torch::Tensor is_own = torch::zeros({input.size(0), 1}, frozen.options());
+  for (const SlotLinearSegment& segment : own) is_own.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
+  return frozen * (1 - is_own) + slot_linear(input, anchor, own, hidden) * is_own;
 }
 
 torch::Tensor ClassificationHead::forward(const torch::Tensor& first, const torch::Tensor& anchor,
                                           const std::vector<HeadSegment>& segments, int64_t outputs,
                                           const RowKeys& rows, bool training) const {
-  const auto dtype = first.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  std::vector<SlotLinearSegment> poolers, classifiers;
+  const double dropout = training ? dropout_ : 0;
+  torch::Tensor x = dense(shape_.dropout_before_dense ? drop(first, dropout, DropoutPurpose::kHeadInput, rows) : first,
+                          anchor, segments);
+  x = shape_.activation == "relu" ? x.relu() : x.tanh();
+  std::vector<SlotLinearSegment> classifiers;
   for (const HeadSegment& segment : segments) {
-    if (segment.pooler_weight.defined()) {
-      poolers.push_back({segment.begin, segment.end, segment.pooler_weight, segment.pooler_bias});
-    }
-    if (segment.classifier_weight.defined()) {
-      classifiers.push_back({segment.begin, segment.end, segment.classifier_weight, segment.classifier_bias});
-    }
+    if (!segment.classifier_weight.defined()) continue;
+    classifiers.push_back({segment.begin, segment.end, segment.classifier_weight, segment.classifier_bias});
   }
-  // A batch holds banks of one head kind as a rule; where some slots train the pooler and others do not, both are
-  // computed.
-  torch::Tensor pooled = adapted_linear(first, {}, pooler_, {}).to(dtype);  // [sequences, hidden]
-  if (!poolers.empty()) {
-    torch::Tensor own = torch::zeros({first.size(0), 1}, pooled.options());
-    for (const SlotLinearSegment& segment : poolers) own.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
-    pooled = pooled * (1 - own) + slot_linear(first, anchor, poolers, pooled.size(1)) * own;
-  }
-  pooled = pooled.tanh();
-  if (training && dropout_ > 0) {
-    const Dropout dropout = Dropout::make(dropout_, 0, DropoutPurpose::kHead);
-    pooled = pooled * dropout_mask(dropout, rows, pooled.size(1)).to(pooled.options());
-  }
-  return slot_linear(pooled, anchor, classifiers, outputs);
+  return slot_linear(drop(x, dropout, DropoutPurpose::kHead, rows), anchor, classifiers, outputs);
 }
 
 }  // namespace loraxs

@@ -15,7 +15,8 @@ enum class DropoutPurpose : uint64_t {
   kAttention = 1,
   kAttentionOutput = 2,
   kMlpOutput = 3,
-  kHead = 4
+  kHead = 4,
+  kHeadInput = 5
 };
 
 /// One dropout of the model. An element is kept iff its 16-bit lane ≥ threshold; kept elements are multiplied by scale.

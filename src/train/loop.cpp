@@ -261,11 +261,13 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
   const auto row_type = setup.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
   bank->trains_sites = method.train_sites;
-  const bool pooler = layout.head.kind == "pooler";
+  const BaseModel& model = setup.model;
+  const std::string dense = model.architecture->head.dense;
+  std::optional<HeadDense> start;
+  if (model.has(dense + ".weight")) start = {model.weight(dense + ".weight"), model.weight(dense + ".bias")};
   for (size_t j = 0; j < jobs.size(); ++j) {
     initialize_row(*bank, static_cast<int64_t>(j), jobs[j].key, method.train_sites ? method.init_std : 0.0,
-                   setup.model.config.initializer_range, pooler ? setup.model.weight("pooler.weight") : torch::Tensor(),
-                   pooler ? setup.model.weight("pooler.bias") : torch::Tensor());
+                   model.config.initializer_range, start);
   }
   bank->gradients = torch::zeros_like(bank->values);
   return bank;

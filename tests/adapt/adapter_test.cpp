@@ -137,13 +137,19 @@ TEST(CombineTest, ExpressionsAreReadWithPositions) {
   EXPECT_ERROR(parse_combination(""), "expected a number or a file name");
 }
 
-TEST(ExportTest, PeftFolderForTheOracle) {
-  // Checked by tests/oracles/check_peft.py in transformers + PEFT, with the adapter's logits beside it.
-  const OracleCase oracle("tiny_all_linear");
-  const std::filesystem::path out = test::oracle_folder() / "peft_export";
-  std::filesystem::remove_all(out);
-  export_peft(out, oracle.model, *oracle.basis, *oracle.bank(torch::kFloat32), 0);
-  EXPECT_TRUE(std::filesystem::exists(out / "adapter_config.json"));
+TEST(ExportTest, PeftAndMergedFoldersForTheOracle) {
+  // Checked by tests/oracles/check_peft.py in transformers + PEFT, with the adapter's logits beside them.
+  for (const std::string name : {"tiny_all_linear", "tiny_roberta", "tiny_xlm_roberta", "tiny_distilbert"}) {
+    const OracleCase oracle(name);
+    const std::filesystem::path out = test::oracle_folder() / "exports" / name;
+    std::filesystem::remove_all(out);
+    std::filesystem::create_directories(out);
+    const auto bank = oracle.bank(torch::kFloat32);
+    export_peft(out / "peft", oracle.model, *oracle.basis, *bank, 0);
+    write_model_folder(out / "merged", merge_model(oracle.model, *oracle.basis, *bank, 0), bank.get(), 0);
+    EXPECT_TRUE(std::filesystem::exists(out / "peft" / "adapter_config.json"));
+    EXPECT_TRUE(std::filesystem::exists(out / "merged" / "model.safetensors"));
+  }
 }
 
 TEST(LayoutTest, TargetsMatchBySuffixAndErrorsListNearNames) {

@@ -1,4 +1,4 @@
-// tests/support/oracle.h: cases that tests/oracles/make_bert.py wrote, as banks and batches.
+// tests/support/oracle.h: cases that tests/oracles/make_encoders.py wrote, as banks and batches.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -41,8 +41,9 @@ struct OracleCase {
       basis->sites[site.name] = {.a = tensor("basis." + site.name + ".a"), .b = tensor("basis." + site.name + ".b")};
     }
     const int64_t outputs = tensor("head.classifier.weight").size(0);
-    HeadLayout head{.kind = "full", .outputs = outputs};
-    for (int64_t i = 0; outputs > 1 && i < outputs; ++i) head.labels.push_back("label" + std::to_string(i));
+    std::vector<std::string> labels;
+    for (int64_t i = 0; outputs > 1 && i < outputs; ++i) labels.push_back("label" + std::to_string(i));
+    const HeadLayout head = make_head("full", outputs, labels, *model.architecture, "test");
     layout = make_layout("lora_xs", sites, rank, head, model.config.hidden_size, "test");
   }
 
@@ -76,7 +77,7 @@ struct OracleCase {
 
   AdaptedModel adapted(std::shared_ptr<Bank> bank, torch::ScalarType dtype) const {
     BaseModel quiet = model;
-    quiet.config.hidden_dropout = quiet.config.attention_dropout = quiet.config.classifier_dropout = 0;
+    quiet.config.disable_dropout();
     return AdaptedModel(quiet, basis, AdapterSet::of_bank(std::move(bank)), dtype);
   }
 };

@@ -85,7 +85,8 @@ TEST_P(ParityTest, BatchOrderAndNeighboursDoNotMatter) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ParityTest,
-                         testing::Values("tiny_paper", "tiny_all_linear", "tiny_regression", "minilm"));
+                         testing::Values("tiny_paper", "tiny_all_linear", "tiny_regression", "tiny_roberta",
+                                         "tiny_xlm_roberta", "tiny_distilbert", "minilm"));
 
 TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
   const OracleCase oracle("tiny_paper", "trajectory.safetensors");

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "adapt/head_tensors.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/safetensors.h"
@@ -20,12 +21,8 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
                      .shape = stored.sizes().vec(),
                      .bytes = std::as_bytes(std::span(stored.const_data_ptr<float>(), stored.numel()))};
   };
-  const auto value = [&](const LayoutSegment& segment) {
-    return bank.values.select(0, row).narrow(0, segment.offset, segment.numel()).view(segment.shape);
-  };
   const bool has_head = layout.head.kind != "none";
-  // With a head the model is BertForSequenceClassification, whose encoder stands under "bert."; without one a bare
-  // BertModel.
+  // With a head the model is a ForSequenceClassification, whose encoder stands under "bert."; without one it is bare.
   const std::string& prefix = model.architecture->optional_prefixes.at(0);
   const auto module_path = [&](const Site& site) {
     return has_head ? site.hf_name : site.hf_name.substr(prefix.size());
@@ -37,7 +34,7 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
     const Site& site = layout.sites[i];
     const SiteBasis& pair = basis.at(site.name);
     const int64_t site_rank = layout.ranks[i];
-    const torch::Tensor r = value(*layout.find(site.name + ".r")).to(torch::kFloat64);
+    const torch::Tensor r = segment_value(bank, row, *layout.find(site.name + ".r")).to(torch::kFloat64);
     add("base_model.model." + module_path(site) + ".lora_A.weight", pair.a.narrow(0, 0, site_rank));
     add("base_model.model." + module_path(site) + ".lora_B.weight",
         pair.b.narrow(1, 0, site_rank).to(torch::kFloat64).matmul(r));
@@ -49,14 +46,15 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
   }
   nlohmann::json modules_to_save = nullptr;
   if (has_head) {
+    const HeadShape& shape = model.architecture->head;
     modules_to_save = nlohmann::json::array({"classifier"});
-    for (const LayoutSegment& segment : layout.segments) {
-      if (segment.name == "head.classifier.weight") add("base_model.model.classifier.weight", value(segment));
-      if (segment.name == "head.classifier.bias") add("base_model.model.classifier.bias", value(segment));
-      if (segment.name == "head.pooler.weight") add("base_model.model.bert.pooler.dense.weight", value(segment));
-      if (segment.name == "head.pooler.bias") add("base_model.model.bert.pooler.dense.bias", value(segment));
+    for (const auto& [name, tensor] : head_tensors(*model.architecture, bank, row))
+      add("base_model.model." + name, tensor);
+    if (shape.dense_saved == "classifier" && !layout.head.dense) {  // PEFT saves that module whole
+      for (const char* kind : {".weight", ".bias"})
+        add("base_model.model." + shape.dense_hf + kind, model.weight(shape.dense + kind));
     }
-    if (layout.head.kind == "pooler") modules_to_save.push_back("pooler.dense");
+    if (layout.head.dense && shape.dense_saved != "classifier") modules_to_save.push_back(shape.dense_saved);
   }
   const nlohmann::json config = {{"peft_type", "LORA"},
                                  {"task_type", has_head ? nlohmann::json("SEQ_CLS") : nlohmann::json(nullptr)},

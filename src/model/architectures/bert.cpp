@@ -3,9 +3,8 @@
 #include "io/error.h"
 
 namespace loraxs {
-namespace {
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_bert_config(Fields& fields) {
   ModelConfig config;
   config.vocab_size = fields.positive_int("vocab_size", 30522);
   config.hidden_size = fields.positive_int("hidden_size", 768);
@@ -25,14 +24,13 @@ ModelConfig parse_config(Fields& fields) {
   config.norm_eps = fields.positive_number("layer_norm_eps", 1e-12);
   config.hidden_dropout = fields.fraction("hidden_dropout_prob", 0.1);
   config.attention_dropout = fields.fraction("attention_probs_dropout_prob", 0.1);
+  config.attention_output_dropout = config.hidden_dropout;
   config.classifier_dropout = fields.fraction("classifier_dropout", config.hidden_dropout);
   config.initializer_range = fields.non_negative_number("initializer_range", 0.02);
   return config;
 }
 
-}  // namespace
-
-Architecture bert() {
+std::vector<std::pair<std::string, std::string>> bert_weight_names() {
   const std::string layer = "encoder.layer.{}.";
   std::vector<std::pair<std::string, std::string>> names = {
       {"embeddings.word.weight", "embeddings.word_embeddings.weight"},
@@ -53,15 +51,26 @@ Architecture bert() {
       names.emplace_back("layers.{}." + canonical + kind, layer + hf + kind);
     }
   }
+  return names;
+}
+
+Architecture bert() {
+  auto names = bert_weight_names();
   names.emplace_back("pooler.weight", "pooler.dense.weight");
   names.emplace_back("pooler.bias", "pooler.dense.bias");
   return {.model_type = "bert",
-          .parse_config = parse_config,
+          .parse_config = parse_bert_config,
           .weight_names = names,
           .optional_prefixes = {"bert."},
           .optional_weights = {"pooler.weight", "pooler.bias"},
           .modules = {"query", "key", "value", "attention_output", "intermediate", "mlp_output"},
-          .paper_targets = {"query", "value", "attention_output", "mlp_output"}};
+          .paper_targets = {"query", "value", "attention_output", "mlp_output"},
+          .head = {.model_class = "BertForSequenceClassification",
+                   .dense = "pooler",
+                   .dense_hf = "bert.pooler.dense",
+                   .output_hf = "classifier",
+                   .dense_saved = "pooler.dense",
+                   .dense_pretrained = true}};
 }
 
 }  // namespace loraxs

@@ -1,4 +1,4 @@
-"""What the C++ tests compare with, computed by transformers and autograd: usage make_bert.py OUT_DIR.
+"""What the C++ tests compare with, computed by transformers and autograd: usage make_encoders.py OUT_DIR.
 
 Per case a Hugging Face folder and case.safetensors: packed inputs, logits, adapted logits, gradients; for `trajectory` also
 100 AdamW steps. The LoRA-XS layer here is a reference of its own: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ.
@@ -7,19 +7,32 @@ Per case a Hugging Face folder and case.safetensors: packed inputs, logits, adap
 import json
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertForSequenceClassification, get_linear_schedule_with_warmup
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+    get_linear_schedule_with_warmup,
+)
 
-PAPER = {
-    "query": "attention.self.query",
-    "value": "attention.self.value",
-    "attention_output": "attention.output.dense",
-    "mlp_output": "output.dense",
-}
-ALL_LINEAR = {
+
+@dataclass
+class Family:
+    """Where a family's projections and head stand, under our canonical names."""
+
+    layers: str
+    modules: dict[str, str]
+    head: dict[str, str]  # what `head: full` trains
+
+
+BERT_MODULES = {
     "query": "attention.self.query",
     "key": "attention.self.key",
     "value": "attention.self.value",
@@ -27,6 +40,29 @@ ALL_LINEAR = {
     "intermediate": "intermediate.dense",
     "mlp_output": "output.dense",
 }
+DISTILBERT_MODULES = {
+    "query": "attention.q_lin",
+    "key": "attention.k_lin",
+    "value": "attention.v_lin",
+    "attention_output": "attention.out_lin",
+    "intermediate": "ffn.lin1",
+    "mlp_output": "ffn.lin2",
+}
+ROBERTA = Family(
+    "roberta.encoder.layer", BERT_MODULES, {"head.dense": "classifier.dense", "head.classifier": "classifier.out_proj"}
+)
+FAMILIES = {
+    "bert": Family("bert.encoder.layer", BERT_MODULES, {"head.classifier": "classifier"}),
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "distilbert": Family(
+        "distilbert.transformer.layer",
+        DISTILBERT_MODULES,
+        {"head.dense": "pre_classifier", "head.classifier": "classifier"},
+    ),
+}
+PAPER = ["query", "value", "attention_output", "mlp_output"]
+ALL_LINEAR = list(BERT_MODULES)
 
 
 class LoraXs(torch.nn.Module):
@@ -48,9 +84,11 @@ class LoraXs(torch.nn.Module):
 def adapt(model, targets, rank, alpha, seed):
     """Replaces the targets by LoraXs; returns {canonical name: module} in canonical order."""
     generator = torch.Generator().manual_seed(seed)
+    family = FAMILIES[model.config.model_type]
     sites = {}
-    for number, layer in enumerate(model.bert.encoder.layer):
-        for name, path in targets.items():
+    for number, layer in enumerate(model.get_submodule(family.layers)):
+        for name in targets:
+            path = family.modules[name]
             parent = layer.get_submodule(path.rsplit(".", 1)[0]) if "." in path else layer
             leaf = path.rsplit(".", 1)[-1]
             module = LoraXs(getattr(parent, leaf), rank, alpha / rank, generator)
@@ -60,17 +98,32 @@ def adapt(model, targets, rank, alpha, seed):
         parameter.requires_grad_(False)
     for module in sites.values():
         module.r.requires_grad_(True)
-    for parameter in model.classifier.parameters():
-        parameter.requires_grad_(True)
+    for layer in head_layers(model).values():
+        layer.requires_grad_(True)
     return sites
 
 
-def random_bert(config, seed):
+def head_layers(model):
+    """{canonical name: layer} of what `head: full` trains."""
+    return {name: model.get_submodule(path) for name, path in FAMILIES[model.config.model_type].head.items()}
+
+
+def train_head(model):
+    """Moves the head away from the checkpoint's, so that a test notices which of the two is used."""
+    generator = torch.Generator().manual_seed(8)
+    with torch.no_grad():
+        for layer in head_layers(model).values():
+            for parameter in layer.parameters():
+                change = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.1 * change)
+
+
+def random_encoder(config, seed):
     torch.manual_seed(seed)
-    model = BertForSequenceClassification(config).eval()
+    model = AutoModelForSequenceClassification.from_config(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "LayerNorm.weight" in name:
+            if "norm.weight" in name.lower():
                 parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
             else:
                 parameter.copy_(0.25 * torch.randn_like(parameter))
@@ -81,7 +134,8 @@ def logits_of(model, sequences):
     """One sequence at a time: no padding can hide a mistake."""
     rows = []
     for ids, types in sequences:
-        rows.append(model(input_ids=ids[None], token_type_ids=types[None]).logits)
+        types = {"token_type_ids": types[None]} if getattr(model.config, "type_vocab_size", 0) > 1 else {}
+        rows.append(model(input_ids=ids[None], attention_mask=torch.ones_like(ids[None]), **types).logits)
     return torch.cat(rows)
 
 
@@ -116,7 +170,9 @@ def write_case(out, name, model, sequences, labels, targets, rank, alpha):
     model.save_pretrained(folder)
     tensors = packed(sequences) | {"labels": labels.float()}
     for suffix, dtype in (("", torch.float32), ("64", torch.float64)):
-        copy = BertForSequenceClassification.from_pretrained(folder).eval().to(dtype)
+        copy = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        train_head(copy)
+        copy.to(dtype)
         with torch.no_grad():
             tensors["logits" + suffix] = logits_of(copy, sequences)
         sites = adapt(copy, targets, rank, alpha, seed=5)
@@ -130,10 +186,11 @@ def write_case(out, name, model, sequences, labels, targets, rank, alpha):
             if not suffix:
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a, module.b
                 tensors[f"r.{site}"] = module.r.detach().clone()
-        tensors[f"grad{suffix}.head.classifier.weight"] = copy.classifier.weight.grad.clone()
-        tensors[f"grad{suffix}.head.classifier.bias"] = copy.classifier.bias.grad.clone()
-    tensors["head.classifier.weight"] = model.classifier.weight.detach().clone()
-    tensors["head.classifier.bias"] = model.classifier.bias.detach().clone()
+        for name, layer in head_layers(copy).items():
+            for kind in ("weight", "bias"):
+                tensors[f"grad{suffix}.{name}.{kind}"] = getattr(layer, kind).grad.clone()
+                if not suffix:
+                    tensors[f"{name}.{kind}"] = getattr(layer, kind).detach().clone()
     metadata = {"rank": str(rank), "alpha": str(alpha), "modules": ",".join(targets)}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "case.safetensors", metadata=metadata)
     return folder
@@ -183,18 +240,26 @@ def main():
     torch.set_num_threads(1)  # tiny tensors: a second thread only waits
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    common = {"vocab_size": 97, "type_vocab_size": 2, "max_position_embeddings": 64, "hidden_act": "gelu"}
+    bert = {"vocab_size": 97, "type_vocab_size": 2, "max_position_embeddings": 64, "hidden_act": "gelu"}
+    # Two more rows of positions: the first one's row is pad_token_id + 1.
+    roberta = {"vocab_size": 97, "type_vocab_size": 1, "max_position_embeddings": 66, "layer_norm_eps": 1e-5}
     shapes = {
-        "tiny_paper": ({"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 3,
-                        "layer_norm_eps": 1e-5, "num_labels": 2}, PAPER, 4, 16.0),
-        "tiny_all_linear": ({"hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 80, "num_hidden_layers": 2,
-                             "layer_norm_eps": 1e-12, "num_labels": 3}, ALL_LINEAR, 9, 5.0),
-        "tiny_regression": ({"hidden_size": 24, "num_attention_heads": 3, "intermediate_size": 40, "num_hidden_layers": 2,
-                             "layer_norm_eps": 1e-3, "num_labels": 1}, PAPER, 5, 8.0),
+        "tiny_paper": (BertConfig(**bert, hidden_size=32, num_attention_heads=2, intermediate_size=64, num_hidden_layers=3,
+                                  layer_norm_eps=1e-5, num_labels=2), PAPER, 4, 16.0),
+        "tiny_all_linear": (BertConfig(**bert, hidden_size=48, num_attention_heads=4, intermediate_size=80,
+                                       num_hidden_layers=2, layer_norm_eps=1e-12, num_labels=3), ALL_LINEAR, 9, 5.0),
+        "tiny_regression": (BertConfig(**bert, hidden_size=24, num_attention_heads=3, intermediate_size=40,
+                                       num_hidden_layers=2, layer_norm_eps=1e-3, num_labels=1), PAPER, 5, 8.0),
+        "tiny_roberta": (RobertaConfig(**roberta, hidden_size=40, num_attention_heads=4, intermediate_size=64,
+                                       num_hidden_layers=2, num_labels=3), ALL_LINEAR, 6, 6.0),
+        "tiny_xlm_roberta": (XLMRobertaConfig(**roberta | {"max_position_embeddings": 70}, pad_token_id=5, hidden_size=24,
+                                              num_attention_heads=2, intermediate_size=48, num_hidden_layers=2,
+                                              num_labels=1), PAPER, 4, 3.0),
+        "tiny_distilbert": (DistilBertConfig(vocab_size=97, dim=32, n_heads=4, hidden_dim=72, n_layers=3,
+                                             max_position_embeddings=64, num_labels=2), ALL_LINEAR, 7, 16.0),
     }  # fmt: skip
-    for number, (name, (shape, targets, rank, alpha)) in enumerate(shapes.items()):
-        config = BertConfig(**common, **shape)
-        model = random_bert(config, seed=number)
+    for number, (name, (config, targets, rank, alpha)) in enumerate(shapes.items()):
+        model = random_encoder(config, seed=number)
         sequences = random_sequences(config, [7, 1, 30, 64, 12, 2, 19], seed=number)
         if config.num_labels == 1:
             labels = torch.randn(len(sequences), generator=torch.Generator().manual_seed(1))
@@ -207,12 +272,12 @@ def main():
 
     minilm = Path("models/minilm")
     config = json.loads((minilm / "config.json").read_text())
-    bert = BertConfig(**config, num_labels=2)
+    mini = BertConfig(**config, num_labels=2)
     torch.manual_seed(3)
-    model = BertForSequenceClassification.from_pretrained(minilm, config=bert).eval()
+    model = BertForSequenceClassification.from_pretrained(minilm, config=mini).eval()
     with torch.no_grad():
         model.classifier.weight.normal_(0, 0.3)
-    sequences = random_sequences(bert, [5, 11, 50, 128, 37, 20, 9, 64], seed=9)
+    sequences = random_sequences(mini, [5, 11, 50, 128, 37, 20, 9, 64], seed=9)
     write_case(out, "minilm", model, sequences, torch.arange(8) % 2, PAPER, 16, 16.0)
 
 
