@@ -6,7 +6,7 @@
 
 #include "io/error.h"
 #include "io/fields.h"
-#include "io/mapped_file.h"
+#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
@@ -125,10 +125,8 @@ size_t Table::column(const std::string& name_or_number, const std::string& key) 
 
 Table read_table(const std::filesystem::path& path, bool header) {
   Table table{.where = path.string()};
-  const auto file = MappedFile::open(path);
-  std::string_view text = file->text();
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  const std::string extension = path.extension().string();
+  const std::string text = read_text_file(path);
+  const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   if (extension == ".jsonl" || extension == ".json") {
     read_jsonl(text, table);
   } else if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {

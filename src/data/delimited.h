@@ -19,9 +19,10 @@ struct Table {
   size_t column(const std::string& name_or_number, const std::string& key) const;
 };
 
-/// Reads by extension: .tsv (no quoting: quotes are plain characters), .csv (RFC 4180), .jsonl (one object a line;
-/// columns are the union of keys, in first-seen order). BOM, CRLF and a missing last newline are accepted; empty lines
-/// are skipped. Every row must have as many cells as the first. Throws Error with file and line.
+/// Reads by extension, with .gz after it or not: .tsv (no quoting: quotes are plain characters), .csv (RFC 4180),
+/// .jsonl (one object a line; columns are the union of keys, in first-seen order). BOM, CRLF and a missing last newline
+/// are accepted; empty lines are skipped. Every row must have as many cells as the first. Throws Error with file and
+/// line.
 Table read_table(const std::filesystem::path& path, bool header);
 
 }  // namespace loraxs

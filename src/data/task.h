@@ -20,13 +20,15 @@ struct Task {
   int64_t num_outputs() const { return regression() ? 1 : static_cast<int64_t>(labels.size()); }
 };
 
-/// Reads the `task:` section of a recipe and its files. `name: qnli` with `data: FOLDER` (files as distributed), or
+/// Reads the `task:` section of a recipe and its files. A GLUE task (`name: qnli`) with `data: FOLDER` (files as
+/// distributed), or
 /// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
 /// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`. Relative paths
-/// are relative to `base`. Throws Error with file and line.
+/// are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each. Throws Error with
+/// file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base);
 
-/// Known task names, in the order of the table in tasks.cpp.
+/// Known task names, GLUE's first.
 std::vector<std::string> task_names();
 
 /// A line of prediction input: plain text, "first<TAB>second", or a JSON object whose one or two texts are taken in

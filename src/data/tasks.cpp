@@ -1,46 +1,56 @@
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "data/task.h"
 #include "data/tasks/classification.h"
-#include "data/tasks/qnli.h"
+#include "data/tasks/glue.h"
 #include "io/error.h"
 
 namespace loraxs {
 namespace {
 
-struct TaskEntry {
-  const char* name;
-  Task (*load)(Fields& fields, const std::filesystem::path& base);
-};
+/// "STS-B", "sts_b" and "stsb" are one task.
+std::string plain_name(const std::string& name) {
+  std::string plain;
+  for (const char c : name) {
+    if (c != '-' && c != '_') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return plain;
+}
 
-constexpr TaskEntry kTasks[] = {
-    {"qnli", load_qnli},
-    {"classification", load_classification},
-    {"regression", load_regression},
-};
+Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base) {
+  if (name == "classification") return load_classification(fields, base);
+  if (name == "regression") return load_regression(fields, base);
+  return load_glue(name, fields, base);
+}
+
+void keep_first(std::vector<Example>& examples, int64_t most) {
+  if (most > 0 && most < static_cast<int64_t>(examples.size())) examples.resize(most);
+}
 
 }  // namespace
 
 std::vector<std::string> task_names() {
-  std::vector<std::string> names;
-  for (const TaskEntry& entry : kTasks) names.emplace_back(entry.name);
+  std::vector<std::string> names(glue_names().begin(), glue_names().end());
+  names.insert(names.end(), {"classification", "regression"});
   return names;
 }
 
 Task load_task(Fields& fields, const std::filesystem::path& base) {
-  const std::string name = fields.choice("name", "", task_names());
+  const std::vector<std::string> known = task_names();
+  std::string name = plain_name(fields.text("name", ""));
+  if (std::find(known.begin(), known.end(), name) == known.end()) name = fields.choice("name", "", known);
   if (name.empty()) {
-    std::string known;
-    for (const std::string& task : task_names()) known += (known.empty() ? "" : ", ") + task;
-    fields.fail("name", "expected one of " + known + ", found none");
+    std::string all;
+    for (const std::string& task : known) all += (all.empty() ? "" : ", ") + task;
+    fields.fail("name", "expected one of " + all + ", found none");
   }
-  for (const TaskEntry& entry : kTasks) {
-    if (name != entry.name) continue;
-    Task task = entry.load(fields, base);
-    fields.finish();
-    return task;
-  }
-  throw Error("unreachable");
+  Task task = load_named(name, fields, base);
+  keep_first(task.train, fields.non_negative_int("max_train_examples", 0));
+  keep_first(task.validation, fields.non_negative_int("max_validation_examples", 0));
+  fields.finish();
+  return task;
 }
 
 Example parse_prediction_line(const std::string& text, const std::string& where, int64_t line) {

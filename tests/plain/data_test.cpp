@@ -1,8 +1,10 @@
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "data/task.h"
+#include "io/error.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 
@@ -37,6 +39,105 @@ TEST(QnliTest, ReadsFilesAsDistributed) {
   write(folder / "dev.tsv", header + "5\tWhen?\t \tentailment\n");
   EXPECT_ERROR(load(folder, "{name: qnli, data: .}"), "dev.tsv:2: text_pair: expected a sentence");
   EXPECT_ERROR(load(folder, "{name: qnly, data: .}"), "did you mean qnli?");
+}
+
+TEST(GlueTest, ReadsEveryTaskInItsOwnLayout) {
+  struct Layout {
+    const char* name;
+    const char* header;
+    const char* row;  // of train and validation
+    const char* first;
+    const char* second;
+    double target;
+    size_t labels;
+    const char* metric;
+  };
+  const Layout layouts[] = {
+      {"cola", "", "gj04\t0\t*\tThe \"book.\n", "The \"book.", nullptr, 0, 2, "matthews"},
+      {"sst-2", "sentence\tlabel\n", "fine film \t1\n", "fine film ", nullptr, 1, 2, "accuracy"},
+      {"MRPC", "\xEF\xBB\xBFQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n", "1\t7\t8\tA \"b\tC\n", "A \"b", "C", 1, 2,
+       "accuracy"},
+      {"rte", "index\tsentence1\tsentence2\tlabel\n", "0\tA.\tB.\tnot_entailment\n", "A.", "B.", 1, 2, "accuracy"},
+      {"sts_b", "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n",
+       "0\tg\tf\ty\t1\tn\tn\tA.\tB.\t3.800\n", "A.", "B.", 3.8, 0, "pearson"},
+      {"mnli", "index\tsentence1\tsentence2\tlabel1\tgold_label\n", "0\tA.\tB.\tn/a\tcontradiction\n", "A.", "B.", 2, 3,
+       "accuracy"},
+  };
+  for (const Layout& layout : layouts) {
+    SCOPED_TRACE(layout.name);
+    const test::TemporaryFolder folder;
+    const std::string dev = std::string(layout.name) == "mnli" ? "dev_matched.tsv" : "dev.tsv";
+    write(folder / "train.tsv", std::string(layout.header) + layout.row + layout.row);
+    write(folder / dev, std::string(layout.header) + layout.row);
+    const Task task = load(folder, concat("{name: ", layout.name, ", data: .}"));
+    ASSERT_EQ(task.train.size(), 2U);
+    ASSERT_EQ(task.validation.size(), 1U);
+    EXPECT_EQ(task.train[1].first, layout.first);
+    EXPECT_EQ(task.train[1].second.value_or("-"), layout.second == nullptr ? "-" : layout.second);
+    EXPECT_EQ(task.validation[0].target, layout.target);
+    EXPECT_EQ(task.labels.size(), layout.labels);
+    EXPECT_EQ(task.metric, layout.metric);
+    EXPECT_EQ(load(folder, concat("{name: ", layout.name, ", data: ., max_train_examples: 1}")).train.size(), 1U);
+  }
+}
+
+// RTE's own files are not public here: twenty rows in its layout, half of them of each class.
+TEST(GlueTest, ReadsTwentyRowsOfRte) {
+  const test::TemporaryFolder folder;
+  std::string rows = "index\tsentence1\tsentence2\tlabel\n";
+  for (int i = 0; i < 20; ++i) {
+    rows += concat(i, "\tThe town of number ", i, " has \"a\" bridge, built in 19", i + 10,
+                   ".\tA bridge stands in town ", i, ".\t", i % 2 == 0 ? "entailment" : "not_entailment", "\n");
+  }
+  write(folder / "train.tsv", rows);
+  write(folder / "dev.tsv", rows);
+  const Task task = load(folder, "{name: rte, data: .}");
+  ASSERT_EQ(task.train.size(), 20U);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(task.train[i].target, i % 2);
+    EXPECT_EQ(*task.train[i].second, concat("A bridge stands in town ", i, "."));
+  }
+}
+
+// Row and label counts of the data sets' own documentation.
+TEST(GlueTest, CountsOfTheRealFiles) {
+  const char* data = std::getenv("LORAXS_DATA");
+  if (data == nullptr) GTEST_SKIP() << "LORAXS_DATA is not set: the real GLUE files were not read";
+  struct Count {
+    const char* folder;
+    size_t train, validation;
+    double positive;  // examples of class 1 in validation, or the scores' mean
+  };
+  const Count counts[] = {{"SST-2", 67349, 872, 444}, {"MRPC", 3668, 408, 279},     {"CoLA", 8551, 1043, 721},
+                          {"QNLI", 9833, 5463, 2761}, {"STS-B", 5749, 1500, 2.364}, {"MNLI", 15130, 9815, 3123}};
+  for (const Count& count : counts) {
+    SCOPED_TRACE(count.folder);
+    Fields fields({{"name", count.folder}, {"data", std::string("glue/") + count.folder}}, "test", "task");
+    const Task task = load_task(fields, data);
+    EXPECT_EQ(task.train.size(), count.train);
+    EXPECT_EQ(task.validation.size(), count.validation);
+    double sum = 0, ones = 0;
+    for (const Example& example : task.validation) {
+      sum += *example.target;
+      ones += *example.target == 1;
+    }
+    if (task.regression()) {
+      EXPECT_NEAR(sum / static_cast<double>(count.validation), count.positive, 5e-4);
+    } else {
+      EXPECT_EQ(ones, count.positive);
+    }
+  }
+}
+
+TEST(OwnDataTest, GzipIsUnpackedAndDamageIsAnError) {
+  const test::TemporaryFolder folder;
+  write(folder / "a.tsv", "text\tlabel\nx\tno\ny\tyes\n");
+  ASSERT_EQ(std::system(concat("gzip -k ", (folder / "a.tsv").string()).c_str()), 0);
+  const Task task = load(folder, "{name: classification, train: a.tsv.gz}");
+  ASSERT_EQ(task.train.size(), 2U);
+  EXPECT_EQ(task.train[1].first, "y");
+  std::filesystem::resize_file(folder / "a.tsv.gz", std::filesystem::file_size(folder / "a.tsv.gz") - 9);
+  EXPECT_ERROR(load(folder, "{name: classification, train: a.tsv.gz}"), "a.tsv.gz: expected gzip data, found damage");
 }
 
 TEST(OwnDataTest, QuotedCsvWithNewlinesAndJsonl) {
