@@ -4,6 +4,7 @@ modes: reference (float32, padded to 128, random order), best (dynamic padding, 
 """
 
 import argparse
+import gzip
 import json
 import resource
 import statistics
@@ -19,10 +20,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_
 TARGETS = ["query", "value", "attention.output.dense", "output.dense"]
 
 
-def read_rows(path: Path, columns: list[int], label: int, header: bool) -> tuple[list[tuple[str, ...]], list[int]]:
-    rows = [line.split("\t") for line in path.read_text().splitlines()[int(header) :]]
-    names = sorted({row[label] for row in rows})
-    return [tuple(row[c] for c in columns) for row in rows], [names.index(row[label]) for row in rows]
+def read_rows(args: argparse.Namespace, name: str) -> tuple[list[tuple[str, ...]], list[float]]:
+    path = Path(name)
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+    rows = [line.split("\t") for line in text.split("\n")[int(not args.no_header) :] if line]
+    names = sorted({row[args.label] for row in rows})
+    target = float if args.regression else names.index
+    return [tuple(row[c] for c in args.columns) for row in rows], [target(row[args.label]) for row in rows]
 
 
 def batches_of(lengths: list[int], size: int, by_length: bool, generator: torch.Generator) -> list[list[int]]:
@@ -35,16 +40,20 @@ def batches_of(lengths: list[int], size: int, by_length: bool, generator: torch.
     return batches
 
 
-def accuracy(model, tokenizer, texts, labels, autocast) -> float:
+def score(model, tokenizer, texts, labels, autocast) -> float:
+    """Accuracy, or Pearson's correlation where there is one output."""
     model.eval()
     order = sorted(range(len(texts)), key=lambda i: len(texts[i][-1]))
-    hits = 0
+    logits = []
     with torch.no_grad(), autocast():
         for begin in range(0, len(order), 64):
             chosen = order[begin : begin + 64]
             inputs = tokenizer(*zip(*(texts[i] for i in chosen), strict=True), truncation=True, max_length=128, padding=True, return_tensors="pt")  # fmt: skip
-            hits += (model(**inputs).logits.argmax(1) == torch.tensor([labels[i] for i in chosen])).sum().item()
-    return hits / len(labels)
+            logits.append(model(**inputs).logits.float())
+    targets, found = torch.tensor([labels[i] for i in order]), torch.cat(logits)
+    if found.shape[1] == 1:
+        return torch.corrcoef(torch.stack([found[:, 0], targets]))[0, 1].item()
+    return (found.argmax(1) == targets).float().mean().item()
 
 
 def main() -> None:
@@ -56,6 +65,8 @@ def main() -> None:
     parser.add_argument("--columns", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--label", type=int, default=3)
     parser.add_argument("--no-header", action="store_true")
+    parser.add_argument("--regression", action="store_true")
+    parser.add_argument("--first", type=int, default=0, help="train on the first N rows")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--max-steps", type=int, default=0)
@@ -67,7 +78,9 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=2)
+    texts, labels = read_rows(args, args.train)
+    outputs = 1 if args.regression else len(set(labels))
+    model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=outputs)
     std = 0.0 if args.mode == "head-only" else 1e-5
     model = add_lora_xs(model, TARGETS, args.rank, 16, args.seed, std)
     rs = [p for n, p in model.named_parameters() if n.endswith(".r")]
@@ -79,7 +92,8 @@ def main() -> None:
     if args.mode != "head-only":
         groups.append({"params": rs, "lr": args.learning_rate})
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    texts, labels = read_rows(Path(args.train), args.columns, args.label, not args.no_header)
+    if args.first:
+        texts, labels = texts[: args.first], labels[: args.first]
     steps = args.max_steps or args.epochs * -(-len(texts) // 32)
     schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
     generator = torch.Generator().manual_seed(args.seed)
@@ -112,8 +126,8 @@ def main() -> None:
                 elapsed += seconds
                 rates.append(len(batch) / seconds)
         if args.validation:
-            rows, targets = read_rows(Path(args.validation), args.columns, args.label, not args.no_header)
-            values.append(accuracy(model, tokenizer, rows, targets, autocast))
+            rows, targets = read_rows(args, args.validation)
+            values.append(score(model, tokenizer, rows, targets, autocast))
     print(
         json.dumps(
             {
