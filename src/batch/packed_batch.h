@@ -12,6 +12,7 @@ constexpr int64_t kNoSlot = -1;  // a sequence that uses no adapter
 struct Sequence {
   std::vector<int32_t> input_ids;
   std::vector<int32_t> token_type_ids;  // empty, or as long as input_ids
+  std::vector<uint8_t> is_target;       // empty, or as long as input_ids: 1 where predicting this token counts
   int64_t slot = kNoSlot;               // index into the AdapterSet's slots
   uint64_t example = 0;                 // key of the example: dropout counts by it
   uint64_t seed = 0;                    // seed of the job the sequence belongs to

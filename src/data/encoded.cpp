@@ -19,6 +19,7 @@ Sequence EncodedExamples::sequence(int64_t index, int64_t slot) const {
   const Encoding& encoding = encodings[index];
   return {.input_ids = encoding.input_ids,
           .token_type_ids = encoding.token_type_ids,
+          .is_target = encoding.is_target,
           .slot = slot,
           .example = static_cast<uint64_t>(index),
           .target = targets[index]};

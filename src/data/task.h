@@ -10,13 +10,17 @@
 
 namespace loraxs {
 
+enum class TaskKind { kClassification, kRegression, kLanguageModel };
+
 struct Task {
-  std::string name;                 // "qnli"
-  std::vector<std::string> labels;  // class names in index order; empty for regression
-  std::string metric;               // "accuracy", "f1", "matthews", "pearson", "spearman": see eval/metrics.h
+  std::string name;  // "qnli"
+  TaskKind kind = TaskKind::kClassification;
+  std::vector<std::string> labels;  // class names in index order; only classification has any
+  std::string metric;               // "accuracy", "f1", "matthews", "pearson", "spearman": see eval/metrics.h; "loss"
   std::vector<Example> train;       // in file order
   std::vector<Example> validation;  // empty if the task has none
-  bool regression() const { return labels.empty(); }
+  bool regression() const { return kind == TaskKind::kRegression; }
+  bool language_model() const { return kind == TaskKind::kLanguageModel; }
   int64_t num_outputs() const { return regression() ? 1 : static_cast<int64_t>(labels.size()); }
 };
 

@@ -14,6 +14,7 @@ namespace loraxs {
 struct Encoding {
   std::vector<int32_t> input_ids;
   std::vector<int32_t> token_type_ids;  // same length; 0 for the first text, 1 for the second
+  std::vector<uint8_t> is_target;       // same length, 1 where predicting this token counts; empty for encoders
   bool truncated = false;
 };
 

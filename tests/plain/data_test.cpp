@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "data/encoded.h"
 #include "data/task.h"
 #include "io/error.h"
 #include "support/expect_error.h"
@@ -163,6 +164,11 @@ TEST(OwnDataTest, RegressionScoresMustBeNumbers) {
   const Task task = load(folder, "{name: regression, train: a.tsv, header: false, text: 1, text_pair: 2, label: 3}");
   EXPECT_TRUE(task.regression());
   EXPECT_EQ(task.train[0].target, 2.5);
+}
+
+TEST(EncodedTest, SequenceCarriesTheTargetsOfItsTokens) {
+  const EncodedExamples encoded{.encodings = {{.input_ids = {5, 6, 7}, .is_target = {0, 1, 1}}}, .targets = {0}};
+  EXPECT_THAT(encoded.sequence(0, /*slot=*/2).is_target, testing::ElementsAre(0, 1, 1));
 }
 
 }  // namespace

@@ -7,7 +7,8 @@ namespace loraxs {
 namespace {
 
 Task load_own(Fields& fields, const std::filesystem::path& base, bool regression) {
-  Task task{.name = regression ? "regression" : "classification"};
+  Task task{.name = regression ? "regression" : "classification",
+            .kind = regression ? TaskKind::kRegression : TaskKind::kClassification};
   const bool header = fields.boolean("header", true);
   const auto column = [&](const std::string& key, const std::string& fallback) {
     if (!fields.has(key)) return fallback;

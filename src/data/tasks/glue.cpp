@@ -70,7 +70,9 @@ Task load_glue(const std::string& name, Fields& fields, const std::filesystem::p
     fields.fail("data", concat("expected the folder with train.tsv and ", glue.validation, ".tsv, found none"));
   }
   const std::filesystem::path folder = base / folder_text;
-  Task task{.name = name, .labels = glue.labels.empty() ? glue.cells : glue.labels};
+  Task task{.name = name,
+            .kind = glue.cells.empty() ? TaskKind::kRegression : TaskKind::kClassification,
+            .labels = glue.labels.empty() ? glue.cells : glue.labels};
   task.metric = fields.text("metric", glue.metric);
   const ExampleColumns columns{.first = glue.first, .second = glue.second, .label = glue.label};
   const auto read = [&](const std::string& split) {
