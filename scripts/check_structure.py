@@ -12,6 +12,7 @@ ALLOWED = {
     "ops": ["io"],
     "model": ["io", "batch", "ops"],
     "adapt": ["io", "batch", "ops", "model"],
+    "generate": ["io", "text", "batch", "model", "adapt"],
     "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
     "train": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval"],
     "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "cli"],

@@ -20,13 +20,20 @@ PackedBatch pack(std::span<const Sequence> sequences) {
       batch.token_type_ids.insert(batch.token_type_ids.end(), sequence.token_type_ids.begin(),
                                   sequence.token_type_ids.end());
     }
-    for (int64_t position = 0; position < length; ++position) batch.positions.push_back(static_cast<int32_t>(position));
+    for (int64_t i = 0; i < length; ++i) batch.positions.push_back(static_cast<int32_t>(sequence.first_position + i));
     batch.starts.push_back(static_cast<int32_t>(batch.input_ids.size()));
+    if (sequence.asks_next) batch.next_rows.push_back(batch.starts.back() - 1);
+    batch.blocks_per_sequence = std::max(batch.blocks_per_sequence, static_cast<int64_t>(sequence.blocks.size()));
     batch.slots.push_back(sequence.slot);
     batch.dropout_keys.push_back(
         mix_seed(mix_seed(sequence.seed, static_cast<uint64_t>(sequence.step)), sequence.example));
     batch.targets.push_back(sequence.target);
     batch.max_length = std::max(batch.max_length, length);
+  }
+  batch.block_tables.assign(sequences.size() * batch.blocks_per_sequence, 0);
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    std::copy(sequences[s].blocks.begin(), sequences[s].blocks.end(),
+              batch.block_tables.begin() + static_cast<int64_t>(s) * batch.blocks_per_sequence);
   }
   return batch;
 }

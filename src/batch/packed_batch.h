@@ -18,17 +18,23 @@ struct Sequence {
   uint64_t seed = 0;                    // seed of the job the sequence belongs to
   int64_t step = 0;                     // the job's own step
   double target = 0;                    // label index or regression score
+  int64_t first_position = 0;           // position of input_ids[0]: those before it are in the cache
+  std::vector<int32_t> blocks;          // block table of the key/value cache, as far as the last token; empty: no cache
+  bool asks_next = false;               // generation: the token after the last one is asked for
 };
 
 /// Sequences end to end, no padding. All arrays are int32 because kernels and CUDA's varlen attention want that.
 struct PackedBatch {
   std::vector<int32_t> input_ids;       // [tokens]
-  std::vector<int32_t> positions;       // [tokens], from 0 in each sequence
+  std::vector<int32_t> positions;       // [tokens], from first_position in each sequence
   std::vector<int32_t> token_type_ids;  // [tokens]
   std::vector<int32_t> starts;          // [sequences + 1], where each sequence starts; starts.back() = tokens
   std::vector<int64_t> slots;           // [sequences]
   std::vector<uint64_t> dropout_keys;   // [sequences], mixed from job seed, job step and example
   std::vector<double> targets;          // [sequences]
+  std::vector<int32_t> block_tables;    // [sequences, blocks_per_sequence], shorter tables filled up with 0
+  std::vector<int32_t> next_rows;       // rows whose next token is asked for: the last of each sequence that asks
+  int64_t blocks_per_sequence = 0;      // longest table; 0: no cache
   int64_t max_length = 0;               // longest sequence
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }

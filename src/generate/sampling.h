@@ -1,0 +1,49 @@
+// generate/sampling.h: the next token from logits: greedy or drawn, and its log-probability.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace loraxs {
+
+/// In the order in which they act, which is transformers': repetition penalty, temperature, top-k, top-p, min-p.
+struct SamplingOptions {
+  double repetition_penalty = 1;  // > 0; logits of tokens seen in prompt or answer are divided (negative: multiplied)
+  double temperature = 0;         // ≥ 0; 0 is greedy: the largest logit, the lowest id among equals
+  int64_t top_k = 0;              // the k most probable tokens; 0 = all
+  double top_p = 1;               // in (0, 1]: the fewest tokens whose probabilities reach it
+  double min_p = 0;               // in [0, 1): tokens at least this probable, as a share of the most probable one
+  uint64_t seed = 0;              // draw n of a request depends on (seed, n) only
+  int64_t top_logprobs = 0;       // how many of the most probable tokens are reported with each token
+
+  bool greedy() const { return temperature == 0; }
+  /// Throws Error for a value out of range, or one that greedy decoding would ignore. `where` starts the message.
+  void check(const std::string& where) const;
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;
+};
+
+struct SampledToken {
+  int32_t id = 0;
+  float logprob = 0;              // of the model's own distribution: before penalty, temperature and filters
+  std::vector<TokenLogprob> top;  // most probable first
+};
+
+/// The probability of every token after penalty, temperature and filters; filtered tokens have 0. `seen` are the ids of
+/// prompt and answer so far (repeats do not matter). Not for greedy options.
+std::vector<double> sampling_probabilities(std::span<const float> logits, std::span<const int32_t> seen,
+                                           const SamplingOptions& options);
+
+/// Token `index` of a request's answer. A draw takes Philox(counter = {index, 0, 0, 0}, key = seed) as a number in
+/// [0, 1) and walks the probabilities in the order of ids.
+SampledToken sample(std::span<const float> logits, std::span<const int32_t> seen, const SamplingOptions& options,
+                    int64_t index);
+
+/// log Σ exp(logits), in float64.
+double log_sum_exp(std::span<const float> logits);
+
+}  // namespace loraxs

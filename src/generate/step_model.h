@@ -1,0 +1,21 @@
+// generate/step_model.h: what the scheduler needs of a model; a fake one tests it.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "batch/packed_batch.h"
+
+namespace loraxs {
+
+class StepModel {
+ public:
+  virtual ~StepModel() = default;
+  /// Computes all tokens of the batch, keeps their keys and values in the sequences' blocks, and returns the logits of
+  /// batch.next_rows [next rows, vocab], readable until the next call.
+  virtual std::span<const float> step(const PackedBatch& batch) = 0;
+  virtual int64_t vocab_size() const = 0;
+  virtual int64_t num_blocks() const = 0;        // of the cache
+  virtual int64_t tokens_per_block() const = 0;  // positions a block holds
+};
+
+}  // namespace loraxs

@@ -1,0 +1,240 @@
+#include "generate/scheduler.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "io/seeds.h"
+#include "support/expect_error.h"
+
+namespace loraxs {
+namespace {
+
+using testing::ElementsAre;
+
+/// A model whose next token is a function of everything its sequence wrote into the cache, and of the slot. It checks
+/// what a real cache would suffer from silently: positions that were never written, blocks that two sequences write.
+class FakeModel : public StepModel {
+ public:
+  FakeModel(int64_t blocks, int64_t block_tokens) : block_tokens_(block_tokens), places_(blocks * block_tokens) {}
+
+  std::span<const float> step(const PackedBatch& batch) override {
+    ++steps;
+    largest_batch = std::max(largest_batch, batch.num_tokens());
+    logits_.clear();
+    std::set<int32_t> seen_blocks;
+    size_t next = 0;
+    for (int64_t s = 0; s < batch.num_sequences(); ++s) {
+      const int32_t* table = batch.block_tables.data() + s * batch.blocks_per_sequence;
+      int64_t last = 0;
+      for (int32_t row = batch.starts[s]; row < batch.starts[s + 1]; ++row) {
+        last = batch.positions[row];
+        place(table, last) = batch.input_ids[row] + 1;
+      }
+      for (int64_t b = 0; b <= last / block_tokens_; ++b) {
+        EXPECT_TRUE(seen_blocks.insert(table[b]).second) << "two sequences of a batch share block " << table[b];
+      }
+      if (next == batch.next_rows.size() || batch.next_rows[next] != batch.starts[s + 1] - 1) continue;
+      ++next;
+      uint64_t state = mix_seed(7, static_cast<uint64_t>(batch.slots[s] + 1));
+      for (int64_t p = 0; p <= last; ++p) {
+        EXPECT_NE(place(table, p), 0) << "position " << p << " was never computed";
+        state = mix_seed(state, static_cast<uint64_t>(place(table, p)));
+      }
+      for (int64_t v = 0; v < vocab_size(); ++v) {
+        logits_.push_back(static_cast<float>(mix_seed(state, static_cast<uint64_t>(v)) >> 40) / 4194304.0F);
+      }
+    }
+    EXPECT_EQ(next, batch.next_rows.size());
+    return logits_;
+  }
+  int64_t vocab_size() const override { return 50; }
+  int64_t num_blocks() const override { return static_cast<int64_t>(places_.size()) / block_tokens_; }
+  int64_t tokens_per_block() const override { return block_tokens_; }
+
+  int64_t steps = 0, largest_batch = 0;
+
+ private:
+  int32_t& place(const int32_t* table, int64_t position) {
+    return places_.at(table[position / block_tokens_] * block_tokens_ + position % block_tokens_);
+  }
+  int64_t block_tokens_;
+  std::vector<int32_t> places_;
+  std::vector<float> logits_;
+};
+
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::string reason;
+  bool operator==(const Answer&) const = default;
+};
+
+GenerationRequest request(int64_t number, Answer& answer) {
+  GenerationRequest request;
+  for (int64_t i = 0; i < 1 + number * 7 % 23; ++i)
+    request.prompt.push_back(static_cast<int32_t>((number * 5 + i * i) % 50));
+  request.slot = number % 4 - 1;
+  request.max_new_tokens = 5 + number % 17;
+  if (number % 2 == 1) request.sampling = {.temperature = 0.9, .top_p = 0.8, .seed = static_cast<uint64_t>(number)};
+  request.on_token = [&answer](const SampledToken& token) {
+    answer.tokens.push_back(token.id);
+    return true;
+  };
+  request.on_finish = [&answer](FinishReason reason) { answer.reason = finish_reason_name(reason); };
+  return request;
+}
+
+std::vector<Answer> alone(int64_t count) {
+  std::vector<Answer> answers(count);
+  for (int64_t i = 0; i < count; ++i) {
+    FakeModel model(64, 4);
+    Scheduler scheduler(model, {.end_ids = {49}});
+    scheduler.submit(request(i, answers[i]));
+    while (scheduler.step()) {
+    }
+  }
+  return answers;
+}
+
+TEST(SchedulerTest, AnswersDoNotDependOnWhoElseIsThere) {
+  constexpr int64_t kRequests = 30;
+  const std::vector<Answer> expected = alone(kRequests);
+  std::set<std::vector<int32_t>> different;
+  for (const Answer& answer : expected) different.insert(answer.tokens);
+  EXPECT_GT(different.size(), 25U);
+  for (const int64_t blocks : {11, 20, 200}) {
+    for (const int64_t tokens_per_step : {1, 5, 512}) {
+      SCOPED_TRACE(concat(blocks, " blocks, ", tokens_per_step, " tokens a step"));
+      FakeModel model(blocks, 4);
+      Scheduler scheduler(model,
+                          {.context = 44, .tokens_per_step = tokens_per_step, .max_sequences = 9, .end_ids = {49}});
+      std::vector<Answer> answers(kRequests);
+      for (int64_t i = 0; i < kRequests; ++i) {
+        scheduler.submit(request(i, answers[i]));
+        if (i % 3 == 0) scheduler.step();  // they join while others run
+      }
+      while (scheduler.step()) {
+      }
+      EXPECT_EQ(answers, expected);
+      EXPECT_LE(model.largest_batch, tokens_per_step);
+      EXPECT_EQ(scheduler.num_preemptions() > 0, blocks < 200 && tokens_per_step > 1) << scheduler.num_preemptions();
+    }
+  }
+}
+
+TEST(SchedulerTest, ManyRequestsShareAStep) {
+  FakeModel model(200, 4);
+  Scheduler scheduler(model, {});
+  std::vector<Answer> answers(8);
+  for (int64_t i = 0; i < 8; ++i) {
+    GenerationRequest given = request(i, answers[i]);
+    given.max_new_tokens = 10;
+    scheduler.submit(std::move(given));
+  }
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(model.steps, 10);
+}
+
+TEST(SchedulerTest, EndsAtEndTokensAtTheCallbacksWishAtTheContextAndWhenCancelled) {
+  FakeModel model(16, 4);
+  Answer whole;
+  {
+    Scheduler scheduler(model, {});
+    scheduler.submit(request(4, whole));
+    while (scheduler.step()) {
+    }
+    ASSERT_EQ(whole.reason, "length");
+    ASSERT_EQ(whole.tokens.size(), 9U);
+  }
+  Answer answer;
+  Scheduler ends(model, {.end_ids = {whole.tokens[3]}});
+  ends.submit(request(4, answer));
+  while (ends.step()) {
+  }
+  EXPECT_EQ(answer.reason, "stop");
+  EXPECT_EQ(answer.tokens, std::vector(whole.tokens.begin(), whole.tokens.begin() + 3));
+
+  Answer stopped;
+  Scheduler scheduler(model, {});
+  GenerationRequest given = request(4, stopped);
+  given.on_token = [&](const SampledToken& token) {
+    stopped.tokens.push_back(token.id);
+    return stopped.tokens.size() < 2;
+  };
+  scheduler.submit(std::move(given));
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(stopped.reason, "stop");
+  EXPECT_EQ(stopped.tokens.size(), 2U);
+
+  Answer cut;
+  const auto prompt = static_cast<int64_t>(request(4, cut).prompt.size());
+  Scheduler narrow(model, {.context = prompt + 4});
+  narrow.submit(request(4, cut));
+  while (narrow.step()) {
+  }
+  EXPECT_EQ(cut.reason, "length");
+  EXPECT_EQ(cut.tokens.size(), 4U);
+
+  Answer cancelled;
+  const int64_t id = scheduler.submit(request(5, cancelled));
+  EXPECT_TRUE(scheduler.step());
+  scheduler.cancel(id);
+  EXPECT_EQ(cancelled.reason, "cancelled");
+  EXPECT_FALSE(scheduler.step());
+}
+
+TEST(SchedulerTest, RefusesWhatCannotBeAnswered) {
+  FakeModel model(4, 4);
+  Scheduler scheduler(model, {.context = 2048});
+  const auto submit = [&](std::vector<int32_t> prompt, SamplingOptions sampling = {}, int64_t tokens = 4) {
+    scheduler.submit(
+        {.name = "a.jsonl:3", .prompt = std::move(prompt), .sampling = sampling, .max_new_tokens = tokens});
+  };
+  EXPECT_ERROR(submit({}), "a.jsonl:3: expected a prompt of at least one token, found none");
+  EXPECT_ERROR(submit(std::vector<int32_t>(16, 1)), "expected a prompt of at most 15 tokens (context 16), found 16");
+  EXPECT_ERROR(submit({1}, {}, 0), "new tokens: expected at least 1, found 0");
+  EXPECT_ERROR(submit({1}, {.temperature = -1}), "temperature: expected a number ≥ 0 (0 is greedy), found -1");
+  EXPECT_ERROR(submit({1}, {.temperature = 1, .top_p = 0}), "top-p: expected a number above 0 and at most 1, found 0");
+  EXPECT_ERROR(submit({1}, {.temperature = 1, .top_p = 1.5}), "top-p: expected");
+  EXPECT_ERROR(submit({1}, {.temperature = 1, .min_p = 1}), "min-p: expected a number from 0 to below 1, found 1");
+  EXPECT_ERROR(submit({1}, {.temperature = 1, .top_k = -1}), "top-k: expected an integer ≥ 0");
+  EXPECT_ERROR(submit({1}, {.repetition_penalty = 0}), "repetition penalty: expected a number above 0, found 0");
+  EXPECT_ERROR(submit({1}, {.temperature = NAN}), "temperature: expected");
+  EXPECT_ERROR(submit({1}, {.top_p = 0.9}), "temperature 0 draws nothing");
+  EXPECT_EQ(scheduler.num_requests(), 0);
+}
+
+TEST(BlockPoolTest, SharedBlocksAreFreeWhenTheLastLetsGo) {
+  BlockPool pool(3);
+  EXPECT_EQ(pool.take(), 0);
+  EXPECT_EQ(pool.take(), 1);
+  pool.share(0);
+  pool.release(0);
+  EXPECT_EQ(pool.references(0), 1);
+  EXPECT_EQ(pool.num_free(), 1);
+  pool.release(0);
+  EXPECT_EQ(pool.take(), 0);
+  EXPECT_EQ(pool.take(), 2);
+  EXPECT_EQ(pool.take(), std::nullopt);
+  pool.release(1);
+  EXPECT_THROW(pool.release(1), std::logic_error);
+  EXPECT_THROW(pool.share(1), std::logic_error);
+}
+
+TEST(PackedBatchTest, CachedSequencesGoOnWhereTheyWereAndNameTheirBlocks) {
+  Sequence prefill{.input_ids = {5, 6, 7}, .slot = 0}, decode{.input_ids = {8}, .slot = 1};
+  prefill.blocks = {4};
+  decode.first_position = 20;
+  decode.blocks = {2, 0, 9};
+  decode.asks_next = true;
+  const PackedBatch batch = pack(std::vector{prefill, decode});
+  EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 20));
+  EXPECT_EQ(batch.blocks_per_sequence, 3);
+  EXPECT_THAT(batch.block_tables, ElementsAre(4, 0, 0, 2, 0, 9));
+  EXPECT_THAT(batch.next_rows, ElementsAre(3));
+}
+
+}  // namespace
+}  // namespace loraxs
