@@ -1,9 +1,9 @@
 # make demo: set everything up and train on real data.  make test: set everything up and run all tests.
 # A file with LibTorch takes 1.3 GB to compile: as many jobs as cores, but one per 2 GB of memory.
 JOBS ?= $(shell m=$$(awk '/MemTotal/ {print int($$2/2000000)}' /proc/meminfo); c=$$(nproc); [ $$m -lt $$c ] && echo $$m || echo $$c)
-SOURCES = $(shell git ls-files -co --exclude-standard 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'bench/*.cpp')
+SOURCES = $(shell git ls-files -co --exclude-standard 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'bench/*.cpp' 'examples/*.cpp')
 
-.PHONY: build demo test bench format format-check lint structure clean help
+.PHONY: build demo test package bench format format-check lint structure clean help
 
 build: ## set up and build build/release/loraxs
 	@scripts/setup

@@ -2,15 +2,15 @@
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)   # every library ends in libloraxs-engine.so
-set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)   # every library ends in libloraxs.so, which exports all of them
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")        # assertions stay on: they are cheap beside a GEMM
 # Vector loops: `omp simd` reductions may be reordered, nothing else may. The same for all: they share a precompiled header.
-add_compile_options(-fopenmp-simd -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+# No semantic interposition: what libloraxs.so exports is still inlined and called directly inside it.
+add_compile_options(-fno-semantic-interposition -fopenmp-simd -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 
 find_program(CCACHE ccache)
 if(CCACHE)

@@ -15,8 +15,10 @@ ALLOWED = {
     "generate": ["io", "text", "batch", "model", "adapt"],
     "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
     "train": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval"],
-    "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "cli"],
+    "api": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train"],
+    "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "api", "cli"],
     "cli": ["io"],
+    "python": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "api"],
 }
 WITHOUT_TORCH = ["io", "text", "batch", "data", "cli"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')

@@ -26,7 +26,9 @@ struct AdapterOptions {
 struct InitOptions {
   std::string path = "recipe.yaml";  // file to write
   std::string model = "models/minilm";
-  std::string task = "qnli";
+  std::string task;         // empty = classification of `train`, else qnli
+  std::string train;        // one's own file; empty = none
+  std::string text, label;  // its columns; empty = "text" and "label"
 };
 struct ShowOptions {
   std::string path;  // adapter, basis, safetensors file, checkpoint or run folder
@@ -53,7 +55,8 @@ struct EvalOptions {
 };
 struct PredictOptions {
   AdapterOptions adapter;
-  std::string input;  // file; empty = standard input
+  std::string input;                          // file; empty = standard input
+  std::string text = "text", text_pair = "";  // columns of a .csv
 };
 struct CombineOptions {
   std::string expression, out, head = "auto", model;

@@ -64,7 +64,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   auto* init_app = app.add_subcommand("init", "Write a commented recipe");
   init_app->add_option("path", init.path, "File to write")->capture_default_str();
   init_app->add_option("--model", init.model, "Model folder")->capture_default_str();
-  init_app->add_option("--task", init.task, "qnli, classification or regression")->capture_default_str();
+  init_app->add_option("--task", init.task, "qnli, classification or regression (default: qnli, or classification)");
+  init_app->add_option("--train", init.train, "Your own training data: a .csv, .tsv or .jsonl file");
+  init_app->add_option("--text", init.text, "Its column of texts (default: text)");
+  init_app->add_option("--label", init.label, "Its column of labels (default: label)");
 
   ShowOptions show;
   auto* show_app = app.add_subcommand("show", "Describe an adapter, basis, safetensors file or run folder");
@@ -103,7 +106,9 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   auto* predict_app = app.add_subcommand("predict", "Labels of texts, one result a line");
   add_adapter(predict_app, predict.adapter);
   predict_app->add_option("--input", predict.input,
-                          "File of texts, pairs (tab) or JSON objects; default standard input");
+                          "A .csv with a header, or a file of texts, pairs (tab) or JSON objects; default stdin");
+  predict_app->add_option("--text", predict.text, "Column of texts in a .csv")->capture_default_str();
+  predict_app->add_option("--text-pair", predict.text_pair, "Column of second texts in a .csv");
 
   CombineOptions combine;
   auto* combine_app =

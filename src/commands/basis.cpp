@@ -12,7 +12,7 @@
 namespace loraxs {
 
 int run_basis(const BasisOptions& options, const CommonOptions& common) {
-  const BaseModel model = load_base_model(options.model, cache_folder(common));
+  const BaseModel model = open_model(options.model, settings_of(common));
   const std::vector<Site> sites = select_sites(*model.architecture, model.config, options.targets, "command line");
   const BasisRecipe recipe{.rank = options.rank,
                            .variant = options.variant,
@@ -22,7 +22,7 @@ int run_basis(const BasisOptions& options, const CommonOptions& common) {
   const auto start = std::chrono::steady_clock::now();
   Basis basis;
   if (options.out.empty()) {
-    basis = *basis_for(model, sites, recipe, "", common);
+    basis = *basis_for(model, sites, recipe, {}, settings_of(common));
   } else {
     basis = compute_basis(
         sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id, recipe, stderr_log(common));

@@ -1,17 +1,17 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "api/predictor.h"
 #include "commands/commands.h"
 #include "commands/session.h"
 #include "data/task.h"
-#include "eval/score.h"
 #include "io/error.h"
 #include "io/fields.h"
 
 namespace loraxs {
 
 int run_eval(const EvalOptions& options, const CommonOptions& common) {
-  const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
+  const OpenedAdapter opened = open_adapter_of(options.adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
   const HeadLayout& head = opened.bank->layout.head;
   // A known task reads its folder; one's own data is one file, whose labels are the adapter's.
@@ -33,18 +33,15 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
     throw Error(concat(options.adapter.adapter, ": expected a head of ", task.num_outputs(), " outputs for ", task.name,
                        ", found ", head.outputs, "; this adapter was trained for ", opened.file.provenance.task));
   }
-  const auto tokenizer = load_tokenizer(options.adapter.model);
-  const int64_t max_length =
-      opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_length();
-  const EncodedExamples examples = encode_examples(*tokenizer, task.validation, max_length);
-  if (examples.size() == 0) throw Error(concat(options.data, ": expected examples to score, found none"));
-  AdaptedModel model = adapted_model(opened, options.adapter.precision);
-  const double value = score_slots(model, examples, {0}, task.metric, task.regression()).front();
+  if (task.validation.empty()) throw Error(concat(options.data, ": expected examples to score, found none"));
+  Predictor predictor(opened, options.adapter.precision);
+  const double value = predictor.score(task.validation, task.metric);
   if (common.json) {
-    std::cout << nlohmann::json({{"metric", task.metric}, {"value", value}, {"examples", examples.size()}}).dump()
-              << '\n';
+    std::cout
+        << nlohmann::json({{"metric", task.metric}, {"value", value}, {"examples", task.validation.size()}}).dump()
+        << '\n';
   } else {
-    std::cout << task.metric << ": " << value << " on " << examples.size() << " examples\n";
+    std::cout << task.metric << ": " << value << " on " << task.validation.size() << " examples\n";
   }
   return 0;
 }

@@ -1,81 +1,37 @@
 #include "adapt/merge.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "api/adapter_tools.h"
 #include "commands/commands.h"
 #include "commands/session.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/seeds.h"
 
 namespace loraxs {
-namespace {
-
-/// Sequences of random ids, for comparing two forms of one model.
-PackedBatch probe_batch(const ModelConfig& config) {
-  constexpr int64_t kSequences = 8, kTokens = 24;
-  std::vector<Sequence> sequences(kSequences);
-  for (int64_t s = 0; s < kSequences; ++s) {
-    const std::vector<int64_t> ids = permutation(config.vocab_size, static_cast<uint64_t>(s));
-    sequences[s].input_ids.assign(ids.begin(), ids.begin() + std::min(kTokens, config.vocab_size));
-    sequences[s].slot = 0;
-  }
-  return pack(sequences);
-}
-
-double largest_change(const torch::Tensor& x, const torch::Tensor& reference) {
-  return ((x - reference).abs().max() / reference.abs().max()).item<double>();
-}
-
-/// What the model computes with the adapter in `set`: logits where there is a head, first-token states otherwise.
-torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
-  torch::NoGradGuard no_grad;
-  const bool has_head = model.adapters().banks.front()->layout.head.kind != "none";
-  return has_head ? model.logits(batch, false) : model.encode(batch, false);
-}
-
-}  // namespace
 
 int run_merge(const MergeOptions& options, const CommonOptions& common) {
-  if (std::filesystem::exists(options.out))
-    throw Error(concat(options.out, ": expected no folder there, found one; choose another --out"));
-  const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
-  const BaseModel merged = merge_model(opened.model, *opened.basis, *opened.bank, 0);
-  write_model_folder(options.out, merged, opened.bank.get(), 0);
-  // The same rows with R = 0 on the merged weights must give what the adapter gives on the base.
-  AdaptedModel adapted = adapted_model(opened, "float32");
-  auto plain_bank = std::make_shared<Bank>(*opened.bank);
-  plain_bank->values = opened.bank->values.clone();
-  plain_bank->values.narrow(1, 0, opened.bank->layout.adapter_numbers).zero_();
-  AdaptedModel plain(merged, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
-  AdaptedModel base(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
-  const PackedBatch batch = probe_batch(opened.model.config);
-  const torch::Tensor reference = outputs_of(adapted, batch);
-  const double difference = largest_change(outputs_of(plain, batch), reference),
-               effect = largest_change(outputs_of(base, batch), reference);
+  refuse_existing(options.out, "--out");
+  const MergeCheck check = merge_to_folder(open_adapter_of(options.adapter, common), options.out);
   if (common.json) {
     std::cout << nlohmann::json({{"out", options.out},
-                                 {"base_id", merged.base_id},
-                                 {"merged_against_adapted", difference},
-                                 {"adapter_effect", effect}})
+                                 {"base_id", check.base_id},
+                                 {"merged_against_adapted", check.difference},
+                                 {"adapter_effect", check.effect}})
                      .dump()
               << '\n';
   } else {
-    std::cout << options.out << ": merged; largest change of an output against the unmerged adapter " << difference
-              << " (the adapter itself changes them by " << effect << ")\n";
+    std::cout << options.out << ": merged; largest change of an output against the unmerged adapter "
+              << check.difference << " (the adapter itself changes them by " << check.effect << ")\n";
   }
   return 0;
 }
 
 int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
-  if (std::filesystem::exists(options.out))
-    throw Error(concat(options.out, ": expected no folder there, found one; choose another --out"));
-  const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
-  const BaseModel merged = load_base_model(options.merged, cache_folder(common));
+  refuse_existing(options.out, "--out");
+  const OpenedAdapter opened = open_adapter_of(options.adapter, common);
+  const BaseModel merged = open_model(options.merged, settings_of(common));
   const BaseModel expected = merge_model(opened.model, *opened.basis, *opened.bank, 0);
   if (!options.subtract) {
     if (merged.base_id != expected.base_id && !opened.bank->layout.head.dense) {

@@ -2,16 +2,16 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "api/predictor.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "data/delimited.h"
+#include "data/label_column.h"
 #include "data/task.h"
-#include "eval/score.h"
 #include "io/error.h"
 
 namespace loraxs {
 namespace {
-
-constexpr int64_t kTokensPerBatch = 2048;
 
 std::vector<Example> read_examples(std::istream& stream, const std::string& where) {
   std::vector<Example> examples;
@@ -24,50 +24,45 @@ std::vector<Example> read_examples(std::istream& stream, const std::string& wher
   return examples;
 }
 
+/// Rows of a table with a header; other columns are ignored.
+std::vector<Example> table_inputs(const PredictOptions& options) {
+  const ExampleColumns columns{.first = options.text, .second = options.text_pair};
+  return table_examples(read_table(options.input, /*header=*/true), columns, {});
+}
+
+bool is_csv(const std::string& path) { return path.ends_with(".csv") || path.ends_with(".csv.gz"); }
+
 }  // namespace
 
 int run_predict(const PredictOptions& options, const CommonOptions& common) {
   std::vector<Example> examples;
   if (options.input.empty()) {
     examples = read_examples(std::cin, "standard input");
+  } else if (is_csv(options.input)) {
+    examples = table_inputs(options);
   } else {
     std::ifstream file(options.input);
     if (!file) throw Error(concat(options.input, ": cannot open"));
     examples = read_examples(file, options.input);
   }
-  const OpenedAdapter opened = open_adapter_on_model(options.adapter, common);
+  const OpenedAdapter opened = open_adapter_of(options.adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
-  const HeadLayout& head = opened.bank->layout.head;
-  if (head.kind == "none")
-    throw Error(concat(options.adapter.adapter, ": expected an adapter with a task head, found none"));
-  if (examples.empty()) return 0;
-  const auto tokenizer = load_tokenizer(options.adapter.model);
-  const int64_t max_length =
-      opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length : opened.model.config.max_length();
-  const EncodedExamples encoded = encode_examples(*tokenizer, examples, max_length);
-  AdaptedModel model = adapted_model(opened, options.adapter.precision);
-  const torch::Tensor logits = predict_logits(model, encoded, {0}, kTokensPerBatch).front();
-  const bool regression = head.labels.empty();
-  const torch::Tensor scores = regression ? logits : logits.softmax(1);  // [examples, outputs]
-  const std::vector<double> best = predictions_of(logits, regression);
-  const auto values = scores.accessor<float, 2>();
-  for (size_t i = 0; i < examples.size(); ++i) {
-    const auto row = static_cast<int64_t>(i);
-    if (regression) {
+  Predictor predictor(opened, options.adapter.precision);
+  for (const Prediction& prediction : predictor.predict(examples)) {
+    if (predictor.labels().empty()) {
       if (common.json) {
-        std::cout << nlohmann::json({{"score", best[i]}}).dump() << '\n';
+        std::cout << nlohmann::json({{"score", prediction.score}}).dump() << '\n';
       } else {
-        std::cout << best[i] << '\n';
+        std::cout << prediction.score << '\n';
       }
       continue;
     }
-    const std::string& label = head.labels[static_cast<size_t>(best[i])];
     if (common.json) {
       nlohmann::json by_label = nlohmann::json::object();
-      for (int64_t k = 0; k < head.outputs; ++k) by_label[head.labels[k]] = values[row][k];
-      std::cout << nlohmann::json({{"label", label}, {"scores", by_label}}).dump() << '\n';
+      for (size_t k = 0; k < prediction.scores.size(); ++k) by_label[predictor.labels()[k]] = prediction.scores[k];
+      std::cout << nlohmann::json({{"label", prediction.label}, {"scores", by_label}}).dump() << '\n';
     } else {
-      std::cout << label << '\t' << values[row][static_cast<int64_t>(best[i])] << '\n';
+      std::cout << prediction.label << '\t' << prediction.score << '\n';
     }
   }
   return 0;

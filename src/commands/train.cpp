@@ -9,14 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "adapt/counts.h"
+#include "api/training.h"
 #include "commands/commands.h"
 #include "commands/session.h"
-#include "eval/metrics.h"
 #include "io/error.h"
-#include "io/fields.h"
 #include "ops/frozen_gemm.h"
 #include "train/loop.h"
-#include "train/recipe_layout.h"
 #include "train/report.h"
 
 namespace loraxs {
@@ -168,80 +166,35 @@ void print_dry_run(const TrainSetup& setup, const std::vector<Job>& jobs, const 
 int run_train(const TrainOptions& options, const CommonOptions& common) {
   const Recipe recipe = read_recipe(options.recipe, options.set);
   if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
-  if (!options.resume && !options.dry_run && std::filesystem::exists(recipe.output)) {
-    throw Error(concat(recipe.output,
-                       ": expected no run there, found one; continue it with --resume, or choose another output"));
-  }
+  if (!options.resume && !options.dry_run) refuse_existing_run(recipe.output);
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
   }
-  const LogSink log = stderr_log(common);
-  Fields task_fields(recipe.task, options.recipe, "task");
-  const Task task = load_task(task_fields, std::filesystem::current_path());
-  if (task.train.empty()) throw Error(concat(options.recipe, ": task.train: expected training examples, found none"));
-  if (is_regression_metric(task.metric) != task.regression()) {
-    throw Error(concat(options.recipe, ": task.metric: expected one for ",
-                       task.regression() ? "regression" : "classification", ", found ", task.metric));
-  }
-  const BaseModel model = load_base_model(recipe.model, cache_folder(common));
-  if (recipe.train.max_length > model.config.max_length()) {
-    throw Error(concat(options.recipe, ": train.max_length: expected at most ", model.config.max_length(),
-                       " (the model's positions), found ", recipe.train.max_length));
-  }
-  const auto tokenizer = load_tokenizer(recipe.model);
-  const EncodedExamples train_examples = encode_examples(*tokenizer, task.train, recipe.train.max_length);
-  const EncodedExamples validation = encode_examples(*tokenizer, task.validation, recipe.train.max_length);
-  const HeadLayout head = make_head(recipe.head, task.num_outputs(), task.labels, *model.architecture, options.recipe);
-  const Layout layout = recipe_layout(recipe.method, head, model, options.recipe);
-  const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
-  BaseModel trained_model = model;
-  if (!recipe.train.dropout) {
-    trained_model.config.disable_dropout();
-  }
-  TrainSetup setup{.recipe = recipe,
-                   .model = trained_model,
-                   .basis = nullptr,
-                   .train = train_examples,
-                   .validation = validation,
-                   .layout = layout,
-                   .task_name = task.name,
-                   .metric = task.metric,
-                   .provenance = {.task = task.name,
-                                  .tokenizer_digest = tokenizer->digest(),
-                                  .max_length = recipe.train.max_length,
-                                  .precision = torch::toString(dtype),
-                                  .gemm_record = gemm_record()},
-                   .dtype = dtype};
-  const std::vector<Job> jobs = make_jobs(recipe.train, task.name);
+  const Task task = recipe_task(recipe, options.recipe);
+  TrainingRun run(recipe, task, settings_of(common), options.recipe);
+  const TrainSetup& setup = run.setup();
   if (options.dry_run) {
-    print_dry_run(setup, jobs, common);
+    print_dry_run(setup, make_jobs(recipe.train, task.name), common);
     return 0;
   }
-  BasisRecipe basis = recipe.method.basis;
-  basis.rank = layout.largest_rank();
-  setup.basis = basis_for(model, layout.sites, basis, "", common);
-  if (train_examples.num_truncated > 0) {
-    log(LogLevel::kInfo, concat("truncated=", train_examples.num_truncated, " of ", train_examples.size(),
-                                " training examples to ", recipe.train.max_length, " tokens"));
-  }
-  RunFolder folder(recipe.output, recipe_template(recipe), options.resume);
-
+  const std::string basis_id = run.basis().basis_id;  // until here Ctrl-C ends the program: there is nothing to save
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
+  const bool scored = setup.validation.size() > 0;
   ProgressPrinter progress(common.quiet);
   const TrainObserver observer{
       .on_step = [&](const StepReport& report) { progress.step(report); },
-      .on_epoch = [&](const EpochReport& report) { progress.epoch(report, validation.size() > 0 ? task.metric : ""); },
+      .on_epoch = [&](const EpochReport& report) { progress.epoch(report, scored ? task.metric : ""); },
       .stop_requested = [] { return interrupted != 0; }};
   try {
-    const TrainResult result = train(setup, folder, options.allow_drift, observer);
-    const nlohmann::json done = done_event(result, task.metric, validation.size() > 0);
-    const int64_t lora = count_lora(layout.sites, recipe.method.rank);
-    write_run_report(folder.path(), done, options.beside,
+    const TrainResult result = run.run(observer, {.resume = options.resume, .allow_drift = options.allow_drift});
+    const nlohmann::json done = done_event(result, task.metric, scored);
+    const int64_t lora = count_lora(setup.layout.sites, recipe.method.rank);
+    write_run_report(recipe.output, done, options.beside,
                      {{"LoRA of the same rank and modules", concat(lora, " parameters, ", human_bytes(lora * 4))},
-                      {"base model", concat(recipe.model, ", base_id ", model.base_id.substr(0, 16))},
-                      {"basis", setup.basis->basis_id.substr(0, 16)},
-                      {"precision and GEMM table", concat(torch::toString(dtype), ", ", gemm_record())},
+                      {"base model", concat(recipe.model, ", base_id ", setup.model.base_id.substr(0, 16))},
+                      {"basis", basis_id.substr(0, 16)},
+                      {"precision and GEMM table", concat(torch::toString(setup.dtype), ", ", gemm_record())},
                       {"versions", concat("loraxs 0.1.0, torch ", TORCH_VERSION)}});
     if (common.json) {
       std::cout << done.dump() << '\n';
@@ -252,12 +205,12 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
                 << result.layout.row_size - result.layout.adapter_numbers
                 << " in the head\nadapter file: " << human_bytes(result.adapter_bytes)
                 << "\nspeed: " << static_cast<int64_t>(done["sentences_per_second"].get<double>())
-                << " sentences/s\nrun: " << folder.path().string() << " (report.html, " << result.jobs.front().job.name
+                << " sentences/s\nrun: " << recipe.output << " (report.html, " << result.jobs.front().job.name
                 << "/best.safetensors)\n";
     }
     return 0;
   } catch (const Interrupted& stop) {
-    std::cerr << "\nloraxs: interrupted at step " << stop.step << "; state saved in " << folder.path().string()
+    std::cerr << "\nloraxs: interrupted at step " << stop.step << "; state saved in " << recipe.output
               << "; continue with: loraxs train " << options.recipe << " --resume\n";
     return 130;
   }

@@ -6,11 +6,6 @@
 #include "eval/metrics.h"
 
 namespace loraxs {
-namespace {
-
-constexpr int64_t kTokensPerBatch = 2048;  // large enough for GEMM speed, small enough for the L2 cache to help
-
-}  // namespace
 
 std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExamples& examples,
                                           const std::vector<int64_t>& slots, int64_t tokens_per_batch,

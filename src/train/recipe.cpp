@@ -201,7 +201,7 @@ constexpr KeyDoc kKeyDocs[] = {
     {"method.basis.sigma", "singular values on the input side"},
     {"method.basis.seed", "of the random variants"},
     {"head", "full | output | pooler"},
-    {"task", "{name: qnli, data: FOLDER} or {name: classification, train: FILE, validation: FILE, text: …, label: …}"},
+    {"task", "{name: qnli, data: FOLDER} or {name: classification, train: FILE, validation: FILE or 0.2, text: …, label: …}"},
     {"train.epochs", "passes over the training data"},
     {"train.max_steps", "stop after this many steps; 0 = by epochs"},
     {"train.batch_size", "sentences in one step"},

@@ -40,11 +40,14 @@ std::string scalar_events(const nlohmann::json& line) {
 
 }  // namespace
 
+void refuse_existing_run(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return;
+  throw Error(concat(path.string(),
+                     ": expected no run there, found one; continue it with --resume, or choose another output"));
+}
+
 RunFolder::RunFolder(std::filesystem::path path, const std::string& recipe_text, bool resume) : path_(std::move(path)) {
-  if (std::filesystem::exists(path_) && !resume) {
-    throw Error(concat(path_.string(),
-                       ": expected no run there, found one; continue it with --resume, or choose another output"));
-  }
+  if (!resume) refuse_existing_run(path_);
   std::error_code code;
   std::filesystem::create_directories(path_, code);
   if (code)

@@ -10,6 +10,9 @@
 
 namespace loraxs {
 
+/// Throws Error when something is at `path`: a run is continued or kept, never overwritten.
+void refuse_existing_run(const std::filesystem::path& path);
+
 class RunFolder {
  public:
   /// Creates the folder with recipe.yaml. An existing run is refused unless `resume` (then it is opened, or created if

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include "data/encoded.h"
 #include "data/task.h"
@@ -153,6 +154,33 @@ TEST(OwnDataTest, QuotedCsvWithNewlinesAndJsonl) {
                "expected a column name or a number from 1 to 2, found \"txt\"; did you mean text?");
   write(folder / "c.jsonl", "{\"text\": \"x\"\n");
   EXPECT_ERROR(load(folder, "{name: classification, train: c.jsonl}"), "c.jsonl:1: expected a JSON object");
+}
+
+TEST(OwnDataTest, APartOfTheTrainingRowsIsHeldOut) {
+  const test::TemporaryFolder folder;
+  std::string rows = "text,label\n";
+  for (int i = 0; i < 50; ++i) rows += concat("row ", i, i % 2 == 0 ? ",even\n" : ",odd\n");
+  write(folder / "a.csv", rows);
+  const Task task = load(folder, "{name: classification, train: a.csv, validation: 0.21}");
+  const Task again = load(folder, "{name: classification, train: a.csv, validation: 0.21}");
+  EXPECT_EQ(task.train.size(), 39U);
+  ASSERT_EQ(task.validation.size(), 11U);
+  std::set<std::string> texts;
+  for (const auto* part : {&task.train, &task.validation}) {
+    for (const Example& example : *part) texts.insert(example.first);
+  }
+  EXPECT_EQ(texts.size(), 50U);  // every row once
+  bool shuffled = false;         // neither the first rows nor the last
+  for (size_t i = 0; i < task.validation.size(); ++i) {
+    EXPECT_EQ(task.validation[i].first, again.validation[i].first);
+    const std::string row = task.validation[i].first;
+    shuffled = shuffled || (row != concat("row ", i) && row != concat("row ", 39 + i));
+  }
+  EXPECT_TRUE(shuffled);
+  for (const char* wrong : {"1", "-0.1", "true"}) {
+    EXPECT_ERROR(load(folder, concat("{name: classification, train: a.csv, validation: ", wrong, "}")),
+                 concat("validation: expected a file, or the part of train that is held out (0 to below 1), found "));
+  }
 }
 
 TEST(OwnDataTest, RegressionScoresMustBeNumbers) {

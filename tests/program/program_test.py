@@ -179,6 +179,33 @@ class CommandTest(ProgramTest):
             self.assertEqual(max(line["scores"], key=line["scores"].get), line["label"])
             self.assertAlmostEqual(sum(line["scores"].values()), 1, places=5)
 
+    def test_own_csv_from_rows_to_labels(self) -> None:
+        """docs/own-data.md on a tiny model: columns of any name, a held-out part, labels for a table of new texts."""
+        own = self.folder / "own"
+        own.mkdir()
+        rows = (self.folder / "train.csv").read_text().splitlines()[1:]
+        (own / "mine.csv").write_text(
+            "id,message,team\n" + "\n".join(f"{i},{row}" for i, row in enumerate(rows)) + "\n"
+        )
+        (own / "new.csv").write_text('id,message\n7,"abc xyz"\n8,hello kq\n')
+        recipe, output = own / "recipe.yaml", own / "run"
+        columns = ["--train", str(own / "mine.csv"), "--text", "message", "--label", "team"]
+        written = run([PROGRAM, "init", str(recipe), "--model", str(self.folder / "model"), *columns])
+        self.assertEqual(written.returncode, 0, written.stderr)
+        self.refused([PROGRAM, "init", str(own / "x.yaml"), "--task", "qnli", *columns], "--train", "qnli")
+        settings = [
+            part for key in (f"output={output}", "method.rank=4", "train.max_length=32") for part in ("--set", key)
+        ]
+        trained = run([PROGRAM, "train", str(recipe), *settings, "-q", "--json", "--cache", str(self.folder / "cache")])
+        self.assertEqual(trained.returncode, 0, trained.stderr)
+        self.assertIsNotNone(json.loads(trained.stdout.splitlines()[-1])["value"])  # scored on the held-out rows
+        command = self.on_model("predict", "--input", str(own / "new.csv"), "--text", "message")
+        command[command.index("--adapter") + 1] = str(output / "seed-0/best.safetensors")
+        predicted = run(command)
+        self.assertEqual(predicted.returncode, 0, predicted.stderr)
+        self.assertEqual(len(predicted.stdout.splitlines()), 2)
+        self.refused([*command[:-1], "text"], "new.csv", "text", "message")
+
     def test_merge_and_back(self) -> None:
         merged, back = self.folder / "merged", self.folder / "back"
         self.assertEqual(run(self.on_model("merge", "--out", str(merged))).returncode, 0)

@@ -1,0 +1,10 @@
+# Copies the headers of `folders` from `source` to `include`, with their includes of each other spelled from include/.
+list(JOIN folders "|" any_folder)
+foreach(folder ${folders})
+  file(GLOB_RECURSE headers RELATIVE ${source} ${source}/${folder}/*.h)
+  foreach(header ${headers})
+    file(READ ${source}/${header} text)
+    string(REGEX REPLACE "#include \"(${any_folder})/" "#include \"loraxs/\\1/" text "${text}")
+    file(WRITE $ENV{DESTDIR}${include}/${header} "${text}")
+  endforeach()
+endforeach()

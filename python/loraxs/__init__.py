@@ -1,0 +1,197 @@
+"""LoRA-XS adapters: train, open, combine, merge, export, predict. The engine is loraxs' C++ library; tensors are torch's.
+
+>>> import loraxs
+>>> run = loraxs.train("recipe.yaml", progress=print)
+>>> model = loraxs.Model("models/minilm")
+>>> adapter = model.open(run.jobs[0].adapter)
+>>> loraxs.predict(adapter, ["a sentence"])
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch  # before _native: the extension uses the libtorch that this loads
+
+if not torch.__version__.startswith("2.13."):
+    raise ImportError(f"loraxs is built with torch 2.13, found torch {torch.__version__}")
+
+from ._native import Adapter, Bank, Basis, Error, Model, _adapters_in, _Predictor, _Recipe, _train, _train_rows
+
+__version__ = "0.1.0"
+__all__ = ["Adapter", "Bank", "Basis", "Error", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "combine", "merge", "open_bank", "predict", "train"]  # fmt: skip
+
+PathLike = str | os.PathLike[str]
+Text = str | tuple[str, str]  # a text or a pair
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trained adapter of a run."""
+
+    name: str
+    seed: int
+    learning_rate: float
+    head_learning_rate: float
+    value: float | None  # the metric in the best epoch; None without validation data
+    best_epoch: int | None
+    last_loss: float  # mean over the last epoch
+    adapter: Path  # the file of the best epoch
+
+
+@dataclass(frozen=True)
+class Run:
+    """What train() leaves behind."""
+
+    metric: str
+    jobs: list[Job]
+    steps: int
+    trained_parameters: int  # numbers in R, without the head
+    head_parameters: int
+    adapter_bytes: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A label with its probability, or a score."""
+
+    label: str  # empty for regression
+    score: float  # probability of the label, or the predicted value
+    scores: dict[str, float] = field(default_factory=dict)  # probability per label; empty for regression
+
+
+@dataclass(frozen=True)
+class MergeCheck:
+    """How far merged weights are from the adapter: largest relative change of an output on random ids."""
+
+    base_id: str  # of the merged weights
+    difference: float  # merged against adapted: rounding
+    effect: float  # base against adapted: what the adapter does
+
+
+class Predictor:
+    """An adapter with its head, prepared once for many calls. Raises Error when the adapter has no head."""
+
+    def __init__(self, adapter: Adapter, precision: str = "auto") -> None:
+        self._native = _Predictor(adapter, precision)
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names in the order of logits; empty for regression."""
+        return self._native.labels
+
+    def predict(self, texts: Iterable[Text]) -> list[Prediction]:
+        """One prediction per text or pair, in order."""
+        found = self._native.predict(_texts(texts))
+        return [Prediction(label, score, dict(zip(self.labels, scores, strict=True))) for label, score, scores in found]
+
+    def logits(self, texts: Iterable[Text]) -> torch.Tensor:
+        """[texts, outputs] float32."""
+        return self._native.logits(_texts(texts))
+
+
+def predict(adapter: Adapter, texts: Iterable[Text], precision: str = "auto") -> list[Prediction]:
+    """Labels of texts or pairs. For many calls keep a Predictor."""
+    return Predictor(adapter, precision).predict(texts)
+
+
+def open_bank(model: Model, adapters: PathLike | Sequence[PathLike], basis: PathLike = "") -> Bank:
+    """The adapter files of a folder (sorted by name), or a list of files, as one bank: a row each.
+
+    They must have one layout; raises Error naming the first that differs.
+    """
+    files = _adapters_in(adapters) if isinstance(adapters, str | os.PathLike) else [Path(path) for path in adapters]
+    return model._open_bank(files, basis)
+
+
+def combine(expression: str, model: Model, out: PathLike, head: str = "auto") -> Adapter:
+    """Write the sum "0.7*a.safetensors + 0.3*b.safetensors" to `out` and open it.
+
+    `head` is auto, none or the name of the adapter whose head is kept.
+    """
+    model._combine(expression, head, out)
+    return model.open(out)
+
+
+def merge(adapter: Adapter, out: PathLike) -> MergeCheck:
+    """Write the base model with the adapter merged in as a Hugging Face folder."""
+    return MergeCheck(*adapter._merge(out))
+
+
+def train(
+    recipe: PathLike | Mapping[str, Any],
+    *,
+    set: Sequence[str] = (),
+    progress: Callable[[Event], None] | None = None,
+    resume: bool = False,
+    allow_drift: bool = False,
+    cache: PathLike = "",
+) -> Run:
+    """Train the adapters of a recipe: a YAML file, or the same as a dict.
+
+    In a dict `task.train` and `task.validation` may be lists of (text, label) or (first, second, label) instead of files.
+    `set` overrides keys of a file: "train.epochs=3". `progress` gets a dict per step and epoch. Ctrl-C, or an exception
+    from `progress`, saves the state before it is raised; `resume=True` continues with the same bits.
+    """
+    if isinstance(recipe, Mapping):
+        if set:
+            raise ValueError("set: expected a recipe file to override, found a dict; change the dict")
+        content, rows = _split_rows(recipe)
+        parsed, where = _Recipe.parse(json.dumps(content, default=os.fspath), "recipe"), "recipe"
+    else:
+        rows, where = None, os.fspath(recipe)
+        parsed = _Recipe.read(recipe, list(set))
+    if rows is None:
+        done = _train(parsed, where, progress, resume, allow_drift, cache)
+    else:
+        done = _train_rows(parsed, where, progress, resume, allow_drift, cache, *rows)
+    return Run(**{**done, "jobs": [Job(**job) for job in done["jobs"]]})
+
+
+def _texts(texts: Iterable[Text]) -> list[Text]:
+    if isinstance(texts, str):
+        raise Error("texts: expected a list of texts, found one string")
+    return list(texts)
+
+
+def _split_rows(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...] | None]:
+    """A recipe with rows in memory as (recipe without them, (labels, metric, train, validation)); None: files."""
+    task = dict(recipe.get("task") or {})
+    if isinstance(task.get("train"), str | os.PathLike | None):
+        return dict(recipe), None
+    kind = task.get("name", "classification")
+    if kind not in ("classification", "regression"):
+        raise Error(f"recipe: task.name: expected classification or regression for rows in memory, found {kind}")
+    rows = {part: list(task.pop(part, ())) for part in ("train", "validation")}
+    for part, examples in rows.items():
+        for index, row in enumerate(examples):
+            if len(row) not in (2, 3) or not all(isinstance(text, str) for text in row[:-1]):
+                raise Error(
+                    f"recipe: task.{part}[{index}]: expected (text, label) or (first, second, label), found {row!r}"
+                )
+    labels = list(task.get("labels", ()))
+    if kind == "classification":
+        labels = labels or sorted({str(row[-1]) for row in rows["train"]})
+        if len(labels) < 2:
+            raise Error(f"recipe: task.labels: expected at least two distinct labels, found {labels}")
+    position = {label: float(index) for index, label in enumerate(labels)}
+
+    def encoded(part: str) -> list[tuple[str, str | None, float]]:
+        result = []
+        for index, (*texts, label) in enumerate(rows[part]):
+            target = position.get(str(label)) if labels else float(label)
+            if target is None:
+                raise Error(f"recipe: task.{part}[{index}]: expected a label of {', '.join(labels)}, found {label}")
+            result.append((texts[0], texts[1] if len(texts) == 2 else None, target))
+        return result
+
+    metric = task.get("metric", "accuracy" if labels else "pearson")
+    kept = {"name": kind, "labels": labels, "metric": metric}
+    return {**recipe, "task": kept}, (labels, metric, encoded("train"), encoded("validation"))

@@ -1,0 +1,86 @@
+#include "api/opened_adapter.h"
+
+#include <algorithm>
+
+#include "io/error.h"
+#include "ops/frozen_gemm.h"
+
+namespace loraxs {
+
+BaseModel open_model(const std::filesystem::path& folder, const Settings& settings) {
+  return load_base_model(folder, settings.cache);
+}
+
+std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,
+                                       const BasisRecipe& recipe, const std::filesystem::path& basis_file,
+                                       const Settings& settings) {
+  if (!basis_file.empty()) return std::make_shared<Basis>(read_basis(basis_file));
+  return std::make_shared<Basis>(cached_basis(
+      settings.cache, sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id, recipe,
+      settings.log));
+}
+
+OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
+                                    const OpenOptions& options, const Settings& settings) {
+  OpenedBank opened = open_bank_on_model(model, {adapter}, options, settings);
+  return {.model = std::move(opened.model),
+          .file = std::move(opened.files.front()),
+          .basis = std::move(opened.basis),
+          .bank = std::move(opened.bank)};
+}
+
+OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
+                              const OpenOptions& options, const Settings& settings) {
+  if (adapters.empty()) throw Error("expected adapter files to open, found none");
+  OpenedBank opened{.model = model};
+  std::vector<torch::Tensor> rows;  // each [1, row]
+  for (const std::filesystem::path& path : adapters) {
+    opened.files.push_back(read_adapter(path));
+    const AdapterFile& file = opened.files.back();
+    const AdapterFile& first = opened.files.front();
+    const Layout layout = resolve_layout(file, model, options.accept_base);
+    if (!opened.basis) opened.basis = basis_for(model, layout.sites, file.basis, options.basis_file, settings);
+    if (opened.bank &&
+        (!(layout == opened.bank->layout) || file.alpha != first.alpha || !(file.basis == first.basis))) {
+      throw Error(concat(path.string(), ": expected the layout, alpha and kind of basis of ", first.path.string(),
+                         ", found others; a bank holds adapters of one layout"));
+    }
+    Bank bank = open_adapter(file, layout, *opened.basis);
+    rows.push_back(bank.values);
+    if (!opened.bank) opened.bank = std::make_shared<Bank>(std::move(bank));
+  }
+  if (rows.size() > 1) opened.bank->values = torch::cat(rows);  // [adapters, row]
+  return opened;
+}
+
+std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder)) {
+    throw Error(concat(folder.string(), ": expected a folder of adapters, found none"));
+  }
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".safetensors") paths.push_back(entry.path());
+  }
+  if (paths.empty()) throw Error(concat(folder.string(), ": expected adapter files (*.safetensors), found none"));
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision) {
+  const torch::ScalarType dtype = resolve_precision(precision);
+  auto bank = opened.bank;
+  if (dtype == torch::kFloat64) {
+    bank = std::make_shared<Bank>(*opened.bank);
+    bank->values = opened.bank->values.to(torch::kFloat64);
+  }
+  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank), dtype);
+}
+
+void warn_on_drift(const AdapterFile& file, const LogSink& log) {
+  const std::string& trained = file.provenance.gemm_record;
+  if (!log || trained.empty() || trained == gemm_record()) return;
+  log(LogLevel::kWarning, concat(file.path.string(), ": trained with \"", trained, "\", this machine runs \"",
+                                 gemm_record(), "\"; results may differ in the last digits"));
+}
+
+}  // namespace loraxs

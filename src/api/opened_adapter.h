@@ -1,0 +1,57 @@
+// api/opened_adapter.h: adapters opened on their base model and basis, checked and ready to compute with.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapt/adapted_model.h"
+#include "adapt/adapter_file.h"
+#include "api/settings.h"
+
+namespace loraxs {
+
+/// A Hugging Face folder. Its id is kept in the cache folder, so that the weights are hashed once.
+BaseModel open_model(const std::filesystem::path& folder, const Settings& settings);
+
+/// The basis for an adapter's sites: the file at `basis_file`, else computed (or taken from the cache) by the recipe.
+std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,
+                                       const BasisRecipe& recipe, const std::filesystem::path& basis_file,
+                                       const Settings& settings);
+
+struct OpenOptions {
+  std::filesystem::path basis_file;  // empty = computed and checked by fingerprint
+  bool accept_base = false;          // another base_id, if the fingerprint matches
+};
+
+/// One adapter on its model and basis.
+struct OpenedAdapter {
+  BaseModel model;
+  AdapterFile file;
+  std::shared_ptr<const Basis> basis;
+  std::shared_ptr<Bank> bank;  // of one
+};
+OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
+                                    const OpenOptions& options, const Settings& settings);
+
+/// Adapters of one layout as the rows of one bank.
+struct OpenedBank {
+  BaseModel model;
+  std::vector<AdapterFile> files;  // one per row
+  std::shared_ptr<const Basis> basis;
+  std::shared_ptr<Bank> bank;
+};
+/// Throws Error for an empty list and for an adapter of another layout, alpha or kind of basis than the first.
+OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
+                              const OpenOptions& options, const Settings& settings);
+
+/// The adapter files of a folder, by name. Throws Error when it has none.
+std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& folder);
+
+/// The model with the adapter plugged in, slot 0.
+AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision);
+
+/// Warns on `log` when the machine's GEMM table differs from the one the adapter was trained with.
+void warn_on_drift(const AdapterFile& file, const LogSink& log);
+
+}  // namespace loraxs

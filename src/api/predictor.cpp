@@ -1,0 +1,51 @@
+#include "api/predictor.h"
+
+#include "data/encoded.h"
+#include "eval/score.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
+    : head_(opened.bank->layout.head),
+      max_length_(opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length
+                                                        : opened.model.config.max_length()),
+      tokenizer_(load_tokenizer(opened.model.folder)),
+      model_(adapted_model(opened, precision)) {
+  if (head_.kind == "none") {
+    throw Error(concat(opened.file.path.string(), ": expected an adapter with a task head, found none"));
+  }
+}
+
+torch::Tensor Predictor::logits(const std::vector<Example>& examples) {
+  const EncodedExamples encoded = encode_examples(*tokenizer_, examples, max_length_);
+  return predict_logits(model_, encoded, {0}, kTokensPerBatch).front();
+}
+
+std::vector<Prediction> Predictor::predict(const std::vector<Example>& examples) {
+  std::vector<Prediction> predictions(examples.size());
+  if (examples.empty()) return predictions;
+  const torch::Tensor outputs = logits(examples);  // [examples, outputs]
+  const bool regression = head_.labels.empty();
+  const std::vector<double> best = predictions_of(outputs, regression);
+  const torch::Tensor scores = regression ? torch::Tensor() : outputs.softmax(1).to(torch::kFloat64);
+  for (size_t i = 0; i < examples.size(); ++i) {
+    Prediction& prediction = predictions[i];
+    if (regression) {
+      prediction.score = best[i];
+      continue;
+    }
+    const double* row = scores.const_data_ptr<double>() + static_cast<int64_t>(i) * head_.outputs;
+    prediction.scores.assign(row, row + head_.outputs);
+    prediction.label = head_.labels[static_cast<size_t>(best[i])];
+    prediction.score = prediction.scores[static_cast<size_t>(best[i])];
+  }
+  return predictions;
+}
+
+double Predictor::score(const std::vector<Example>& examples, const std::string& metric) {
+  const EncodedExamples encoded = encode_examples(*tokenizer_, examples, max_length_);
+  return score_slots(model_, encoded, {0}, metric, head_.labels.empty()).front();
+}
+
+}  // namespace loraxs

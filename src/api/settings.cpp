@@ -1,0 +1,37 @@
+#include "api/settings.h"
+
+#include <cstdlib>
+
+#include "io/error.h"
+
+namespace loraxs {
+
+std::filesystem::path default_cache_folder() {
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0')
+    return std::filesystem::path(xdg) / "loraxs";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return std::filesystem::path(home) / ".cache" / "loraxs";
+  return std::filesystem::temp_directory_path() / "loraxs-cache";
+}
+
+torch::ScalarType resolve_precision(const std::string& precision, std::string* reason) {
+  const auto because = [&](const std::string& text) {
+    if (reason != nullptr) *reason = text;
+  };
+  if (precision == "float64") return torch::kFloat64;
+  if (precision == "float32" || precision == "fp32") return torch::kFloat32;
+  if (precision == "bfloat16" || precision == "bf16") return torch::kBFloat16;
+  if (precision != "auto") {
+    throw Error(concat("precision: expected auto, float32, bfloat16 or float64, found ", precision));
+  }
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (__builtin_cpu_supports("avx512bf16")) {
+    because("the CPU has avx512_bf16");
+    return torch::kBFloat16;
+  }
+#endif
+  because("the CPU has no avx512_bf16, where bfloat16 is slower than float32");
+  return torch::kFloat32;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,23 @@
+// api/settings.h: the surroundings of a call: where bases are kept, who hears of progress, which precision is meant.
+#pragma once
+#include <torch/types.h>
+
+#include <filesystem>
+#include <string>
+
+#include "io/log.h"
+
+namespace loraxs {
+
+/// $XDG_CACHE_HOME/loraxs, else ~/.cache/loraxs.
+std::filesystem::path default_cache_folder();
+
+struct Settings {
+  std::filesystem::path cache = default_cache_folder();  // bases and base ids; they are computed again if it is lost
+  LogSink log;                                           // progress and warnings; empty = dropped
+};
+
+/// auto is bfloat16 where the CPU multiplies it fast (AVX-512 BF16 or AMX), else float32. `reason` says why.
+torch::ScalarType resolve_precision(const std::string& precision, std::string* reason = nullptr);
+
+}  // namespace loraxs

@@ -1,0 +1,86 @@
+#include "api/training.h"
+
+#include "api/opened_adapter.h"
+#include "eval/metrics.h"
+#include "io/error.h"
+#include "ops/frozen_gemm.h"
+#include "train/recipe_layout.h"
+
+namespace loraxs {
+namespace {
+
+void check_task(const Task& task, const std::string& where) {
+  if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
+  if (is_regression_metric(task.metric) != task.regression()) {
+    throw Error(concat(where, ": task.metric: expected one for ", task.regression() ? "regression" : "classification",
+                       ", found ", task.metric));
+  }
+}
+
+BaseModel open_for_training(const Recipe& recipe, const Settings& settings, const std::string& where) {
+  BaseModel model = open_model(recipe.model, settings);
+  if (recipe.train.max_length > model.config.max_length()) {
+    throw Error(concat(where, ": train.max_length: expected at most ", model.config.max_length(),
+                       " (the model's positions), found ", recipe.train.max_length));
+  }
+  if (!recipe.train.dropout) model.config.disable_dropout();
+  return model;
+}
+
+}  // namespace
+
+Task recipe_task(const Recipe& recipe, const std::string& where) {
+  Fields fields(recipe.task, where, "task");
+  return load_task(fields, std::filesystem::current_path());
+}
+
+TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, const std::string& where)
+    : recipe_(std::move(recipe)),
+      settings_(std::move(settings)),
+      model_((check_task(task, where), open_for_training(recipe_, settings_, where))),
+      setup_{.recipe = recipe_,
+             .model = model_,
+             .basis = nullptr,
+             .train = train_,
+             .validation = validation_,
+             .task_name = task.name,
+             .metric = task.metric,
+             .dtype = resolve_precision(recipe_.train.precision)} {
+  if (recipe_.task.is_null()) recipe_.task = {{"name", task.name}, {"labels", task.labels}};
+  const auto tokenizer = load_tokenizer(recipe_.model);
+  train_ = encode_examples(*tokenizer, task.train, recipe_.train.max_length);
+  validation_ = encode_examples(*tokenizer, task.validation, recipe_.train.max_length);
+  const HeadLayout head = make_head(recipe_.head, task.num_outputs(), task.labels, *model_.architecture, where);
+  setup_.layout = recipe_layout(recipe_.method, head, model_, where);
+  setup_.provenance = {.task = task.name,
+                       .tokenizer_digest = tokenizer->digest(),
+                       .max_length = recipe_.train.max_length,
+                       .precision = torch::toString(setup_.dtype),
+                       .gemm_record = gemm_record()};
+}
+
+const Basis& TrainingRun::basis() {
+  if (!setup_.basis) {
+    BasisRecipe basis = recipe_.method.basis;
+    basis.rank = setup_.layout.largest_rank();
+    setup_.basis = basis_for(model_, setup_.layout.sites, basis, {}, settings_);
+  }
+  return *setup_.basis;
+}
+
+TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& options) {
+  if (!options.resume) refuse_existing_run(recipe_.output);
+  basis();
+  if (train_.num_truncated > 0 && settings_.log) {
+    settings_.log(LogLevel::kInfo, concat("truncated=", train_.num_truncated, " of ", train_.size(),
+                                          " training examples to ", recipe_.train.max_length, " tokens"));
+  }
+  RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);
+  return train(setup_, folder, options.allow_drift, observer);
+}
+
+std::filesystem::path TrainingRun::best_adapter(const Job& job) const {
+  return std::filesystem::path(recipe_.output) / job.name / "best.safetensors";
+}
+
+}  // namespace loraxs

@@ -1,0 +1,50 @@
+// api/training.h: a recipe and a task wired to model, tokenizer and basis: what `loraxs train` runs.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "api/settings.h"
+#include "data/encoded.h"
+#include "data/task.h"
+#include "train/loop.h"
+#include "train/recipe.h"
+
+namespace loraxs {
+
+/// The task of a recipe's `task` section, its files read. `where` starts errors: the recipe's file.
+Task recipe_task(const Recipe& recipe, const std::string& where);
+
+struct RunOptions {
+  bool resume = false;       // continue from the newest checkpoint, or start if there is none
+  bool allow_drift = false;  // resume although threads or GEMM backend differ
+};
+
+/// One run of a recipe. Nothing is written before run().
+class TrainingRun {
+ public:
+  /// Opens the model and encodes the task's texts; a task made in memory needs no `recipe.task`. Throws Error.
+  TrainingRun(Recipe recipe, const Task& task, Settings settings, const std::string& where = "recipe");
+  TrainingRun(const TrainingRun&) = delete;  // setup() refers to the members
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
+  const TrainSetup& setup() const { return setup_; }
+
+  /// The basis of the recipe's sites, computed when it is first asked for: before run(), where that takes a while.
+  const Basis& basis();
+
+  /// Trains every job and writes the run folder `recipe.output`. Throws Error when it exists and is not resumed, and
+  /// Interrupted after saving when the observer asks to stop.
+  TrainResult run(const TrainObserver& observer = {}, const RunOptions& options = {});
+
+  /// The adapter of a job's best epoch: where run() writes it.
+  std::filesystem::path best_adapter(const Job& job) const;
+
+ private:
+  Recipe recipe_;
+  Settings settings_;
+  BaseModel model_;
+  EncodedExamples train_, validation_;
+  TrainSetup setup_;
+};
+
+}  // namespace loraxs

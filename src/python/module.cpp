@@ -1,0 +1,9 @@
+// The Python module loraxs._native; python/loraxs/__init__.py is what users see.
+#include "io/error.h"
+#include "python/bindings.h"
+
+NB_MODULE(_native, module) {
+  nanobind::exception<loraxs::Error>(module, "Error", PyExc_ValueError);
+  loraxs::bind_adapters(module);
+  loraxs::bind_training(module);
+}

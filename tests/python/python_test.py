@@ -1,0 +1,243 @@
+"""The Python module beside the program and transformers. Arguments: PROGRAM ORACLES; PYTHONPATH has the module."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import loraxs
+import torch
+from safetensors.torch import load_file
+from support.tiny_run import make_data, make_model, make_recipe, results_of, run, train_command
+from transformers import AutoModelForSequenceClassification, BertTokenizer
+
+PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
+TEXTS = ["abc xyz hello", "kq", "xyz xyz abc kq hello"]
+
+
+def rows_of(path: Path) -> list[tuple[str, str]]:
+    return [tuple(line.rsplit(",", 1)) for line in path.read_text().splitlines()[1:]]
+
+
+class PythonTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = Path(cls.scratch.name)
+        make_model(ORACLES, cls.folder / "model")
+        make_data(cls.folder)
+        done = run(train_command(PROGRAM, cls.folder, "whole"))
+        assert done.returncode == 0, done.stderr
+        cls.cache = cls.folder / "cache"
+        cls.model = loraxs.Model(cls.folder / "model", cache=cls.cache)
+        cls.paths = [cls.folder / f"whole/seed-{seed}/best.safetensors" for seed in (0, 1)]
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.scratch.cleanup()
+
+    def recipe(self, name: str) -> dict:
+        return make_recipe(self.folder) | {"output": str(self.folder / name)}
+
+    def train(self, name: str, **more) -> loraxs.Run:
+        return loraxs.train(self.recipe(name), cache=self.cache, **more)
+
+    def assert_same_run(self, name: str) -> None:
+        self.assertEqual(results_of(self.folder / name), results_of(self.folder / "whole"))
+
+
+class TrainingTest(PythonTest):
+    def test_training_is_the_programs(self) -> None:
+        events = []
+        done = self.train("from_dict", progress=events.append)
+        self.assert_same_run("from_dict")
+        self.assertEqual([job.seed for job in done.jobs], [0, 1])
+        self.assertEqual(done.jobs[0].adapter.read_bytes(), self.paths[0].read_bytes())
+        self.assertEqual(sum(event["event"] == "step" for event in events), done.steps)
+        best = [event for event in events if event["event"] == "epoch" and event["job"] == "seed-0" and event["best"]]
+        self.assertEqual(best[-1][done.metric], done.jobs[0].value)
+        output = [f"output={self.folder / 'from_file'}"]
+        loraxs.train(self.folder / "recipe.yaml", set=output, cache=self.cache)
+        self.assert_same_run("from_file")
+
+    def test_rows_in_memory(self) -> None:
+        recipe = self.recipe("memory")
+        recipe["task"] = {part: rows_of(self.folder / f"{part}.csv") for part in ("train", "validation")}
+        done = loraxs.train(recipe, cache=self.cache)
+        for job, path in zip(done.jobs, self.paths, strict=True):
+            self.assertTrue(torch.equal(load_file(job.adapter)["row"], load_file(path)["row"]))
+
+    def test_ctrl_c_and_exceptions_save(self) -> None:
+        def interrupt(event: dict) -> None:
+            if event.get("step") == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def fail(event: dict) -> None:
+            if event.get("step") == 3:
+                raise LookupError("mine")
+
+        for name, progress, expected in (("ctrl_c", interrupt, KeyboardInterrupt), ("raised", fail, LookupError)):
+            with self.subTest(name):
+                with self.assertRaises(expected):
+                    self.train(name, progress=progress)
+                self.assertTrue(list((self.folder / name).glob("checkpoints/step-*")))
+                self.train(name, resume=True)
+                self.assert_same_run(name)
+
+    def test_mistakes_are_told_as_the_program_tells_them(self) -> None:
+        self.assertTrue(issubclass(loraxs.Error, ValueError))
+        path = str(self.folder / "recipe.yaml")
+        for setting in ("method.rank=0", "train.learning_rat=1", "model=/nowhere", f"output={self.folder / 'whole'}"):
+            with self.subTest(setting):
+                with self.assertRaises(loraxs.Error) as raised:
+                    loraxs.train(path, set=[setting], cache=self.cache)
+                self.assertEqual(f"loraxs: {raised.exception}", run([PROGRAM, "train", path, "--set", setting]).stderr.strip())  # fmt: skip
+        for train, part in (([("abc", "yes")], "labels"), ([("abc",)], r"train\[0\]"), ([("a", "b", "c", "d")], r"train\[0\]")):  # fmt: skip
+            with self.assertRaisesRegex(loraxs.Error, part):
+                loraxs.train(self.recipe("no") | {"task": {"train": train}})
+        self.assertFalse((self.folder / "no").exists())
+
+
+class TensorTest(PythonTest):
+    def test_rows_are_views(self) -> None:
+        adapter = self.model.open(self.paths[0])
+        self.assertTrue(torch.equal(adapter.row, load_file(self.paths[0])["row"]))
+        self.assertEqual(adapter.tensors["layers.0.query.r"].shape, (4, 4))
+        before = loraxs.Predictor(adapter).logits(TEXTS)
+        for name, tensor in adapter.tensors.items():
+            if name.endswith(".r"):
+                self.assertGreater(tensor.abs().max(), 0.1)  # large: an adapter that does nothing would pass
+                tensor.zero_()
+        self.assertFalse(torch.allclose(loraxs.Predictor(adapter).logits(TEXTS), before, rtol=1e-2))
+        adapter.save(self.folder / "zeroed.safetensors")
+        self.assertTrue(torch.equal(self.model.open(self.folder / "zeroed.safetensors").row, adapter.row))
+        self.assertFalse(torch.equal(self.model.open(self.paths[0]).row, adapter.row))
+
+    def test_a_tensor_outlives_its_adapter(self) -> None:
+        row = self.model.open(self.paths[0]).row
+        _ = [torch.zeros(row.numel()) for _ in range(8)]
+        self.assertTrue(torch.equal(row, load_file(self.paths[0])["row"]))
+
+    def test_folder_as_a_bank(self) -> None:
+        bank = loraxs.open_bank(self.model, self.folder / "whole/seed-0")
+        self.assertEqual(bank.names, ["best", "last"])
+        bank = loraxs.open_bank(self.model, self.paths)
+        self.assertEqual(bank.values.shape[0], len(bank))
+        for index, path in enumerate(self.paths):
+            self.assertTrue(torch.equal(bank.values[index], load_file(path)["row"]))
+            for name, tensor in self.model.open(path).tensors.items():
+                self.assertTrue(torch.equal(bank.tensors[name][index], tensor), name)
+        bank.tensors["layers.1.value.r"][1] = 7
+        self.assertEqual((bank.values[1] == 7).sum(), 16)
+        with self.assertRaisesRegex(loraxs.Error, "adapter files"):
+            loraxs.open_bank(self.model, self.folder / "model/..")
+
+    def test_basis_gives_the_merged_weight(self) -> None:
+        adapter = self.model.open(self.paths[0])
+        check = loraxs.merge(adapter, self.folder / "merged")
+        self.assertLess(check.difference, 1e-4)
+        self.assertGreater(check.effect, 100 * check.difference)
+        basis = loraxs.Basis(adapter.basis.path)
+        self.assertEqual(basis.basis_id, adapter.basis_id)
+        a, b = basis.tensors["layers.0.query"]
+        rank = adapter.ranks["layers.0.query"]
+        r = adapter.tensors["layers.0.query.r"]
+        torch.testing.assert_close(b.T @ b, torch.eye(b.shape[1]), atol=1e-5, rtol=0)
+        update = adapter.alpha / rank * b[:, :rank] @ r @ a[:rank]
+        name = next(n for n in load_file(self.folder / "merged/model.safetensors") if n.endswith("layer.0.attention.self.query.weight"))  # fmt: skip
+        base, merged = (load_file(self.folder / f"{folder}/model.safetensors") for folder in ("model", "merged"))
+        stored = next(n for n in base if name.endswith(n) or n.endswith(name))
+        torch.testing.assert_close(merged[name], base[stored] + update, atol=1e-5, rtol=1e-5)
+        self.assertFalse(torch.allclose(merged[name], base[stored], rtol=1e-3))
+
+    def test_combine_is_arithmetic(self) -> None:
+        out = self.folder / "sum.safetensors"
+        combined = loraxs.combine(f"0.7*{self.paths[0]} + 0.3*{self.paths[1]}", self.model, out)
+        first, second = (load_file(path)["row"].double() for path in self.paths)
+        torch.testing.assert_close(combined.row, (0.7 * first + 0.3 * second).float(), atol=1e-6, rtol=1e-6)
+
+    def test_export(self) -> None:
+        adapter = self.model.open(self.paths[0])
+        adapter.export("peft", self.folder / "peft")
+        self.assertTrue((self.folder / "peft/adapter_config.json").exists())
+        for arguments, part in (
+            (("peft", self.folder / "peft"), "expected nothing"),
+            (("gguf", "x"), "peft or loraxs"),
+        ):
+            with self.assertRaisesRegex(loraxs.Error, part):
+                adapter.export(*arguments)
+        with self.assertRaisesRegex(loraxs.Error, "absent.safetensors"):
+            self.model.open(self.folder / "absent.safetensors")
+
+
+class PredictionTest(PythonTest):
+    def test_logits_are_those_of_transformers_on_the_merged_model(self) -> None:
+        """One process, one libtorch, and the same logits."""
+        adapter = self.model.open(self.paths[0])
+        loraxs.merge(adapter, self.folder / "merged_model")
+        theirs = AutoModelForSequenceClassification.from_pretrained(self.folder / "merged_model").eval()
+        tokenizer = BertTokenizer(self.folder / "model/vocab.txt")
+        ours = loraxs.Predictor(adapter, precision="float32").logits(TEXTS)
+        with torch.no_grad():
+            for text, logits in zip(TEXTS, ours, strict=True):
+                torch.testing.assert_close(theirs(**tokenizer(text, return_tensors="pt")).logits[0], logits, atol=1e-4, rtol=1e-4)  # fmt: skip
+
+    def test_labels_are_the_programs(self) -> None:
+        found = loraxs.predict(self.model.open(self.paths[0]), [*TEXTS, ("hello", "kq")])
+        texts = self.folder / "texts.txt"
+        texts.write_text("\n".join([*TEXTS, "hello\tkq"]) + "\n")
+        command = [PROGRAM, "predict", "--model", str(self.folder / "model"), "--adapter", str(self.paths[0]), "--cache", str(self.cache), "--json"]  # fmt: skip
+        lines = [json.loads(line) for line in run([*command, "--input", str(texts)]).stdout.splitlines()]
+        self.assertEqual([one.label for one in found], [line["label"] for line in lines])
+        self.assertEqual([one.scores for one in found], [line["scores"] for line in lines])
+        self.assertEqual(found[0].score, max(found[0].scores.values()))
+        for wrong in ("one string", [1], [("a", "b", "c")]):
+            with self.assertRaisesRegex(loraxs.Error, "texts"):
+                loraxs.predict(self.model.open(self.paths[0]), wrong)
+
+
+class ModuleTest(PythonTest):
+    def test_either_order_of_import_has_one_libtorch(self) -> None:
+        script = (
+            "import {}, {}, re, torch\n"
+            "model = loraxs.Model({!r}, cache={!r})\n"
+            "found = loraxs.predict(model.open({!r}), ['abc xyz'])\n"
+            "libraries = set(re.findall(r'\\S+/libtorch_cpu\\S*', open('/proc/self/maps').read()))\n"
+            "assert len(libraries) == 1, libraries\n"
+            "(torch.ones(3, requires_grad=True) * 2).sum().backward()\n"
+            "print(found[0].label, found[0].score)\n"
+        )
+        places = (str(self.folder / "model"), str(self.cache), str(self.paths[0]))
+        outputs = []
+        for order in (("transformers", "loraxs"), ("loraxs", "transformers")):
+            done = subprocess.run([sys.executable, "-c", script.format(*order, *places)], capture_output=True, text=True, check=False)  # fmt: skip
+            self.assertEqual(done.returncode, 0, done.stderr)
+            outputs.append(done.stdout)
+        self.assertEqual(outputs[0], outputs[1])
+
+    def test_types_and_documentation(self) -> None:
+        package = Path(loraxs.__file__).parent
+        self.assertTrue((package / "py.typed").exists())
+        stub = ast.parse((package / "_native.pyi").read_text())
+        typed = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+        for name in ("Adapter", "Bank", "Basis", "Model"):
+            members = {node.name for node in typed[name].body if isinstance(node, ast.FunctionDef)} - {"__init__"}
+            real = {
+                member for member in vars(getattr(loraxs, name)) if not member.startswith("__") or member == "__len__"
+            }
+            self.assertEqual(members, real, name)
+            for member in real:
+                if not member.startswith("_"):
+                    self.assertTrue(getattr(vars(getattr(loraxs, name))[member], "__doc__", None), f"{name}.{member}")
+        for name in loraxs.__all__:
+            self.assertTrue(getattr(loraxs, name).__doc__, name)
+
+
+del PythonTest  # the shared part is no case of its own
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
