@@ -29,7 +29,7 @@ struct InitOptions {
   std::string task = "qnli";
 };
 struct ShowOptions {
-  std::string path;  // adapter, basis, safetensors file, checkpoint or run folder
+  std::string path;  // adapter, basis, safetensors or GGUF file, checkpoint or run folder
 };
 struct BasisOptions {
   std::string model;
