@@ -31,7 +31,7 @@ struct InitOptions {
   std::string text, label;  // its columns; empty = "text" and "label"
 };
 struct ShowOptions {
-  std::string path;  // adapter, basis, safetensors file, checkpoint or run folder
+  std::string path;  // adapter, basis, safetensors or GGUF file, checkpoint or run folder
 };
 struct BasisOptions {
   std::string model;

@@ -70,7 +70,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   init_app->add_option("--label", init.label, "Its column of labels (default: label)");
 
   ShowOptions show;
-  auto* show_app = app.add_subcommand("show", "Describe an adapter, basis, safetensors file or run folder");
+  auto* show_app = app.add_subcommand("show", "Describe an adapter, basis, safetensors or GGUF file, or run folder");
   show_app->add_option("path", show.path, "File or folder")->required();
 
   BasisOptions basis;

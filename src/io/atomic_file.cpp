@@ -20,7 +20,7 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return parent.empty() ? std::filesystem::path(".") : parent;
 }
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& action, int reason) {
+[[noreturn]] void give_up(const std::filesystem::path& path, const std::string& action, int reason) {
   std::string hint;
   if (reason == ENOSPC || reason == EDQUOT) hint = "; free some space or write to another disk";
   if (reason == EACCES || reason == EPERM || reason == EROFS) hint = "; choose a folder you may write to";
@@ -38,8 +38,8 @@ struct Descriptor {
 
 void sync_path(const std::filesystem::path& path, int flags) {
   const Descriptor descriptor{::open(path.c_str(), flags | O_CLOEXEC)};
-  if (descriptor.value < 0) fail(path, "open", errno);
-  if (::fsync(descriptor.value) != 0) fail(path, "sync", errno);
+  if (descriptor.value < 0) give_up(path, "open", errno);
+  if (::fsync(descriptor.value) != 0) give_up(path, "sync", errno);
 }
 
 std::string name_aside(const std::filesystem::path& path) {
@@ -48,28 +48,33 @@ std::string name_aside(const std::filesystem::path& path) {
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink& sink)>& fill) {
   if (std::filesystem::is_directory(path))
     throw Error(concat(path.string(), ": expected a file to write, found a folder"));
   std::string aside = name_aside(path);
   Descriptor descriptor{::mkostemp(aside.data(), O_CLOEXEC)};
-  if (descriptor.value < 0) fail(path, "create", errno);
-  const auto give_up = [&](const std::string& action) {
-    const int reason = errno;
+  if (descriptor.value < 0) give_up(path, "create", errno);
+  try {
+    fill([&](std::span<const std::byte> bytes) {
+      while (!bytes.empty()) {
+        const ssize_t count = ::write(descriptor.value, bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) give_up(path, "write", errno);
+        bytes = bytes.subspan(static_cast<size_t>(count));
+      }
+    });
+    if (::fchmod(descriptor.value, 0644) != 0) give_up(path, "set the mode of", errno);
+    if (::fsync(descriptor.value) != 0) give_up(path, "sync", errno);
+    if (::rename(aside.c_str(), path.c_str()) != 0) give_up(path, "rename", errno);
+  } catch (...) {
     ::unlink(aside.c_str());
-    fail(path, action, reason);
-  };
-  size_t written = 0;
-  while (written < bytes.size()) {
-    const ssize_t count = ::write(descriptor.value, bytes.data() + written, bytes.size() - written);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) give_up("write");
-    written += static_cast<size_t>(count);
+    throw;
   }
-  if (::fchmod(descriptor.value, 0644) != 0) give_up("set the mode of");
-  if (::fsync(descriptor.value) != 0) give_up("sync");
-  if (::rename(aside.c_str(), path.c_str()) != 0) give_up("rename");
   sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  write_file_atomically(path, [&](const ByteSink& sink) { sink(bytes); });
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
@@ -79,9 +84,9 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& folder)>& fill) {
   std::string aside = name_aside(path);
-  if (::mkdtemp(aside.data()) == nullptr) fail(path, "create", errno);
+  if (::mkdtemp(aside.data()) == nullptr) give_up(path, "create", errno);
   try {
-    if (::chmod(aside.c_str(), 0755) != 0) fail(path, "set the mode of", errno);
+    if (::chmod(aside.c_str(), 0755) != 0) give_up(path, "set the mode of", errno);
     fill(aside);
     for (const auto& entry : std::filesystem::recursive_directory_iterator(aside)) {
       sync_path(entry.path(), entry.is_directory() ? O_RDONLY | O_DIRECTORY : O_RDONLY);
@@ -91,12 +96,12 @@ void write_folder_atomically(const std::filesystem::path& path,
       // rename() cannot replace a folder that holds files. Between the two renames `path` is absent; what it held is
       // not.
       std::string old = name_aside(path);
-      if (::mkdtemp(old.data()) == nullptr) fail(path, "create", errno);
-      if (::rename(path.c_str(), old.c_str()) != 0) fail(path, "move away", errno);
-      if (::rename(aside.c_str(), path.c_str()) != 0) fail(path, "rename", errno);
+      if (::mkdtemp(old.data()) == nullptr) give_up(path, "create", errno);
+      if (::rename(path.c_str(), old.c_str()) != 0) give_up(path, "move away", errno);
+      if (::rename(aside.c_str(), path.c_str()) != 0) give_up(path, "rename", errno);
       std::filesystem::remove_all(old);
     } else if (::rename(aside.c_str(), path.c_str()) != 0) {
-      fail(path, "rename", errno);
+      give_up(path, "rename", errno);
     }
   } catch (...) {
     std::error_code ignored;
@@ -109,7 +114,7 @@ void write_folder_atomically(const std::filesystem::path& path,
 void check_writable(const std::filesystem::path& folder) {
   std::string probe = (folder / ".loraxs-probe.XXXXXX").string();
   const Descriptor descriptor{::mkostemp(probe.data(), O_CLOEXEC)};
-  if (descriptor.value < 0) fail(folder, "write here", errno);
+  if (descriptor.value < 0) give_up(folder, "write here", errno);
   ::unlink(probe.c_str());
 }
 

@@ -13,6 +13,11 @@ namespace loraxs {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// The same in pieces, for files larger than memory: `fill` hands them to its argument in order. If it throws, nothing
+/// is left behind.
+using ByteSink = std::function<void(std::span<const std::byte>)>;
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink& sink)>& fill);
+
 /// Calls `fill(folder)` on a fresh folder beside `path`, syncs every file in it, then renames it to `path` and syncs
 /// the parent. An existing `path` is replaced. If `fill` throws, the folder aside is removed and `path` is as it was.
 void write_folder_atomically(const std::filesystem::path& path,
