@@ -11,10 +11,9 @@ install(TARGETS loraxs_shared EXPORT loraxs LIBRARY DESTINATION ${CMAKE_INSTALL_
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Headers say "adapt/basis.h" here; installed ones say "loraxs/adapt/basis.h", so that a user's own data/task.h stays his.
-set(public_folders io text batch data ops model adapt eval train api)
 install(CODE "set(source ${CMAKE_CURRENT_SOURCE_DIR}/src)
 set(include \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_INCLUDEDIR}/loraxs)
-set(folders ${public_folders})")
+set(private cli commands python)")
 install(SCRIPT cmake/InstallHeaders.cmake)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/loraxs)

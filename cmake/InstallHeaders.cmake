@@ -1,4 +1,6 @@
-# Copies the headers of `folders` from `source` to `include`, with their includes of each other spelled from include/.
+# Copies the headers of the folders of `source` but `private` ones to `include`; their includes are spelled from include/.
+file(GLOB folders LIST_DIRECTORIES true RELATIVE ${source} ${source}/*)
+list(REMOVE_ITEM folders ${private} CMakeLists.txt)
 list(JOIN folders "|" any_folder)
 foreach(folder ${folders})
   file(GLOB_RECURSE headers RELATIVE ${source} ${source}/${folder}/*.h)

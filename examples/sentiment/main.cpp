@@ -1,6 +1,7 @@
 // Trains an adapter on sentences in memory and labels new ones. Arguments: MODEL_FOLDER RUN_FOLDER.
 #include <loraxs/api/predictor.h>
 #include <loraxs/api/training.h>
+#include <loraxs/io/error.h>
 
 #include <iostream>
 

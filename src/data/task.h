@@ -28,8 +28,8 @@ struct Task {
 /// distributed), or
 /// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
 /// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`; `validation` may
-/// be the part of `train` to hold out (0.2). Relative paths are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each. Throws Error with
-/// file and line.
+/// be the part of `train` to hold out (0.2). Relative paths are relative to `base`; `max_train_examples` and
+/// `max_validation_examples` keep the first of each. Throws Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base);
 
 /// Known task names, GLUE's first.

@@ -139,6 +139,7 @@ nb::dict run_training(const Recipe& recipe, const Task& task, const std::string&
 }  // namespace
 
 void bind_training(nb::module_& m) {
+  using namespace nb::literals;
   nb::class_<Recipe>(m, "_Recipe")
       .def_static("read", &read_recipe, nb::arg("path"), nb::arg("set"))
       .def_static(
@@ -147,21 +148,28 @@ void bind_training(nb::module_& m) {
             return parse_recipe(nlohmann::json::parse(json), where);
           },
           nb::arg("json"), nb::arg("where"));
-  m.def("_train", [](const Recipe& recipe, const std::string& where, const nb::object& progress, bool resume,
-                     bool allow_drift, const std::filesystem::path& cache) {
-    return run_training(recipe, recipe_task(recipe, where), where, progress, {resume, allow_drift}, cache);
-  });
-  m.def("_train_rows",
-        [](const Recipe& recipe, const std::string& where, const nb::object& progress, bool resume, bool allow_drift,
-           const std::filesystem::path& cache, const std::vector<std::string>& labels, const std::string& metric,
-           const std::vector<Row>& train, const std::vector<Row>& validation) {
-          const Task task{.name = labels.empty() ? "regression" : "classification",
-                          .labels = labels,
-                          .metric = metric,
-                          .train = examples_of(train),
-                          .validation = examples_of(validation)};
-          return run_training(recipe, task, where, progress, {resume, allow_drift}, cache);
-        });
+  m.def(
+      "_train",
+      [](const Recipe& recipe, const std::string& where, const nb::object& progress, bool resume, bool allow_drift,
+         const std::filesystem::path& cache) {
+        return run_training(recipe, recipe_task(recipe, where), where, progress, {resume, allow_drift}, cache);
+      },
+      "recipe"_a, "where"_a, "progress"_a.none(), "resume"_a, "allow_drift"_a, "cache"_a);
+  m.def(
+      "_train_rows",
+      [](const Recipe& recipe, const std::string& where, const nb::object& progress, bool resume, bool allow_drift,
+         const std::filesystem::path& cache, const std::vector<std::string>& labels, const std::string& metric,
+         const std::vector<Row>& train, const std::vector<Row>& validation) {
+        const Task task{.name = labels.empty() ? "regression" : "classification",
+                        .kind = labels.empty() ? TaskKind::kRegression : TaskKind::kClassification,
+                        .labels = labels,
+                        .metric = metric,
+                        .train = examples_of(train),
+                        .validation = examples_of(validation)};
+        return run_training(recipe, task, where, progress, {resume, allow_drift}, cache);
+      },
+      "recipe"_a, "where"_a, "progress"_a.none(), "resume"_a, "allow_drift"_a, "cache"_a, "labels"_a, "metric"_a,
+      "train"_a, "validation"_a);
 }
 
 }  // namespace loraxs

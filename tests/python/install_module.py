@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BUILD, FOLDER = Path(sys.argv[1]), Path(sys.argv[2])
+BUILD, FOLDER = Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute()
 ROOT = Path(__file__).parents[2]
 
 subprocess.run(["cmake", "--install", BUILD, "--prefix", FOLDER / "prefix"], check=True, stdout=subprocess.DEVNULL)

@@ -72,6 +72,18 @@ class TrainingTest(PythonTest):
         for job, path in zip(done.jobs, self.paths, strict=True):
             self.assertTrue(torch.equal(load_file(job.adapter)["row"], load_file(path)["row"]))
 
+    def test_regression_in_memory(self) -> None:
+        recipe = self.recipe("scores")
+        rows = [("abc " * n, "xyz", 0.5 * n) for n in range(1, 12)]
+        recipe["task"] = {"name": "regression", "train": rows, "validation": rows}
+        done = loraxs.train(recipe, cache=self.cache)
+        self.assertEqual(done.metric, "pearson")
+        adapter = self.model.open(done.jobs[0].adapter)
+        found = loraxs.predict(adapter, [row[:2] for row in rows])
+        self.assertEqual((adapter.labels, found[0].label, found[0].scores), ([], "", {}))
+        scores = torch.tensor([[one.score for one in found], [row[2] for row in rows]])
+        self.assertAlmostEqual(torch.corrcoef(scores)[0, 1].item(), done.jobs[0].value, places=5)
+
     def test_ctrl_c_and_exceptions_save(self) -> None:
         def interrupt(event: dict) -> None:
             if event.get("step") == 3:
@@ -134,8 +146,10 @@ class TensorTest(PythonTest):
                 self.assertTrue(torch.equal(bank.tensors[name][index], tensor), name)
         bank.tensors["layers.1.value.r"][1] = 7
         self.assertEqual((bank.values[1] == 7).sum(), 16)
-        with self.assertRaisesRegex(loraxs.Error, "adapter files"):
-            loraxs.open_bank(self.model, self.folder / "model/..")
+        (self.folder / "empty").mkdir()
+        for wrong, part in (("empty", "adapter files"), ("absent", "a folder of adapters"), ("model", "format")):
+            with self.assertRaisesRegex(loraxs.Error, part):
+                loraxs.open_bank(self.model, self.folder / wrong)
 
     def test_basis_gives_the_merged_weight(self) -> None:
         adapter = self.model.open(self.paths[0])
@@ -181,7 +195,7 @@ class PredictionTest(PythonTest):
         adapter = self.model.open(self.paths[0])
         loraxs.merge(adapter, self.folder / "merged_model")
         theirs = AutoModelForSequenceClassification.from_pretrained(self.folder / "merged_model").eval()
-        tokenizer = BertTokenizer(self.folder / "model/vocab.txt")
+        tokenizer = BertTokenizer(str(self.folder / "model/vocab.txt"))
         ours = loraxs.Predictor(adapter, precision="float32").logits(TEXTS)
         with torch.no_grad():
             for text, logits in zip(TEXTS, ours, strict=True):
