@@ -15,9 +15,14 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   JoinedProjection projection;
   projection.out_features = group.out_features;
   std::vector<torch::Tensor> rows, biases;
+  bool any_bias = false;
   for (const Site& site : group.sites) {
     rows.push_back(model.site_weight(site).to(options));
-    biases.push_back(model.weight(site.name + ".bias").to(options));
+    if (model.has(site.name + ".bias")) any_bias = true;
+  }
+  for (const Site& site : group.sites) {
+    const bool has = model.has(site.name + ".bias");
+    biases.push_back(has ? model.weight(site.name + ".bias").to(options) : torch::zeros({site.out_features}, options));
   }
   int64_t width = group.out_features;
   for (size_t i = 0; i < group.sites.size(); ++i) {
@@ -40,8 +45,8 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   }
   const torch::Tensor weight = torch::cat(rows);
   projection.weight = prepare_frozen(weight);
-  projection.weight_transposed = prepare_frozen(weight.t());
-  projection.bias = torch::cat(biases);
+  if (adapters.trains()) projection.weight_transposed = prepare_frozen(weight.t());
+  if (any_bias) projection.bias = torch::cat(biases);
   return projection;
 }
 
@@ -53,10 +58,10 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
       basis_(std::move(basis)),
       adapters_(std::move(adapters)),
       device_(device),
-      encoder_(model, compute_dtype, device) {
+      backbone_(make_backbone(model, compute_dtype, device)) {
   torch::NoGradGuard no_grad;
   const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
-  for (const ProjectionGroup& group : encoder_.groups()) {
+  for (const ProjectionGroup& group : backbone_->groups()) {
     Group prepared;
     prepared.projection = join(model, group, basis_.get(), adapters_, options, prepared.sites);
     for (const auto& bank : adapters_.banks) {
@@ -70,6 +75,9 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
   const bool any_head = std::any_of(adapters_.banks.begin(), adapters_.banks.end(),
                                     [](const auto& bank) { return bank->layout.head.kind != "none"; });
   if (any_head) head_ = std::make_unique<ClassificationHead>(model, compute_dtype, device);
+  if (model.architecture->kind == ModelKind::kDecoder) {
+    language_head_ = std::make_unique<LanguageHead>(model, compute_dtype, device, adapters_.trains());
+  }
   anchor_ = torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(device)).requires_grad_(true);
 }
 
@@ -102,29 +110,51 @@ std::vector<SegmentAdapters> AdaptedModel::segment_adapters(const Group& group,
 void AdaptedModel::bind(const PackedBatch& batch, bool training) {
   training_ = training;
   token_segments_ = token_segments(batch);
-  sequence_segments_ = sequence_segments(batch);
+  asked_segments_ = asked_segments(batch);
 }
 
 torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKind rows) {
   const Group& group = groups_.at(index);
-  const auto segments = segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : sequence_segments_);
-  return adapted_linear(x, training_ && group.trained ? anchor_ : torch::Tensor(), group.projection, segments);
+  const auto segments = segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : asked_segments_);
+  return adapted_linear(x, trains(index) ? anchor_ : torch::Tensor(), group.projection, segments);
 }
 
-torch::Tensor AdaptedModel::encode(const PackedBatch& batch, bool training) {
+bool AdaptedModel::trains(size_t group) const { return training_ && groups_.at(group).trained; }
+
+torch::Tensor AdaptedModel::encode(const PackedBatch& batch, bool training, KeyValueCache* cache) {
   bind(batch, training);
-  return encoder_.forward(make_batch_tensors(batch, device_), *this, training);
+  return backbone_->forward(make_batch_tensors(batch, device_), *this, training, cache);
+}
+
+torch::Tensor AdaptedModel::token_logits(const PackedBatch& batch, KeyValueCache* cache) {
+  TORCH_CHECK(language_head_ != nullptr, "AdaptedModel::token_logits: an encoder predicts no tokens");
+  return language_head_->logits(encode(batch, /*training=*/false, cache));
+}
+
+CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
+  TORCH_CHECK(language_head_ != nullptr, "AdaptedModel::token_loss: an encoder predicts no tokens");
+  bind(batch, training);
+  const BatchTensors tensors = make_batch_tensors(batch, device_);
+  const torch::Tensor hidden = backbone_->forward(tensors, *this, training, nullptr);  // [asked, hidden]
+  torch::Tensor weights = torch::empty({batch.num_asked()}, torch::kFloat64);
+  for (int64_t s = 0; s < batch.num_sequences(); ++s) {
+    weights.narrow(0, batch.asked_starts[s], batch.asked_starts[s + 1] - batch.asked_starts[s])
+        .fill_(batch.loss_weights[s]);
+  }
+  const auto dtype = hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  return language_head_->loss(hidden, tensors.target_ids, weights.to(device_, dtype));
 }
 
 torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
   TORCH_CHECK(head_ != nullptr, "AdaptedModel::logits: no bank has a head");
+  TORCH_CHECK(batch.num_asked() == batch.num_sequences(), "AdaptedModel::logits: expected one asked row a sequence");
   bind(batch, training);
   const BatchTensors tensors = make_batch_tensors(batch, device_);
-  const torch::Tensor first = encoder_.forward(tensors, *this, training);  // [sequences, hidden]
+  const torch::Tensor first = backbone_->forward(tensors, *this, training, nullptr);  // [sequences, hidden]
   std::vector<HeadSegment> segments;
   int64_t outputs = 0;
   for (const auto& bank : adapters_.banks) outputs = std::max(outputs, bank->layout.head.outputs);
-  for (const SlotSegment& segment : sequence_segments_) {
+  for (const SlotSegment& segment : asked_segments_) {
     if (segment.slot == kNoSlot) continue;
     const SlotRef& slot = adapters_.slots.at(segment.slot);
     segments.push_back({.begin = segment.begin,
@@ -134,7 +164,7 @@ torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
                         .classifier_weight = row_tensor(slot, "head.classifier.weight"),
                         .classifier_bias = row_tensor(slot, "head.classifier.bias")});
   }
-  return head_->forward(first, training ? anchor_ : torch::Tensor(), segments, outputs, tensors.first_rows, training);
+  return head_->forward(first, training ? anchor_ : torch::Tensor(), segments, outputs, tensors.asked_keys, training);
 }
 
 }  // namespace loraxs

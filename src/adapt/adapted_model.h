@@ -1,5 +1,5 @@
-// adapt/adapted_model.h: a frozen encoder with an AdapterSet plugged in: the forward of training, evaluation and
-// prediction.
+// adapt/adapted_model.h: a frozen model with an AdapterSet plugged in: the forward of training, evaluation, prediction
+// and generation.
 #pragma once
 #include <torch/types.h>
 
@@ -9,8 +9,9 @@
 #include "adapt/adapter_set.h"
 #include "adapt/basis.h"
 #include "batch/packed_batch.h"
-#include "model/encoder.h"
+#include "model/backbone.h"
 #include "model/head.h"
+#include "model/language_head.h"
 
 namespace loraxs {
 
@@ -22,16 +23,24 @@ class AdaptedModel final : public ProjectionHook {
   AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
                torch::ScalarType compute_dtype, torch::Device device = torch::kCPU);
 
-  /// First-token hidden states -> [sequences, hidden].
-  torch::Tensor encode(const PackedBatch& batch, bool training);
+  /// Hidden states of the asked rows -> [asked, hidden].
+  torch::Tensor encode(const PackedBatch& batch, bool training, KeyValueCache* cache = nullptr);
+  /// Decoders: logits of the asked rows -> [asked, vocab] in the compute dtype.
+  torch::Tensor token_logits(const PackedBatch& batch, KeyValueCache* cache = nullptr);
+  /// Decoders: cross-entropy of the asked rows' target ids, each weighted with its sequence's loss weight.
+  CrossEntropy token_loss(const PackedBatch& batch, bool training);
   /// Logits -> [sequences, outputs] float32 (float64), outputs = the largest of the banks; sequences whose slot has no
   /// head are zero. `training` turns dropout on and lets backward() write the banks' gradients.
   torch::Tensor logits(const PackedBatch& batch, bool training);
+
+  /// See Backbone::limit_activations.
+  void limit_activations(int64_t bytes) { backbone_->limit_activations(bytes); }
 
   const AdapterSet& adapters() const { return adapters_; }
   const ModelConfig& config() const { return config_; }
 
   torch::Tensor project(size_t group, const torch::Tensor& x, RowKind rows) override;
+  bool trains(size_t group) const override;
 
  private:
   struct Group {
@@ -47,13 +56,14 @@ class AdaptedModel final : public ProjectionHook {
   std::shared_ptr<const Basis> basis_;
   AdapterSet adapters_;
   torch::Device device_;
-  Encoder encoder_;
-  std::unique_ptr<ClassificationHead> head_;  // when some bank has a head
+  std::unique_ptr<Backbone> backbone_;
+  std::unique_ptr<ClassificationHead> head_;     // when some bank has a head
+  std::unique_ptr<LanguageHead> language_head_;  // of decoders
   std::vector<Group> groups_;
   torch::Tensor anchor_;  // scalar that requires grad
 
   // Of the batch at hand.
-  std::vector<SlotSegment> token_segments_, sequence_segments_;
+  std::vector<SlotSegment> token_segments_, asked_segments_;
   bool training_ = false;
 };
 

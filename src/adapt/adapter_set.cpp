@@ -26,6 +26,10 @@ int64_t AdapterSet::largest_rank(const std::string& site) const {
   return rank;
 }
 
+bool AdapterSet::trains() const {
+  return std::any_of(banks.begin(), banks.end(), [](const auto& bank) { return bank->gradients.defined(); });
+}
+
 void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
                     const std::optional<HeadDense>& dense) {
   const Layout& layout = bank.layout;

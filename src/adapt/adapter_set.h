@@ -40,6 +40,8 @@ struct AdapterSet {
   static AdapterSet of_bank(std::shared_ptr<Bank> bank);
   /// Largest rank any bank uses at a site; 0 if none adapts it.
   int64_t largest_rank(const std::string& site) const;
+  /// Whether any bank has gradients to write.
+  bool trains() const;
 };
 
 /// Weights of a base's own dense head layer.

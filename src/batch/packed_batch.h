@@ -21,6 +21,7 @@ struct Sequence {
   int64_t first_position = 0;           // position of input_ids[0]: those before it are in the cache
   std::vector<int32_t> blocks;          // block table of the key/value cache, as far as the last token; empty: no cache
   bool asks_next = false;               // generation: the token after the last one is asked for
+  double loss_weight = 1;               // of each of its loss terms: 1 / terms in the whole step of its job
 };
 
 /// Sequences end to end, no padding. All arrays are int32 because kernels and CUDA's varlen attention want that.
@@ -33,15 +34,23 @@ struct PackedBatch {
   std::vector<uint64_t> dropout_keys;   // [sequences], mixed from job seed, job step and example
   std::vector<double> targets;          // [sequences]
   std::vector<int32_t> block_tables;    // [sequences, blocks_per_sequence], shorter tables filled up with 0
-  std::vector<int32_t> next_rows;       // rows whose next token is asked for: the last of each sequence that asks
   int64_t blocks_per_sequence = 0;      // longest table; 0: no cache
+  std::vector<double> loss_weights;     // [sequences]
   int64_t max_length = 0;               // longest sequence
+  std::vector<int32_t> asked_rows;      // [asked] rows whose hidden states are wanted, ascending
+  std::vector<int32_t> asked_starts;    // [sequences + 1], where each sequence's asked rows start
+  std::vector<int32_t> target_ids;      // [asked] the token after an asked row, where a sequence has is_target; else -1
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(slots.size()); }
+  int64_t num_asked() const { return static_cast<int64_t>(asked_rows.size()); }
 };
 
-/// Consecutive rows that use one slot: rows are tokens, or sequences where one row per sequence is left.
+/// Which rows of a batch are asked for: what the loss reads (the rows before target tokens, or the first token where a
+/// sequence has no is_target), the last token of each sequence with asks_next, or every token.
+enum class Ask { kLoss, kNext, kAll };
+
+/// Consecutive rows that use one slot: rows are tokens, asked rows, or sequences.
 struct SlotSegment {
   int64_t begin = 0;  // first row
   int64_t end = 0;    // one past the last
@@ -50,10 +59,11 @@ struct SlotSegment {
 
 /// Packs in the given order; sequences of one slot should stand together. An empty sequence is a caller's bug (throws
 /// std::invalid_argument).
-PackedBatch pack(std::span<const Sequence> sequences);
+PackedBatch pack(std::span<const Sequence> sequences, Ask ask = Ask::kLoss);
 
-/// Maximal runs of equal slots over tokens, and over sequences.
+/// Maximal runs of equal slots over tokens, over asked rows and over sequences.
 std::vector<SlotSegment> token_segments(const PackedBatch& batch);
+std::vector<SlotSegment> asked_segments(const PackedBatch& batch);
 std::vector<SlotSegment> sequence_segments(const PackedBatch& batch);
 
 }  // namespace loraxs

@@ -68,7 +68,7 @@ bool Scheduler::step() {
     if (sequence.asks_next) asking.push_back(id);
     sequences.push_back(std::move(sequence));
   }
-  const std::span<const float> logits = model_.step(pack(sequences));
+  const std::span<const float> logits = model_.step(pack(sequences, Ask::kNext));
   for (auto& [id, request] : requests_) request.cached += std::exchange(request.scheduled, 0);
   const auto vocab = static_cast<size_t>(model_.vocab_size());
   for (size_t i = 0; i < asking.size(); ++i) {

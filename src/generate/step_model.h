@@ -11,7 +11,7 @@ class StepModel {
  public:
   virtual ~StepModel() = default;
   /// Computes all tokens of the batch, keeps their keys and values in the sequences' blocks, and returns the logits of
-  /// batch.next_rows [next rows, vocab], readable until the next call.
+  /// batch.asked_rows [asked, vocab], readable until the next call.
   virtual std::span<const float> step(const PackedBatch& batch) = 0;
   virtual int64_t vocab_size() const = 0;
   virtual int64_t num_blocks() const = 0;        // of the cache

@@ -23,11 +23,16 @@ struct HeadShape {
   bool dense_pretrained = false;      // the dense layer is the base's own: `head: full` leaves it frozen
 };
 
+/// Encoders answer the first token of a text, decoders the rows that are asked for, each seeing what stands before it.
+enum class ModelKind { kEncoder, kDecoder };
+
 /// All that one family needs: how its config reads, what its tensors are called, and where its adapters may go.
 struct Architecture {
   std::string model_type;  // as in config.json
+  ModelKind kind = ModelKind::kEncoder;
   std::function<ModelConfig(Fields&)> parse_config;
   std::vector<std::pair<std::string, std::string>> weight_names;  // canonical -> Hugging Face; "{}" is the layer
+  bool (*has_weight)(const ModelConfig&, const std::string& canonical) = nullptr;  // false: not of this config; null: all
   std::vector<std::string> optional_prefixes;  // prefixes a checkpoint may put before every name: "bert."
   std::vector<std::string> optional_weights;   // canonical names a checkpoint may lack
   std::vector<std::string> modules;            // adaptable projections of a layer, in canonical order

@@ -5,13 +5,14 @@
 #include "model/architecture.h"
 #include "model/architectures/bert.h"
 #include "model/architectures/distilbert.h"
+#include "model/architectures/llama.h"
 #include "model/architectures/roberta.h"
 
 namespace loraxs {
 namespace {
 
 const std::vector<Architecture>& architectures() {
-  static const std::vector<Architecture> all = {bert(), roberta(), xlm_roberta(), distilbert()};
+  static const std::vector<Architecture> all = {bert(), roberta(), xlm_roberta(), distilbert(), llama()};
   return all;
 }
 
@@ -32,8 +33,8 @@ std::pair<int64_t, int64_t> features(const ModelConfig& c, const std::string& mo
   if (module == "query") return {c.hidden_size, query};
   if (module == "key" || module == "value") return {c.hidden_size, key_value};
   if (module == "attention_output") return {query, c.hidden_size};
-  if (module == "intermediate") return {c.hidden_size, c.intermediate_size};
-  return {c.intermediate_size, c.hidden_size};  // mlp_output
+  if (module == "intermediate" || module == "gate" || module == "up") return {c.hidden_size, c.intermediate_size};
+  return {c.intermediate_size, c.hidden_size};  // mlp_output, down
 }
 
 }  // namespace
@@ -47,6 +48,15 @@ std::string ModelConfig::canonical() const {
        << " intermediate_size=" << intermediate_size << " max_position_embeddings=" << max_position_embeddings
        << " type_vocab_size=" << type_vocab_size << " hidden_act=" << hidden_act << " norm_eps=" << norm_eps;
   if (position_offset > 0) text << " position_offset=" << position_offset << " padding_id=" << padding_id;
+  if (rotary.theta > 0) {
+    text << " rope_theta=" << rotary.theta << " rope_scaling=" << rotary.scaling;
+    if (rotary.scaling != "default") text << " factor=" << rotary.factor;
+    if (rotary.scaling == "llama3") {
+      text << " low_freq_factor=" << rotary.low_freq_factor << " high_freq_factor=" << rotary.high_freq_factor
+           << " original_max_position_embeddings=" << rotary.original_max_position_embeddings;
+    }
+    text << " tie_word_embeddings=" << tie_word_embeddings;
+  }
   return text.str();
 }
 

@@ -40,7 +40,7 @@ torch::ScalarType scalar_type(Dtype dtype) {
 /// Expected shape of a canonical weight, from the config.
 std::vector<int64_t> expected_shape(const BaseModel& model, const std::string& canonical) {
   const ModelConfig& c = model.config;
-  if (canonical == "embeddings.word.weight") return {c.vocab_size, c.hidden_size};
+  if (canonical == "embeddings.word.weight" || canonical == "lm_head.weight") return {c.vocab_size, c.hidden_size};
   if (canonical == "embeddings.position.weight") return {c.max_position_embeddings, c.hidden_size};
   if (canonical == "embeddings.token_type.weight") return {c.type_vocab_size, c.hidden_size};
   if (canonical == "pooler.weight" || canonical == "head.dense.weight") return {c.hidden_size, c.hidden_size};
@@ -136,6 +136,7 @@ BaseModel load_base_model(const std::filesystem::path& folder, const std::filesy
     return nullptr;
   };
   for (const auto& [canonical_pattern, hf_pattern] : model.architecture->weight_names) {
+    if (model.architecture->has_weight && !model.architecture->has_weight(model.config, canonical_pattern)) continue;
     const bool per_layer = canonical_pattern.find("{}") != std::string::npos;
     for (int64_t layer = 0; layer < (per_layer ? model.config.num_hidden_layers : 1); ++layer) {
       const auto fill = [&](std::string pattern) {

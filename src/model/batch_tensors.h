@@ -13,11 +13,12 @@ struct BatchTensors {
   torch::Tensor positions;        // [tokens] int64
   torch::Tensor token_type_ids;   // [tokens] int64
   torch::Tensor sequence_starts;  // [tokens] int64, row of the first token of the token's sequence
-  torch::Tensor first_tokens;     // [sequences] int64, row of each sequence's first token
+  torch::Tensor asked_rows;       // [asked] int64
+  torch::Tensor target_ids;       // [asked] int64; -1 where the batch knows none
   RowKeys token_rows;             // per token
-  RowKeys first_rows;             // per sequence, at its first token
+  RowKeys asked_keys;             // per asked row
   AttentionIndex all_tokens;      // every token asks
-  AttentionIndex first_asks;      // only the first token of each sequence asks
+  AttentionIndex asked;           // only the asked rows ask
 };
 
 BatchTensors make_batch_tensors(const PackedBatch& batch, torch::Device device);

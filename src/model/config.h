@@ -3,7 +3,18 @@
 #include <cstdint>
 #include <string>
 
+#include "ops/gated_mlp.h"
+
 namespace loraxs {
+
+/// Rotary positions: angle = position · frequency; see model/rotary_frequencies.h.
+struct RotaryConfig {
+  double theta = 0;                // 0 = the family has none
+  std::string scaling = "default";  // default | linear | llama3
+  double factor = 1;               // by which linear and llama3 stretch waves
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3: where stretching ends
+  int64_t original_max_position_embeddings = 0;      // llama3
+};
 
 struct ModelConfig {
   std::string model_type;  // "bert"
@@ -19,6 +30,11 @@ struct ModelConfig {
   int64_t padding_id = -1;              // where offset > 0: this id takes row offset - 1 and no position
   int64_t type_vocab_size = 0;          // token type ids; 0 = the family has none
   std::string hidden_act = "gelu";
+  GateActivation gate = GateActivation::kSilu;  // of gated MLPs
+  RotaryConfig rotary;
+  bool tie_word_embeddings = false;  // decoders: logits by the word embeddings
+  bool attention_bias = false;       // decoders
+  bool mlp_bias = false;             // decoders
   double norm_eps = 1e-12;
   double hidden_dropout = 0;            // embeddings, MLP output
   double attention_dropout = 0;         // attention probabilities

@@ -10,16 +10,6 @@
 
 namespace loraxs {
 
-ProjectionGroup make_projection_group(std::vector<Site> sites) {
-  ProjectionGroup group;
-  for (const Site& site : sites) {
-    group.columns.push_back(group.out_features);
-    group.out_features += site.out_features;
-  }
-  group.sites = std::move(sites);
-  return group;
-}
-
 Encoder::Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device)
     : config_(model.config), compute_dtype_(compute_dtype) {
   const auto options =
@@ -31,27 +21,21 @@ Encoder::Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
   if (config_.type_vocab_size > 0) token_types_ = weight("embeddings.token_type.weight");
   embedding_norm_ = norm("embeddings.norm");
   const std::vector<Site> sites = list_sites(*model.architecture, config_);
-  const auto site = [&](int64_t layer, const std::string& module) {
-    for (const Site& candidate : sites) {
-      if (candidate.layer == layer && candidate.module == module) return candidate;
-    }
-    throw Error(concat(model.folder.string(), ": no projection ", module, " in layer ", layer));
-  };
-  const auto add = [&](std::vector<Site> members) {
-    groups_.push_back(make_projection_group(std::move(members)));
+  const auto add = [&](int64_t layer, const std::vector<std::string>& modules) {
+    groups_.push_back(make_projection_group(sites, layer, modules));
     return groups_.size() - 1;
   };
   for (int64_t l = 0; l < config_.num_hidden_layers; ++l) {
     Layer layer;
     if (l + 1 < config_.num_hidden_layers) {
-      layer.query = layer.key_value = add({site(l, "query"), site(l, "key"), site(l, "value")});
+      layer.query = layer.key_value = add(l, {"query", "key", "value"});
     } else {
-      layer.query = add({site(l, "query")});
-      layer.key_value = add({site(l, "key"), site(l, "value")});
+      layer.query = add(l, {"query"});
+      layer.key_value = add(l, {"key", "value"});
     }
-    layer.attention_output = add({site(l, "attention_output")});
-    layer.intermediate = add({site(l, "intermediate")});
-    layer.mlp_output = add({site(l, "mlp_output")});
+    layer.attention_output = add(l, {"attention_output"});
+    layer.intermediate = add(l, {"intermediate"});
+    layer.mlp_output = add(l, {"mlp_output"});
     layer.attention_norm = norm(concat("layers.", l, ".attention_norm"));
     layer.mlp_norm = norm(concat("layers.", l, ".mlp_norm"));
     layers_.push_back(layer);
@@ -83,7 +67,9 @@ torch::Tensor Encoder::embed(const BatchTensors& batch, bool training) const {
   return x.to(compute_dtype_);
 }
 
-torch::Tensor Encoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training) const {
+torch::Tensor Encoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
+                               KeyValueCache* cache) const {
+  TORCH_CHECK(cache == nullptr, "Encoder: a key-value cache is for decoders");
   const AttentionShape shape{.heads = config_.num_attention_heads,
                              .kv_heads = config_.num_key_value_heads,
                              .head_dim = config_.head_dim,
@@ -96,15 +82,15 @@ torch::Tensor Encoder::forward(const BatchTensors& batch, ProjectionHook& hook, 
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
     const bool last = layer.query != layer.key_value;
-    const RowKind kind = last ? RowKind::kSequences : RowKind::kTokens;
-    const RowKeys& rows = last ? batch.first_rows : batch.token_rows;
+    const RowKind kind = last ? RowKind::kAsked : RowKind::kTokens;
+    const RowKeys& rows = last ? batch.asked_keys : batch.token_rows;
     const Dropout attention_dropout = dropout(config_.attention_dropout, l, DropoutPurpose::kAttention);
     torch::Tensor attended, residual;
     if (last) {
-      residual = x.index_select(0, batch.first_tokens);  // [sequences, hidden]
-      const torch::Tensor query = hook.project(layer.query, residual, RowKind::kSequences);
+      residual = x.index_select(0, batch.asked_rows);  // [asked, hidden]
+      const torch::Tensor query = hook.project(layer.query, residual, RowKind::kAsked);
       const torch::Tensor key_value = hook.project(layer.key_value, x, RowKind::kTokens);
-      attended = varlen_attention(query, key_value, {.query = 0, .key = 0, .value = kv_width}, shape, batch.first_asks,
+      attended = varlen_attention(query, key_value, {.query = 0, .key = 0, .value = kv_width}, shape, batch.asked,
                                   attention_dropout);
     } else {
       residual = x;

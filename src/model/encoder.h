@@ -4,24 +4,18 @@
 
 #include <vector>
 
-#include "model/base_model.h"
-#include "model/batch_tensors.h"
-#include "model/projection_hook.h"
+#include "model/backbone.h"
 
 namespace loraxs {
 
-class Encoder {
+class Encoder final : public Backbone {
  public:
-  /// Norms and embeddings stay float32 (float64 for float64); activations take `compute_dtype`.
   Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device);
 
-  /// In the order of the forward; a hook is asked for them by index. The last layer's query stands alone, since only
-  /// the first token of each sequence asks there.
-  const std::vector<ProjectionGroup>& groups() const { return groups_; }
-
-  /// Hidden states of each sequence's first token after the last layer -> [sequences, hidden]. What cannot reach them
-  /// is not computed: the last layer's query, attention output and MLP run on those rows only.
-  torch::Tensor forward(const BatchTensors& batch, ProjectionHook& hook, bool training) const;
+  const std::vector<ProjectionGroup>& groups() const override { return groups_; }
+  torch::Tensor forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
+                        KeyValueCache* cache) const override;
+  void limit_activations(int64_t) override {}  // texts of encoders are short: everything is kept
 
  private:
   struct Norm {

@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <string>
 #include <vector>
 
 #include "model/site.h"
@@ -15,15 +16,19 @@ struct ProjectionGroup {
   int64_t out_features = 0;      // Σ out_features
 };
 
-ProjectionGroup make_projection_group(std::vector<Site> sites);
+/// The group of one layer's `modules`, in that order; `sites` are the model's. TORCH_CHECKs that they are there.
+ProjectionGroup make_projection_group(const std::vector<Site>& sites, int64_t layer,
+                                      const std::vector<std::string>& modules);
 
-enum class RowKind { kTokens, kSequences };  // what a row of x is: decides which slots' segments apply
+enum class RowKind { kTokens, kAsked };  // what a row of x is: decides which slots' segments apply
 
 class ProjectionHook {
  public:
   virtual ~ProjectionHook() = default;
   /// x [rows, in_features] -> [rows, width ≥ out_features], bias included; further columns are the hook's own.
   virtual torch::Tensor project(size_t group, const torch::Tensor& x, RowKind rows) = 0;
+  /// Whether this batch trains something in the group.
+  virtual bool trains(size_t group) const = 0;
 };
 
 }  // namespace loraxs

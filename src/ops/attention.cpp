@@ -24,6 +24,7 @@ struct Work {
   const int32_t* query_positions;
   float scale;
   bool causal;
+  int64_t window;
   uint64_t dropout_key;
   uint32_t threshold;
   float dropout_scale;
@@ -74,47 +75,73 @@ LORAXS_INLINE void copy_transposed(float* to, int64_t to_stride, const T* from, 
   }
 }
 
-/// Probabilities of a block of queries in s.scores [count, keys]; padded and masked keys are 0.
+/// Keys [begin, end) of the sequence.
+struct KeySpan {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
 template <typename T>
-LORAXS_INLINE void probabilities(const Work<T>& w, Scratch& s, int64_t first, int64_t count, int64_t keys) {
-  simd::gemm_rows(s.scores.data(), keys, s.queries.data(), s.dim, int64_t{1}, s.key_transposed.data(), keys, 0, count,
-                  keys, w.head_dim, 1.0F, false);
+LORAXS_INLINE KeySpan keys_of_query(const Work<T>& w, int64_t query) {
+  if (!w.causal) return {0, w.num_keys};
+  const int64_t position = w.query_positions[query], end = position + 1 < w.num_keys ? position + 1 : w.num_keys;
+  return {w.window > 0 && position + 1 > w.window ? position + 1 - w.window : 0, end};
+}
+
+/// Keys that any query of a block sees; positions rise within a sequence. Starts at a multiple of the vector width.
+template <typename T>
+LORAXS_INLINE KeySpan keys_of_block(const Work<T>& w, int64_t first, int64_t count) {
+  const int64_t begin = keys_of_query(w, first).begin, end = keys_of_query(w, first + count - 1).end;
+  return {begin / simd::kWidth * simd::kWidth, end};
+}
+
+/// Probabilities of a block of queries in s.scores [count, span], rows `keys` apart; padded and masked keys are 0.
+template <typename T>
+LORAXS_INLINE void probabilities(const Work<T>& w, Scratch& s, int64_t first, int64_t count, int64_t keys,
+                                 const KeySpan& span) {
+  const int64_t columns = simd::padded(span.size());
+  simd::gemm_rows(s.scores.data(), keys, s.queries.data(), s.dim, int64_t{1}, s.key_transposed.data() + span.begin,
+                  keys, 0, count, columns, w.head_dim, 1.0F, false);
   for (int64_t i = 0; i < count; ++i) {
     float* row = s.scores.data() + i * keys;
-    const int64_t visible = w.causal ? std::min<int64_t>(w.num_keys, w.query_positions[first + i] + 1) : w.num_keys;
-    float largest = row[0];
+    const KeySpan visible = keys_of_query(w, first + i);
+    const int64_t begin = visible.begin - span.begin, end = visible.end - span.begin;
+    float largest = row[begin];
 #pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < visible; ++j) largest = row[j] > largest ? row[j] : largest;
+    for (int64_t j = begin; j < end; ++j) largest = row[j] > largest ? row[j] : largest;
 #pragma omp simd
-    for (int64_t j = 0; j < visible; ++j) row[j] = simd::exponential(row[j] - largest);
+    for (int64_t j = begin; j < end; ++j) row[j] = simd::exponential(row[j] - largest);
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < visible; ++j) sum += row[j];
+    for (int64_t j = begin; j < end; ++j) sum += row[j];
     const float inverse = 1.0F / sum;
 #pragma omp simd
-    for (int64_t j = 0; j < visible; ++j) row[j] *= inverse;
-    for (int64_t j = visible; j < keys; ++j) row[j] = 0;
+    for (int64_t j = begin; j < end; ++j) row[j] *= inverse;
+    for (int64_t j = 0; j < begin; ++j) row[j] = 0;
+    for (int64_t j = end; j < columns; ++j) row[j] = 0;
   }
 }
 
-/// Draws the lanes of a block and applies them to `values` [count, keys].
+/// Draws the lanes of a block: keys [0, span.end) of every query.
 template <typename T>
-LORAXS_INLINE void draw_lanes(const Work<T>& w, Scratch& s, int64_t head, int64_t first, int64_t count, int64_t keys) {
+LORAXS_INLINE void draw_lanes(const Work<T>& w, Scratch& s, int64_t head, int64_t first, int64_t count, int64_t keys,
+                              const KeySpan& span) {
   const int64_t stride = simd::lanes_size(keys);
   for (int64_t i = 0; i < count; ++i) {
     simd::dropout_lanes(w.dropout_key, static_cast<uint32_t>(w.query_positions[first + i]), static_cast<uint32_t>(head),
-                        w.num_keys, s.lanes.data() + i * stride);
+                        span.end, s.lanes.data() + i * stride);
   }
 }
 
-LORAXS_INLINE void apply_lanes(float* values, const uint16_t* lanes, int64_t count, int64_t keys, uint32_t threshold,
-                               float scale) {
+/// Applies them to `values` [count, span], rows `keys` apart.
+LORAXS_INLINE void apply_lanes(float* values, const uint16_t* lanes, int64_t count, int64_t keys, const KeySpan& span,
+                               uint32_t threshold, float scale) {
   const int64_t stride = simd::lanes_size(keys);
   for (int64_t i = 0; i < count; ++i) {
     float* row = values + i * keys;
-    const uint16_t* lane = lanes + i * stride;
+    const uint16_t* lane = lanes + i * stride + span.begin;
 #pragma omp simd
-    for (int64_t j = 0; j < keys; ++j) row[j] = lane[j] >= threshold ? row[j] * scale : 0.0F;
+    for (int64_t j = 0; j < span.size(); ++j) row[j] = lane[j] >= threshold ? row[j] * scale : 0.0F;
   }
 }
 
@@ -128,13 +155,14 @@ LORAXS_INLINE void forward_work(const Work<T>& w, Scratch& s, T* out, int64_t ou
       const int64_t count = std::min(kQueryBlock, w.num_queries - first);
       copy_rows(s.queries.data(), s.dim, w.query + first * w.query_stride + h * w.head_dim, w.query_stride, count,
                 w.head_dim, w.scale);
-      probabilities(w, s, first, count, keys);
+      const KeySpan span = keys_of_block(w, first, count);
+      probabilities(w, s, first, count, keys, span);
       if (w.threshold > 0) {
-        draw_lanes(w, s, w.first_head + h, first, count, keys);
-        apply_lanes(s.scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
+        draw_lanes(w, s, w.first_head + h, first, count, keys, span);
+        apply_lanes(s.scores.data(), s.lanes.data(), count, keys, span, w.threshold, w.dropout_scale);
       }
-      simd::gemm_rows(s.out.data(), s.dim, s.scores.data(), keys, int64_t{1}, s.value_rows.data(), s.dim, 0, count,
-                      s.dim, w.num_keys, 1.0F, false);
+      simd::gemm_rows(s.out.data(), s.dim, s.scores.data(), keys, int64_t{1}, s.value_rows.data() + span.begin * s.dim,
+                      s.dim, 0, count, s.dim, span.size(), 1.0F, false);
       for (int64_t i = 0; i < count; ++i) {
 #pragma omp simd
         for (int64_t c = 0; c < w.head_dim; ++c) {
@@ -163,34 +191,38 @@ LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, i
                 w.head_dim, w.scale);
       copy_rows(s.gradient.data(), s.dim, d_out + first * out_stride + h * w.head_dim, out_stride, count, w.head_dim,
                 1.0F);
-      probabilities(w, s, first, count, keys);
-      simd::gemm_rows(s.d_scores.data(), keys, s.gradient.data(), s.dim, int64_t{1}, s.value_transposed.data(), keys, 0,
-                      count, keys, w.head_dim, 1.0F, false);
+      const KeySpan span = keys_of_block(w, first, count);
+      probabilities(w, s, first, count, keys, span);
+      simd::gemm_rows(s.d_scores.data(), keys, s.gradient.data(), s.dim, int64_t{1},
+                      s.value_transposed.data() + span.begin, keys, 0, count, simd::padded(span.size()), w.head_dim,
+                      1.0F, false);
       if (w.threshold > 0) {
-        draw_lanes(w, s, w.first_head + h, first, count, keys);
-        apply_lanes(s.d_scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
+        draw_lanes(w, s, w.first_head + h, first, count, keys, span);
+        apply_lanes(s.d_scores.data(), s.lanes.data(), count, keys, span, w.threshold, w.dropout_scale);
       }
       for (int64_t i = 0; i < count; ++i) {
         float *row = s.d_scores.data() + i * keys, *p = s.scores.data() + i * keys;
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < keys; ++j) sum += row[j] * p[j];
+        for (int64_t j = 0; j < span.size(); ++j) sum += row[j] * p[j];
 #pragma omp simd
-        for (int64_t j = 0; j < keys; ++j) row[j] = p[j] * (row[j] - sum);
+        for (int64_t j = 0; j < span.size(); ++j) row[j] = p[j] * (row[j] - sum);
       }
-      simd::gemm_rows(s.out.data(), s.dim, s.d_scores.data(), keys, int64_t{1}, s.key_rows.data(), s.dim, 0, count,
-                      s.dim, w.num_keys, w.scale, false);
+      simd::gemm_rows(s.out.data(), s.dim, s.d_scores.data(), keys, int64_t{1}, s.key_rows.data() + span.begin * s.dim,
+                      s.dim, 0, count, s.dim, span.size(), w.scale, false);
       for (int64_t i = 0; i < count; ++i) {
 #pragma omp simd
         for (int64_t c = 0; c < w.head_dim; ++c) {
           simd::narrow(d_query + (first + i) * d_query_stride + h * w.head_dim + c, s.out[i * s.dim + c]);
         }
       }
-      simd::gemm_rows(s.d_key.data(), s.dim, s.d_scores.data(), int64_t{1}, keys, s.queries.data(), s.dim, 0,
-                      w.num_keys, s.dim, count, 1.0F, true);
-      if (w.threshold > 0) apply_lanes(s.scores.data(), s.lanes.data(), count, keys, w.threshold, w.dropout_scale);
-      simd::gemm_rows(s.d_value.data(), s.dim, s.scores.data(), int64_t{1}, keys, s.gradient.data(), s.dim, 0,
-                      w.num_keys, s.dim, count, 1.0F, true);
+      simd::gemm_rows(s.d_key.data() + span.begin * s.dim, s.dim, s.d_scores.data(), int64_t{1}, keys,
+                      s.queries.data(), s.dim, 0, span.size(), s.dim, count, 1.0F, true);
+      if (w.threshold > 0) {
+        apply_lanes(s.scores.data(), s.lanes.data(), count, keys, span, w.threshold, w.dropout_scale);
+      }
+      simd::gemm_rows(s.d_value.data() + span.begin * s.dim, s.dim, s.scores.data(), int64_t{1}, keys,
+                      s.gradient.data(), s.dim, 0, span.size(), s.dim, count, 1.0F, true);
     }
   }
   for (int64_t j = 0; j < w.num_keys; ++j) {
@@ -243,6 +275,7 @@ struct Call : torch::CustomClassHolder {
     w.query_positions = index.query_positions.const_data_ptr<int32_t>() + first_query;
     w.scale = static_cast<float>(shape.scale);
     w.causal = shape.causal;
+    w.window = shape.window;
     w.threshold = dropout.threshold;
     if (dropout.active()) {
       w.dropout_key = dropout.key(static_cast<uint64_t>(index.dropout_keys.const_data_ptr<int64_t>()[sequence]));
@@ -376,7 +409,9 @@ torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const tor
     torch::Tensor scores = q.matmul(k.transpose(1, 2)) * shape.scale;  // [heads, queries, keys]
     if (shape.causal) {
       const torch::Tensor key_positions = torch::arange(k.size(1), positions.options());
-      scores = scores.masked_fill(key_positions.unsqueeze(0) > positions.unsqueeze(1), -INFINITY);
+      const torch::Tensor ahead = key_positions.unsqueeze(0) - positions.unsqueeze(1);  // [queries, keys]
+      scores = scores.masked_fill(ahead > 0, -INFINITY);
+      if (shape.window > 0) scores = scores.masked_fill(ahead <= -shape.window, -INFINITY);
     }
     torch::Tensor p = scores.softmax(-1);
     if (dropout.active()) {

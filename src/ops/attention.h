@@ -13,6 +13,7 @@ struct AttentionShape {
   int64_t head_dim = 0;
   double scale = 1;     // scores are multiplied by it: 1 / sqrt(head_dim) as a rule
   bool causal = false;  // query at position p sees keys at positions ≤ p
+  int64_t window = 0;   // causal only: and at positions > p − window; 0 = all
 };
 
 /// Which rows belong together. Sequence s owns query rows [query_starts[s], query_starts[s+1]) and key rows likewise.

@@ -34,7 +34,7 @@ class FakeModel : public StepModel {
       for (int64_t b = 0; b <= last / block_tokens_; ++b) {
         EXPECT_TRUE(seen_blocks.insert(table[b]).second) << "two sequences of a batch share block " << table[b];
       }
-      if (next == batch.next_rows.size() || batch.next_rows[next] != batch.starts[s + 1] - 1) continue;
+      if (next == batch.asked_rows.size() || batch.asked_rows[next] != batch.starts[s + 1] - 1) continue;
       ++next;
       uint64_t state = mix_seed(7, static_cast<uint64_t>(batch.slots[s] + 1));
       for (int64_t p = 0; p <= last; ++p) {
@@ -45,7 +45,7 @@ class FakeModel : public StepModel {
         logits_.push_back(static_cast<float>(mix_seed(state, static_cast<uint64_t>(v)) >> 40) / 4194304.0F);
       }
     }
-    EXPECT_EQ(next, batch.next_rows.size());
+    EXPECT_EQ(next, batch.asked_rows.size());
     return logits_;
   }
   int64_t vocab_size() const override { return 50; }
@@ -229,11 +229,11 @@ TEST(PackedBatchTest, CachedSequencesGoOnWhereTheyWereAndNameTheirBlocks) {
   decode.first_position = 20;
   decode.blocks = {2, 0, 9};
   decode.asks_next = true;
-  const PackedBatch batch = pack(std::vector{prefill, decode});
+  const PackedBatch batch = pack(std::vector{prefill, decode}, Ask::kNext);
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 20));
   EXPECT_EQ(batch.blocks_per_sequence, 3);
   EXPECT_THAT(batch.block_tables, ElementsAre(4, 0, 0, 2, 0, 9));
-  EXPECT_THAT(batch.next_rows, ElementsAre(3));
+  EXPECT_THAT(batch.asked_rows, ElementsAre(3));
 }
 
 }  // namespace

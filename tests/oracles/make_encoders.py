@@ -1,7 +1,7 @@
 """What the C++ tests compare with, computed by transformers and autograd: usage make_encoders.py OUT_DIR.
 
 Per case a Hugging Face folder and case.safetensors: packed inputs, logits, adapted logits, gradients; for `trajectory` also
-100 AdamW steps. The LoRA-XS layer here is a reference of its own: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ.
+100 AdamW steps.
 """
 
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lora_xs import adapt_layers
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForSequenceClassification,
@@ -65,35 +66,10 @@ PAPER = ["query", "value", "attention_output", "mlp_output"]
 ALL_LINEAR = list(BERT_MODULES)
 
 
-class LoraXs(torch.nn.Module):
-    def __init__(self, linear, rank, scale, generator):
-        super().__init__()
-        self.linear = linear
-        self.scale = scale
-        weight = linear.weight.detach().double()
-        u, s, vh = torch.linalg.svd(weight, full_matrices=False)
-        self.register_buffer("a", (s[:rank, None] * vh[:rank]).float().to(linear.weight.dtype))
-        self.register_buffer("b", u[:, :rank].float().to(linear.weight.dtype))
-        r = 0.3 * torch.randn(rank, rank, generator=generator)
-        self.r = torch.nn.Parameter(r.to(linear.weight.dtype))
-
-    def forward(self, x):
-        return self.linear(x) + self.scale * (x @ self.a.T @ self.r.T @ self.b.T)
-
-
 def adapt(model, targets, rank, alpha, seed):
     """Replaces the targets by LoraXs; returns {canonical name: module} in canonical order."""
-    generator = torch.Generator().manual_seed(seed)
     family = FAMILIES[model.config.model_type]
-    sites = {}
-    for number, layer in enumerate(model.get_submodule(family.layers)):
-        for name in targets:
-            path = family.modules[name]
-            parent = layer.get_submodule(path.rsplit(".", 1)[0]) if "." in path else layer
-            leaf = path.rsplit(".", 1)[-1]
-            module = LoraXs(getattr(parent, leaf), rank, alpha / rank, generator)
-            setattr(parent, leaf, module)
-            sites[f"layers.{number}.{name}"] = module
+    sites = adapt_layers(model.get_submodule(family.layers), family.modules, targets, rank, alpha, seed)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for module in sites.values():

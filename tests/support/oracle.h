@@ -1,4 +1,4 @@
-// tests/support/oracle.h: cases that tests/oracles/make_encoders.py wrote, as banks and batches.
+// tests/support/oracle.h: cases that tests/oracles/make_encoders.py and make_decoders.py wrote, as banks and batches.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -40,10 +40,13 @@ struct OracleCase {
       sites.push_back(site);
       basis->sites[site.name] = {.a = tensor("basis." + site.name + ".a"), .b = tensor("basis." + site.name + ".b")};
     }
-    const int64_t outputs = tensor("head.classifier.weight").size(0);
-    std::vector<std::string> labels;
-    for (int64_t i = 0; outputs > 1 && i < outputs; ++i) labels.push_back("label" + std::to_string(i));
-    const HeadLayout head = make_head("full", outputs, labels, *model.architecture, "test");
+    HeadLayout head;  // none for decoders
+    if (file.tensors.contains("head.classifier.weight")) {
+      const int64_t outputs = tensor("head.classifier.weight").size(0);
+      std::vector<std::string> labels;
+      for (int64_t i = 0; outputs > 1 && i < outputs; ++i) labels.push_back("label" + std::to_string(i));
+      head = make_head("full", outputs, labels, *model.architecture, "test");
+    }
     layout = make_layout("lora_xs", sites, rank, head, model.config.hidden_size, "test");
   }
 
@@ -61,14 +64,20 @@ struct OracleCase {
   }
 
   std::vector<Sequence> sequences(int64_t slot = 0) const {
-    const torch::Tensor ids = tensor("input_ids"), types = tensor("token_type_ids"), starts = tensor("starts"),
-                        labels = tensor("labels");
+    const bool language = file.tensors.contains("is_target");
+    const torch::Tensor ids = tensor("input_ids"), starts = tensor("starts"),
+                        marks = tensor(language ? "is_target" : "token_type_ids");
     std::vector<Sequence> result;
     for (int64_t s = 0; s + 1 < starts.numel(); ++s) {
-      Sequence sequence{.slot = slot, .example = static_cast<uint64_t>(s), .target = labels[s].item<float>()};
+      Sequence sequence{.slot = slot, .example = static_cast<uint64_t>(s)};
+      if (!language) sequence.target = tensor("labels")[s].item<float>();
       for (int64_t i = starts[s].item<int32_t>(); i < starts[s + 1].item<int32_t>(); ++i) {
         sequence.input_ids.push_back(ids[i].item<int32_t>());
-        sequence.token_type_ids.push_back(types[i].item<int32_t>());
+        if (language) {
+          sequence.is_target.push_back(static_cast<uint8_t>(marks[i].item<int32_t>()));
+        } else {
+          sequence.token_type_ids.push_back(marks[i].item<int32_t>());
+        }
       }
       result.push_back(std::move(sequence));
     }

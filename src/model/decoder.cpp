@@ -1,0 +1,126 @@
+#include "model/decoder.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "io/error.h"
+#include "model/recompute.h"
+#include "model/rotary_frequencies.h"
+#include "ops/gated_mlp.h"
+#include "ops/rms_norm.h"
+
+namespace loraxs {
+
+Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device)
+    : config_(model.config), compute_dtype_(compute_dtype) {
+  const auto options =
+      torch::TensorOptions().dtype(compute_dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32).device(device);
+  const auto norm = [&](const std::string& name) { return model.weight(name + ".weight").to(options); };
+  words_ = model.weight("embeddings.word.weight").to(device);
+  final_norm_ = norm("norm");
+  inverse_frequencies_ = rotary_frequencies(config_.rotary, config_.head_dim).to(device);
+  const std::vector<Site> sites = list_sites(*model.architecture, config_);
+  const auto add = [&](int64_t layer, const std::vector<std::string>& modules) {
+    groups_.push_back(make_projection_group(sites, layer, modules));
+    return groups_.size() - 1;
+  };
+  for (int64_t l = 0; l < config_.num_hidden_layers; ++l) {
+    Layer layer;
+    if (is_last(l)) {
+      layer.query = add(l, {"query"});
+      layer.key_value = add(l, {"key", "value"});
+    } else {
+      layer.query = layer.key_value = add(l, {"query", "key", "value"});
+    }
+    layer.attention_output = add(l, {"attention_output"});
+    layer.gate_up = add(l, {"gate", "up"});
+    layer.down = add(l, {"down"});
+    layer.attention_norm = norm(concat("layers.", l, ".attention_norm"));
+    layer.mlp_norm = norm(concat("layers.", l, ".mlp_norm"));
+    layers_.push_back(layer);
+  }
+}
+
+torch::Tensor Decoder::embed(const BatchTensors& batch) const {
+  torch::NoGradGuard no_grad;                                                   // frozen
+  return words_.index_select(0, batch.input_ids).to(compute_dtype_);  // [tokens, hidden]
+}
+
+torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass& pass) const {
+  const Layer& layer = layers_[l];
+  const AttentionShape shape{.heads = config_.num_attention_heads,
+                             .kv_heads = config_.num_key_value_heads,
+                             .head_dim = config_.head_dim,
+                             .scale = 1 / std::sqrt(static_cast<double>(config_.head_dim)),
+                             .causal = true};
+  const int64_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+  torch::Tensor queries, keys_values;
+  AttentionColumns columns;
+  if (is_last(l)) {
+    queries = rotary_(pass.hook.project(layer.query, normed.index_select(0, pass.batch.asked_rows), RowKind::kAsked),
+                      shape.heads, pass.asked_angles);
+    keys_values =
+        rotary_(pass.hook.project(layer.key_value, normed, RowKind::kTokens), shape.kv_heads, pass.angles);
+    columns = {.query = 0, .key = 0, .value = kv_width};
+  } else {
+    queries = keys_values = rotary_(pass.hook.project(layer.query, normed, RowKind::kTokens),
+                                    shape.heads + shape.kv_heads, pass.angles);
+    columns = {.query = 0, .key = width, .value = width + kv_width};
+  }
+  if (pass.cache != nullptr) return pass.cache->attend(l, queries, keys_values, columns, shape, pass.batch, is_last(l));
+  const Dropout dropout =
+      pass.training ? Dropout::make(config_.attention_dropout, l, DropoutPurpose::kAttention) : Dropout{};
+  return varlen_attention(queries, keys_values, columns, shape, is_last(l) ? pass.batch.asked : pass.batch.all_tokens,
+                          dropout);
+}
+
+torch::Tensor Decoder::run_layer(int64_t l, const torch::Tensor& x, const Pass& pass) const {
+  const Layer& layer = layers_[l];
+  const RowKind rows = is_last(l) ? RowKind::kAsked : RowKind::kTokens;
+  const auto project = [&](size_t group, const torch::Tensor& input) { return pass.hook.project(group, input, rows); };
+  const torch::Tensor attended = attend(l, rms_norm(x, layer.attention_norm, config_.norm_eps), pass);
+  const auto [middle, normed] =
+      residual_rms_norm(project(layer.attention_output, attended),
+                        is_last(l) ? x.index_select(0, pass.batch.asked_rows) : x, layer.mlp_norm, config_.norm_eps);
+  const torch::Tensor inner = gated_mlp(project(layer.gate_up, normed), config_.intermediate_size, config_.gate);
+  return middle + project(layer.down, inner).narrow(1, 0, config_.hidden_size);
+}
+
+int64_t Decoder::recomputed_layers(int64_t tokens) const {
+  if (activation_budget_ < 0) return 0;
+  // What a layer keeps per token: the two residual states and the wide outputs that attention and the gated MLP read.
+  const int64_t attention = (config_.num_attention_heads + 2 * config_.num_key_value_heads) * config_.head_dim;
+  const int64_t numbers = 2 * config_.hidden_size + attention + 2 * config_.intermediate_size;
+  const int64_t layer_bytes = std::max<int64_t>(1, tokens * numbers * static_cast<int64_t>(c10::elementSize(compute_dtype_)));
+  return std::clamp<int64_t>(config_.num_hidden_layers - activation_budget_ / layer_bytes, 0, config_.num_hidden_layers);
+}
+
+torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
+                               KeyValueCache* cache) const {
+  // Shared with recomputed layers, which outlive this call.
+  const auto pass = std::make_shared<const Pass>(Pass{
+      .batch = batch,
+      .hook = hook,
+      .angles = rotary_angles(batch.positions, inverse_frequencies_),
+      .asked_angles = rotary_angles(batch.positions.index_select(0, batch.asked_rows), inverse_frequencies_),
+      .cache = cache,
+      .training = training});
+  const int64_t recompute = training ? recomputed_layers(batch.input_ids.size(0)) : 0;
+  torch::Tensor x = embed(batch);  // [tokens, hidden]
+  for (int64_t l = 0; l < config_.num_hidden_layers; ++l) {
+    const Layer& layer = layers_[l];
+    const bool trains = x.requires_grad() || hook.trains(layer.query) || hook.trains(layer.key_value) ||
+                        hook.trains(layer.attention_output) || hook.trains(layer.gate_up) || hook.trains(layer.down);
+    if (l < recompute && trains) {
+      x = recomputed([this, l, pass](const torch::Tensor& input) { return run_layer(l, input, *pass); }, x);
+    } else {
+      x = run_layer(l, x, *pass);
+    }
+  }
+  return rms_norm(x, final_norm_, config_.norm_eps);  // [asked, hidden]
+}
+
+}  // namespace loraxs

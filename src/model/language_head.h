@@ -1,0 +1,24 @@
+// model/language_head.h: the frozen output projection of a decoder: logits of asked rows, or their loss.
+#pragma once
+#include <torch/types.h>
+
+#include "model/base_model.h"
+#include "ops/cross_entropy.h"
+
+namespace loraxs {
+
+class LanguageHead {
+ public:
+  /// lm_head, or the word embeddings where the config ties them. `training`: prepared for backward too.
+  LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training);
+
+  /// hidden [asked, hidden] -> [asked, vocab], dtype of hidden.
+  torch::Tensor logits(const torch::Tensor& hidden) const;
+  /// Cross-entropy of the targets [asked] int64, weighted; logits never exist whole.
+  CrossEntropy loss(const torch::Tensor& hidden, const torch::Tensor& targets, const torch::Tensor& weights) const;
+
+ private:
+  OutputProjection projection_;
+};
+
+}  // namespace loraxs

@@ -1,0 +1,17 @@
+// ops/gated_mlp.h: activation(gate) · up on the wide output of a joined projection (Shazeer, arXiv 2002.05202).
+#pragma once
+#include <torch/types.h>
+
+namespace loraxs {
+
+enum class GateActivation { kSilu, kGeluTanh };  // SwiGLU; GeGLU with the tanh form of GELU
+
+/// activation(x[:, :columns]) · x[:, columns:2·columns] -> [rows, columns]. x [rows, width ≥ 2 · columns]; the gradient
+/// has x's width with zeros from 2 · columns on. Keeps x and recomputes in backward. One rounding, at the end. Fast for
+/// float32 and bfloat16 on the CPU.
+torch::Tensor gated_mlp(const torch::Tensor& x, int64_t columns, GateActivation activation);
+
+/// The same from differentiable ATen operators.
+torch::Tensor gated_mlp_reference(const torch::Tensor& x, int64_t columns, GateActivation activation);
+
+}  // namespace loraxs

@@ -1,0 +1,184 @@
+#include "ops/rms_norm.h"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+
+#include "ops/simd.h"
+
+namespace loraxs {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kGrainRows = 8;
+
+// out = z γ / rms with z = residual + y, or the residual alone where y is null
+template <typename T>
+LORAXS_INLINE void forward_row(T* sum, T* out, float* inverse_rms, const T* y, const T* residual, const float* weight,
+                               float eps, int64_t hidden) {
+  if (y != nullptr) {
+#pragma omp simd
+    for (int64_t c = 0; c < hidden; ++c) simd::narrow(sum + c, simd::widen(residual + c) + simd::widen(y + c));
+  }
+  const T* z = y != nullptr ? sum : residual;
+  float squares = 0;
+#pragma omp simd reduction(+ : squares)
+  for (int64_t c = 0; c < hidden; ++c) squares += simd::widen(z + c) * simd::widen(z + c);
+  const float inverse = 1.0F / std::sqrt(squares / static_cast<float>(hidden) + eps);
+  *inverse_rms = inverse;
+#pragma omp simd
+  for (int64_t c = 0; c < hidden; ++c) simd::narrow(out + c, simd::widen(z + c) * inverse * weight[c]);
+}
+
+// dz = dsum + (g − x̂ mean(g x̂)) / rms with g = dout γ and x̂ = z / rms; residual and y both get dz
+template <typename T>
+LORAXS_INLINE void backward_row(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse,
+                                const float* weight, int64_t hidden, int64_t width) {
+  float products = 0;
+#pragma omp simd reduction(+ : products)
+  for (int64_t c = 0; c < hidden; ++c) products += simd::widen(dout + c) * weight[c] * simd::widen(z + c);
+  const float projection = products * inverse * inverse / static_cast<float>(hidden);
+#pragma omp simd
+  for (int64_t c = 0; c < hidden; ++c) {
+    const float through = (simd::widen(dout + c) * weight[c] - simd::widen(z + c) * projection) * inverse;
+    simd::narrow(dz + c, (dsum != nullptr ? simd::widen(dsum + c) : 0.0F) + through);
+  }
+  if (dy == nullptr) return;
+  for (int64_t c = 0; c < hidden; ++c) dy[c] = dz[c];
+  for (int64_t c = hidden; c < width; ++c) simd::narrow(dy + c, 0.0F);
+}
+
+#define LORAXS_RMS_KERNELS(T)                                                                                        \
+  LORAXS_KERNEL void forward_kernel(T* sum, T* out, float* inverse_rms, const T* y, const T* residual,               \
+                                    const float* weight, float eps, int64_t hidden) {                                \
+    forward_row(sum, out, inverse_rms, y, residual, weight, eps, hidden);                                            \
+  }                                                                                                                  \
+  LORAXS_KERNEL void backward_kernel(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse,          \
+                                     const float* weight, int64_t hidden, int64_t width) {                           \
+    backward_row(dz, dy, dsum, dout, z, inverse, weight, hidden, width);                                             \
+  }
+LORAXS_RMS_KERNELS(float)
+LORAXS_RMS_KERNELS(c10::BFloat16)
+#undef LORAXS_RMS_KERNELS
+
+/// `y` undefined: the norm alone. -> {sum (undefined without y), normed, 1/rms [rows]}
+template <typename T>
+variable_list forward_fast(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
+                           double eps) {
+  const int64_t rows = residual.size(0), hidden = residual.size(1);
+  torch::Tensor sum, out = torch::empty_like(residual);
+  if (y.defined()) sum = torch::empty_like(residual);
+  torch::Tensor inverse = torch::empty({rows}, residual.options().dtype(torch::kFloat32));
+  T *sum_data = sum.defined() ? sum.mutable_data_ptr<T>() : nullptr, *out_data = out.mutable_data_ptr<T>();
+  float* inverse_data = inverse.mutable_data_ptr<float>();
+  const T *y_data = y.defined() ? y.const_data_ptr<T>() : nullptr, *residual_data = residual.const_data_ptr<T>();
+  const int64_t y_stride = y.defined() ? y.stride(0) : 0;
+  const float* weight_data = weight.const_data_ptr<float>();
+  at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      forward_kernel(sum_data == nullptr ? nullptr : sum_data + r * hidden, out_data + r * hidden, inverse_data + r,
+                     y_data == nullptr ? nullptr : y_data + r * y_stride, residual_data + r * hidden, weight_data,
+                     static_cast<float>(eps), hidden);
+    }
+  });
+  return {sum, out, inverse};
+}
+
+/// -> {dz, dy (undefined where width is 0)}
+template <typename T>
+variable_list backward_fast(const torch::Tensor& dsum, const torch::Tensor& dout, const torch::Tensor& z,
+                            const torch::Tensor& inverse, const torch::Tensor& weight, int64_t width) {
+  const int64_t rows = z.size(0), hidden = z.size(1);
+  torch::Tensor dz = torch::empty_like(z), dy;
+  if (width > 0) dy = z.new_empty({rows, width});
+  T *dz_data = dz.mutable_data_ptr<T>(), *dy_data = dy.defined() ? dy.mutable_data_ptr<T>() : nullptr;
+  const T *dsum_data = dsum.defined() ? dsum.const_data_ptr<T>() : nullptr, *dout_data = dout.const_data_ptr<T>(),
+          *z_data = z.const_data_ptr<T>();
+  const float *inverse_data = inverse.const_data_ptr<float>(), *weight_data = weight.const_data_ptr<float>();
+  at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      backward_kernel(dz_data + r * hidden, dy_data == nullptr ? nullptr : dy_data + r * width,
+                      dsum_data == nullptr ? nullptr : dsum_data + r * hidden, dout_data + r * hidden,
+                      z_data + r * hidden, inverse_data[r], weight_data, hidden, width);
+    }
+  });
+  return {dz, dy};
+}
+
+variable_list forward_any(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
+                          double eps) {
+  return residual.scalar_type() == torch::kFloat32 ? forward_fast<float>(y, residual, weight, eps)
+                                                   : forward_fast<c10::BFloat16>(y, residual, weight, eps);
+}
+
+variable_list backward_any(const torch::Tensor& dsum, const torch::Tensor& dout, const variable_list& saved,
+                           int64_t width) {
+  return saved[0].scalar_type() == torch::kFloat32
+             ? backward_fast<float>(dsum, dout, saved[0], saved[1], saved[2], width)
+             : backward_fast<c10::BFloat16>(dsum, dout, saved[0], saved[1], saved[2], width);
+}
+
+class RmsNorm : public torch::autograd::Function<RmsNorm> {
+ public:
+  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& weight, double eps) {
+    const variable_list done = forward_any({}, x, weight, eps);
+    ctx->save_for_backward({x, done[2], weight});
+    return done[1];
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    torch::NoGradGuard no_grad;
+    return {backward_any({}, grads[0].contiguous(), ctx->get_saved_variables(), 0)[0], {}, {}};
+  }
+};
+
+class ResidualRmsNorm : public torch::autograd::Function<ResidualRmsNorm> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const torch::Tensor& y, const torch::Tensor& residual,
+                               const torch::Tensor& weight, double eps) {
+    const variable_list done = forward_any(y, residual, weight, eps);
+    ctx->save_for_backward({done[0], done[2], weight});
+    ctx->saved_data["width"] = y.size(1);
+    return {done[0], done[1]};
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    torch::NoGradGuard no_grad;
+    const variable_list gradients = backward_any(grads[0].contiguous(), grads[1].contiguous(),
+                                                 ctx->get_saved_variables(), ctx->saved_data["width"].toInt());
+    return {gradients[1], gradients[0], {}, {}};
+  }
+};
+
+bool fast(const torch::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16) &&
+         x.stride(1) == 1;
+}
+
+}  // namespace
+
+torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps) {
+  return fast(x) ? RmsNorm::apply(x.contiguous(), weight, eps) : rms_norm_reference(x, weight, eps);
+}
+
+std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y, const torch::Tensor& residual,
+                                                          const torch::Tensor& weight, double eps) {
+  if (!fast(y)) return residual_rms_norm_reference(y, residual, weight, eps);
+  const variable_list done = ResidualRmsNorm::apply(y, residual.contiguous(), weight, eps);
+  return {done[0], done[1]};
+}
+
+torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps) {
+  const torch::Tensor wide = x.to(weight.scalar_type());
+  return (wide * (wide.square().mean(-1, /*keepdim=*/true) + eps).rsqrt() * weight).to(x.scalar_type());
+}
+
+std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch::Tensor& y,
+                                                                    const torch::Tensor& residual,
+                                                                    const torch::Tensor& weight, double eps) {
+  const torch::Tensor sum = residual + y.narrow(1, 0, residual.size(1));
+  return {sum, rms_norm_reference(sum, weight, eps)};
+}
+
+}  // namespace loraxs

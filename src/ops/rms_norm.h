@@ -1,0 +1,25 @@
+// ops/rms_norm.h: residual and RMSNorm in one pass each way.
+#pragma once
+#include <torch/types.h>
+
+#include <utility>
+
+namespace loraxs {
+
+/// RMSNorm (Zhang & Sennrich, arXiv 1910.07467) of rows x [rows, hidden]: x / sqrt(mean(x²) + eps) · weight, statistics
+/// in float32 (float64). weight [hidden] frozen, float32 (float64 for float64). Keeps x and 1/rms only.
+torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps);
+
+/// {sum, rms_norm(sum)} with sum = residual + y[:, :hidden], rounded to the compute dtype before the norm as in
+/// transformers. y [rows, width ≥ hidden] is the wide output of an adapted projection; its gradient has the same width,
+/// with zeros in the columns from `hidden` on. Fast for float32 and bfloat16 on the CPU.
+std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y, const torch::Tensor& residual,
+                                                          const torch::Tensor& weight, double eps);
+
+/// The same from differentiable ATen operators.
+torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps);
+std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch::Tensor& y,
+                                                                    const torch::Tensor& residual,
+                                                                    const torch::Tensor& weight, double eps);
+
+}  // namespace loraxs

@@ -1,0 +1,198 @@
+// Decoders against transformers and autograd on the same inputs; R has standard deviation 0.3, so the adapter matters.
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <numeric>
+
+#include "io/error.h"
+#include "ops/frozen_gemm.h"
+#include "ops/row_optimizer.h"
+#include "support/close.h"
+#include "support/oracle.h"
+
+namespace loraxs {
+namespace {
+
+using test::OracleCase;
+
+int64_t num_targets(std::span<const Sequence> sequences) {
+  int64_t count = 0;
+  for (const Sequence& s : sequences) count += std::accumulate(s.is_target.begin(), s.is_target.end(), int64_t{0});
+  return count;
+}
+
+/// Sequences of one optimizer step: every target weighs the same.
+std::vector<Sequence> weighed(std::vector<Sequence> sequences) {
+  const auto count = static_cast<double>(num_targets(sequences));
+  for (Sequence& sequence : sequences) sequence.loss_weight = 1 / count;
+  return sequences;
+}
+
+struct Precision {
+  torch::ScalarType dtype;
+  const char* suffix;
+  double logits, gradients;  // tolerances
+};
+const Precision kPrecisions[] = {{torch::kFloat32, "", 1e-5, 1e-5}, {torch::kFloat64, "64", 1e-10, 1e-8}};
+
+class DecoderTest : public testing::TestWithParam<const char*> {
+ protected:
+  static torch::Tensor logits(const OracleCase& oracle, const std::shared_ptr<Bank>& bank, torch::ScalarType dtype) {
+    torch::NoGradGuard no_grad;
+    return oracle.adapted(bank, dtype).token_logits(pack(oracle.sequences(), Ask::kAll));
+  }
+};
+
+TEST_P(DecoderTest, LogitsWithAndWithoutTheAdapterEqualTransformers) {
+  const OracleCase oracle(GetParam());
+  for (const Precision& precision : kPrecisions) {
+    SCOPED_TRACE(precision.suffix);
+    const torch::Tensor plain = oracle.tensor(std::string("logits") + precision.suffix);
+    const torch::Tensor adapted = oracle.tensor(std::string("adapted_logits") + precision.suffix);
+    const auto of = [&](double factor, bool transposed = false) {
+      return logits(oracle, oracle.bank(precision.dtype, factor, transposed), precision.dtype);
+    };
+    EXPECT_LE(test::largest_error(of(0), plain), precision.logits);
+    EXPECT_LE(test::largest_error(of(1), adapted), precision.logits);
+    // Controls: without R, and with R transposed, the same check fails.
+    EXPECT_GT(test::largest_error(of(0), adapted), 1e-3);
+    EXPECT_GT(test::largest_error(of(1, true), adapted), 1e-3);
+  }
+}
+
+TEST_P(DecoderTest, BfloatIsNoFurtherFromFloatThanTransformers) {
+  const OracleCase oracle(GetParam());
+  const torch::Tensor exact = oracle.tensor("logits64");
+  const double ours = test::relative_error(logits(oracle, oracle.bank(torch::kFloat32, 0), torch::kBFloat16), exact);
+  const double theirs = test::relative_error(oracle.tensor("logits16"), exact);
+  EXPECT_LE(ours, theirs);
+  EXPECT_GT(ours, 1e-4);  // control: it is bfloat16 that was measured
+}
+
+TEST_P(DecoderTest, LossAndGradientsOfREqualAutograd) {
+  const OracleCase oracle(GetParam());
+  const PackedBatch batch = pack(weighed(oracle.sequences()));
+  for (const Precision& precision : kPrecisions) {
+    SCOPED_TRACE(precision.suffix);
+    const auto bank = oracle.bank(precision.dtype);
+    AdaptedModel model = oracle.adapted(bank, precision.dtype);
+    const CrossEntropy loss = model.token_loss(batch, /*training=*/true);
+    const double expected_loss = oracle.tensor(std::string("loss") + precision.suffix).item<double>();
+    EXPECT_NEAR(loss.total.item<double>(), expected_loss, precision.logits * expected_loss);
+    loss.total.backward();
+    std::vector<torch::Tensor> expected_row;
+    for (const LayoutSegment& segment : bank->layout.segments) {
+      const std::string site = segment.name.substr(0, segment.name.size() - 2);
+      const torch::Tensor expected = oracle.tensor(concat("grad", precision.suffix, ".", site));
+      const torch::Tensor found =
+          bank->gradients.select(0, 0).narrow(0, segment.offset, segment.numel()).view(segment.shape);
+      expected_row.push_back(expected.reshape(-1));
+      const torch::Tensor exact = oracle.tensor("grad64." + site);
+      const double theirs = test::relative_error(expected, exact);  // float32 cancels on both sides
+      EXPECT_LE(test::relative_error(found, exact), std::max(precision.gradients, 2 * theirs)) << segment.name;
+      EXPECT_FALSE(test::close(found.t(), expected, 1e-2)) << segment.name;  // control
+    }
+    EXPECT_TRUE(test::close(bank->gradients.select(0, 0), torch::cat(expected_row), precision.gradients));
+  }
+}
+
+TEST_P(DecoderTest, PackedEqualsAloneInAnyOrder) {
+  const OracleCase oracle(GetParam());
+  std::vector<Sequence> sequences = oracle.sequences();
+  for (Sequence& sequence : sequences) sequence.asks_next = true;
+  AdaptedModel model = oracle.adapted(oracle.bank(torch::kFloat32), torch::kFloat32);
+  torch::NoGradGuard no_grad;
+  const torch::Tensor together = model.token_logits(pack(sequences, Ask::kNext));
+  std::vector<torch::Tensor> alone;
+  for (const Sequence& s : sequences) alone.push_back(model.token_logits(pack(std::vector{s}, Ask::kNext)));
+  EXPECT_LE(test::largest_error(together, torch::cat(alone)), 1e-5);
+  if (row_invariant(torch::kFloat32)) {
+    EXPECT_TRUE(together.equal(torch::cat(alone)));
+  }
+  std::reverse(sequences.begin(), sequences.end());
+  EXPECT_LE(test::largest_error(model.token_logits(pack(sequences, Ask::kNext)).flip(0), together), 1e-5);
+  sequences.front().input_ids.front() ^= 1;  // control: another text gives other logits
+  EXPECT_GT(test::largest_error(model.token_logits(pack(sequences, Ask::kNext)).flip(0), together), 1e-3);
+}
+
+TEST_P(DecoderTest, MicroBatchesGiveTheGradientOfTheWholeStep) {
+  const OracleCase oracle(GetParam());
+  std::vector<Sequence> sequences = oracle.sequences();
+  const auto more = oracle.sequences();
+  sequences.insert(sequences.end(), more.rbegin(), more.rend());
+  sequences.push_back(more[3]);
+  sequences.push_back(more[4]);
+  ASSERT_EQ(sequences.size(), 16U);
+  sequences = weighed(sequences);
+  const auto gradient = [&](size_t size) {
+    const auto bank = oracle.bank(torch::kFloat32);
+    AdaptedModel model = oracle.adapted(bank, torch::kFloat32);
+    for (size_t begin = 0; begin < sequences.size(); begin += size) {
+      model.token_loss(pack(std::span(sequences).subspan(begin, size)), true).total.backward();
+    }
+    return bank->gradients.clone();
+  };
+  EXPECT_LE(test::relative_error(gradient(4), gradient(16)), 1e-6);
+  sequences.front().loss_weight *= 1.5;  // control: a normaliser of its own shows
+  const torch::Tensor other = gradient(4);
+  sequences.front().loss_weight /= 1.5;
+  EXPECT_GT(test::relative_error(other, gradient(16)), 1e-3);
+}
+
+TEST_P(DecoderTest, RecomputedLayersGiveTheSameBits) {
+  const OracleCase oracle(GetParam());
+  const PackedBatch batch = pack(weighed(oracle.sequences()));
+  for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+    const auto gradient = [&](int64_t budget, double factor = 1) {
+      const auto bank = oracle.bank(torch::kFloat32, factor);
+      AdaptedModel model = oracle.adapted(bank, dtype);
+      model.limit_activations(budget);
+      model.token_loss(batch, true).total.backward();
+      return bank->gradients.clone();
+    };
+    const torch::Tensor kept = gradient(-1);
+    EXPECT_TRUE(gradient(0).equal(kept));          // every layer
+    EXPECT_TRUE(gradient(100'000).equal(kept));    // some
+    EXPECT_FALSE(gradient(0, 0.99).equal(kept));   // control
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, DecoderTest, testing::Values("tiny_llama", "tiny_llama3", "tiny_llama_linear"));
+
+TEST(DecoderTrajectoryTest, FiftyStepsEqualTheReferenceOptimizer) {
+  const OracleCase oracle("tiny_llama", "trajectory.safetensors");
+  const std::vector<Sequence> sequences = oracle.sequences();
+  const torch::Tensor order = oracle.tensor("batches");
+  struct Setting {
+    torch::ScalarType dtype;
+    const char* suffix;
+    double tolerance;
+  };
+  for (const Setting& setting : {Setting{torch::kFloat64, "64", 1e-7}, Setting{torch::kFloat32, "", 1e-3}}) {
+    SCOPED_TRACE(setting.suffix);
+    const auto bank = oracle.bank(setting.dtype);
+    AdaptedModel model = oracle.adapted(bank, setting.dtype);
+    const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
+                             torch::zeros_like(bank->values)};
+    const torch::Tensor losses = oracle.tensor(concat("loss", setting.suffix));
+    const torch::Tensor expected = oracle.tensor(concat("rows", setting.suffix));
+    double worst_loss = 0, worst_row = 0;
+    const int64_t steps = order.size(0);
+    for (int64_t step = 0; step < steps; ++step) {
+      std::vector<Sequence> chosen;
+      for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
+      const CrossEntropy loss = model.token_loss(pack(weighed(chosen)), true);
+      loss.total.backward();
+      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout.row_size, 1e-2}}, AdamWConfig{});
+      const double reference = losses[step].item<double>();
+      worst_loss = std::max(worst_loss, std::abs(loss.total.item<double>() - reference) / reference);
+      worst_row = std::max(worst_row, test::relative_error(bank->values.select(0, 0), expected[step]));
+    }
+    EXPECT_LE(worst_loss, setting.tolerance);
+    EXPECT_LE(worst_row, setting.tolerance);
+    EXPECT_GT(test::relative_error(expected[steps - 1], expected[0]), 0.01);  // control: the steps move the row
+  }
+}
+
+}  // namespace
+}  // namespace loraxs

@@ -1,0 +1,33 @@
+"""A LoRA-XS layer of its own, for the oracles: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ, R drawn large (0.3)."""
+
+import torch
+
+
+class LoraXs(torch.nn.Module):
+    def __init__(self, linear, rank, scale, generator):
+        super().__init__()
+        self.linear = linear
+        self.scale = scale
+        weight = linear.weight.detach().double()
+        u, s, vh = torch.linalg.svd(weight, full_matrices=False)
+        self.register_buffer("a", (s[:rank, None] * vh[:rank]).float().to(linear.weight.dtype))
+        self.register_buffer("b", u[:, :rank].float().to(linear.weight.dtype))
+        r = 0.3 * torch.randn(rank, rank, generator=generator)
+        self.r = torch.nn.Parameter(r.to(linear.weight.dtype))
+
+    def forward(self, x):
+        return self.linear(x) + self.scale * (x @ self.a.T @ self.r.T @ self.b.T)
+
+
+def adapt_layers(layers, modules, targets, rank, alpha, seed):
+    """Replaces the targets of each layer by LoraXs; returns {canonical name: module} in canonical order."""
+    generator = torch.Generator().manual_seed(seed)
+    sites = {}
+    for number, layer in enumerate(layers):
+        for name in targets:
+            parent, _, leaf = modules[name].rpartition(".")
+            parent = layer.get_submodule(parent)
+            module = LoraXs(getattr(parent, leaf), rank, alpha / rank, generator)
+            setattr(parent, leaf, module)
+            sites[f"layers.{number}.{name}"] = module
+    return sites
