@@ -1,36 +1,76 @@
-// text/tokenizer.h: text to token ids, as the model's own tokenizer does it.
+// text/tokenizer.h: text to token ids and back, as the model's own tokenizer does it.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "text/added_tokens.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/post_processor.h"
+#include "text/pre_tokenizer.h"
+#include "text/token_model.h"
+
 namespace loraxs {
 
-/// One encoded text or pair, with the special tokens the model expects.
-struct Encoding {
-  std::vector<int32_t> input_ids;
-  std::vector<int32_t> token_type_ids;  // same length; 0 for the first text, 1 for the second
-  std::vector<uint8_t> is_target;       // same length, 1 where predicting this token counts; empty for encoders
-  bool truncated = false;
+/// What a tokenizer is made of, in the order text passes through it.
+struct TokenizerParts {
+  std::vector<AddedToken> added_tokens;
+  std::vector<Normalizer> normalizer;
+  std::vector<PreTokenizer> pre_tokenizer;
+  std::unique_ptr<TokenModel> model;
+  PostProcessor post_processor;
+  Decoder decoder;
+  std::string description;  // of normalizer and pre_tokenizer, for the digest
+  std::optional<int32_t> bos_id;
+  std::vector<int32_t> eos_ids;  // any of them ends a text
 };
 
+struct TextOptions {
+  bool add_special = true;    // BOS and EOS where the tokenizer adds them
+  bool parse_special = true;  // "<|im_end|>" in the text is that token, not its characters
+};
+
+/// Invalid UTF-8 is read as U+FFFD. Thread-safe.
 class Tokenizer {
  public:
-  virtual ~Tokenizer() = default;
-  /// At most `max_length` ids, special tokens included; longer pairs lose tokens from the end of the longer text first
-  /// (Hugging Face's "longest_first"). Invalid UTF-8 is read as U+FFFD. Thread-safe.
-  virtual Encoding encode(std::string_view first, std::optional<std::string_view> second, int64_t max_length) const = 0;
-  virtual int64_t vocab_size() const = 0;
+  explicit Tokenizer(TokenizerParts parts);
+
+  /// One text or a pair with its special tokens, at most `max_length` ids; longer pairs lose tokens from the end of the
+  /// longer text first (Hugging Face's "longest_first").
+  Encoding encode(std::string_view first, std::optional<std::string_view> second, int64_t max_length) const;
+  std::vector<int32_t> encode_text(std::string_view text, const TextOptions& options) const;
+  /// Ids that are no tokens are left out.
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const;
+
+  std::optional<int32_t> token_id(std::string_view token) const;
+  const std::string* token_of(int32_t id) const;  // as the vocabulary writes it, or null
+  bool is_special(int32_t id) const;
+  std::optional<int32_t> bos_id() const { return parts_.bos_id; }
+  const std::vector<int32_t>& eos_ids() const { return parts_.eos_ids; }
+  int64_t vocab_size() const { return vocab_size_; }  // the highest id plus one
+  const Decoder& decoder() const { return parts_.decoder; }
   /// SHA-256 over everything that changes the ids (vocabulary and settings); adapters record it.
-  virtual const std::string& digest() const = 0;
+  const std::string& digest() const { return digest_; }
+
+ private:
+  std::vector<int32_t> ids_of(std::string_view text, bool parse_special) const;
+  void append_ids(std::string text, bool at_start, std::vector<int32_t>& ids) const;
+
+  TokenizerParts parts_;
+  AddedTokens added_;
+  int64_t vocab_size_ = 0;
+  std::string digest_;
 };
 
-/// The tokenizer of a Hugging Face folder: tokenizer.json, else vocab.txt with tokenizer_config.json.
-/// Throws Error for a missing or damaged file, and for a kind that is not supported, naming those that are.
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_folder);
+/// The tokenizer in a GGUF file's metadata, or of a Hugging Face folder: tokenizer.json, else vocab.txt (BERT),
+/// vocab.json with merges.txt (RoBERTa, GPT-2), sentencepiece.bpe.model (XLM-RoBERTa) or tokenizer.model (Llama, Gemma,
+/// Mistral). Throws Error for a missing or damaged file, and for a kind that is not supported, naming those that are.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model);
 
 }  // namespace loraxs

@@ -1,0 +1,30 @@
+// text/tokenizer_gguf.h: a tokenizer from the metadata of a GGUF file.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "io/gguf.h"
+#include "text/tokenizer.h"
+
+namespace loraxs {
+
+/// What the keys tokenizer.ggml.* hold, by their names.
+struct GgufVocabulary {
+  std::string model;                // "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE)
+  std::string pre;                  // how byte-level BPE cuts text: smollm, llama-bpe, qwen2, gpt-2, …
+  std::vector<std::string> tokens;  // [vocab]
+  std::vector<float> scores;        // [vocab], of "llama"
+  std::vector<std::string> merges;  // "a b", of "gpt2"
+  std::vector<int32_t> token_type;  // [vocab] 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
+  std::optional<int32_t> bos_token_id, eos_token_id, eot_token_id, unknown_token_id;
+  std::optional<bool> add_bos_token, add_eos_token, add_space_prefix;  // absent: as the kind of model has it
+};
+
+/// Reads those keys. Throws Error naming a key of another type.
+GgufVocabulary read_vocabulary(const Gguf& file);
+
+/// `where` is the file. Throws Error for lists whose lengths or ids do not fit, and for another model or pre name,
+/// naming those known.
+std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::string& where);
+
+}  // namespace loraxs

@@ -1,0 +1,60 @@
+#include "text/vocabulary.h"
+
+#include <algorithm>
+
+#include "io/error.h"
+
+namespace loraxs {
+
+Vocabulary::Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {
+  ids_.reserve(tokens_.size());
+  for (size_t id = 0; id < tokens_.size(); ++id) {
+    if (tokens_[id].empty()) continue;
+    ids_[tokens_[id]] = static_cast<int32_t>(id);
+    longest_ = std::max(longest_, tokens_[id].size());
+  }
+}
+
+Vocabulary Vocabulary::from_json(const nlohmann::json& object, const std::string& where) {
+  if (!object.is_object() || object.empty()) {
+    throw Error(concat(where, ": expected an object of tokens and ids, found ", object.type_name()));
+  }
+  const auto highest = static_cast<int64_t>(2 * object.size() + 1000);  // ids may have gaps, but not any
+  std::vector<std::string> tokens;
+  for (const auto& [token, id] : object.items()) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > highest) {
+      throw Error(concat(where, ": ", token, ": expected an id from 0 to ", highest, ", found ", id.dump()));
+    }
+    const auto place = id.get<size_t>();
+    if (place >= tokens.size()) tokens.resize(place + 1);
+    if (!tokens[place].empty()) {
+      throw Error(concat(where, ": ", token, " and ", tokens[place], ": expected different ids, found ", place));
+    }
+    tokens[place] = token;
+  }
+  return Vocabulary(std::move(tokens));
+}
+
+std::optional<int32_t> Vocabulary::id_of(std::string_view token) const {
+  const auto found = ids_.find(token);
+  return found == ids_.end() ? std::nullopt : std::optional(found->second);
+}
+
+const std::string* Vocabulary::token_of(int32_t id) const {
+  const bool known = id >= 0 && static_cast<size_t>(id) < tokens_.size() && !tokens_[id].empty();
+  return known ? &tokens_[id] : nullptr;
+}
+
+int32_t Vocabulary::require(const std::string& token, const std::string& where) const {
+  const auto id = id_of(token);
+  if (!id) throw Error(concat(where, ": expected ", token, " in the vocabulary, found none"));
+  return *id;
+}
+
+void Vocabulary::add_to(Sha256& digest) const {
+  for (size_t id = 0; id < tokens_.size(); ++id) {
+    if (!tokens_[id].empty()) digest.update(concat(id, '\t', tokens_[id], '\n'));
+  }
+}
+
+}  // namespace loraxs
