@@ -53,7 +53,7 @@ std::optional<fs::path> environment_torch() {
     const auto prefix = environment_path(name);
     if (!prefix || !fs::is_directory(*prefix / "lib")) continue;
     for (const auto& entry : fs::directory_iterator(*prefix / "lib")) {
-      const fs::path torch = entry.path() / "site-packages" / "torch";
+      fs::path torch = entry.path() / "site-packages" / "torch";
       if (entry.path().filename().string().starts_with("python3") && fs::exists(torch / "lib" / "libtorch.so")) {
         return torch;
       }

@@ -103,6 +103,7 @@ void bind_tensors(nb::module_& m) {
           "names",
           [](const OpenedBank& self) {
             std::vector<std::string> names;
+            names.reserve(self.files.size());
             for (const AdapterFile& file : self.files) names.push_back(file.path.stem().string());
             return names;
           },

@@ -22,6 +22,7 @@ using Row = std::tuple<std::string, std::optional<std::string>, double>;
 
 std::vector<Example> examples_of(const std::vector<Row>& rows) {
   std::vector<Example> examples;
+  examples.reserve(rows.size());
   for (const auto& [first, second, target] : rows) examples.push_back({first, second, target});
   return examples;
 }
@@ -129,7 +130,8 @@ nb::dict run_training(const Recipe& recipe, const Task& task, const std::string&
     try {
       run = std::make_unique<TrainingRun>(recipe, task, settings, where);
       result = run->run(watcher.observer(), options);
-    } catch (const Interrupted&) {  // the state is saved; the reason is raised below
+    } catch (const Interrupted&) {
+      result.reset();  // the state is saved; the reason is raised below
     }
   }
   watcher.rethrow();

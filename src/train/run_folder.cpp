@@ -42,8 +42,8 @@ std::string scalar_events(const nlohmann::json& line) {
 
 void refuse_existing_run(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return;
-  throw Error(concat(path.string(),
-                     ": expected no run there, found one; continue it with --resume, or choose another output"));
+  throw Error(
+      concat(path.string(), ": expected no run there, found one; continue it with --resume, or choose another output"));
 }
 
 RunFolder::RunFolder(std::filesystem::path path, const std::string& recipe_text, bool resume) : path_(std::move(path)) {
