@@ -15,8 +15,8 @@ ALLOWED = {
     "generate": ["io", "text", "batch", "model", "adapt"],
     "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
     "train": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval"],
-    "api": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train"],
-    "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "api", "cli"],
+    "api": ["io", "text", "data", "batch", "ops", "model", "adapt", "generate", "eval", "train"],
+    "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "generate", "eval", "train", "api", "cli"],
     "cli": ["io"],
     "python": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "api"],
 }

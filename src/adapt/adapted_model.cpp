@@ -70,6 +70,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
                                std::any_of(prepared.sites.begin(), prepared.sites.end(),
                                            [&](const Site& s) { return bank->layout.rank_of(s.name) > 0; }));
     }
+    prepared.slots = slot_sites(prepared.sites);
     groups_.push_back(std::move(prepared));
   }
   const bool any_head = std::any_of(adapters_.banks.begin(), adapters_.banks.end(),
@@ -90,19 +91,31 @@ RowTensor AdaptedModel::row_tensor(const SlotRef& slot, const std::string& name)
   return tensor;
 }
 
+std::vector<std::vector<SegmentAdapters::Site>> AdaptedModel::slot_sites(const std::vector<Site>& sites) const {
+  std::vector<std::vector<SegmentAdapters::Site>> result;
+  for (const SlotRef& slot : adapters_.slots) {
+    result.emplace_back();
+    for (const Site& site : sites) {
+      SegmentAdapters::Site entry{.r = row_tensor(slot, site.name + ".r")};
+      if (entry.r.defined()) entry.scale = adapters_.banks[slot.bank]->alpha / static_cast<double>(entry.r.shape[0]);
+      result.back().push_back(std::move(entry));
+    }
+  }
+  return result;
+}
+
 std::vector<SegmentAdapters> AdaptedModel::segment_adapters(const Group& group,
                                                             const std::vector<SlotSegment>& segments) const {
   std::vector<SegmentAdapters> result;
   for (const SlotSegment& segment : segments) {
     if (segment.slot == kNoSlot || group.sites.empty()) continue;
-    const SlotRef& slot = adapters_.slots.at(segment.slot);
-    SegmentAdapters adapters{.begin = segment.begin, .end = segment.end};
-    for (const Site& site : group.sites) {
-      SegmentAdapters::Site entry{.r = row_tensor(slot, site.name + ".r")};
-      if (entry.r.defined()) entry.scale = adapters_.banks[slot.bank]->alpha / static_cast<double>(entry.r.shape[0]);
-      adapters.sites.push_back(std::move(entry));
+    const Bank& bank = *adapters_.banks[adapters_.slots.at(segment.slot).bank];
+    result.push_back({.begin = segment.begin, .end = segment.end, .sites = group.slots[segment.slot]});
+    for (SegmentAdapters::Site& entry : result.back().sites) {
+      if (!entry.r.defined()) continue;
+      entry.r.values = bank.values;
+      if (training_ && bank.trains_sites) entry.r.gradients = bank.gradients;
     }
-    result.push_back(std::move(adapters));
   }
   return result;
 }

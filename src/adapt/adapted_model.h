@@ -45,10 +45,12 @@ class AdaptedModel final : public ProjectionHook {
  private:
   struct Group {
     JoinedProjection projection;
-    std::vector<Site> sites;  // the adapted ones, as in projection.sites
+    std::vector<Site> sites;                                // the adapted ones, as in projection.sites
+    std::vector<std::vector<SegmentAdapters::Site>> slots;  // where each slot's R stand in its row: found once
     bool trained = false;
   };
   void bind(const PackedBatch& batch, bool training);
+  std::vector<std::vector<SegmentAdapters::Site>> slot_sites(const std::vector<Site>& sites) const;
   std::vector<SegmentAdapters> segment_adapters(const Group& group, const std::vector<SlotSegment>& segments) const;
   RowTensor row_tensor(const SlotRef& slot, const std::string& name) const;
 

@@ -6,6 +6,7 @@
 
 #include "adapt/exchange/peft.h"
 #include "adapt/merge.h"
+#include "api/adapters.h"
 #include "io/error.h"
 #include "io/seeds.h"
 
@@ -35,48 +36,11 @@ torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
 
 Bank combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
                    const std::filesystem::path& out, const Settings& settings) {
-  const std::vector<CombineTerm> terms = parse_combination(expression);
-  std::vector<AdapterFile> files;
-  std::vector<Layout> layouts;
-  size_t largest = 0;
-  for (const CombineTerm& term : terms) {
-    files.push_back(read_adapter(term.name));
-    layouts.push_back(resolve_layout(files.back(), model));
-    BasisRecipe recipe = files.back().basis, widest = files[largest].basis;
-    if (layouts.back().largest_rank() > layouts[largest].largest_rank()) largest = files.size() - 1;
-    recipe.rank = widest.rank = 0;
-    if (!(recipe == widest)) {
-      throw Error(concat(term.name, ": expected an adapter on the same kind of basis as ", files[largest].path.string(),
-                         ", found another variant; rows of different bases do not add"));
-    }
-  }
-  // One basis for all: the widest, over every site that some adapter has; each adapter is checked against it.
-  std::vector<Site> sites;
-  for (const Layout& layout : layouts) {
-    for (const Site& site : layout.sites) {
-      if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
-    }
-  }
-  const auto basis = basis_for(model, sites, files[largest].basis, {}, settings);
-  std::vector<Bank> banks;
-  banks.reserve(files.size());
-  for (size_t i = 0; i < files.size(); ++i) banks.push_back(open_adapter(files[i], layouts[i], *basis));
-  std::vector<CombineInput> inputs;
-  HeadRule rule{.kind = head == "auto" || head == "none" ? head : "take"};
-  bool found = rule.kind != "take";
-  for (size_t i = 0; i < terms.size(); ++i) {
-    inputs.push_back({.bank = &banks[i], .row = 0, .weight = terms[i].weight});
-    if (rule.kind == "take" && terms[i].name == head) {
-      rule.take = i;
-      found = true;
-    }
-  }
-  if (!found) throw Error(concat("--head ", head, ": expected auto, none or one of the adapters in the expression"));
-  Bank result = combine(inputs, rule);
-  AdapterProvenance provenance = files[rule.take].provenance;
+  CombinedAdapters combined = combine_adapters(model, expression, head, {}, settings);
+  AdapterProvenance provenance = combined.opened.files[combined.head].provenance;
   provenance.summary = "";
-  write_adapter(out, result, 0, model, *basis, provenance);
-  return result;
+  write_adapter(out, combined.bank, 0, model, *combined.opened.basis, provenance);
+  return combined.bank;
 }
 
 MergeCheck merge_to_folder(const OpenedAdapter& opened, const std::filesystem::path& out) {

@@ -19,6 +19,7 @@ struct BatchTensors {
   RowKeys asked_keys;             // per asked row
   AttentionIndex all_tokens;      // every token asks
   AttentionIndex asked;           // only the asked rows ask
+  torch::Tensor block_tables;     // [sequences, blocks] int32, blocks of the key/value cache; 0 columns without one
 };
 
 BatchTensors make_batch_tensors(const PackedBatch& batch, torch::Device device);

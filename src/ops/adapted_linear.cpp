@@ -6,6 +6,7 @@
 
 #include "ops/frozen_gemm.h"
 #include "ops/skinny_gemm.h"
+#include "ops/slot_products.h"
 
 namespace loraxs {
 namespace {
@@ -29,20 +30,20 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
                                const JoinedProjection* projection, const std::vector<SegmentAdapters>* segments) {
     torch::Tensor y = frozen_gemm(x, projection->weight, projection->bias);  // [rows, width]
     const int64_t width = y.size(1);
-    for (const SegmentAdapters& segment : *segments) {
-      const torch::Tensor rows = y.narrow(0, segment.begin, segment.end - segment.begin);
-      for (size_t i = 0; i < projection->sites.size(); ++i) {
-        const JoinedSite& site = projection->sites[i];
+    std::vector<SlotMatrix> matrices;
+    for (size_t i = 0; i < projection->sites.size(); ++i) {
+      const JoinedSite& site = projection->sites[i];
+      matrices.clear();
+      for (const SegmentAdapters& segment : *segments) {
         const auto& [r, scale] = segment.sites[i];
-        if (!r.defined()) continue;
-        const int64_t rank = r.shape[0];
-        const torch::Tensor u = rows.narrow(1, site.u_column, rank);
-        const torch::Tensor r_transposed = r.value().t().contiguous();
-        torch::Tensor z = torch::empty({u.size(0), rank}, y.options().dtype(row_dtype(y)));  // scale · u Rᵀ
-        skinny_gemm_(z, u, r_transposed, scale, /*accumulate=*/false);
-        skinny_gemm_(rows.narrow(1, site.column, site.out_features), z, site.b_transposed.narrow(0, 0, rank), 1.0,
-                     /*accumulate=*/true);
+        if (r.defined()) matrices.push_back({.begin = segment.begin, .end = segment.end, .r = &r, .scale = scale});
       }
+      if (matrices.empty()) continue;
+      const torch::Tensor z = slot_products(y.narrow(1, site.u_column, site.rank), matrices);  // scale · u Rᵀ
+      // b is everybody's: one product for all slots.
+      const int64_t first = matrices.front().begin, count = matrices.back().end - first;
+      skinny_gemm_(y.narrow(0, first, count).narrow(1, site.column, site.out_features), z.narrow(0, first, count),
+                   site.b_transposed, 1.0, /*accumulate=*/true);
     }
     if (projection->out_features < width) {
       ctx->save_for_backward({y.narrow(1, projection->out_features, width - projection->out_features).contiguous()});

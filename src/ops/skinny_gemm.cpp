@@ -11,6 +11,7 @@ namespace loraxs {
 namespace {
 
 constexpr int64_t kTileRows = 4;
+constexpr int64_t kFewRows = 24;
 constexpr int64_t kGrainWork = 1 << 16;  // multiply-adds below which a second thread does not pay
 
 using F = float;
@@ -65,11 +66,20 @@ void skinny_gemm_(const torch::Tensor& c, const torch::Tensor& a, const torch::T
   }
   void* c_data = c.data_ptr();
   const void *a_data = a.const_data_ptr(), *b_data = b.const_data_ptr();
-  const int64_t grain = std::max<int64_t>(kTileRows, kGrainWork / std::max<int64_t>(1, n * k));
-  at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
-    kernel(c_data, c.stride(0), a_data, a.stride(0), a.stride(1), b_data, b.stride(0), begin, end, n, k,
-           static_cast<float>(alpha), accumulate);
-  });
+  const auto work = [&](int64_t row, int64_t row_end, int64_t column, int64_t column_end) {
+    kernel(static_cast<char*>(c_data) + column * c.element_size(), c.stride(0), a_data, a.stride(0), a.stride(1),
+           static_cast<const char*>(b_data) + column * b.element_size(), b.stride(0), row, row_end, column_end - column,
+           k, static_cast<float>(alpha), accumulate);
+  };
+  if (rows <= kFewRows && n * k * rows > kGrainWork) {  // a decode step: threads share the columns
+    const int64_t tiles = (n + simd::kWidth - 1) / simd::kWidth;
+    at::parallel_for(
+        0, tiles, std::max<int64_t>(1, kGrainWork / (simd::kWidth * k * rows)),
+        [&](int64_t begin, int64_t end) { work(0, rows, begin * simd::kWidth, std::min(n, end * simd::kWidth)); });
+    return;
+  }
+  at::parallel_for(0, rows, std::max<int64_t>(kTileRows, kGrainWork / std::max<int64_t>(1, n * k)),
+                   [&](int64_t begin, int64_t end) { work(begin, end, 0, n); });
 }
 
 }  // namespace loraxs

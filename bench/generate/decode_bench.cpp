@@ -1,0 +1,87 @@
+// Tokens per second of greedy decoding: loraxs_decode_bench MODEL PRECISION BATCH ADAPTERS RANK NEW_TOKENS RUNS.
+// Prompts of 32 random ids; with ADAPTERS > 0 sequence i uses adapter i mod ADAPTERS, random R on every linear module.
+// One line of JSON: median and all rates, prefill not counted, threads and the GEMM table.
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "api/opened_adapter.h"
+#include "generate/cached_model.h"
+#include "generate/scheduler.h"
+#include "io/seeds.h"
+#include "ops/frozen_gemm.h"
+
+namespace loraxs {
+namespace {
+
+constexpr int64_t kPromptTokens = 32;
+
+AdapterSet random_adapters(const BaseModel& model, int64_t count, int64_t rank, Basis& basis) {
+  AdapterSet set;
+  if (count == 0) return set;
+  basis.recipe.rank = rank;
+  basis.recipe.variant = "random";  // speed does not depend on the vectors
+  const std::vector<Site> sites = list_sites(*model.architecture, model.config);
+  for (const Site& site : sites)
+    basis.sites[site.name] = compute_site_basis(model.site_weight(site), site.name, basis.recipe);
+  const Layout layout = make_layout("lora_xs", sites, rank, {}, model.config.hidden_size, "bench");
+  auto bank = std::make_shared<Bank>(make_bank(layout, /*alpha=*/static_cast<double>(rank), count));
+  fill_normal(std::span(bank->values.mutable_data_ptr<float>(), bank->values.numel()), 1, 0.02);
+  return AdapterSet::of_bank(std::move(bank));
+}
+
+double tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t batch, int64_t adapters,
+                         int64_t tokens) {
+  CachedModel cached(model, batch * KvCache::blocks_for(kPromptTokens + tokens), dtype);
+  Scheduler scheduler(cached, {.context = kPromptTokens + tokens, .tokens_per_step = batch * kPromptTokens});
+  for (int64_t i = 0; i < batch; ++i) {
+    GenerationRequest request{.slot = adapters > 0 ? i % adapters : kNoSlot, .max_new_tokens = tokens};
+    for (int64_t p = 0; p < kPromptTokens; ++p)
+      request.prompt.push_back(static_cast<int32_t>(mix_seed(static_cast<uint64_t>(i), p) % model.config().vocab_size));
+    scheduler.submit(std::move(request));
+  }
+  scheduler.step();  // the prompts, and the first token of each answer
+  const auto start = std::chrono::steady_clock::now();
+  while (scheduler.step()) {
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return static_cast<double>(batch * (tokens - 1)) / seconds;
+}
+
+int run(const std::vector<std::string>& words) {
+  const torch::ScalarType dtype = resolve_precision(words[1]);
+  const int64_t batch = std::stoll(words[2]), adapters = std::stoll(words[3]), rank = std::stoll(words[4]);
+  const BaseModel base = open_model(words[0], {});
+  auto basis = std::make_shared<Basis>();
+  const AdapterSet set = random_adapters(base, adapters, rank, *basis);
+  AdaptedModel model(base, basis, set, dtype);
+  std::vector<double> rates;
+  for (int64_t i = 0; i < std::stoll(words[6]); ++i)
+    rates.push_back(tokens_per_second(model, dtype, batch, adapters, std::stoll(words[5])));
+  std::vector<double> sorted = rates;
+  std::sort(sorted.begin(), sorted.end());
+  std::cout << nlohmann::json({{"tokens_per_second", sorted[sorted.size() / 2]},
+                               {"all", rates},
+                               {"batch", batch},
+                               {"adapters", adapters},
+                               {"rank", rank},
+                               {"precision", words[1]},
+                               {"gemm", gemm_record()}})
+                   .dump()
+            << '\n';
+  return 0;
+}
+
+}  // namespace
+}  // namespace loraxs
+
+int main(int argc, char** argv) {
+  if (argc != 8) {
+    std::cerr << "usage: loraxs_decode_bench MODEL PRECISION BATCH ADAPTERS RANK NEW_TOKENS RUNS\n";
+    return 2;
+  }
+  return loraxs::run({argv + 1, argv + argc});
+}

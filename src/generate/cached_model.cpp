@@ -1,0 +1,16 @@
+#include "generate/cached_model.h"
+
+#include <c10/core/InferenceMode.h>
+
+namespace loraxs {
+
+CachedModel::CachedModel(AdaptedModel& model, int64_t blocks, torch::ScalarType compute_dtype)
+    : model_(model), cache_(model.config(), blocks, compute_dtype) {}
+
+std::span<const float> CachedModel::step(const PackedBatch& batch) {
+  const c10::InferenceMode inference;
+  logits_ = model_.token_logits(batch, &cache_).to(torch::kCPU, torch::kFloat32).contiguous();
+  return {logits_.const_data_ptr<float>(), static_cast<size_t>(logits_.numel())};
+}
+
+}  // namespace loraxs

@@ -1,0 +1,86 @@
+#include "ops/slot_products.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include "ops/simd.h"
+#include "ops/skinny_gemm.h"
+
+namespace loraxs {
+namespace {
+
+constexpr int64_t kFewRows = 8;  // below, transposing R costs more than multiplying with it
+constexpr int kChains = 8;       // sums that run side by side
+
+/// z [rank] = scale · R u for one row; the same chains as skinny_gemm_ on the transposed R. Written with vectors: a
+/// loop over scalars becomes products and additions that round apart.
+template <typename T>
+LORAXS_INLINE void multiply(float* z, const T* u, const float* r, int64_t rank, float scale) {
+  using V = simd::Vector<kChains>;
+  int64_t i = 0;
+  for (; i + kChains <= rank; i += kChains) {
+    const float* rows = r + i * rank;
+    V::Value sums = {};
+    for (int64_t k = 0; k < rank; ++k, ++rows) {
+      const V::Value column = {rows[0],        rows[rank],     rows[2 * rank], rows[3 * rank],
+                               rows[4 * rank], rows[5 * rank], rows[6 * rank], rows[7 * rank]};
+      const float factor = scale * simd::widen(u + k);
+      sums += factor * column;
+    }
+    V::store(z + i, sums);
+  }
+  for (; i < rank; ++i) simd::gemm_column<1>(z + i, 1, u, 1, 1, r + i * rank, 1, rank, scale, /*accumulate=*/false);
+}
+
+LORAXS_KERNEL void multiply_row(float* z, const float* u, const float* r, int64_t rank, float scale) {
+  multiply(z, u, r, rank, scale);
+}
+LORAXS_KERNEL void multiply_row(float* z, const c10::BFloat16* u, const float* r, int64_t rank, float scale) {
+  multiply(z, u, r, rank, scale);
+}
+
+template <typename T>
+void few_rows(const torch::Tensor& z, const torch::Tensor& u, const std::vector<const SlotMatrix*>& segments) {
+  float* z_data = z.mutable_data_ptr<float>();
+  const T* u_data = u.const_data_ptr<T>();
+  const int64_t z_stride = z.stride(0), u_stride = u.stride(0);
+  at::parallel_for(0, static_cast<int64_t>(segments.size()), /*grain_size=*/4, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const SlotMatrix& segment = *segments[s];
+      const RowTensor& r = *segment.r;
+      const float* matrix = r.values.const_data_ptr<float>() + r.adapter * r.values.stride(0) + r.offset;
+      for (int64_t row = segment.begin; row < segment.end; ++row) {
+        multiply_row(z_data + row * z_stride, u_data + row * u_stride, matrix, r.shape[0],
+                     static_cast<float>(segment.scale));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+torch::Tensor slot_products(const torch::Tensor& u, const std::vector<SlotMatrix>& segments) {
+  torch::NoGradGuard no_grad;
+  const auto dtype = u.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  torch::Tensor z = torch::zeros({u.size(0), u.size(1)}, u.options().dtype(dtype));
+  std::vector<const SlotMatrix*> few;
+  for (const SlotMatrix& segment : segments) {
+    const int64_t count = segment.end - segment.begin, rank = segment.r->shape[0];
+    if (count < kFewRows && dtype == torch::kFloat32 && u.device().is_cpu() && u.stride(1) == 1) {
+      few.push_back(&segment);
+    } else {
+      skinny_gemm_(z.narrow(0, segment.begin, count).narrow(1, 0, rank),
+                   u.narrow(0, segment.begin, count).narrow(1, 0, rank), segment.r->value().t().contiguous(),
+                   segment.scale, /*accumulate=*/false);
+    }
+  }
+  if (few.empty()) return z;
+  if (u.scalar_type() == torch::kFloat32) {
+    few_rows<float>(z, u, few);
+  } else {
+    few_rows<c10::BFloat16>(z, u, few);
+  }
+  return z;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,159 @@
+// Generation as a whole: cache against no cache, batches against single requests, transformers' greedy answers.
+#include <gtest/gtest.h>
+
+#include "adapt/basis.h"
+#include "generate/cached_model.h"
+#include "generate/scheduler.h"
+#include "io/error.h"
+#include "ops/frozen_gemm.h"
+#include "support/close.h"
+#include "support/oracle.h"
+#include "support/random_tensor.h"
+
+namespace loraxs {
+namespace {
+
+struct Answers {
+  std::vector<std::vector<int32_t>> prompts, answers;
+  torch::Tensor margins;  // [prompts, new tokens] how far the two largest logits are apart
+
+  Answers() {
+    const Safetensors file = read_safetensors(test::oracle_folder() / "generation" / "answers.safetensors");
+    const torch::Tensor ids = view_tensor(file.at("prompts")), starts = view_tensor(file.at("starts")),
+                        expected = view_tensor(file.at("answers"));
+    margins = view_tensor(file.at("margins")).clone();
+    const auto list = [](const torch::Tensor& values) {
+      return std::vector<int32_t>(values.const_data_ptr<int32_t>(), values.const_data_ptr<int32_t>() + values.numel());
+    };
+    for (int64_t p = 0; p < expected.size(0); ++p) {
+      const int64_t begin = starts[p].item<int32_t>();
+      prompts.push_back(list(ids.narrow(0, begin, starts[p + 1].item<int32_t>() - begin)));
+      answers.push_back(list(expected[p]));
+    }
+  }
+};
+
+BaseModel tiny_llama() { return load_base_model(test::oracle_folder() / "generation", ""); }
+
+/// Adapters on all seven modules with large R, each its own bank; ranks differ.
+struct ManyAdapters {
+  std::shared_ptr<Basis> basis = std::make_shared<Basis>();
+  AdapterSet set;
+
+  ManyAdapters(const BaseModel& model, int64_t count) {
+    constexpr int64_t kRank = 12;
+    basis->recipe.rank = kRank;
+    const std::vector<Site> sites = list_sites(*model.architecture, model.config);
+    for (const Site& site : sites)
+      basis->sites[site.name] = compute_site_basis(model.site_weight(site), site.name, basis->recipe);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t rank = kRank - 4 * (i % 3);
+      const Layout layout = make_layout("lora_xs", sites, rank, {}, model.config.hidden_size, "test");
+      auto bank = std::make_shared<Bank>(make_bank(layout, /*alpha=*/static_cast<double>(rank), 1));
+      fill_normal(std::span(bank->values.mutable_data_ptr<float>(), bank->values.numel()), 100 + i, 0.3);
+      set.slots.push_back({.bank = i, .row = 0});
+      set.banks.push_back(std::move(bank));
+    }
+  }
+};
+
+constexpr int64_t kBlocks = 16 * 24;  // sixteen sequences of 384 tokens
+
+/// Greedy answers to prompts with slots, `together` at a time.
+std::vector<std::vector<int32_t>> generate(AdaptedModel& model, torch::ScalarType dtype,
+                                           const std::vector<std::vector<int32_t>>& prompts,
+                                           const std::vector<int64_t>& slots, int64_t together,
+                                           int64_t tokens_per_step = 512, int64_t new_tokens = 24) {
+  CachedModel cached(model, kBlocks, dtype);
+  Scheduler scheduler(cached, {.context = 384, .tokens_per_step = tokens_per_step, .max_sequences = together});
+  std::vector<std::vector<int32_t>> answers(prompts.size());
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    scheduler.submit({.prompt = prompts[i],
+                      .slot = slots[i],
+                      .max_new_tokens = new_tokens,
+                      .on_token = [&answer = answers[i]](const SampledToken& token) {
+                        answer.push_back(token.id);
+                        return true;
+                      }});
+  }
+  while (scheduler.step()) {
+  }
+  return answers;
+}
+
+TEST(GenerationTest, ChunksAndStepsGiveTheLogitsOfTheForwardWithoutACache) {
+  const BaseModel base = tiny_llama();
+  const ManyAdapters adapters(base, 2);
+  AdaptedModel model(base, adapters.basis, adapters.set, torch::kFloat32);
+  const Answers oracle;
+  for (const int64_t slot : {kNoSlot, int64_t{0}, int64_t{1}}) {
+    const std::vector<int32_t>& ids = oracle.prompts[slot + 2];
+    const auto length = static_cast<int64_t>(ids.size());
+    torch::NoGradGuard no_grad;
+    const torch::Tensor expected =
+        model.token_logits(pack(std::vector{Sequence{.input_ids = ids, .slot = slot}}, Ask::kAll));  // [tokens, vocab]
+    for (const int64_t chunk : {int64_t{1}, int64_t{9}, int64_t{64}, length}) {
+      CachedModel cached(model, kBlocks, torch::kFloat32);
+      std::vector<int32_t> blocks;
+      for (int64_t done = 0; done < length; done += chunk) {
+        const int64_t end = std::min(length, done + chunk);
+        while (static_cast<int64_t>(blocks.size()) < KvCache::blocks_for(end))
+          blocks.push_back(static_cast<int32_t>(7 * blocks.size() + 3));
+        Sequence sequence{.input_ids = {ids.begin() + done, ids.begin() + end}, .slot = slot};
+        sequence.first_position = done;
+        sequence.blocks = blocks;
+        sequence.asks_next = true;
+        const auto logits = cached.step(pack(std::vector{sequence}, Ask::kNext));
+        const torch::Tensor found = torch::tensor(at::ArrayRef<float>(logits.data(), logits.size()));
+        EXPECT_LE(test::largest_error(found, expected[end - 1]), 1e-5) << "chunks of " << chunk << " at " << end;
+      }
+    }
+  }
+}
+
+TEST(GenerationTest, GreedyAnswersAreThoseOfTransformers) {
+  const BaseModel base = tiny_llama();
+  AdaptedModel model(base, nullptr, {}, torch::kFloat32);
+  const Answers oracle;
+  const auto found =
+      generate(model, torch::kFloat32, oracle.prompts, std::vector<int64_t>(oracle.prompts.size(), kNoSlot),
+               /*together=*/16, /*tokens_per_step=*/200,
+               /*new_tokens=*/64);
+  int64_t ties = 0;
+  for (size_t p = 0; p < found.size(); ++p) {
+    ASSERT_EQ(found[p].size(), oracle.answers[p].size());
+    const auto [mine, theirs] = std::mismatch(found[p].begin(), found[p].end(), oracle.answers[p].begin());
+    if (mine == found[p].end()) continue;
+    ++ties;
+    const int64_t at = mine - found[p].begin();
+    EXPECT_LT(oracle.margins[static_cast<int64_t>(p)][at].item<float>(), 1e-4) << "prompt " << p << ", token " << at;
+  }
+  EXPECT_LE(ties, 1);
+}
+
+TEST(GenerationTest, SixteenAdaptersInOneBatchAnswerAsEachAlone) {
+  const BaseModel base = tiny_llama();
+  const ManyAdapters adapters(base, 16);
+  const Answers oracle;
+  const std::vector<std::vector<int32_t>> prompts(oracle.prompts.begin(), oracle.prompts.begin() + 16);
+  std::vector<int64_t> slots(16);
+  for (int64_t i = 0; i < 16; ++i) slots[i] = (i * 5) % 16;
+  for (const torch::ScalarType dtype : {torch::kFloat32, torch::kBFloat16}) {
+    SCOPED_TRACE(dtype);
+    if (!row_invariant(dtype)) continue;  // this machine's GEMM promises nothing
+    AdaptedModel model(base, adapters.basis, adapters.set, dtype);
+    const auto together = generate(model, dtype, prompts, slots, 16);
+    EXPECT_EQ(generate(model, dtype, prompts, slots, 1), together);
+    EXPECT_EQ(generate(model, dtype, prompts, slots, 5, /*tokens_per_step=*/60), together);
+    const auto unadapted = generate(model, dtype, prompts, std::vector<int64_t>(16, kNoSlot), 16);
+    int64_t different = 0;
+    for (size_t i = 0; i < 16; ++i) different += together[i] != unadapted[i] ? 1 : 0;
+    EXPECT_GE(different, 8);
+    std::vector<int64_t> permuted = slots;  // control: with others' adapters the answers are others
+    std::rotate(permuted.begin(), permuted.begin() + 1, permuted.end());
+    EXPECT_NE(generate(model, dtype, prompts, permuted, 16), together);
+  }
+}
+
+}  // namespace
+}  // namespace loraxs

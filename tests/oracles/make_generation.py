@@ -1,0 +1,72 @@
+"""What tests/generate/generation_test.cpp compares with: make_generation.py OUT_DIR.
+
+A tiny random Llama (generation/) and transformers' greedy answers to 50 prompts of 5 to 300 random ids, float32, with the
+difference of the two largest logits at every token: generation/answers.safetensors.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+PROMPTS, NEW_TOKENS = 50, 64
+
+
+def tiny_llama() -> LlamaForCausalLM:
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=3,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=512,
+        initializer_range=0.2,
+        tie_word_embeddings=False,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    return LlamaForCausalLM(config).float().eval()
+
+
+def main(out: Path):
+    torch.set_num_threads(1)  # the model is tiny
+    model = tiny_llama()
+    model.save_pretrained(out)
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(5, 301, (PROMPTS,), generator=generator).tolist()
+    prompts = [torch.randint(model.config.vocab_size, (length,), generator=generator) for length in lengths]
+    answers, margins = [], []
+    for prompt in prompts:
+        result = model.generate(
+            prompt[None],
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),  # else ids that equal the padding are masked
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_logits=True,
+            pad_token_id=0,
+        )
+        answers.append(result.sequences[0, len(prompt) :])
+        best = torch.cat(result.logits).topk(2).values
+        margins.append(best[:, 0] - best[:, 1])
+    starts = torch.tensor([0, *lengths]).cumsum(0)
+    save_file(
+        {
+            "prompts": torch.cat(prompts).int(),
+            "starts": starts.int(),
+            "answers": torch.stack(answers).int(),
+            "margins": torch.stack(margins),
+        },
+        out / "answers.safetensors",
+    )
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) / "generation"
+    folder.mkdir(parents=True, exist_ok=True)
+    main(folder)
