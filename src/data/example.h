@@ -1,6 +1,7 @@
-// data/example.h: one labelled text or pair of texts.
+// data/example.h: one labelled text or pair of texts, one prompt with its answer, or one conversation.
 #pragma once
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,9 +9,11 @@
 namespace loraxs {
 
 struct Example {
-  std::string first;
-  std::optional<std::string> second;  // pair tasks
+  std::string first;                  // language models: the prompt; empty in plain text
+  std::optional<std::string> second;  // pair tasks: the second text; language models: the answer
   std::optional<double> target;       // label index, or the score of a regression task; absent when unlabelled
+  nlohmann::ordered_json messages;    // a conversation as chat templates take it, in place of the texts; else null
+  std::string where;                  // "chats.jsonl:12", for errors of conversations; empty elsewhere
 };
 
 }  // namespace loraxs

@@ -12,6 +12,9 @@ namespace loraxs {
 
 enum class TaskKind { kClassification, kRegression, kLanguageModel };
 
+/// Which tokens of a language example count in the loss: every answer of a conversation, all tokens, the last answer.
+enum class TrainOn { kAnswers, kAll, kLast };
+
 struct Task {
   std::string name;  // "qnli"
   TaskKind kind = TaskKind::kClassification;
@@ -19,6 +22,9 @@ struct Task {
   std::string metric;               // "accuracy", "f1", "matthews", "pearson", "spearman": see eval/metrics.h; "loss"
   std::vector<Example> train;       // in file order
   std::vector<Example> validation;  // empty if the task has none
+  TrainOn train_on = TrainOn::kAnswers;  // language models
+  bool windows = false;                  // language models: texts end to end, cut every max_length tokens
+  int64_t num_skipped = 0;               // damaged records, where `on_error: skip` asks for it
   bool regression() const { return kind == TaskKind::kRegression; }
   bool language_model() const { return kind == TaskKind::kLanguageModel; }
   int64_t num_outputs() const { return regression() ? 1 : static_cast<int64_t>(labels.size()); }
@@ -28,8 +34,9 @@ struct Task {
 /// distributed), or
 /// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
 /// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`; `validation` may
-/// be the part of `train` to hold out (0.2). Relative paths are relative to `base`; `max_train_examples` and
-/// `max_validation_examples` keep the first of each. Throws Error with file and line.
+/// be the part of `train` to hold out (0.2). Language models: the tasks of tasks/records.h, `chat` and `text`. Relative
+/// paths are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each. Throws
+/// Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base);
 
 /// Known task names, GLUE's first.

@@ -3,8 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "data/task.h"
+#include "data/tasks/chat.h"
 #include "data/tasks/classification.h"
 #include "data/tasks/glue.h"
+#include "data/tasks/records.h"
+#include "data/tasks/text.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -22,6 +25,9 @@ std::string plain_name(const std::string& name) {
 Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base) {
   if (name == "classification") return load_classification(fields, base);
   if (name == "regression") return load_regression(fields, base);
+  if (name == "chat") return load_chat(fields, base);
+  if (name == "text") return load_text(fields, base);
+  if (is_record_task(name)) return load_records(name, fields, base);
   return load_glue(name, fields, base);
 }
 
@@ -33,7 +39,8 @@ void keep_first(std::vector<Example>& examples, int64_t most) {
 
 std::vector<std::string> task_names() {
   std::vector<std::string> names(glue_names().begin(), glue_names().end());
-  names.insert(names.end(), {"classification", "regression"});
+  names.insert(names.end(), {"classification", "regression", "chat", "text"});
+  for (const char* name : record_task_names()) names.emplace_back(name);
   return names;
 }
 

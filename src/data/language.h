@@ -1,0 +1,36 @@
+// data/language.h: prompts, conversations and texts as tokens of which some count in the loss.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/encoded.h"
+#include "data/task.h"
+#include "text/chat_template.h"
+
+namespace loraxs {
+
+/// What language data asks of a tokenizer.
+struct TextEncoder {
+  /// Ids of a text. Special tokens written in it are read as such; `add_special` puts BOS where the model expects it.
+  std::function<std::vector<int32_t>(std::string_view text, bool add_special)> encode;
+  std::vector<int32_t> eos_ids;      // the first one ends an answer; empty: none does
+  std::string bos_token, eos_token;  // as texts, for chat templates
+};
+
+/// Examples of one split as token ids and targets. `chat_template` may be null where no example is a conversation.
+///
+/// Which tokens count is decided by length, never by id: those of the answer and the EOS behind it. A prompt and its
+/// answer are tokenised as one text; where the prompt alone gives other ids, every token from the first difference on
+/// counts. A conversation is rendered by the template, which writes its own BOS, so none is added; an answer runs from
+/// the prompt for it to the template's EOS, found by rendering the conversation turn by turn, or is what the template
+/// marks with {% generation %}. Turns behind the last answer are left out.
+///
+/// Longer examples lose their end at `max_length` tokens; EOS is appended where room is left. An example without any
+/// target left is dropped and counted. Throws Error with file and line for a conversation that the template refuses.
+EncodedExamples encode_language(const TextEncoder& encoder, const Task& task, const std::vector<Example>& examples,
+                                int64_t max_length, const ChatTemplate* chat_template);
+
+}  // namespace loraxs

@@ -1,0 +1,108 @@
+// GSM8K: https://github.com/openai/grade-school-math. MATH: https://github.com/hendrycks/math. MetaMathQA:
+// https://huggingface.co/datasets/meta-math/MetaMathQA. Commonsense: https://github.com/AGI-Edgerunners/LLM-Adapters.
+#include "data/tasks/records.h"
+
+#include <algorithm>
+#include <array>
+
+#include "data/json_records.h"
+#include "data/prompts.h"
+#include "io/error.h"
+
+namespace loraxs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct RecordTask {
+  const char* name;
+  const char* question;  // keys of a record
+  const char* input;     // further context; "" = none
+  const char* answer;
+  const char* prompt;
+  const char* train_file;  // in the folder `data`; "" = `train` must name one
+  const char* validation_file;
+  size_t most_train = 0;  // 0: all
+};
+
+constexpr std::array<RecordTask, 5> kTasks = {{
+    {"instructions", "instruction", "input", "output", "alpaca", "", ""},
+    {"gsm8k", "question", "", "answer", "alpaca", "train.jsonl", "test.jsonl"},
+    {"math", "problem", "", "solution", "alpaca", "train.jsonl", "test.jsonl"},
+    {"metamath", "query", "", "response", "alpaca", "", "", 100'000},
+    {"commonsense", "instruction", "input", "output", "llm_adapters", "train.json", "test.json"},
+}};
+
+Example make_example(const RecordTask& task, const std::string& prompt, const Json& record, const std::string& where) {
+  const std::string question = record_text(record, task.question, where);
+  const std::string input = *task.input != '\0' && record.contains(task.input) && !record[task.input].is_null()
+                                ? record_text(record, task.input, where)
+                                : "";
+  Example example{.second = record_text(record, task.answer, where), .where = where};
+  if (question.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw Error(concat(where, ": ", task.question, ": expected a text, found an empty one"));
+  }
+  if (example.second->empty()) throw Error(concat(where, ": ", task.answer, ": expected a text, found an empty one"));
+  if (prompt == "chat") {
+    const std::string asked = input.empty() ? question : question + "\n\n" + input;
+    example.messages = {{{"role", "user"}, {"content", asked}}, {{"role", "assistant"}, {"content", *example.second}}};
+    example.second.reset();
+  } else if (prompt == "llm_adapters") {
+    example.first = llm_adapters_prompt(question, input, /*training=*/true);
+  } else {
+    example.first =
+        prompt == "alpaca" ? alpaca_prompt(question, input) : question + (input.empty() ? "" : "\n" + input) + "\n";
+  }
+  return example;
+}
+
+}  // namespace
+
+std::span<const char* const> record_task_names() {
+  static const auto names = [] {
+    std::array<const char*, kTasks.size()> all{};
+    std::transform(kTasks.begin(), kTasks.end(), all.begin(), [](const RecordTask& task) { return task.name; });
+    return all;
+  }();
+  return names;
+}
+
+bool is_record_task(const std::string& name) {
+  return std::any_of(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
+}
+
+Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base) {
+  const RecordTask& records =
+      *std::find_if(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
+  const std::string folder = *records.train_file == '\0' ? "" : fields.text("data", "");
+  std::string train = fields.text("train", ""), validation = fields.text("validation", "");
+  if (!folder.empty()) {
+    const auto in_folder = [&](const std::string& file) {
+      const bool packed =
+          !std::filesystem::exists(base / folder / file) && std::filesystem::exists(base / folder / (file + ".gz"));
+      return (std::filesystem::path(folder) / (packed ? file + ".gz" : file)).string();
+    };
+    if (train.empty()) train = in_folder(records.train_file);
+    if (validation.empty()) validation = in_folder(records.validation_file);
+  }
+  if (train.empty() && validation.empty()) {
+    fields.fail(*records.train_file == '\0' ? "train" : "data",
+                *records.train_file == '\0' ? std::string("expected a .jsonl or .json file, found none")
+                                            : concat("expected the folder with ", records.train_file, " and ",
+                                                     records.validation_file, ", found none"));
+  }
+  const std::string prompt = fields.choice("prompt", records.prompt, {"alpaca", "llm_adapters", "chat", "none"});
+  const OnError on_error = read_on_error(fields);
+  Task task{.name = name, .kind = TaskKind::kLanguageModel, .metric = "loss"};
+  const auto read = [&](const std::string& file) {
+    return read_examples(base / file, on_error, task.num_skipped, [&](const Json& record, const std::string& where) {
+      return make_example(records, prompt, record, where);
+    });
+  };
+  if (!train.empty()) task.train = read(train);
+  if (records.most_train > 0 && task.train.size() > records.most_train) task.train.resize(records.most_train);
+  if (!validation.empty()) task.validation = read(validation);
+  return task;
+}
+
+}  // namespace loraxs

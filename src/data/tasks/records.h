@@ -1,0 +1,21 @@
+// data/tasks/records.h: tasks whose records hold a question and its answer: instructions, GSM8K, MATH, MetaMathQA, and
+// the commonsense sets.
+#pragma once
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "data/task.h"
+
+namespace loraxs {
+
+/// instructions, gsm8k, math, metamath, commonsense.
+std::span<const char* const> record_task_names();
+bool is_record_task(const std::string& name);
+
+/// `train` and `validation` name .jsonl or .json files, .gz accepted; or `data` a folder with the files as distributed.
+/// `prompt: alpaca | llm_adapters | chat | none`; chat renders the model's template. `on_error: stop | skip`.
+/// MetaMathQA keeps the first 100,000 records of train, as the paper.
+Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base);
+
+}  // namespace loraxs

@@ -1,0 +1,53 @@
+#include "data/tasks/text.h"
+
+#include "data/json_records.h"
+#include "io/error.h"
+#include "io/text_file.h"
+
+namespace loraxs {
+namespace {
+
+std::vector<Example> read_texts(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped) {
+  const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
+  if (extension == ".jsonl" || extension == ".json") {
+    return read_examples(path, on_error, num_skipped,
+                         [](const nlohmann::ordered_json& record, const std::string& where) {
+                           return Example{.second = record_text(record, "text", where)};
+                         });
+  }
+  std::string text = read_text_file(path);
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw Error(concat(path.string(), ": expected a text, found an empty file"));
+  }
+  return {{.second = std::move(text)}};
+}
+
+}  // namespace
+
+Task load_text(Fields& fields, const std::filesystem::path& base) {
+  const std::string train = fields.text("train", ""), validation = fields.text("validation", "");
+  if (train.empty() && validation.empty()) fields.fail("train", "expected a .txt, .jsonl or .json file, found none");
+  const double fraction = fields.fraction("validation_fraction", 0);
+  const OnError on_error = read_on_error(fields);
+  Task task{.name = "text", .kind = TaskKind::kLanguageModel, .metric = "loss"};
+  task.train_on = TrainOn::kAll;
+  task.windows = true;
+  if (!train.empty()) task.train = read_texts(base / train, on_error, task.num_skipped);
+  if (!validation.empty()) task.validation = read_texts(base / validation, on_error, task.num_skipped);
+  if (fraction > 0) {
+    if (!validation.empty() || task.train.size() != 1) {
+      fields.fail("validation_fraction", "expected one train text and no validation file");
+    }
+    std::string& text = *task.train[0].second;
+    const auto at = static_cast<size_t>(static_cast<double>(text.size()) * (1 - fraction));
+    const size_t line = at == 0 ? std::string::npos : text.find('\n', at - 1);
+    if (line == std::string::npos || line + 1 == text.size()) {
+      fields.fail("validation_fraction", "expected a part of the text with a line's start, found none");
+    }
+    task.validation.push_back({.second = text.substr(line + 1)});
+    text.resize(line + 1);
+  }
+  return task;
+}
+
+}  // namespace loraxs

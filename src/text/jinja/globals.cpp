@@ -1,0 +1,106 @@
+// Functions every template may call: range, dict, namespace, and those of transformers.
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+#include "io/error.h"
+#include "text/jinja/builtin.h"
+#include "text/jinja/loop.h"
+#include "text/jinja/machine.h"
+#include "text/jinja/operators.h"
+#include "text/jinja/text_form.h"
+
+namespace loraxs::jinja {
+namespace {
+
+constexpr int64_t kMaxRange = 100'000;  // jinja2/sandbox.py
+
+class Function : public Object {
+ public:
+  explicit Function(const Builtin& builtin) : builtin_(builtin) {}
+  std::string type_name() const override { return "function"; }
+  bool callable() const override { return true; }
+  Value call(Machine& machine, Arguments arguments) override {
+    return builtin_.run(machine, bind(builtin_, std::move(arguments)));
+  }
+
+ private:
+  const Builtin& builtin_;
+};
+
+Value range(Machine& machine, const Bound& bound) {
+  const int64_t begin = bound.has(1) ? bound.integer(0, 0) : 0;
+  const int64_t end = bound.has(1) ? bound.integer(1, 0) : bound.integer(0, 0), step = bound.integer(2, 1);
+  if (step == 0) throw Failure(FailureKind::kValue, "range() arg 3 must not be zero");
+  Values values;
+  for (int64_t i = begin; step > 0 ? i < end : i > end;) {
+    if (static_cast<int64_t>(values.size()) == kMaxRange) {
+      throw Failure(FailureKind::kValue, concat("Range too big. The sandbox blocks ranges larger than ", kMaxRange));
+    }
+    values.emplace_back(i);
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  machine.budget.step(static_cast<int64_t>(values.size()));
+  std::string form = concat("range(", begin, ", ", end, step == 1 ? "" : concat(", ", step), ")");
+  return Value::items(Items::Kind::kRange, std::move(values), std::move(form));
+}
+
+/// dict(pairs or a dict, name=value …), whose entries also start a namespace.
+std::shared_ptr<Mapping> make_dict(Machine& machine, const Arguments& arguments) {
+  auto mapping = std::make_shared<Mapping>();
+  if (arguments.positional.size() > 1) throw Failure(FailureKind::kType, "dict expected at most 1 argument");
+  for (const Value& from : arguments.positional) {
+    if (from.mapping() != nullptr) {
+      *mapping = *from.mapping();
+      continue;
+    }
+    for (const Value& pair : iterate(from, machine.budget)) {
+      const Values parts = iterate(pair, machine.budget);
+      if (parts.size() != 2)
+        throw Failure(FailureKind::kValue, "dictionary update sequence element: expected 2 values");
+      mapping->set(parts[0], parts[1]);
+    }
+  }
+  for (const auto& [name, value] : arguments.named) mapping->set(name, value);
+  return mapping;
+}
+
+Value make_namespace(Machine& machine, const Bound& bound) {
+  const std::shared_ptr<Namespace> space = machine.make_namespace();
+  const std::shared_ptr<Mapping> attributes = make_dict(machine, bound.rest());
+  for (const auto& [name, value] : attributes->entries) {
+    if (name.text() == nullptr) throw Failure(FailureKind::kType, "expected names as the keys of a namespace");
+    set_attribute(*space, *name.text(), value);
+  }
+  return std::shared_ptr<Object>(space);
+}
+
+Value raise_exception(Machine& machine, const Bound& bound) {
+  throw Failure(FailureKind::kRaised, str(bound[0], machine.budget));
+}
+
+Value strftime_now(Machine& machine, const Bound& bound) {
+  const std::string format = bound.text(0) + " ";  // strftime answers 0 for an empty result
+  const std::tm now = machine.now();
+  std::string out(format.size() * 64 + 64, '\0');
+  out.resize(std::strftime(out.data(), out.size(), format.c_str(), &now));
+  if (!out.empty()) out.pop_back();
+  return out;
+}
+
+}  // namespace
+
+std::optional<Value> find_global(const std::string& name) {
+  static const std::array<Builtin, 5> table = {{
+      {"range", {"start", "stop", "step"}, 1, range},
+      {"dict", {"*"}, 0, [](Machine& m, const Bound& b) -> Value { return make_dict(m, b.rest()); }},
+      {"namespace", {"*"}, 0, make_namespace},
+      {"raise_exception", {"message"}, 1, raise_exception},
+      {"strftime_now", {"format"}, 1, strftime_now},
+  }};
+  const Builtin* found = find_in(table, name);
+  if (found == nullptr) return std::nullopt;
+  return Value(std::shared_ptr<Object>(std::make_shared<Function>(*found)));
+}
+
+}  // namespace loraxs::jinja

@@ -1,0 +1,39 @@
+// text/jinja/loop.h: the variable `loop` of a for block.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "text/jinja/machine.h"
+
+namespace loraxs::jinja {
+
+class For;
+
+class Loop : public Object, public std::enable_shared_from_this<Loop> {
+ public:
+  /// `recursive`: the block that loop(…) runs again; null if it may not.
+  Loop(Values values, int64_t depth, const For* recursive);
+  std::string type_name() const override { return "LoopContext"; }
+  int depth() const override { return value_depth_; }
+  std::optional<Value> attribute(const std::string& name) const override;
+  bool callable() const override { return recursive_ != nullptr; }
+  Value call(Machine& machine, Arguments arguments) override;
+
+  void keep(std::shared_ptr<Scope> scope) { scope_ = std::move(scope); }
+  int64_t size() const { return static_cast<int64_t>(values_.size()); }
+  const Value& current() const { return values_[index]; }
+  int64_t index = 0;
+  std::optional<Values> last_changed;  // what loop.changed(…) was called with before
+
+ private:
+  const Values values_;
+  const int64_t depth_;
+  int value_depth_ = 1;
+  const For* recursive_;
+  std::weak_ptr<Scope> scope_;  // where the block stands; the machine keeps it
+};
+
+/// Sets an attribute of a namespace; names with an underscore in front are refused as transformers does.
+void set_attribute(Namespace& space, const std::string& name, Value value);
+
+}  // namespace loraxs::jinja

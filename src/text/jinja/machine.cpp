@@ -1,0 +1,179 @@
+#include "text/jinja/machine.h"
+
+#include <algorithm>
+#include <array>
+
+#include "io/error.h"
+#include "text/jinja/builtin.h"
+#include "text/jinja/operators.h"
+#include "text/jinja/unicode.h"
+
+namespace loraxs::jinja {
+namespace {
+
+/// text.upper before it is called.
+class Method : public Object {
+ public:
+  Method(Value self, const Builtin& builtin) : self_(std::move(self)), builtin_(builtin) {}
+  std::string type_name() const override { return "builtin_function_or_method"; }
+  int depth() const override { return self_.depth() + 1; }
+  bool callable() const override { return true; }
+  Value call(Machine& machine, Arguments arguments) override {
+    arguments.positional.insert(arguments.positional.begin(), self_);
+    return builtin_.run(machine, bind(builtin_, std::move(arguments)));
+  }
+
+ private:
+  Value self_;
+  const Builtin& builtin_;
+};
+
+std::string object_name(const Value& value) {
+  return value.is_none() ? "None" : concat("'", value.type_name(), " object'");
+}
+
+/// Attributes that the sandbox of transformers hides: what changes a list or dict, and Python's own.
+bool hidden(const Value& value, const std::string& name) {
+  static const std::array<const char*, 8> of_lists = {"append", "clear", "pop",    "reverse",
+                                                      "insert", "sort",  "extend", "remove"};
+  static const std::array<const char*, 5> of_dicts = {"clear", "pop", "popitem", "setdefault", "update"};
+  const auto among = [&](const auto& names) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (name.starts_with("__")) return true;
+  if (value.mapping() != nullptr) return among(of_dicts);
+  return value.items(Items::Kind::kList) != nullptr && among(of_lists);
+}
+
+std::optional<Value> own_attribute(const Value& value, const std::string& name) {
+  if (value.object() != nullptr) {
+    if (auto found = value.object()->attribute(name)) return found;
+  }
+  if (const Builtin* method = find_method(value, name)) {
+    return Value(std::shared_ptr<Object>(std::make_shared<Method>(value, *method)));
+  }
+  if (hidden(value, name)) {
+    return Undefined{
+        .message = concat("access to attribute '", name, "' of '", value.type_name(), "' object is unsafe."),
+        .unsafe = true};
+  }
+  return std::nullopt;
+}
+
+std::optional<Value> element(const Value& value, const Value& key) {
+  if (value.is_undefined()) fail_undefined(value);
+  if (const Mapping* mapping = value.mapping()) {
+    const Value* found = mapping->find(key);
+    return found == nullptr ? std::nullopt : std::optional<Value>(*found);
+  }
+  const bool indexed =
+      value.text() != nullptr || (value.items() != nullptr && value.items()->kind <= Items::Kind::kRange);
+  if (!indexed || !key.integer()) return std::nullopt;
+  const int64_t size = size_of(value);
+  const int64_t index = *key.integer() < 0 ? *key.integer() + size : *key.integer();
+  if (index < 0 || index >= size) return std::nullopt;
+  if (value.text() != nullptr) return Value(utf8(code_points(*value.text()).substr(index, 1)));
+  return (*value.items()->values)[index];
+}
+
+}  // namespace
+
+const Value* Scope::find(const std::string& name) const {
+  for (const Scope* scope = this; scope != nullptr; scope = scope->parent.get()) {
+    for (const auto& [known, value] : scope->names) {
+      if (known == name) return &value;
+    }
+  }
+  return nullptr;
+}
+
+void Scope::set(const std::string& name, Value value) {
+  for (auto& [known, held] : names) {
+    if (known == name) {
+      held = std::move(value);
+      return;
+    }
+  }
+  names.emplace_back(name, std::move(value));
+}
+
+Machine::Machine(const Limits& limits, const Mapping& context, std::function<std::tm()> now)
+    : budget(limits), scope(std::make_shared<Scope>()), now_(std::move(now)) {
+  for (const auto& [name, value] : context.entries) scope->set(*name.text(), value);
+  scope = std::make_shared<Scope>(Scope{.parent = scope});  // what the template sets stays apart from what it was given
+}
+
+Machine::~Machine() {
+  for (const auto& kept : kept_scopes_) kept->names.clear();
+  for (const auto& kept : namespaces_) kept->attributes.clear();
+}
+
+Value Machine::name(const std::string& name) const {
+  if (const Value* found = scope->find(name)) return *found;
+  if (auto global = find_global(name)) return *global;
+  return Undefined{concat("'", name, "' is undefined")};
+}
+
+Value Machine::attribute(const Value& value, const std::string& name) {
+  if (value.is_undefined()) fail_undefined(value);
+  if (auto found = own_attribute(value, name)) return *found;
+  if (auto found = element(value, name)) return *found;
+  return Undefined{concat(object_name(value), " has no attribute '", name, "'")};
+}
+
+Value Machine::item(const Value& value, const Value& key) {
+  if (auto found = element(value, key)) return *found;
+  if (key.text() == nullptr) return Undefined{concat(object_name(value), " has no such element")};
+  if (auto found = own_attribute(value, *key.text())) return *found;
+  return Undefined{concat(object_name(value), " has no attribute '", *key.text(), "'")};
+}
+
+Value Machine::call(const Value& callee, Arguments arguments) {
+  const Budget::Level guard(budget);
+  if (callee.is_undefined()) fail_undefined(callee);
+  if (callee.object() == nullptr) {
+    throw Failure(FailureKind::kType, concat("'", callee.type_name(), "' object is not callable"));
+  }
+  return callee.object()->call(*this, std::move(arguments));
+}
+
+Value Machine::filter(const std::string& name, Arguments arguments) {
+  const Builtin* found = find_filter(name);
+  if (found == nullptr) throw Failure(FailureKind::kSyntax, concat("No filter named '", name, "'."));
+  const Budget::Level guard(budget);
+  return found->run(*this, bind(*found, std::move(arguments)));
+}
+
+bool Machine::test(const std::string& name, Arguments arguments) {
+  const Builtin* found = find_test(name);
+  if (found == nullptr) throw Failure(FailureKind::kSyntax, concat("No test named '", name, "'."));
+  const Budget::Level guard(budget);
+  return truth(found->run(*this, bind(*found, std::move(arguments))));
+}
+
+void Machine::print(const std::string& text) {
+  budget.grow(static_cast<int64_t>(out_->size()), static_cast<int64_t>(text.size()));
+  *out_ += text;
+}
+
+std::string Machine::capture(const std::function<void()>& body) {
+  std::string captured;
+  struct Restore {
+    std::string*& out;
+    std::string* before;
+    ~Restore() { out = before; }
+  } const restore{out_, out_};
+  out_ = &captured;
+  body();
+  return captured;
+}
+
+std::shared_ptr<Scope> Machine::keep_scope() {
+  if (kept_scopes_.empty() || kept_scopes_.back() != scope) kept_scopes_.push_back(scope);
+  return scope;
+}
+
+std::shared_ptr<Namespace> Machine::make_namespace() {
+  namespaces_.push_back(std::make_shared<Namespace>());
+  return namespaces_.back();
+}
+
+}  // namespace loraxs::jinja

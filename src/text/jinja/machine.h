@@ -1,0 +1,78 @@
+// text/jinja/machine.h: the state of one rendering: names, output, budget.
+#pragma once
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "text/jinja/failure.h"
+#include "text/jinja/value.h"
+
+namespace loraxs::jinja {
+
+/// Names set in one block; blocks inside see them.
+struct Scope {
+  std::shared_ptr<Scope> parent;
+  std::vector<std::pair<std::string, Value>> names;
+  const Value* find(const std::string& name) const;  // here or outside
+  void set(const std::string& name, Value value);
+};
+
+class Machine {
+ public:
+  Machine(const Limits& limits, const Mapping& context, std::function<std::tm()> now);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  Value name(const std::string& name) const;
+  Value attribute(const Value& value, const std::string& name);  // value.name: methods before keys
+  Value item(const Value& value, const Value& key);              // value[key]: keys before methods
+  Value call(const Value& callee, Arguments arguments);
+  Value filter(const std::string& name, Arguments arguments);  // the filtered value is the first argument
+  bool test(const std::string& name, Arguments arguments);
+
+  void print(const std::string& text);
+  /// What `body` prints, instead of printing it.
+  std::string capture(const std::function<void()>& body);
+  bool capturing() const { return out_ != &output; }
+
+  /// Runs `body` with names of its own.
+  template <typename Body>
+  auto in_scope(std::shared_ptr<Scope> parent, Body body) {
+    const std::shared_ptr<Scope> outer = scope;
+    struct Restore {
+      Machine& machine;
+      const std::shared_ptr<Scope>& outer;
+      ~Restore() { machine.scope = outer; }
+    } const restore{*this, outer};
+    scope = std::make_shared<Scope>(Scope{.parent = std::move(parent)});
+    return body();
+  }
+  template <typename Body>
+  auto in_scope(Body body) {
+    return in_scope(scope, body);
+  }
+
+  /// The scope as a macro keeps it, and an object whose attributes can form a ring: both are emptied at the end.
+  std::shared_ptr<Scope> keep_scope();
+  std::shared_ptr<Namespace> make_namespace();
+
+  std::tm now() const { return now_(); }
+
+  Budget budget;
+  int line = 1;  // of the template, for errors
+  std::shared_ptr<Scope> scope;
+  std::string output;
+  std::vector<std::pair<size_t, size_t>> generated;  // {% generation %} blocks: first byte and one past the last
+
+ private:
+  std::string* out_ = &output;
+  std::function<std::tm()> now_;
+  std::vector<std::shared_ptr<Scope>> kept_scopes_;
+  std::vector<std::shared_ptr<Namespace>> namespaces_;
+};
+
+}  // namespace loraxs::jinja
