@@ -129,10 +129,10 @@ TEST_P(SentencePieceTest, IdsAndTextsEqualSentencePiece) {
     const std::vector<int32_t> ids = tokenizer->encode_text(each.first, {});
     const std::string decoded = stream(*tokenizer, expected.ids, /*skip_special=*/true);
     if (ids == expected.ids && decoded == expected.decoded) continue;
-    // The same pieces in another order ("l" "li", "ll" "i") are equally probable; which one wins hangs on the float32
-    // rounding of the library's version, and the oracle's is newer than the one linked.
-    if (decoded == expected.decoded &&
-        std::is_permutation(ids.begin(), ids.end(), expected.ids.begin(), expected.ids.end())) {
+    // Two ways to write a text may be equally probable ("l" "li", "ll" "i") up to the float32 rounding of the sums,
+    // which the oracle's version of the library (0.2) and the one linked (0.1.97) do differently: the text is the same
+    // then.
+    if (tokenizer->decode(ids, true) == decoded && decoded == expected.decoded && ids.size() == expected.ids.size()) {
       ++tied;
       continue;
     }
