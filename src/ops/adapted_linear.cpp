@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "ops/frozen_gemm.h"
 #include "ops/skinny_gemm.h"
 
 namespace loraxs {
@@ -27,7 +26,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& /*anchor*/,
                                const JoinedProjection* projection, const std::vector<SegmentAdapters>* segments) {
-    torch::Tensor y = frozen_gemm(x, projection->weight, projection->bias);  // [rows, width]
+    torch::Tensor y = projection->weight.forward(x, projection->bias);  // [rows, width]
     const int64_t width = y.size(1);
     for (const SegmentAdapters& segment : *segments) {
       const torch::Tensor rows = y.narrow(0, segment.begin, segment.end - segment.begin);
@@ -85,7 +84,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
       }
     }
     torch::Tensor dx;
-    if (needs_dx) dx = frozen_gemm(dy, projection.weight_transposed, {});
+    if (needs_dx) dx = projection.weight.backward(dy);
     return {dx, {}, {}, {}};
   }
 };
