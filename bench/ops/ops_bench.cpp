@@ -6,6 +6,7 @@
 #include "ops/adapted_linear.h"
 #include "ops/attention.h"
 #include "ops/frozen_gemm.h"
+#include "ops/frozen_weight.h"
 #include "ops/gelu.h"
 #include "ops/residual_norm.h"
 #include "ops/row_optimizer.h"
@@ -48,6 +49,28 @@ void frozen(benchmark::State& state, GemmBackend backend, torch::ScalarType dtyp
 }
 BENCHMARK_CAPTURE(frozen, aten_float32, GemmBackend::kAten, torch::kFloat32);
 BENCHMARK_CAPTURE(frozen, onednn_float32, GemmBackend::kOneDnn, torch::kFloat32);
+
+/// One frozen [1536, 576] matrix, SmolLM2's gate: as blocks of a type, or packed dense.
+void frozen_weight(benchmark::State& state, const char* type, torch::ScalarType dtype) {
+  constexpr int64_t kOut = 1536, kIn = 576;
+  const auto info = find_block_type(type);
+  FrozenWeight weight;
+  if (info) {
+    auto bytes = std::make_shared<std::vector<std::byte>>(kOut * info->row_bytes(kIn));
+    weight =
+        FrozenWeight::stored({{.type = info->type, .shape = {kOut, kIn}, .bytes = *bytes, .owner = bytes}}, {}, dtype);
+  } else {
+    weight = FrozenWeight::packed(values({kOut, kIn}, dtype), /*both_ways=*/false);
+  }
+  const torch::Tensor x = values({state.range(0), kIn}, dtype);
+  for (auto _ : state) benchmark::DoNotOptimize(weight.forward(x, {}).data_ptr());
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK_CAPTURE(frozen_weight, packed_float32, "dense", torch::kFloat32)->Arg(1)->Arg(8)->Arg(512);
+BENCHMARK_CAPTURE(frozen_weight, packed_bfloat16, "dense", torch::kBFloat16)->Arg(1)->Arg(8)->Arg(512);
+BENCHMARK_CAPTURE(frozen_weight, q4_1_float32, "Q4_1", torch::kFloat32)->Arg(1)->Arg(8)->Arg(512);
+BENCHMARK_CAPTURE(frozen_weight, q8_0_float32, "Q8_0", torch::kFloat32)->Arg(1)->Arg(8)->Arg(512);
+BENCHMARK_CAPTURE(frozen_weight, bf16_bfloat16, "BF16", torch::kBFloat16)->Arg(1)->Arg(8)->Arg(512);
 
 struct Attention {
   AttentionShape shape{.heads = kHeads, .kv_heads = kHeads, .head_dim = kHidden / kHeads, .scale = 0.18};
@@ -99,8 +122,7 @@ struct Projection {
 void adapted_fused(benchmark::State& state) {
   const Projection p;
   JoinedProjection joined{.out_features = kHidden};
-  joined.weight = torch::cat({p.w, p.a});
-  joined.weight_transposed = joined.weight.t().contiguous();
+  joined.weight = FrozenWeight::packed(torch::cat({p.w, p.a}), /*both_ways=*/true);
   joined.bias = torch::cat({p.bias, torch::zeros({kRank})});
   joined.sites.push_back({.column = 0,
                           .out_features = kHidden,

@@ -4,20 +4,24 @@
 
 #include <algorithm>
 
-#include "ops/frozen_gemm.h"
-
 namespace loraxs {
 namespace {
 
 JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, const Basis* basis,
-                      const AdapterSet& adapters, const torch::TensorOptions& options, std::vector<Site>& adapted) {
+                      const AdapterSet& adapters, const torch::TensorOptions& options, WeightMemory memory,
+                      std::vector<Site>& adapted) {
   const auto basis_options = options.dtype(options.dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
   JoinedProjection projection;
   projection.out_features = group.out_features;
-  std::vector<torch::Tensor> rows, biases;
+  std::vector<torch::Tensor> rows, biases;  // the last ones of a
+  std::vector<BlockTensor> stored;
   bool any_bias = false;
   for (const Site& site : group.sites) {
-    rows.push_back(model.site_weight(site).to(options));
+    if (memory == WeightMemory::kTight) {
+      stored.push_back(model.stored(site.name + ".weight"));
+    } else {
+      rows.push_back(model.site_weight(site).to(options));
+    }
     if (model.has(site.name + ".bias")) any_bias = true;
   }
   for (const Site& site : group.sites) {
@@ -43,9 +47,10 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
     adapted.push_back(site);
     projection.sites.push_back(std::move(joined));
   }
-  const torch::Tensor weight = torch::cat(rows);
-  projection.weight = prepare_frozen(weight);
-  if (adapters.trains()) projection.weight_transposed = prepare_frozen(weight.t());
+  const torch::Tensor joined_rows = rows.empty() ? torch::Tensor() : torch::cat(rows);
+  projection.weight = stored.empty()
+                          ? FrozenWeight::packed(joined_rows, adapters.trains())
+                          : FrozenWeight::stored(std::move(stored), joined_rows, options.dtype().toScalarType());
   if (any_bias) projection.bias = torch::cat(biases);
   return projection;
 }
@@ -53,7 +58,7 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
 }  // namespace
 
 AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
-                           torch::ScalarType compute_dtype, torch::Device device)
+                           torch::ScalarType compute_dtype, torch::Device device, WeightMemory memory)
     : config_(model.config),
       basis_(std::move(basis)),
       adapters_(std::move(adapters)),
@@ -63,7 +68,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
   const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
   for (const ProjectionGroup& group : backbone_->groups()) {
     Group prepared;
-    prepared.projection = join(model, group, basis_.get(), adapters_, options, prepared.sites);
+    prepared.projection = join(model, group, basis_.get(), adapters_, options, memory, prepared.sites);
     for (const auto& bank : adapters_.banks) {
       prepared.trained =
           prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
@@ -77,7 +82,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
                                     [](const auto& bank) { return bank->layout.head.kind != "none"; });
   if (any_head) head_ = std::make_unique<ClassificationHead>(model, compute_dtype, device);
   if (model.architecture->kind == ModelKind::kDecoder) {
-    language_head_ = std::make_unique<LanguageHead>(model, compute_dtype, device, adapters_.trains());
+    language_head_ = std::make_unique<LanguageHead>(model, compute_dtype, device, adapters_.trains(), memory);
   }
   anchor_ = torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(device)).requires_grad_(true);
 }

@@ -21,7 +21,8 @@ class AdaptedModel final : public ProjectionHook {
   /// adapted sites at those ranks; a basis that is not nested must have exactly the adapters' rank. TORCH_CHECKs
   /// otherwise.
   AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
-               torch::ScalarType compute_dtype, torch::Device device = torch::kCPU);
+               torch::ScalarType compute_dtype, torch::Device device = torch::kCPU,
+               WeightMemory memory = WeightMemory::kNormal);
 
   /// Hidden states of the asked rows -> [asked, hidden].
   torch::Tensor encode(const PackedBatch& batch, bool training, KeyValueCache* cache = nullptr);

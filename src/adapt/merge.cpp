@@ -5,6 +5,7 @@
 #include "adapt/head_tensors.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/gguf.h"
 #include "io/safetensors.h"
 
 namespace loraxs {
@@ -39,15 +40,19 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
   for (const Site& site : bank.layout.sites) {
     const LayoutSegment& segment = *bank.layout.find(site.name + ".r");
     const double scale = bank.alpha / static_cast<double>(segment.shape[0]);
-    merged.weights[site.name + ".weight"] =
-        merge_weight(model.site_weight(site), basis.at(site.name), segment_value(bank, row, segment), scale, sign);
+    merged.replace(site.name + ".weight", merge_weight(model.site_weight(site), basis.at(site.name),
+                                                       segment_value(bank, row, segment), scale, sign));
   }
-  merged.base_id = compute_base_id(merged.config, merged.weights);
+  merged.base_id = compute_base_id(merged);
   return merged;
 }
 
 void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
                         int64_t row) {
+  if (is_gguf_path(merged.folder)) {
+    throw Error(concat(merged.folder.string(), ": expected a Hugging Face folder, whose config and tokenizer a merged ",
+                       "model takes over, found a GGUF file"));
+  }
   const HeadLayout* head =
       head_bank != nullptr && head_bank->layout.head.kind != "none" ? &head_bank->layout.head : nullptr;
   // Hugging Face's ForSequenceClassification prefixes the encoder; keep a bare encoder's own names.

@@ -75,7 +75,7 @@ struct ExportOptions {
   std::string format = "peft", out;
 };
 struct ParamsOptions {
-  std::string model;  // folder or config.json
+  std::string model;  // folder, config.json or GGUF file
   std::vector<int64_t> ranks = {4, 8, 12, 16, 20, 25};
   std::vector<std::string> targets = {"paper"};
   int64_t labels = 2;  // outputs of the classification head

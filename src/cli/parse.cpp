@@ -75,7 +75,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
 
   BasisOptions basis;
   auto* basis_app = app.add_subcommand("basis", "Compute the basis of a model");
-  basis_app->add_option("--model", basis.model, "Hugging Face folder")->required();
+  basis_app->add_option("--model", basis.model, "Hugging Face folder or GGUF file")->required();
   basis_app->add_option("--rank", basis.rank, "Largest rank")->capture_default_str();
   basis_app->add_option("--targets", basis.targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
   basis_app->add_option("--variant", basis.variant, "weight, random or svd_of_random")
@@ -141,7 +141,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
 
   ParamsOptions params;
   auto* params_app = app.add_subcommand("params", "Counts and bytes of LoRA-XS, LoRA, VeRA and full fine-tuning");
-  params_app->add_option("model", params.model, "Model folder or config.json")->required();
+  params_app->add_option("model", params.model, "Model folder, config.json or GGUF file")->required();
   params_app->add_option("--rank", params.ranks, "Ranks")->delimiter(',');
   params_app->add_option("--targets", params.targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
   params_app->add_option("--labels", params.labels, "Outputs of the head")->capture_default_str();

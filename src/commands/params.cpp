@@ -14,13 +14,18 @@ namespace {
 /// Numbers of a dense head layer and its bias.
 int64_t count_dense(const ModelConfig& c) { return (c.hidden_size + 1) * c.hidden_size; }
 
-/// All numbers of the base, from its config: embeddings, projections with biases, norms, a pretrained pooler.
+/// All numbers of the base, from its config: embeddings, projections, norms, a pretrained pooler.
 int64_t count_model(const ParsedConfig& parsed) {
-  const ModelConfig& c = parsed.config;
-  int64_t count = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size + 2) * c.hidden_size;
-  for (const Site& site : list_sites(*parsed.architecture, c)) count += (site.in_features + 1) * site.out_features;
-  count += c.num_hidden_layers * 4 * c.hidden_size;
-  return count + (parsed.architecture->head.dense_pretrained ? count_dense(c) : 0);
+  const Architecture& architecture = *parsed.architecture;
+  int64_t count = 0;
+  for (const auto& [canonical, hf] : list_weights(architecture, parsed.config, architecture.weight_names)) {
+    const HeadShape& head = architecture.head;
+    if (!head.dense.empty() && !head.dense_pretrained && canonical.starts_with(head.dense + ".")) continue;
+    int64_t numbers = 1;
+    for (const int64_t size : weight_shape(architecture, parsed.config, canonical)) numbers *= size;
+    count += numbers;
+  }
+  return count;
 }
 
 /// What `head: full` trains.

@@ -2,11 +2,13 @@
 #include <filesystem>
 
 #include "io/error.h"
+#include "io/gguf.h"
 #include "model/architecture.h"
 #include "model/architectures/bert.h"
 #include "model/architectures/distilbert.h"
 #include "model/architectures/llama.h"
 #include "model/architectures/roberta.h"
+#include "model/gguf_model.h"
 
 namespace loraxs {
 namespace {
@@ -55,6 +57,7 @@ std::string ModelConfig::canonical() const {
       text << " low_freq_factor=" << rotary.low_freq_factor << " high_freq_factor=" << rotary.high_freq_factor
            << " original_max_position_embeddings=" << rotary.original_max_position_embeddings;
     }
+    for (const float factor : rotary.factors) text << " rope_factor=" << factor;
     text << " tie_word_embeddings=" << tie_word_embeddings;
   }
   return text.str();
@@ -72,6 +75,48 @@ const Architecture& find_architecture(const std::string& model_type, const std::
   }
   throw Error(
       concat(where, ": model_type: expected one of ", join(known_model_types()), ", found \"", model_type, "\""));
+}
+
+const Architecture& find_gguf_architecture(const std::string& name, const std::string& where) {
+  std::vector<std::string> known;
+  for (const Architecture& architecture : architectures()) {
+    if (architecture.gguf.architecture.empty()) continue;
+    if (architecture.gguf.architecture == name) return architecture;
+    known.push_back(architecture.gguf.architecture);
+  }
+  throw Error(concat(where, ": general.architecture: expected one of ", join(known), ", found \"", name, "\""));
+}
+
+std::vector<std::pair<std::string, std::string>> list_weights(
+    const Architecture& architecture, const ModelConfig& config,
+    const std::vector<std::pair<std::string, std::string>>& names) {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const auto& [canonical, other] : names) {
+    if (architecture.has_weight && !architecture.has_weight(config, canonical)) continue;
+    const bool per_layer = canonical.find("{}") != std::string::npos;
+    for (int64_t layer = 0; layer < (per_layer ? config.num_hidden_layers : 1); ++layer) {
+      result.emplace_back(with_layer(canonical, layer), with_layer(other, layer));
+    }
+  }
+  return result;
+}
+
+std::vector<int64_t> weight_shape(const Architecture& architecture, const ModelConfig& c,
+                                  const std::string& canonical) {
+  if (canonical == "embeddings.word.weight" || canonical == "lm_head.weight") return {c.vocab_size, c.hidden_size};
+  if (canonical == "embeddings.position.weight") return {c.max_position_embeddings, c.hidden_size};
+  if (canonical == "embeddings.token_type.weight") return {c.type_vocab_size, c.hidden_size};
+  if (canonical == "pooler.weight" || canonical == "head.dense.weight") return {c.hidden_size, c.hidden_size};
+  if (canonical.starts_with("layers.")) {  // layers.{layer}.{module}.{weight | bias}
+    const size_t first = canonical.find('.', std::string_view("layers.").size()) + 1, last = canonical.rfind('.');
+    const std::string module = canonical.substr(first, last - first);
+    if (std::find(architecture.modules.begin(), architecture.modules.end(), module) != architecture.modules.end()) {
+      const auto [in_features, out_features] = features(c, module);
+      if (canonical.ends_with(".bias")) return {out_features};
+      return {out_features, in_features};
+    }
+  }
+  return {c.hidden_size};  // norms and their biases, the bias of the head's dense layer
 }
 
 std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig& config) {
@@ -136,6 +181,7 @@ std::vector<Site> select_sites(const Architecture& architecture, const ModelConf
 
 ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
   std::filesystem::path path = folder_or_file;
+  if (is_gguf_path(path)) return read_gguf_config(read_gguf(path));
   if (std::filesystem::is_directory(path)) path /= "config.json";
   if (!std::filesystem::exists(path)) {
     throw Error(concat(folder_or_file.string(), ": expected a Hugging Face model folder with config.json, found ",
@@ -143,12 +189,13 @@ ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
                        "; to fetch one: huggingface-cli download NAME --local-dir ", folder_or_file.string()));
   }
   Fields fields(read_json(path), path.string());
+  return parse_model_config(find_architecture(fields.text("model_type", ""), path.string()), fields);
+}
+
+ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields) {
   fields.ignore_unknown();
-  ParsedConfig parsed;
-  const std::string model_type = fields.text("model_type", "");
-  parsed.architecture = &find_architecture(model_type, path.string());
-  parsed.config = parsed.architecture->parse_config(fields);
-  parsed.config.model_type = model_type;
+  ParsedConfig parsed{.architecture = &architecture, .config = architecture.parse_config(fields)};
+  parsed.config.model_type = architecture.model_type;
   return parsed;
 }
 

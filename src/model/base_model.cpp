@@ -3,10 +3,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/gguf.h"
 #include "io/sha256.h"
+#include "model/gguf_model.h"
 
 namespace loraxs {
 namespace {
@@ -37,30 +40,21 @@ torch::ScalarType scalar_type(Dtype dtype) {
   return torch::kFloat32;
 }
 
-/// Expected shape of a canonical weight, from the config.
-std::vector<int64_t> expected_shape(const BaseModel& model, const std::string& canonical) {
-  const ModelConfig& c = model.config;
-  if (canonical == "embeddings.word.weight" || canonical == "lm_head.weight") return {c.vocab_size, c.hidden_size};
-  if (canonical == "embeddings.position.weight") return {c.max_position_embeddings, c.hidden_size};
-  if (canonical == "embeddings.token_type.weight") return {c.type_vocab_size, c.hidden_size};
-  if (canonical == "pooler.weight" || canonical == "head.dense.weight") return {c.hidden_size, c.hidden_size};
-  for (const Site& site : list_sites(*model.architecture, c)) {
-    if (canonical == site.name + ".weight") return {site.out_features, site.in_features};
-    if (canonical == site.name + ".bias") return {site.out_features};
-  }
-  return {c.hidden_size};  // norms and their biases, the bias of the head's dense layer
-}
-
 /// What identifies the weight files without reading them.
-std::string file_stamp(const std::filesystem::path& folder) {
+std::string file_stamp(const std::filesystem::path& folder_or_gguf) {
   std::vector<std::string> lines;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const auto extension = entry.path().extension();
-    if (extension != ".safetensors" && entry.path().filename() != "config.json") continue;
+  const auto add = [&](const std::filesystem::path& path) {
     struct stat s {};
-    if (stat(entry.path().c_str(), &s) != 0) continue;
-    lines.push_back(concat(std::filesystem::absolute(entry.path()).string(), " ", s.st_size, " ", s.st_mtim.tv_sec, ".",
+    if (stat(path.c_str(), &s) != 0) return;
+    lines.push_back(concat(std::filesystem::absolute(path).string(), " ", s.st_size, " ", s.st_mtim.tv_sec, ".",
                            s.st_mtim.tv_nsec, " ", s.st_ino));
+  };
+  if (is_gguf_path(folder_or_gguf)) {
+    add(folder_or_gguf);
+  } else {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_or_gguf)) {
+      if (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json") add(entry.path());
+    }
   }
   std::sort(lines.begin(), lines.end());
   std::string all;
@@ -69,14 +63,14 @@ std::string file_stamp(const std::filesystem::path& folder) {
 }
 
 std::string cached_base_id(const BaseModel& model, const std::filesystem::path& cache_folder) {
-  if (cache_folder.empty()) return compute_base_id(model.config, model.weights);
+  if (cache_folder.empty()) return compute_base_id(model);
   const std::filesystem::path path = cache_folder / ("base-" + file_stamp(model.folder).substr(0, 32) + ".id");
   constexpr size_t kDigestLength = 64;
   if (std::filesystem::exists(path)) {
     const auto file = MappedFile::open(path);
     if (file->text().size() == kDigestLength) return std::string(file->text());
   }
-  const std::string id = compute_base_id(model.config, model.weights);
+  const std::string id = compute_base_id(model);
   try {
     std::filesystem::create_directories(cache_folder);
     write_file_atomically(path, id);
@@ -96,26 +90,64 @@ torch::Tensor view_tensor(const TensorView& view) {
       data, view.shape, [file](void*) {}, torch::TensorOptions().dtype(scalar_type(view.dtype)));
 }
 
-const torch::Tensor& BaseModel::weight(const std::string& canonical) const {
-  const auto found = weights.find(canonical);
-  if (found != weights.end()) return found->second;
-  throw Error(concat(folder.string(), ": the checkpoint has no ", canonical, ", which this use of the model needs"));
+torch::Tensor BaseModel::weight(const std::string& canonical) const {
+  if (const auto found = weights.find(canonical); found != weights.end()) return found->second;
+  return dequantize(stored(canonical));
 }
 
-std::string compute_base_id(const ModelConfig& config, const std::map<std::string, torch::Tensor>& weights) {
+BlockTensor BaseModel::stored(const std::string& canonical) const {
+  if (const auto found = blocks.find(canonical); found != blocks.end()) return found->second;
+  const auto found = weights.find(canonical);
+  if (found == weights.end()) {
+    throw Error(concat(folder.string(), ": the checkpoint has no ", canonical, ", which this use of the model needs"));
+  }
+  const bool is_half = found->second.scalar_type() == torch::kFloat16;
+  const bool is_brain = found->second.scalar_type() == torch::kBFloat16;
+  auto tensor = std::make_shared<torch::Tensor>(found->second.contiguous());
+  if (!is_half && !is_brain) *tensor = tensor->to(torch::kFloat32);
+  BlockTensor block{.type = is_half    ? BlockType::kF16
+                            : is_brain ? BlockType::kBF16
+                                       : BlockType::kF32,
+                    .shape = tensor->sizes().vec(),
+                    .bytes = std::span(static_cast<const std::byte*>(tensor->const_data_ptr()), tensor->nbytes())};
+  block.owner = std::move(tensor);
+  return block;
+}
+
+void BaseModel::replace(const std::string& canonical, const torch::Tensor& value) {
+  blocks.erase(canonical);
+  weights[canonical] = value;
+}
+
+std::string compute_base_id(const BaseModel& model) {
   Sha256 digest;
-  digest.update(config.canonical());
-  for (const auto& [name, tensor] : weights) {
-    const torch::Tensor contiguous = tensor.contiguous();
-    digest.update(concat("\n", name, " ", contiguous.scalar_type(), " ", contiguous.sizes(), "\n"));
-    digest.update(std::span(static_cast<const std::byte*>(contiguous.const_data_ptr()), contiguous.nbytes()));
+  digest.update(model.config.canonical());
+  const auto add = [&](const auto&... header_and_bytes) { (digest.update(header_and_bytes), ...); };
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : model.weights) names.insert(name);
+  for (const auto& [name, block] : model.blocks) names.insert(name);
+  for (const std::string& name : names) {
+    if (const auto found = model.blocks.find(name); found != model.blocks.end()) {
+      const BlockTensor& block = found->second;
+      add(concat("\n", name, " ", block_type_info(block.type).name, " ", at::IntArrayRef(block.shape), "\n"),
+          block.bytes);
+      continue;
+    }
+    const torch::Tensor tensor = model.weights.at(name).contiguous();
+    add(concat("\n", name, " ", tensor.scalar_type(), " ", tensor.sizes(), "\n"),
+        std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()));
   }
   return digest.hex();
 }
 
 BaseModel load_base_model(const std::filesystem::path& folder, const std::filesystem::path& cache_folder) {
+  if (is_gguf_path(folder)) {
+    BaseModel model = read_gguf_model(folder);
+    model.base_id = cached_base_id(model, cache_folder);
+    return model;
+  }
   if (!std::filesystem::is_directory(folder)) {
-    throw Error(concat(folder.string(), ": expected a Hugging Face model folder, found ",
+    throw Error(concat(folder.string(), ": expected a Hugging Face model folder or a .gguf file, found ",
                        std::filesystem::exists(folder) ? "a file" : "nothing there",
                        "; to fetch one: huggingface-cli download NAME --local-dir ", folder.string()));
   }
@@ -135,35 +167,27 @@ BaseModel load_base_model(const std::filesystem::path& folder, const std::filesy
     }
     return nullptr;
   };
-  for (const auto& [canonical_pattern, hf_pattern] : model.architecture->weight_names) {
-    if (model.architecture->has_weight && !model.architecture->has_weight(model.config, canonical_pattern)) continue;
-    const bool per_layer = canonical_pattern.find("{}") != std::string::npos;
-    for (int64_t layer = 0; layer < (per_layer ? model.config.num_hidden_layers : 1); ++layer) {
-      const auto fill = [&](std::string pattern) {
-        if (per_layer) pattern.replace(pattern.find("{}"), 2, std::to_string(layer));
-        return pattern;
-      };
-      const std::string canonical = fill(canonical_pattern), hf = fill(hf_pattern);
-      const std::string* name = find(hf);
-      if (name == nullptr) {
-        const auto& optional = model.architecture->optional_weights;
-        if (std::find(optional.begin(), optional.end(), canonical) != optional.end()) continue;
-        throw Error(concat(file.path.string(), ": expected a tensor ", hf, ", found none of that name"));
-      }
-      const TensorView& view = file.tensors.at(*name);
-      const std::vector<int64_t> shape = expected_shape(model, canonical);
-      if (view.shape != shape) {
-        throw Error(concat(file.path.string(), ": ", *name, ": expected shape ", at::IntArrayRef(shape),
-                           " after config.json, found ", at::IntArrayRef(view.shape)));
-      }
-      if (view.dtype != Dtype::kFloat32 && view.dtype != Dtype::kFloat16 && view.dtype != Dtype::kBFloat16 &&
-          view.dtype != Dtype::kFloat64) {
-        throw Error(concat(file.path.string(), ": ", *name, ": expected F64, F32, F16 or BF16, found ",
-                           dtype_name(view.dtype)));
-      }
-      model.weights[canonical] = view_tensor(view);
-      model.stored_names[canonical] = *name;
+  for (const auto& [canonical, hf] :
+       list_weights(*model.architecture, model.config, model.architecture->weight_names)) {
+    const std::string* name = find(hf);
+    if (name == nullptr) {
+      const auto& optional = model.architecture->optional_weights;
+      if (std::find(optional.begin(), optional.end(), canonical) != optional.end()) continue;
+      throw Error(concat(file.path.string(), ": expected a tensor ", hf, ", found none of that name"));
     }
+    const TensorView& view = file.tensors.at(*name);
+    const std::vector<int64_t> shape = weight_shape(*model.architecture, model.config, canonical);
+    if (view.shape != shape) {
+      throw Error(concat(file.path.string(), ": ", *name, ": expected shape ", at::IntArrayRef(shape),
+                         " after config.json, found ", at::IntArrayRef(view.shape)));
+    }
+    if (view.dtype != Dtype::kFloat32 && view.dtype != Dtype::kFloat16 && view.dtype != Dtype::kBFloat16 &&
+        view.dtype != Dtype::kFloat64) {
+      throw Error(
+          concat(file.path.string(), ": ", *name, ": expected F64, F32, F16 or BF16, found ", dtype_name(view.dtype)));
+    }
+    model.weights[canonical] = view_tensor(view);
+    model.stored_names[canonical] = *name;
   }
   model.base_id = cached_base_id(model, cache_folder);
   return model;

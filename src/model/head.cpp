@@ -19,10 +19,9 @@ ClassificationHead::ClassificationHead(const BaseModel& model, torch::ScalarType
   if (!model.has(shape_.dense + ".weight")) return;
   const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
   frozen_.emplace();
-  frozen_->weight = model.weight(shape_.dense + ".weight").to(options);
-  frozen_->weight_transposed = frozen_->weight.t().contiguous();
+  frozen_->weight = FrozenWeight::packed(model.weight(shape_.dense + ".weight").to(options), /*both_ways=*/true);
   frozen_->bias = model.weight(shape_.dense + ".bias").to(options);
-  frozen_->out_features = frozen_->weight.size(0);
+  frozen_->out_features = frozen_->weight.out_features();
 }
 
 torch::Tensor ClassificationHead::dense(const torch::Tensor& input, const torch::Tensor& anchor,

@@ -2,23 +2,21 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include "ops/frozen_gemm.h"
-
 namespace loraxs {
 
-LanguageHead::LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device,
-                           bool training) {
+LanguageHead::LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training,
+                           WeightMemory memory) {
   torch::NoGradGuard no_grad;
-  const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
-  const torch::Tensor weight =
-      model.weight(model.config.tie_word_embeddings ? "embeddings.word.weight" : "lm_head.weight").to(options);
-  projection_.weight = prepare_frozen(weight);
-  if (training) projection_.weight_transposed = prepare_frozen(weight.t());
+  const std::string name = model.config.tie_word_embeddings ? "embeddings.word.weight" : "lm_head.weight";
+  if (memory == WeightMemory::kTight) {
+    projection_ = FrozenWeight::stored({model.stored(name)}, {}, compute_dtype);
+  } else {
+    const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
+    projection_ = FrozenWeight::packed(model.weight(name).to(options), training);
+  }
 }
 
-torch::Tensor LanguageHead::logits(const torch::Tensor& hidden) const {
-  return frozen_gemm(hidden, projection_.weight, {});
-}
+torch::Tensor LanguageHead::logits(const torch::Tensor& hidden) const { return projection_.forward(hidden, {}); }
 
 CrossEntropy LanguageHead::loss(const torch::Tensor& hidden, const torch::Tensor& targets,
                                 const torch::Tensor& weights) const {

@@ -10,7 +10,8 @@ namespace loraxs {
 class LanguageHead {
  public:
   /// lm_head, or the word embeddings where the config ties them. `training`: prepared for backward too.
-  LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training);
+  LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training,
+               WeightMemory memory);
 
   /// hidden [asked, hidden] -> [asked, vocab], dtype of hidden.
   torch::Tensor logits(const torch::Tensor& hidden) const;
@@ -18,7 +19,7 @@ class LanguageHead {
   CrossEntropy loss(const torch::Tensor& hidden, const torch::Tensor& targets, const torch::Tensor& weights) const;
 
  private:
-  OutputProjection projection_;
+  FrozenWeight projection_;
 };
 
 }  // namespace loraxs

@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "ops/frozen_gemm.h"
 #include "ops/skinny_gemm.h"
 #include "ops/slot_products.h"
 
@@ -28,7 +27,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& /*anchor*/,
                                const JoinedProjection* projection, const std::vector<SegmentAdapters>* segments) {
-    torch::Tensor y = frozen_gemm(x, projection->weight, projection->bias);  // [rows, width]
+    torch::Tensor y = projection->weight.forward(x, projection->bias);  // [rows, width]
     const int64_t width = y.size(1);
     std::vector<SlotMatrix> matrices;
     for (size_t i = 0; i < projection->sites.size(); ++i) {
@@ -86,7 +85,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
       }
     }
     torch::Tensor dx;
-    if (needs_dx) dx = frozen_gemm(dy, projection.weight_transposed, {});
+    if (needs_dx) dx = projection.weight.backward(dy);
     return {dx, {}, {}, {}};
   }
 };

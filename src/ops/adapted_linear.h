@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/frozen_weight.h"
 #include "ops/row_tensor.h"
 
 namespace loraxs {
@@ -21,11 +22,10 @@ struct JoinedSite {
 
 /// [W₁; W₂; …; a₁; a₂; …] in the compute dtype, made once. width = Σ out_features + Σ rank.
 struct JoinedProjection {
-  torch::Tensor weight;             // [width, in_features], prepared for frozen_gemm
-  torch::Tensor weight_transposed;  // [in_features, width], prepared: the backward's operand
-  torch::Tensor bias;               // [width], zero for the rows of a
-  int64_t out_features = 0;         // Σ out_features; columns from here on are u's
-  std::vector<JoinedSite> sites;    // the adapted ones only
+  FrozenWeight weight;            // [width, in_features]
+  torch::Tensor bias;             // [width], zero for the rows of a
+  int64_t out_features = 0;       // Σ out_features; columns from here on are u's
+  std::vector<JoinedSite> sites;  // the adapted ones only
 };
 
 /// The adapters of consecutive rows of x: one entry per site of the projection.

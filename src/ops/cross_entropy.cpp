@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/frozen_gemm.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -75,8 +74,8 @@ void losses_plain(const torch::Tensor& logits, const torch::Tensor& targets, con
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
   static variable_list forward(AutogradContext* ctx, const torch::Tensor& hidden, const torch::Tensor& targets,
-                               const torch::Tensor& weights, const OutputProjection* projection, bool gradient) {
-    const int64_t rows = hidden.size(0), vocab = projection->weight.size(0);
+                               const torch::Tensor& weights, const FrozenWeight* projection, bool gradient) {
+    const int64_t rows = hidden.size(0), vocab = projection->out_features();
     const torch::ScalarType dtype = hidden.scalar_type();
     torch::Tensor losses = torch::empty({rows}, weights.options()), d_hidden;
     if (gradient) d_hidden = torch::empty_like(hidden);
@@ -84,7 +83,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     for (int64_t first = 0; first < rows; first += step) {
       const int64_t count = std::min(step, rows - first);
       const auto part = [&](const torch::Tensor& whole) { return whole.narrow(0, first, count); };
-      const torch::Tensor logits = frozen_gemm(part(hidden), projection->weight, {});  // [count, vocab]
+      const torch::Tensor logits = projection->forward(part(hidden), {});  // [count, vocab]
       if (hidden.device().is_cpu() && dtype == torch::kFloat32) {
         losses_fast<float>(logits, part(targets), part(weights), part(losses), gradient);
       } else if (hidden.device().is_cpu() && dtype == torch::kBFloat16) {
@@ -92,7 +91,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       } else {
         losses_plain(logits, part(targets), part(weights), part(losses), gradient);
       }
-      if (gradient) part(d_hidden).copy_(frozen_gemm(logits, projection->weight_transposed, {}));
+      if (gradient) part(d_hidden).copy_(projection->backward(logits));
     }
     ctx->mark_non_differentiable({losses});
     if (gradient) ctx->save_for_backward({d_hidden});
@@ -106,12 +105,13 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
 
 }  // namespace
 
-CrossEntropy linear_cross_entropy(const torch::Tensor& hidden, const OutputProjection& projection,
+CrossEntropy linear_cross_entropy(const torch::Tensor& hidden, const FrozenWeight& projection,
                                   const torch::Tensor& targets, const torch::Tensor& weights) {
-  TORCH_CHECK(hidden.size(0) == targets.size(0) && targets.sizes() == weights.sizes(), "linear_cross_entropy: ",
-              hidden.sizes(), " rows, ", targets.sizes(), " targets, ", weights.sizes(), " weights");
+  TORCH_CHECK(hidden.size(0) == targets.size(0) && targets.sizes() == weights.sizes(),
+              "linear_cross_entropy: ", hidden.sizes(), " rows, ", targets.sizes(), " targets, ", weights.sizes(),
+              " weights");
   const bool gradient = hidden.requires_grad() && at::GradMode::is_enabled();
-  TORCH_CHECK(!gradient || projection.weight_transposed.defined(), "linear_cross_entropy: a gradient without Wᵀ");
+  TORCH_CHECK(!gradient || projection.has_backward(), "linear_cross_entropy: a gradient without Wᵀ");
   const variable_list done = LinearCrossEntropy::apply(hidden.contiguous(), targets, weights, &projection, gradient);
   return {done[0], done[1]};
 }

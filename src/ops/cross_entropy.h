@@ -2,24 +2,20 @@
 #pragma once
 #include <torch/types.h>
 
-namespace loraxs {
+#include "ops/frozen_weight.h"
 
-/// A frozen linear layer without bias, prepared for frozen_gemm both ways.
-struct OutputProjection {
-  torch::Tensor weight;             // [vocab, hidden]
-  torch::Tensor weight_transposed;  // [hidden, vocab]; undefined where nothing trains
-};
+namespace loraxs {
 
 struct CrossEntropy {
   torch::Tensor total;   // scalar float32 (float64): Σ weights · losses; backward() starts here
   torch::Tensor losses;  // [rows] float32 (float64), without gradient
 };
 
-/// losses = −log softmax(hidden · Wᵀ)[target] for hidden [rows, hidden], targets [rows] int64, weights [rows] float32
-/// (float64). Logits stand in chunks of rows, never whole; where hidden requires grad, d hidden is computed from the
-/// chunk at hand, so that backward only scales it. A row's result does not depend on the chunk it falls into (see
-/// frozen_gemm). Softmax and loss in float32 (float64).
-CrossEntropy linear_cross_entropy(const torch::Tensor& hidden, const OutputProjection& projection,
+/// losses = −log softmax(hidden · Wᵀ)[target] for W [vocab, hidden] = `projection`, hidden [rows, hidden], targets
+/// [rows] int64, weights [rows] float32 (float64). Logits stand in chunks of rows, never whole; where hidden requires
+/// grad, d hidden is computed from the chunk at hand, so that backward only scales it. A row's result does not depend
+/// on the chunk it falls into (see frozen_gemm). Softmax and loss in float32 (float64).
+CrossEntropy linear_cross_entropy(const torch::Tensor& hidden, const FrozenWeight& projection,
                                   const torch::Tensor& targets, const torch::Tensor& weights);
 
 /// The same from differentiable ATen operators, all logits at once; weight [vocab, hidden] plain.

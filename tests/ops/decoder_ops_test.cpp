@@ -109,7 +109,7 @@ TEST(CrossEntropyTest, ChunksEqualAllLogitsAtOnce) {
   const torch::Tensor weights = normal({kRows}, 2).abs();
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16, torch::kFloat64}) {
     const torch::Tensor w = weight.to(dtype);
-    const OutputProjection projection{prepare_frozen(w), prepare_frozen(w.t())};
+    const FrozenWeight projection = FrozenWeight::packed(w, /*both_ways=*/true);
     const torch::Tensor hidden = normal({kRows, kHidden}, 3).to(dtype);
     const auto row_type = dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
     torch::Tensor losses, exact_losses;

@@ -251,8 +251,7 @@ struct JoinedFixture {
                                   .b = b[i],
                                   .b_transposed = b[i].t().contiguous()});
     }
-    projection.weight = torch::cat(rows);
-    projection.weight_transposed = projection.weight.t().contiguous();
+    projection.weight = FrozenWeight::packed(torch::cat(rows), /*both_ways=*/true);
     projection.bias = torch::cat({bias, torch::zeros({2 * kRank}, bias.options())});
     values = normal({2, kRow}, 5, type);
     gradients = torch::zeros_like(values);

@@ -1,12 +1,16 @@
 """GGUF files and what the gguf package reads from them: usage make_gguf.py OUT_DIR."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 
 import gguf
 import numpy as np
+import torch
+from make_decoders import random_decoder
 from safetensors.numpy import save_file
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 TYPES = "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K".split()
 ROWS, COLUMNS = 7, 1024
@@ -68,12 +72,130 @@ def describe(path: Path) -> dict:
     return {"metadata": metadata, "tensors": tensors}
 
 
+NAMES = {
+    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}  # fmt: skip
+TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+
+
+def gguf_name(name: str) -> str:
+    stem = name.removesuffix(".weight")
+    if stem in TOP:
+        return TOP[stem] + ".weight"
+    _, _, layer, module = stem.split(".", 3)
+    return f"blk.{layer}.{NAMES[module]}.weight"
+
+
+def permute(weight: np.ndarray, heads: int) -> np.ndarray:
+    """convert_hf_to_gguf.py, LlamaModel.permute."""
+    return (
+        weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+    )
+
+
+def frequency_factors(config: LlamaConfig) -> np.ndarray:
+    """convert_hf_to_gguf.py, LlamaModel.generate_extra_tensors."""
+    rope = config.rope_parameters
+    frequencies = 1 / rope["rope_theta"] ** (np.arange(0, config.head_dim, 2, dtype=np.float32) / config.head_dim)
+    low, high, old = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
+    factors = []
+    for frequency in frequencies:
+        wave = 2 * np.pi / frequency
+        smooth = (old / wave - low) / (high - low)
+        middle = 1 / ((1 - smooth) / rope["factor"] + smooth)
+        factors.append(1 if wave < old / high else rope["factor"] if wave > old / low else middle)
+    return np.array(factors, dtype=np.float32)
+
+
+def write_model(path: Path, model, types: list[str]) -> None:
+    """As llama.cpp converts; `types` in turn for matrices whose rows are whole blocks."""
+    config = model.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    if config.rope_parameters["rope_type"] == "llama3":
+        writer.add_tensor("rope_freqs.weight", frequency_factors(config))
+    turn = 0
+    for name, parameter in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        weight = parameter.numpy()
+        if ".q_proj" in name:
+            weight = permute(weight, config.num_attention_heads)
+        if ".k_proj" in name:
+            weight = permute(weight, config.num_key_value_heads)
+        if weight.ndim == 1:
+            writer.add_tensor(gguf_name(name), weight)
+            continue
+        kind = gguf.GGMLQuantizationType[types[turn % len(types)]]
+        turn += 1
+        writer.add_tensor(gguf_name(name), gguf.quantize(weight, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def tiny(seed: int, **overrides):
+    config = LlamaConfig(**{
+        "vocab_size": 83, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 8,
+        "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "rms_norm_eps": 1e-3, **overrides,
+    })  # fmt: skip
+    return random_decoder(config, seed)
+
+
+TEXT = "The Ġcapital Ġof ĠFrance Ġis ĠParis . ĠIt Ġlies Ġon Ġthe Ġriver ĠSe ine , Ġand Ġmany Ġpeople Ġvisit Ġit Ġevery Ġyear Ġto Ġsee Ġthe Ġmuseum".split()
+
+
+def text_ids(path: Path) -> list[int]:
+    tokens = gguf.GGUFReader(path).fields["tokenizer.ggml.tokens"].contents()
+    numbers = {token: number for number, token in enumerate(tokens)}
+    return [numbers[token] for token in TEXT if token in numbers]
+
+
+@torch.no_grad()
+def logits_of(model, ids: list[int]) -> np.ndarray:
+    return model(input_ids=torch.tensor([ids])).logits[0].numpy()
+
+
+def make_models(out: Path, real: Path) -> None:
+    ids = [(7 * i * i + 3 * i) % 83 for i in range(40)]
+    llama3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 16}  # fmt: skip
+    model = tiny(1, rope_parameters=llama3, tie_word_embeddings=True)
+    write_model(out / "llama3.gguf", model, ["F32"])
+    save_file({"logits": logits_of(model, ids), "ids": np.array(ids, np.int32)}, out / "llama3.safetensors")
+    write_model(out / "mixed.gguf", tiny(2), ["Q8_0", "F16", "Q4_1", "BF16", "Q5_0", "F32", "Q4_0", "Q5_1"])
+    # What transformers reads from the files: every number, and logits.
+    for name, path in {"mixed": out / "mixed.gguf", "smollm2": real}.items():
+        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+        digests = {
+            key: hashlib.sha256(value.numpy().tobytes()).hexdigest() for key, value in model.state_dict().items()
+        }
+        words = text_ids(path) if name == "smollm2" else ids
+        tensors = {"ids": np.array(words, np.int32), "logits": logits_of(model, words)}
+        save_file(tensors, out / f"{name}.safetensors", digests)
+
+
 def main() -> None:
     out = Path(sys.argv[1]) / "gguf"
     out.mkdir(parents=True, exist_ok=True)
     make_blocks(out)
     make_metadata(out)
     real = sorted(Path("models/smollm2").glob("*.gguf"))[0]
+    make_models(out, real)
     for name, path in {"blocks": out / "blocks.gguf", "metadata": out / "metadata.gguf", "smollm2": real}.items():
         (out / f"{name}.json").write_text(json.dumps({"path": str(path), **describe(path)}))
 

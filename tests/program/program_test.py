@@ -98,6 +98,28 @@ class MistakeTest(ProgramTest):
         numbers.write_text("text,label\nab,1.5\ncd,high\n")
         self.refused_recipe(f"task={{name: regression, train: {numbers}}}", "numbers.csv:3", "high")
 
+    def test_gguf(self) -> None:
+        """A GGUF file is shown, counted and given a basis; a damaged one is refused and leaves nothing."""
+        path = ORACLES / "gguf/mixed.gguf"
+        shown = run([PROGRAM, "show", str(path), "--json"])
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertEqual(json.loads(shown.stdout)["tensors"]["blk.0.attn_q.weight"].split()[1], "[128,")
+        listed = run([PROGRAM, "params", str(path), "--list"])
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        self.assertEqual(len(listed.stdout.splitlines()), 3 * 7)
+        out = self.folder / "gguf-basis.safetensors"
+        basis = [PROGRAM, "basis", "--rank", "2", "--out", str(out), "--cache", str(self.folder / "cache")]
+        done = run([*basis, "--model", str(path), "--json"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["sites"], 3 * 7)
+        out.unlink()
+        short = self.folder / "short.gguf"
+        short.write_bytes(path.read_bytes()[:-1000])
+        self.refused([*basis, "--model", str(short)], "short.gguf", "truncated")
+        self.refused([PROGRAM, "show", str(short)], "short.gguf", "truncated")
+        self.refused([PROGRAM, "params", str(ORACLES / "gguf/blocks.gguf")], "general.architecture", "llama", "test")
+        self.assertFalse(out.exists())
+
     def test_adapters(self) -> None:
         damaged = self.folder / "damaged.safetensors"
         damaged.write_bytes(Path(self.adapter).read_bytes()[:-1])

@@ -2,22 +2,15 @@
 #pragma once
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string>
 
 #include "adapt/adapted_model.h"
 #include "io/safetensors.h"
 #include "model/base_model.h"
+#include "support/oracle_folder.h"
 
 namespace loraxs::test {
-
-/// Folder of the oracles; ctest runs the script first and sets LORAXS_ORACLES.
-inline std::filesystem::path oracle_folder() {
-  const char* folder = std::getenv("LORAXS_ORACLES");
-  if (folder == nullptr) throw std::runtime_error("LORAXS_ORACLES is not set; run the tests through ctest");
-  return folder;
-}
 
 struct OracleCase {
   BaseModel model;

@@ -1,0 +1,19 @@
+// model/gguf_model.h: a base model out of one GGUF file: config from its metadata, weights as they are stored.
+#pragma once
+#include <filesystem>
+
+#include "io/gguf.h"
+#include "model/base_model.h"
+
+namespace loraxs {
+
+/// The config that transformers' config.json would give. Throws Error for another architecture than known ones, an
+/// adapter or a part of a split model, missing or impossible values.
+ParsedConfig read_gguf_config(const Gguf& file);
+
+/// Everything but base_id: the file mapped, every weight of the family there in its shape and in a type that can be
+/// unpacked, and no tensor that the family does not have. The rows of llama.cpp's query and key weights are given in
+/// Hugging Face's order. Throws Error.
+BaseModel read_gguf_model(const std::filesystem::path& path);
+
+}  // namespace loraxs

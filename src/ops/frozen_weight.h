@@ -1,0 +1,52 @@
+// ops/frozen_weight.h: a frozen matrix in the form it is multiplied in, whichever that is.
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "ops/block_tensor.h"
+
+namespace loraxs {
+
+/// What the base's weights cost in memory.
+enum class WeightMemory {
+  kNormal,  // unpacked to the compute dtype and packed for the GEMM, once for each direction in use
+  kTight    // as their file stores them, mapped; unpacked panel by panel whenever they are multiplied
+};
+
+/// W [out_features, in_features].
+class FrozenWeight {
+ public:
+  FrozenWeight() = default;
+  /// Dense, packed for frozen_gemm; a second copy for backward products if `both_ways`.
+  static FrozenWeight packed(const torch::Tensor& weight, bool both_ways);
+  /// The rows of `parts` one under the other, then those of `tail` [rows, in_features], which may be undefined.
+  /// Products are in `dtype`: parts stay as they are stored, and a panel of rows at a time is unpacked into scratch.
+  static FrozenWeight stored(std::vector<BlockTensor> parts, const torch::Tensor& tail, torch::ScalarType dtype);
+
+  int64_t out_features() const { return out_features_; }
+  bool has_backward() const { return transposed_.defined() || !parts_.empty(); }
+
+  /// x [rows, in_features] · Wᵀ + bias [out_features] (may be undefined) -> [rows, out_features]. Stored weights and
+  /// few rows: block_matvec_ reads the blocks once and needs no scratch; its sums are its own, so that results for up
+  /// to kFewRows rows differ in the last digits from those of more rows, and in nothing among themselves.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& bias) const;
+  /// dy [rows, out_features] · W -> [rows, in_features].
+  torch::Tensor backward(const torch::Tensor& dy) const;
+
+  static constexpr int64_t kFewRows = 8;
+
+ private:
+  /// Calls `use`(first column, panel [rows, in_features]) for all of W.
+  template <typename Use>
+  void for_panels(const Use& use) const;
+
+  int64_t out_features_ = 0, in_features_ = 0;
+  torch::Tensor weight_, transposed_;  // packed
+  std::vector<BlockTensor> parts_;     // stored
+  torch::Tensor tail_;
+  torch::ScalarType dtype_ = torch::kFloat32;
+};
+
+}  // namespace loraxs

@@ -1,0 +1,184 @@
+// Base models from GGUF files against what transformers reads from the same files.
+#include "model/gguf_model.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "adapt/adapted_model.h"
+#include "io/fields.h"
+#include "io/safetensors.h"
+#include "io/sha256.h"
+#include "support/close.h"
+#include "support/expect_error.h"
+#include "support/oracle_folder.h"
+#include "support/random_tensor.h"
+#include "support/temporary_folder.h"
+
+namespace loraxs {
+namespace {
+
+std::filesystem::path gguf_path(const std::string& name) {
+  const nlohmann::json known = read_json(test::oracle_folder() / "gguf" / "smollm2.json");
+  return name == "smollm2" ? std::filesystem::path(known["path"].get<std::string>())
+                           : test::oracle_folder() / "gguf" / (name + ".gguf");
+}
+
+Safetensors expected(const std::string& name) {
+  return read_safetensors(test::oracle_folder() / "gguf" / (name + ".safetensors"));
+}
+
+PackedBatch batch_of(const Safetensors& oracle) {
+  Sequence sequence;
+  const torch::Tensor ids = view_tensor(oracle.at("ids"));
+  for (int64_t i = 0; i < ids.numel(); ++i) sequence.input_ids.push_back(ids[i].item<int32_t>());
+  sequence.token_type_ids.resize(sequence.input_ids.size());
+  sequence.is_target.resize(sequence.input_ids.size());
+  return pack(std::vector{sequence}, Ask::kAll);
+}
+
+torch::Tensor logits(const BaseModel& model, const PackedBatch& batch, torch::ScalarType dtype, WeightMemory memory) {
+  torch::NoGradGuard no_grad;
+  return AdaptedModel(model, nullptr, AdapterSet{}, dtype, torch::kCPU, memory).token_logits(batch);
+}
+
+class GgufModelTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufModelTest, WeightsAreBitEqualToWhatTransformersReads) {
+  const BaseModel model = load_base_model(gguf_path(GetParam()), "");
+  const Safetensors oracle = expected(GetParam());
+  size_t compared = 0;
+  for (const auto& [canonical, hf] :
+       list_weights(*model.architecture, model.config, model.architecture->weight_names)) {
+    SCOPED_TRACE(canonical);
+    const std::string name = hf == "lm_head.weight" ? hf : "model." + hf;
+    const torch::Tensor weight = model.weight(canonical);
+    EXPECT_EQ(weight.scalar_type(), torch::kFloat32);
+    EXPECT_EQ(sha256_hex(std::span(static_cast<const std::byte*>(weight.const_data_ptr()), weight.nbytes())),
+              oracle.metadata_at(name));
+    ++compared;
+  }
+  // transformers lists a tied head too.
+  EXPECT_EQ(compared + (model.config.tie_word_embeddings ? 1 : 0), oracle.metadata.size());
+}
+
+TEST_P(GgufModelTest, LogitsEqualTransformersAndAreTheSameBitsInTightMemory) {
+  const BaseModel model = load_base_model(gguf_path(GetParam()), "");
+  const Safetensors oracle = expected(GetParam());
+  const torch::Tensor reference = view_tensor(oracle.at("logits"));
+  const PackedBatch batch = batch_of(oracle);
+  EXPECT_GT(batch.num_asked(), FrozenWeight::kFewRows);
+  for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+    const torch::Tensor normal = logits(model, batch, dtype, WeightMemory::kNormal);
+    if (dtype == torch::kFloat32) {
+      EXPECT_LE(test::largest_error(normal, reference), 1e-5);
+    }
+    // Panels of the numbers, multiplied by the same GEMM: the same bits.
+    EXPECT_TRUE(logits(model, batch, dtype, WeightMemory::kTight).equal(normal));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GgufModelTest, testing::Values("mixed", "smollm2"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(GgufLlama3Test, FrequencyFactorsGiveTheLogitsOfLlama3Scaling) {
+  const Safetensors oracle = expected("llama3");
+  BaseModel model = load_base_model(gguf_path("llama3"), "");
+  EXPECT_EQ(model.config.rotary.scaling, "factors");
+  const torch::Tensor reference = view_tensor(oracle.at("logits"));
+  EXPECT_LE(test::largest_error(logits(model, batch_of(oracle), torch::kFloat32, WeightMemory::kNormal), reference),
+            1e-5);
+  model.config.rotary.scaling = "default";
+  EXPECT_GT(test::largest_error(logits(model, batch_of(oracle), torch::kFloat32, WeightMemory::kNormal), reference),
+            1e-3);
+}
+
+TEST(GgufBaseIdTest, BindsEveryStoredByteAndTheConfig) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path source = gguf_path("mixed");
+  const BaseModel model = load_base_model(source, "");
+  EXPECT_EQ(model.base_id, load_base_model(source, folder.path()).base_id);
+  EXPECT_EQ(model.base_id, load_base_model(source, folder.path()).base_id);  // from the cache
+  std::string bytes(MappedFile::open(source)->text());
+  const Gguf file = read_gguf(source);
+  const auto damage = [&](size_t at, char value) {
+    std::string other = bytes;
+    other[at] = value;
+    std::ofstream(folder / "other.gguf", std::ios::binary) << other;
+    return load_base_model(folder / "other.gguf", "").base_id;
+  };
+  const GgufTensor& tensor = file.tensor("blk.1.ffn_up.weight");
+  const auto at = static_cast<size_t>(tensor.bytes.data() - file.file->bytes().data());
+  EXPECT_NE(model.base_id, damage(at + 1, static_cast<char>(bytes[at + 1] ^ 1)));
+  const auto& theta = file.metadata.at("llama.rope.freq_base");
+  const auto theta_at = static_cast<size_t>(theta.payload.data() - file.file->bytes().data());
+  EXPECT_NE(model.base_id, damage(theta_at + 2, static_cast<char>(bytes[theta_at + 2] ^ 1)));
+  EXPECT_EQ(model.base_id, damage(bytes.find("general.architecture"), 'g'));
+}
+
+/// Metadata and tensors of the mixed file, to be written with something wrong.
+struct Copy {
+  std::map<std::string, std::string> metadata;
+  std::vector<GgufTensorSource> tensors;
+  Copy() {
+    const Gguf file = read_gguf(gguf_path("mixed"));
+    for (const auto& [key, value] : file.metadata) {
+      metadata[key] = {reinterpret_cast<const char*>(value.encoded.data()), value.encoded.size()};
+    }
+    for (const auto& [name, tensor] : file.tensors) {
+      tensors.push_back({name, tensor.type, tensor.shape, [tensor = tensor] {
+                           return std::vector<std::byte>(tensor.bytes.begin(), tensor.bytes.end());
+                         }});
+    }
+  }
+  GgufTensorSource& at(const std::string& name) {
+    return *std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
+  }
+};
+
+TEST(GgufModelErrorTest, WhatIsWrongIsSaid) {
+  const test::TemporaryFolder folder;
+  const auto check = [&](const std::string& message, const std::function<void(Copy&)>& spoil) {
+    SCOPED_TRACE(message);
+    Copy copy;
+    spoil(copy);
+    write_gguf(folder / "x.gguf", {copy.metadata.begin(), copy.metadata.end()}, copy.tensors);
+    EXPECT_ERROR(load_base_model(folder / "x.gguf", ""), message);
+  };
+  check("general.architecture: expected one of llama, found \"falcon\"",
+        [](Copy& c) { c.metadata["general.architecture"] = gguf_string("falcon"); });
+  check("general.architecture: expected a string, found uint32",
+        [](Copy& c) { c.metadata["general.architecture"] = gguf_uint32(1); });
+  check("general.type: expected model, found adapter",
+        [](Copy& c) { c.metadata["general.type"] = gguf_string("adapter"); });
+  check("split.count: expected the whole model", [](Copy& c) { c.metadata["split.count"] = gguf_uint32(3); });
+  check("llama.block_count: expected an integer in the metadata",
+        [](Copy& c) { c.metadata.erase("llama.block_count"); });
+  check("llama.block_count: expected at most as many layers",
+        [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(2000000000); });
+  check("expected a tensor blk.3.", [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(4); });
+  check("blk.2.", [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(2); });
+  check("llama.embedding_length: expected an integer from 1",
+        [](Copy& c) { c.metadata["llama.embedding_length"] = gguf_uint32(0); });
+  check("llama.attention.head_count: expected an integer from 1",
+        [](Copy& c) { c.metadata["llama.attention.head_count"] = gguf_uint32(0); });
+  check("token_embd.weight: expected shape", [](Copy& c) { c.metadata["llama.embedding_length"] = gguf_uint32(96); });
+  check("rope.dimension_count: expected 16",
+        [](Copy& c) { c.metadata["llama.rope.dimension_count"] = gguf_uint32(8); });
+  check("rope.scaling.type: expected none or linear, found yarn",
+        [](Copy& c) { c.metadata["llama.rope.scaling.type"] = gguf_string("yarn"); });
+  check("expected a tensor output_norm.weight", [](Copy& c) { c.at("output_norm.weight").name = "output_norm.bias"; });
+  check("blk.0.attn_q.bias: expected no tensor of that name", [](Copy& c) {
+    c.tensors.push_back(c.at("output_norm.weight"));
+    c.tensors.back().name = "blk.0.attn_q.bias";
+  });
+  check("blk.0.attn_norm.weight: type: expected one of F32, F16, BF16, Q8_0", [](Copy& c) {
+    c.at("blk.0.attn_norm.weight").type = find_block_type("IQ4_NL")->type;
+    c.at("blk.0.attn_norm.weight").bytes = [] { return std::vector<std::byte>(36); };
+  });
+  EXPECT_ERROR(load_base_model(folder / "absent.gguf", ""), "absent.gguf: cannot open");
+}
+
+}  // namespace
+}  // namespace loraxs

@@ -1,0 +1,136 @@
+#include "ops/block_tensor.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "io/gguf.h"
+#include "io/safetensors.h"
+#include "ops/frozen_weight.h"
+#include "support/close.h"
+#include "support/oracle_folder.h"
+#include "support/random_tensor.h"
+
+namespace loraxs {
+namespace {
+
+using test::close;
+using test::normal;
+
+/// The random blocks of every type that tests/oracles/make_gguf.py wrote.
+class BlockTensorTest : public testing::Test {
+ protected:
+  Gguf file = read_gguf(test::oracle_folder() / "gguf" / "blocks.gguf");
+  Safetensors expected = read_safetensors(test::oracle_folder() / "gguf" / "blocks.safetensors");
+
+  BlockTensor block(const std::string& name) const {
+    const GgufTensor& tensor = file.tensor(name);
+    return {.type = tensor.type, .shape = tensor.shape, .bytes = tensor.bytes, .owner = tensor.file};
+  }
+  /// The same with scales of a common size, so that sums make sense: every 16-bit scale becomes about 0.01.
+  std::pair<BlockTensor, torch::Tensor> sane(const std::string& name) const {
+    BlockTensor tensor = block(name);
+    torch::Tensor values = dequantize(tensor);
+    auto bytes = std::make_shared<std::vector<std::byte>>(tensor.bytes.begin(), tensor.bytes.end());
+    const BlockTypeInfo& type = block_type_info(tensor.type);
+    const uint16_t scale = 0x211F;
+    for (size_t at = 0; at < bytes->size(); at += type.block_bytes) {
+      if (type.type == BlockType::kQ6_K) std::memcpy(bytes->data() + at + 208, &scale, 2);
+      if (type.block_elements == 1) {
+        if (type.type == BlockType::kF32)
+          (*bytes)[at + 3] = std::byte{0x3C};
+        else
+          (*bytes)[at + 1] = std::byte{0x3C};
+      } else if (type.type != BlockType::kQ6_K) {
+        std::memcpy(bytes->data() + at, &scale, 2);
+        const bool has_second =
+            type.type == BlockType::kQ4_1 || type.type == BlockType::kQ5_1 || type.block_elements == 256;
+        if (has_second) std::memcpy(bytes->data() + at + 2, &scale, 2);
+      }
+    }
+    tensor.bytes = *bytes;
+    tensor.owner = bytes;
+    values = dequantize(tensor);
+    return {tensor, values};
+  }
+};
+
+TEST_F(BlockTensorTest, EveryTypeIsBitEqualToTheGgufPackage) {
+  EXPECT_EQ(expected.tensors.size(), 11U);
+  for (const auto& [name, view] : expected.tensors) {
+    SCOPED_TRACE(name);
+    const torch::Tensor found = dequantize(block(name));
+    const auto* x = found.const_data_ptr<float>();
+    const auto* y = reinterpret_cast<const float*>(view.bytes.data());
+    int64_t numbers = 0, different = 0;
+    for (int64_t i = 0; i < found.numel(); ++i) {
+      if (std::isnan(x[i]) && std::isnan(y[i])) continue;  // random scales are NaN at times; their bits mean nothing
+      different += std::memcmp(x + i, y + i, sizeof(float)) != 0 ? 1 : 0;
+      ++numbers;
+    }
+    EXPECT_EQ(different, 0);
+    EXPECT_GT(numbers, found.numel() / 2);
+  }
+}
+
+TEST_F(BlockTensorTest, RowsAndHalvesAreThoseOfTheWhole) {
+  const auto [tensor, whole] = sane("Q4_K");
+  const torch::Tensor ids = torch::tensor({6, 0, 3, 3}, torch::kInt64);
+  EXPECT_TRUE(gather_rows(tensor, ids, torch::kFloat32).equal(whole.index_select(0, ids)));
+  EXPECT_TRUE(gather_rows(tensor, ids, torch::kBFloat16).equal(whole.index_select(0, ids).to(torch::kBFloat16)));
+  EXPECT_TRUE(dequantize(tensor, torch::kBFloat16).equal(whole.to(torch::kBFloat16)));
+  torch::Tensor part = torch::empty({3, whole.size(1)});
+  dequantize_rows_(part, tensor, 2, 5);
+  EXPECT_TRUE(part.equal(whole.narrow(0, 2, 3)));
+}
+
+TEST_F(BlockTensorTest, FewRowsTimesBlocksEqualTheProductOfTheNumbers) {
+  for (const auto& [name, view] : expected.tensors) {
+    SCOPED_TRACE(name);
+    const auto [tensor, values] = sane(name);
+    const torch::Tensor x = normal({5, values.size(1)}, 3);
+    torch::Tensor found = torch::empty({5, values.size(0)}), one = torch::empty({1, values.size(0)});
+    block_matvec_(found, x, tensor);
+    EXPECT_TRUE(close(found, x.to(torch::kFloat64).matmul(values.to(torch::kFloat64).t()), 1e-6));
+    block_matvec_(one, x.narrow(0, 3, 1), tensor);
+    EXPECT_TRUE(one.equal(found.narrow(0, 3, 1)));  // whoever stands beside it
+    const torch::Tensor half = x.to(torch::kBFloat16);
+    torch::Tensor rounded = torch::empty({5, values.size(0)}, torch::kBFloat16);
+    block_matvec_(rounded, half, tensor);
+    EXPECT_TRUE(close(rounded, half.to(torch::kFloat64).matmul(values.to(torch::kFloat64).t()), 4e-3));  // 2⁻⁸
+  }
+}
+
+TEST_F(BlockTensorTest, StoredWeightsMultiplyAsPackedOnes) {
+  const auto [first, first_values] = sane("Q4_1");
+  const auto [second, second_values] = sane("BF16");
+  const torch::Tensor tail = normal({4, first_values.size(1)}, 5),
+                      whole = torch::cat({first_values, second_values, tail});
+  const torch::Tensor bias = normal({whole.size(0)}, 6);
+  for (const auto dtype : {torch::kFloat32, torch::kBFloat16, torch::kFloat64}) {
+    const FrozenWeight stored = FrozenWeight::stored({first, second}, tail.to(dtype), dtype);
+    const FrozenWeight packed = FrozenWeight::packed(whole.to(dtype), /*both_ways=*/true);
+    EXPECT_EQ(stored.out_features(), packed.out_features());
+    const double tolerance = dtype == torch::kBFloat16 ? 1e-2 : 1e-6;
+    for (const int64_t rows : {1, 8, 9, 40}) {  // both sides of kFewRows
+      const torch::Tensor x = normal({rows, whole.size(1)}, 7).to(dtype),
+                          dy = normal({rows, whole.size(0)}, 8).to(dtype);
+      EXPECT_TRUE(close(stored.forward(x, bias.to(dtype)), packed.forward(x, bias.to(dtype)), tolerance));
+      EXPECT_TRUE(close(stored.backward(dy), packed.backward(dy), tolerance));
+      EXPECT_FALSE(close(stored.forward(x, {}), packed.forward(x, bias.to(dtype)), tolerance));  // control
+    }
+  }
+}
+
+TEST(BlockTensorRowsTest, InterleavedHeadsAreReadInHuggingFacesOrder) {
+  const torch::Tensor weight = normal({24, 8}, 1);  // 3 heads of 8 rows
+  const torch::Tensor stored = weight.view({3, 2, 4, 8}).transpose(1, 2).reshape({24, 8}).contiguous();
+  BlockTensor tensor{.type = BlockType::kF32, .shape = {24, 8}};
+  tensor.bytes = std::span(static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes());
+  EXPECT_FALSE(dequantize(tensor).equal(weight));
+  tensor.interleaved_heads = 3;
+  EXPECT_TRUE(dequantize(tensor).equal(weight));
+}
+
+}  // namespace
+}  // namespace loraxs
