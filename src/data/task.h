@@ -19,18 +19,22 @@ struct Task {
   std::string metric;               // "accuracy", "f1", "matthews", "pearson", "spearman": see eval/metrics.h; "loss"
   std::vector<Example> train;       // in file order
   std::vector<Example> validation;  // empty if the task has none
+  int64_t official_train = 0, official_validation = 0;  // rows as published; 0 where nobody published any
   bool regression() const { return kind == TaskKind::kRegression; }
   bool language_model() const { return kind == TaskKind::kLanguageModel; }
   int64_t num_outputs() const { return regression() ? 1 : static_cast<int64_t>(labels.size()); }
 };
+
+enum class MissingFiles { kError, kLeaveEmpty };
 
 /// Reads the `task:` section of a recipe and its files. A GLUE task (`name: qnli`) with `data: FOLDER` (files as
 /// distributed), or
 /// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
 /// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`; `validation` may
 /// be the part of `train` to hold out (0.2). Relative paths are relative to `base`; `max_train_examples` and
-/// `max_validation_examples` keep the first of each. Throws Error with file and line.
-Task load_task(Fields& fields, const std::filesystem::path& base);
+/// `max_validation_examples` keep the first of each. kLeaveEmpty: files that are not there leave no examples (own
+/// classification data must then name its `labels`). Throws Error with file and line.
+Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError);
 
 /// Known task names, GLUE's first.
 std::vector<std::string> task_names();
