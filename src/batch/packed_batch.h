@@ -18,7 +18,6 @@ struct Sequence {
   uint64_t seed = 0;                    // seed of the job the sequence belongs to
   int64_t step = 0;                     // the job's own step
   double target = 0;                    // label index or regression score
-  double loss_weight = 1;               // of each of its loss terms: 1 / terms in the whole step of its job
   int64_t first_position = 0;           // position of input_ids[0]: those before it are in the cache
   std::vector<int32_t> blocks;          // block table of the key/value cache, as far as the last token; empty: no cache
   bool asks_next = false;               // generation: the token after the last one is asked for
@@ -34,7 +33,6 @@ struct PackedBatch {
   std::vector<int64_t> slots;           // [sequences]
   std::vector<uint64_t> dropout_keys;   // [sequences], mixed from job seed, job step and example
   std::vector<double> targets;          // [sequences]
-  std::vector<double> loss_weights;     // [sequences]
   std::vector<int32_t> block_tables;    // [sequences, blocks_per_sequence], shorter tables filled up with 0
   int64_t blocks_per_sequence = 0;      // longest table; 0: no cache
   std::vector<double> loss_weights;     // [sequences]

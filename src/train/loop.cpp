@@ -10,10 +10,11 @@
 #include "batch/micro_batches.h"
 #include "eval/score.h"
 #include "io/error.h"
-#include "io/seeds.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/job_bank.h"
 #include "train/objective.h"
+#include "train/run_examples.h"
 #include "train/schedule.h"
 
 namespace loraxs {
@@ -22,24 +23,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-/// Who trains, who chooses epoch and setting, and who is reported beside.
-struct RunExamples {
-  EncodedExamples train, choosing, reported;
-};
-
-RunExamples choose_examples(const TrainSetup& setup) {
-  const int64_t held_out = num_held_out(setup.recipe.train, setup.train.size());
-  if (held_out == 0) return {.train = setup.train, .choosing = setup.validation, .reported = {}};
-  // One split for all jobs and runs: seeds and settings are compared on the same examples.
-  std::vector<int64_t> order = permutation(setup.train.size(), derive_seed(0, "selection split"));
-  std::sort(order.begin(), order.begin() + held_out);
-  std::sort(order.begin() + held_out, order.end());
-  const std::span<const int64_t> all(order);
-  return {.train = take_examples(setup.train, all.subspan(held_out)),
-          .choosing = take_examples(setup.train, all.first(held_out)),
-          .reported = setup.validation};
-}
 
 /// One run, from its start or a checkpoint to its end.
 class Training {
@@ -50,7 +33,7 @@ class Training {
         folder_(folder),
         observer_(observer),
         jobs_(make_jobs(recipe_, setup.task_name)),
-        examples_(choose_examples(setup)),
+        examples_(choose_examples(setup.recipe.train, setup.train, setup.validation)),
         plan_(plan_steps(recipe_, examples_.train.size())),
         bank_(make_job_bank(setup, jobs_)),
         model_(setup.model, setup.basis, AdapterSet::of_bank(bank_), setup.dtype, setup.device),
@@ -345,29 +328,6 @@ class Training {
 };
 
 }  // namespace
-
-std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs) {
-  const MethodRecipe& method = setup.recipe.method;
-  const Layout& layout = setup.layout;
-  const auto row_type = setup.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
-  bank->trains_sites = method.train_sites;
-  const BaseModel& model = setup.model;
-  const std::string name = model.architecture->head.dense;
-  std::optional<HeadDense> dense;
-  if (model.has(name + ".weight")) dense = {model.weight(name + ".weight"), model.weight(name + ".bias")};
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    initialize_row(*bank, static_cast<int64_t>(j), jobs[j].key, method.train_sites ? method.init_std : 0.0,
-                   model.config.initializer_range, dense);
-    if (setup.start) {
-      bank->values.select(0, static_cast<int64_t>(j))
-          .narrow(0, 0, setup.start->numbers.numel())
-          .copy_(setup.start->numbers);
-    }
-  }
-  bank->gradients = torch::zeros_like(bank->values);
-  return bank;
-}
 
 TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, const TrainObserver& observer) {
   return Training(setup, folder, observer).run(allow_drift);

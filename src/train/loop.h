@@ -81,7 +81,4 @@ struct TrainResult {
 /// With a checkpoint in the folder it continues from there and gives the same bits as an uninterrupted run.
 TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, const TrainObserver& observer);
 
-/// The jobs' bank at the start of training.
-std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs);
-
 }  // namespace loraxs

@@ -15,7 +15,7 @@ struct ObjectiveValue {
 };
 
 /// Sets loss_weight of all sequences of one job's step, before it is cut into micro-batches: the loss is the mean over
-/// the step's terms (one per sequence), however it is cut.
+/// the step's terms (one per sequence, or its target tokens where it has is_target), however it is cut.
 void weigh_step(std::span<Sequence> step);
 
 /// Cross-entropy (targets are class indices) or squared error (one output), times each sequence's loss weight: a job's
