@@ -2,9 +2,11 @@
 
 #include "api/opened_adapter.h"
 #include "eval/metrics.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
 #include "train/recipe_layout.h"
+#include "train/summary.h"
 
 namespace loraxs {
 namespace {
@@ -37,6 +39,7 @@ Task recipe_task(const Recipe& recipe, const std::string& where) {
 TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, const std::string& where)
     : recipe_(std::move(recipe)),
       settings_(std::move(settings)),
+      where_(where),
       model_((check_task(task, where), open_for_training(recipe_, settings_, where))),
       setup_{.recipe = recipe_,
              .model = model_,
@@ -46,6 +49,14 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
              .task_name = task.name,
              .metric = task.metric,
              .dtype = resolve_precision(recipe_.train.precision)} {
+  if (recipe_.method.budget > 0) {
+    const int64_t budget = recipe_.method.budget;
+    recipe_.method = resolve_budget(recipe_.method, model_, where);
+    if (settings_.log) {
+      settings_.log(LogLevel::kInfo, concat("budget=", budget, " rank=", recipe_.method.rank,
+                                            " targets=", nlohmann::json(recipe_.method.targets).dump()));
+    }
+  }
   if (recipe_.task.is_null()) recipe_.task = {{"name", task.name}, {"labels", task.labels}};
   const auto tokenizer = load_tokenizer(recipe_.model);
   train_ = encode_examples(*tokenizer, task.train, recipe_.train.max_length);
@@ -64,6 +75,7 @@ const Basis& TrainingRun::basis() {
     BasisRecipe basis = recipe_.method.basis;
     basis.rank = setup_.layout.largest_rank();
     setup_.basis = basis_for(model_, setup_.layout.sites, basis, {}, settings_);
+    setup_.start = read_start_row(recipe_, setup_.layout, model_, *setup_.basis, where_);
   }
   return *setup_.basis;
 }
@@ -76,7 +88,9 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
                                           " training examples to ", recipe_.train.max_length, " tokens"));
   }
   RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);
-  return train(setup_, folder, options.allow_drift, observer);
+  TrainResult result = train(setup_, folder, options.allow_drift, observer);
+  write_file_atomically(folder.path() / "result.json", summarize_run(setup_, result).dump(1) + "\n");
+  return result;
 }
 
 std::filesystem::path TrainingRun::best_adapter(const Job& job) const {

@@ -29,7 +29,8 @@ class TrainingRun {
 
   const TrainSetup& setup() const { return setup_; }
 
-  /// The basis of the recipe's sites, computed when it is first asked for: before run(), where that takes a while.
+  /// The basis of the recipe's sites, computed when it is first asked for: before run(), where that takes a while. An
+  /// adapter to start from is read and checked against it.
   const Basis& basis();
 
   /// Trains every job and writes the run folder `recipe.output`. Throws Error when it exists and is not resumed, and
@@ -42,6 +43,7 @@ class TrainingRun {
  private:
   Recipe recipe_;
   Settings settings_;
+  std::string where_;
   BaseModel model_;
   EncodedExamples train_, validation_;
   TrainSetup setup_;

@@ -81,12 +81,16 @@ struct ParamsOptions {
   int64_t labels = 2;  // outputs of the classification head
   bool list = false;   // sites, not counts
 };
+struct TableOptions {
+  std::vector<std::string> runs;    // folders of finished runs
+  std::string format = "markdown";  // markdown | csv
+};
 struct DoctorOptions {};
 
 struct Command {
   CommonOptions common;
   std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
-               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, DoctorOptions>
+               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, TableOptions, DoctorOptions>
       options;
 };
 

@@ -147,6 +147,13 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   params_app->add_option("--labels", params.labels, "Outputs of the head")->capture_default_str();
   params_app->add_flag("--list", params.list, "List the sites instead");
 
+  TableOptions table;
+  auto* table_app = app.add_subcommand("table", "Rows of finished runs: parameters, rank, score per task, average");
+  table_app->add_option("runs", table.runs, "Run folders")->required();
+  table_app->add_option("--format", table.format, "markdown or csv")
+      ->check(CLI::IsMember({"markdown", "csv"}))
+      ->capture_default_str();
+
   auto* doctor_app =
       app.add_subcommand("doctor", "This machine: CPU, GEMM speed, versions, what precision: auto picks");
 
@@ -178,6 +185,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   if (*unmerge_app) command.options = unmerge;
   if (*export_app) command.options = export_options;
   if (*params_app) command.options = params;
+  if (*table_app) command.options = table;
   if (*doctor_app) command.options = DoctorOptions{};
   return {.command = command};
 }

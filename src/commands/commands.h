@@ -15,6 +15,7 @@ int run_merge(const MergeOptions& options, const CommonOptions& common);
 int run_unmerge(const UnmergeOptions& options, const CommonOptions& common);
 int run_export(const ExportOptions& options, const CommonOptions& common);
 int run_params(const ParamsOptions& options, const CommonOptions& common);
+int run_table(const TableOptions& options, const CommonOptions& common);
 int run_doctor(const DoctorOptions& options, const CommonOptions& common);
 
 }  // namespace loraxs

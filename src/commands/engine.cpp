@@ -26,6 +26,7 @@ int dispatch(const Command& command) {
     int operator()(const UnmergeOptions& o) const { return run_unmerge(o, common); }
     int operator()(const ExportOptions& o) const { return run_export(o, common); }
     int operator()(const ParamsOptions& o) const { return run_params(o, common); }
+    int operator()(const TableOptions& o) const { return run_table(o, common); }
     int operator()(const DoctorOptions& o) const { return run_doctor(o, common); }
   };
   return std::visit(Visitor{common}, command.options);

@@ -25,6 +25,16 @@ Sequence EncodedExamples::sequence(int64_t index, int64_t slot) const {
           .target = targets[index]};
 }
 
+EncodedExamples take_examples(const EncodedExamples& examples, std::span<const int64_t> indices) {
+  EncodedExamples taken;
+  for (const int64_t index : indices) {
+    taken.encodings.push_back(examples.encodings[index]);
+    taken.targets.push_back(examples.targets[index]);
+    taken.num_truncated += examples.encodings[index].truncated;
+  }
+  return taken;
+}
+
 EncodedExamples encode_examples(const Tokenizer& tokenizer, const std::vector<Example>& examples, int64_t max_length) {
   EncodedExamples encoded;
   for (const Example& example : examples) {

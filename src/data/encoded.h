@@ -1,6 +1,7 @@
 // data/encoded.h: examples as token ids.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "batch/packed_batch.h"
@@ -22,6 +23,9 @@ struct EncodedExamples {
   /// Example `index` as a sequence of a slot, without job facts.
   Sequence sequence(int64_t index, int64_t slot) const;
 };
+
+/// The examples at `indices`, in that order.
+EncodedExamples take_examples(const EncodedExamples& examples, std::span<const int64_t> indices);
 
 EncodedExamples encode_examples(const Tokenizer& tokenizer, const std::vector<Example>& examples, int64_t max_length);
 

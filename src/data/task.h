@@ -25,19 +25,23 @@ struct Task {
   TrainOn train_on = TrainOn::kAnswers;  // language models
   bool windows = false;                  // language models: texts end to end, cut every max_length tokens
   int64_t num_skipped = 0;               // damaged records, where `on_error: skip` asks for it
+  int64_t official_train = 0, official_validation = 0;  // rows as published; 0 where nobody published any
   bool regression() const { return kind == TaskKind::kRegression; }
   bool language_model() const { return kind == TaskKind::kLanguageModel; }
   int64_t num_outputs() const { return regression() ? 1 : static_cast<int64_t>(labels.size()); }
 };
+
+enum class MissingFiles { kError, kLeaveEmpty };
 
 /// Reads the `task:` section of a recipe and its files. A GLUE task (`name: qnli`) with `data: FOLDER` (files as
 /// distributed), or
 /// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
 /// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`; `validation` may
 /// be the part of `train` to hold out (0.2). Language models: the tasks of tasks/records.h, `chat` and `text`. Relative
-/// paths are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each. Throws
-/// Error with file and line.
-Task load_task(Fields& fields, const std::filesystem::path& base);
+/// paths are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each.
+/// kLeaveEmpty: files of a task with labels or scores that are not there leave no examples (own classification data must
+/// then name its `labels`). Throws Error with file and line.
+Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError);
 
 /// Known task names, GLUE's first.
 std::vector<std::string> task_names();

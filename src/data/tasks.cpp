@@ -22,13 +22,13 @@ std::string plain_name(const std::string& name) {
   return plain;
 }
 
-Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base) {
-  if (name == "classification") return load_classification(fields, base);
-  if (name == "regression") return load_regression(fields, base);
+Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+  if (name == "classification") return load_classification(fields, base, missing);
+  if (name == "regression") return load_regression(fields, base, missing);
   if (name == "chat") return load_chat(fields, base);
   if (name == "text") return load_text(fields, base);
   if (is_record_task(name)) return load_records(name, fields, base);
-  return load_glue(name, fields, base);
+  return load_glue(name, fields, base, missing);
 }
 
 void keep_first(std::vector<Example>& examples, int64_t most) {
@@ -44,7 +44,7 @@ std::vector<std::string> task_names() {
   return names;
 }
 
-Task load_task(Fields& fields, const std::filesystem::path& base) {
+Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
   const std::vector<std::string> known = task_names();
   std::string name = plain_name(fields.text("name", ""));
   if (std::find(known.begin(), known.end(), name) == known.end()) name = fields.choice("name", "", known);
@@ -53,7 +53,7 @@ Task load_task(Fields& fields, const std::filesystem::path& base) {
     for (const std::string& task : known) all += (all.empty() ? "" : ", ") + task;
     fields.fail("name", "expected one of " + all + ", found none");
   }
-  Task task = load_named(name, fields, base);
+  Task task = load_named(name, fields, base, missing);
   keep_first(task.train, fields.non_negative_int("max_train_examples", 0));
   keep_first(task.validation, fields.non_negative_int("max_validation_examples", 0));
   fields.finish();

@@ -135,7 +135,7 @@ nb::dict run_training(const Recipe& recipe, const Task& task, const std::string&
     }
   }
   watcher.rethrow();
-  return describe(*run, *result, scored);
+  return describe(*run, *result, result->selected);
 }
 
 }  // namespace

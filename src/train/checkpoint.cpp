@@ -55,16 +55,32 @@ bool complete(const std::filesystem::path& folder) {
   }
 }
 
+nlohmann::json to_json(const BestEpoch& best) {
+  return {{"step", best.step},
+          {"epoch", best.epoch},
+          {"value", best.value},
+          {"validation", best.validation ? nlohmann::json(*best.validation) : nlohmann::json()},
+          {"stale", best.stale}};
+}
+
+BestEpoch best_from_json(const nlohmann::json& json) {
+  BestEpoch best{
+      .step = json.at("step"), .epoch = json.at("epoch"), .value = json.at("value"), .stale = json.at("stale")};
+  if (!json.at("validation").is_null()) best.validation = json.at("validation").get<double>();
+  return best;
+}
+
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& run, const TrainingState& state, const RunIdentity& identity) {
   nlohmann::json best = nlohmann::json::array();
-  for (const BestEpoch& entry : state.best) best.push_back({{"epoch", entry.epoch}, {"value", entry.value}});
-  const nlohmann::json json = {{"format", "loraxs-checkpoint-1"},
+  for (const BestEpoch& entry : state.best) best.push_back(to_json(entry));
+  const nlohmann::json json = {{"format", "loraxs-checkpoint-2"},
                                {"content", identity.content},
                                {"numerics", identity.numerics},
                                {"step", state.step},
                                {"best", best},
+                               {"job_steps", state.job_steps},
                                {"loss_sums", state.loss_sums},
                                {"epoch_losses", state.epoch_losses},
                                {"loss_steps", state.loss_steps},
@@ -82,7 +98,7 @@ void write_checkpoint(const std::filesystem::path& run, const TrainingState& sta
                     .shape = tensor.sizes().vec(),
                     .bytes = std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes())};
     }
-    write_safetensors(folder / "rows.safetensors", rows, {{"format", "loraxs-checkpoint-1"}});
+    write_safetensors(folder / "rows.safetensors", rows, {{"format", "loraxs-checkpoint-2"}});
     write_file_atomically(folder / "state.json", json.dump(1) + "\n");
     write_file_atomically(folder / "digest", folder_digest(folder));
   });
@@ -108,7 +124,8 @@ std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path&
     }
     TrainingState state;
     state.step = fields.non_negative_int("step", 0);
-    for (const auto& entry : fields.raw("best")) state.best.push_back({entry.at("epoch"), entry.at("value")});
+    for (const auto& entry : fields.raw("best")) state.best.push_back(best_from_json(entry));
+    state.job_steps = fields.raw("job_steps").get<std::vector<int64_t>>();
     state.loss_sums = fields.raw("loss_sums").get<std::vector<double>>();
     state.epoch_losses = fields.raw("epoch_losses").get<std::vector<double>>();
     state.loss_steps = fields.non_negative_int("loss_steps", 0);

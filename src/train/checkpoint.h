@@ -10,10 +10,13 @@
 
 namespace loraxs {
 
-/// What a job knows of its best epoch.
+/// What a job knows of its best evaluation.
 struct BestEpoch {
-  int64_t epoch = 0;  // from 1; 0 = none yet
-  double value = 0;
+  int64_t step = 0;
+  int64_t epoch = 0;                 // from 1; 0 = none yet
+  double value = 0;                  // on the examples that choose
+  std::optional<double> validation;  // on validation data, where others choose
+  int64_t stale = 0;                 // evaluations since then
 };
 
 /// Everything that the rest of a run depends on. Random numbers are functions of counters, so there is no generator
@@ -25,8 +28,9 @@ struct TrainingState {
   torch::Tensor second_moments;      // [jobs, row]
   torch::Tensor best_values;         // [jobs, row] rows of the best epochs
   std::vector<BestEpoch> best;       // per job
+  std::vector<int64_t> job_steps;    // per job: fewer than `step` where patience ended it
   std::vector<double> loss_sums;     // per job, since the last step line
-  std::vector<double> epoch_losses;  // per job, summed over the epoch so far
+  std::vector<double> epoch_losses;  // per job, summed since the last evaluation
   int64_t loss_steps = 0;            // steps in loss_sums
   uint64_t metrics_bytes = 0;        // length of metrics.jsonl that belongs to this state
   double train_seconds = 0;          // wall time of steps so far

@@ -1,6 +1,7 @@
 #include "train/job.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "io/error.h"
 #include "io/seeds.h"
@@ -29,6 +30,17 @@ std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_nam
 
 std::vector<int64_t> epoch_order(const Job& job, int64_t epoch, int64_t num_examples) {
   return permutation(num_examples, derive_seed(job.key, concat("order of epoch ", epoch)));
+}
+
+int64_t num_held_out(const TrainRecipe& train, int64_t num_examples) {
+  if (train.selection != "split") return 0;
+  const auto held_out =
+      static_cast<int64_t>(std::llround(train.selection_fraction * static_cast<double>(num_examples)));
+  if (held_out < 1 || held_out >= num_examples) {
+    throw Error(concat("train.selection_fraction: expected some of ", num_examples,
+                       " training examples held out and some left, found ", train.selection_fraction));
+  }
+  return held_out;
 }
 
 StepPlan plan_steps(const TrainRecipe& train, int64_t num_examples) {

@@ -23,7 +23,10 @@ std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_nam
 /// The job's examples in order for an epoch (from 0): its own permutation.
 std::vector<int64_t> epoch_order(const Job& job, int64_t epoch, int64_t num_examples);
 
-/// Step counts of a run over `num_examples`.
+/// Examples that `selection: split` holds out of `num_examples`; 0 for best_epoch. Throws Error if none would be left.
+int64_t num_held_out(const TrainRecipe& train, int64_t num_examples);
+
+/// Step counts of a run that trains on `num_examples`.
 struct StepPlan {
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;

@@ -1,15 +1,20 @@
 #include "train/loop.h"
 
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
+#include "batch/micro_batches.h"
 #include "eval/score.h"
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/job_bank.h"
 #include "train/objective.h"
+#include "train/run_examples.h"
 #include "train/schedule.h"
 
 namespace loraxs {
@@ -28,13 +33,15 @@ class Training {
         folder_(folder),
         observer_(observer),
         jobs_(make_jobs(recipe_, setup.task_name)),
-        plan_(plan_steps(recipe_, setup.train.size())),
+        examples_(choose_examples(setup.recipe.train, setup.train, setup.validation)),
+        plan_(plan_steps(recipe_, examples_.train.size())),
         bank_(make_job_bank(setup, jobs_)),
         model_(setup.model, setup.basis, AdapterSet::of_bank(bank_), setup.dtype, setup.device),
         optimizer_{bank_->values, bank_->gradients, torch::zeros_like(bank_->values), torch::zeros_like(bank_->values)},
         config_(adamw_config(recipe_)),
         identity_(make_identity()) {
     state_.best.resize(jobs_.size());
+    state_.job_steps.resize(jobs_.size());
     state_.loss_sums.resize(jobs_.size());
     state_.epoch_losses.resize(jobs_.size());
     state_.best_values = bank_->values.clone();
@@ -43,15 +50,15 @@ class Training {
   TrainResult run(bool allow_drift) {
     restore(allow_drift);
     last_checkpoint_ = Clock::now();
-    while (state_.step < plan_.total_steps) {
+    while (state_.step < plan_.total_steps && !active_jobs().empty()) {
       if (observer_.stop_requested && observer_.stop_requested()) {
         save();
         throw Interrupted(state_.step);
       }
       step();
-      const bool epoch_ends = state_.step % plan_.steps_per_epoch == 0 || state_.step == plan_.total_steps;
-      if (epoch_ends) finish_epoch();
-      if (epoch_ends || seconds_since(last_checkpoint_) >= recipe_.checkpoint_seconds) save();
+      const bool due = state_.step == last_evaluation(state_.step) || state_.step == plan_.total_steps;
+      if (due) evaluate();
+      if (due || seconds_since(last_checkpoint_) >= recipe_.checkpoint_seconds) save();
     }
     return finish();
   }
@@ -60,9 +67,10 @@ class Training {
   RunIdentity make_identity() const {
     nlohmann::json recipe = setup_.recipe.to_json();
     for (const char* key : {"output", "threads", "device", "model"}) recipe.erase(key);  // places, not content
-    recipe["train"].erase("checkpoint_seconds");
+    for (const char* key : {"checkpoint_seconds", "init_adapter"}) recipe["train"].erase(key);
     Sha256 digest;
     digest.update(recipe.dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
+    if (setup_.start) digest.update(setup_.start->row_digest);
     for (const EncodedExamples* examples : {&setup_.train, &setup_.validation}) {
       for (int64_t i = 0; i < examples->size(); ++i) {
         digest.update(std::as_bytes(std::span(examples->encodings[i].input_ids)));
@@ -75,7 +83,10 @@ class Training {
   void restore(bool allow_drift) {
     auto saved = read_newest_checkpoint(folder_.path(), identity_, allow_drift);
     folder_.truncate_metrics(saved ? saved->metrics_bytes : 0);
-    if (!saved) return;
+    if (!saved) {
+      if (setup_.start) folder_.append_metrics({{"event", "start"}, {"step", 0}, {"from", setup_.start->to_json()}});
+      return;
+    }
     bank_->values.copy_(saved->values);
     optimizer_.first_moments.copy_(saved->first_moments);
     optimizer_.second_moments.copy_(saved->second_moments);
@@ -91,107 +102,168 @@ class Training {
     last_checkpoint_ = Clock::now();
   }
 
-  /// The next `batch_size` examples of every job, in the job's own order.
-  PackedBatch next_batch() {
+  /// Those that patience has not ended: the others keep their rows and cost nothing.
+  std::vector<size_t> active_jobs() const {
+    std::vector<size_t> active;
+    for (size_t j = 0; j < jobs_.size(); ++j) {
+      if (recipe_.patience == 0 || state_.best[j].stale < recipe_.patience) active.push_back(j);
+    }
+    return active;
+  }
+
+  /// The latest step, at most `step`, that an evaluation follows.
+  int64_t last_evaluation(int64_t step) const {
+    const int64_t every = recipe_.eval_every > 0 ? recipe_.eval_every : plan_.steps_per_epoch;
+    return step / every * every;
+  }
+
+  /// The next `batch_size` examples of every active job, in the job's own order, weighted for the whole step.
+  std::vector<std::vector<Sequence>> next_step() {
     const int64_t epoch = state_.step / plan_.steps_per_epoch, at = state_.step % plan_.steps_per_epoch;
     if (epoch != order_epoch_) {
       orders_.clear();
-      for (const Job& job : jobs_) orders_.push_back(epoch_order(job, epoch, setup_.train.size()));
+      for (const Job& job : jobs_) orders_.push_back(epoch_order(job, epoch, examples_.train.size()));
       order_epoch_ = epoch;
     }
-    const int64_t begin = at * recipe_.batch_size, end = std::min(begin + recipe_.batch_size, setup_.train.size());
-    std::vector<Sequence> sequences;
-    for (size_t j = 0; j < jobs_.size(); ++j) {
+    const int64_t begin = at * recipe_.batch_size, end = std::min(begin + recipe_.batch_size, examples_.train.size());
+    std::vector<std::vector<Sequence>> batches(jobs_.size());
+    for (const size_t j : active_jobs()) {
       for (int64_t i = begin; i < end; ++i) {
-        Sequence sequence = setup_.train.sequence(orders_[j][i], static_cast<int64_t>(j));
+        Sequence sequence = examples_.train.sequence(orders_[j][i], static_cast<int64_t>(j));
         sequence.seed = jobs_[j].key;
         sequence.step = state_.step;
-        sequences.push_back(std::move(sequence));
+        batches[j].push_back(std::move(sequence));
       }
+      weigh_step(batches[j]);
     }
-    return pack(sequences);
+    return batches;
+  }
+
+  /// Adds the step's gradients to the bank, micro-batch by micro-batch; returns the loss of every job.
+  std::vector<double> accumulate(std::vector<std::vector<Sequence>> step) {
+    std::vector<std::vector<int64_t>> lengths(step.size());
+    for (size_t j = 0; j < step.size(); ++j) {
+      for (const Sequence& sequence : step[j]) lengths[j].push_back(static_cast<int64_t>(sequence.input_ids.size()));
+    }
+    const int64_t tokens = recipe_.tokens_per_batch > 0 ? recipe_.tokens_per_batch : kTokensPerMicroBatch;
+    std::vector<double> losses(step.size(), 0.0);
+    for (const auto& pieces : plan_micro_batches(lengths, tokens, recipe_.gradient_accumulation)) {
+      std::vector<Sequence> sequences;
+      for (const BatchPiece& piece : pieces) {
+        const auto first = std::make_move_iterator(step[piece.job].begin());
+        sequences.insert(sequences.end(), first + piece.begin, first + piece.end);
+      }
+      const PackedBatch batch = pack(sequences);
+      const ObjectiveValue loss =
+          objective(model_.logits(batch, /*training=*/true), batch, setup_.layout.head.labels.empty());
+      loss.total.backward();  // adds to the rows' gradients
+      for (size_t p = 0; p < pieces.size(); ++p) losses[pieces[p].job] += loss.job_losses[p];
+      state_.sentences += batch.num_sequences();
+      state_.tokens += batch.num_tokens();
+    }
+    return losses;
   }
 
   void step() {
     const auto start = Clock::now();
-    const PackedBatch batch = next_batch();
-    const torch::Tensor logits = model_.logits(batch, /*training=*/true);
-    const ObjectiveValue loss = objective(logits, batch, setup_.layout.head.labels.empty());
-    loss.total.backward();  // writes the rows' gradients
+    const std::vector<size_t> active = active_jobs();
+    const std::vector<double> losses = accumulate(next_step());
     const double factor = schedule_factor(recipe_.schedule, state_.step, plan_.warmup_steps, plan_.total_steps);
     ++state_.step;
-    for (size_t j = 0; j < jobs_.size(); ++j) update(j, factor, loss.job_losses[j]);
+    update(active, factor, losses);
     ++state_.loss_steps;
-    state_.sentences += batch.num_sequences();
-    state_.tokens += batch.num_tokens();
     state_.train_seconds += seconds_since(start);
-    report(factor, loss.job_losses);
+    report(active, factor, losses);
   }
 
-  void update(size_t j, double factor, double loss) {
-    const Job& job = jobs_[j];
-    std::vector<RateSegment> rates;
-    const int64_t sites_end = bank_->layout.adapter_numbers;
-    if (bank_->trains_sites) rates.push_back({0, sites_end, factor * job.learning_rate});
-    rates.push_back({sites_end, bank_->layout.row_size, factor * job.head_learning_rate});
-    const double norm = adamw_step_(optimizer_, static_cast<int64_t>(j), state_.step, rates, config_);
-    if (!std::isfinite(norm) || !std::isfinite(loss)) {
-      throw Error(concat(folder_.path().string(), ": step ", state_.step, ", job ", job.name,
-                         ": expected a finite loss and gradient, found loss ", loss, " and gradient norm ", norm,
-                         "; lower train.learning_rate or train.head_learning_rate"));
+  /// One optimizer step of the active rows, side by side: a row's bits do not depend on the thread that did it.
+  void update(const std::vector<size_t>& active, double factor, const std::vector<double>& losses) {
+    std::vector<double> norms(active.size());
+    at::parallel_for(0, static_cast<int64_t>(active.size()), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const Job& job = jobs_[active[i]];
+        std::vector<RateSegment> rates;
+        const int64_t sites_end = bank_->layout.adapter_numbers;
+        if (bank_->trains_sites) rates.push_back({0, sites_end, factor * job.learning_rate});
+        rates.push_back({sites_end, bank_->layout.row_size, factor * job.head_learning_rate});
+        norms[i] = adamw_step_(optimizer_, static_cast<int64_t>(active[i]), state_.step, rates, config_);
+      }
+    });
+    for (size_t i = 0; i < active.size(); ++i) {
+      const size_t j = active[i];
+      if (!std::isfinite(norms[i]) || !std::isfinite(losses[j])) {
+        throw Error(concat(folder_.path().string(), ": step ", state_.step, ", job ", jobs_[j].name,
+                           ": expected a finite loss and gradient, found loss ", losses[j], " and gradient norm ",
+                           norms[i], "; lower train.learning_rate or train.head_learning_rate"));
+      }
+      state_.job_steps[j] = state_.step;
+      state_.loss_sums[j] += losses[j];
+      state_.epoch_losses[j] += losses[j];
     }
-    state_.loss_sums[j] += loss;
-    state_.epoch_losses[j] += loss;
   }
 
-  void report(double factor, const std::vector<double>& losses) {
-    const int64_t epoch = (state_.step - 1) / plan_.steps_per_epoch + 1;
+  int64_t epoch() const { return (state_.step - 1) / plan_.steps_per_epoch + 1; }
+
+  void report(const std::vector<size_t>& active, double factor, const std::vector<double>& losses) {
     if (state_.step % recipe_.log_every == 0 || state_.step == plan_.total_steps) {
       nlohmann::json shown = nlohmann::json::object();
-      for (size_t j = 0; j < jobs_.size(); ++j) {
-        shown[jobs_[j].name] = state_.loss_sums[j] / static_cast<double>(state_.loss_steps);
-        state_.loss_sums[j] = 0;
-      }
+      for (const size_t j : active) shown[jobs_[j].name] = state_.loss_sums[j] / static_cast<double>(state_.loss_steps);
+      state_.loss_sums.assign(jobs_.size(), 0.0);
       state_.loss_steps = 0;
       folder_.append_metrics(
-          {{"event", "step"}, {"step", state_.step}, {"epoch", epoch}, {"schedule", factor}, {"loss", shown}});
+          {{"event", "step"}, {"step", state_.step}, {"epoch", epoch()}, {"schedule", factor}, {"loss", shown}});
     }
     if (!observer_.on_step) return;
     double mean = 0;
-    for (const double loss : losses) mean += loss / static_cast<double>(losses.size());
+    for (const size_t j : active) mean += losses[j] / static_cast<double>(active.size());
     const double per_step = state_.train_seconds / static_cast<double>(state_.step);
     observer_.on_step({.step = state_.step,
                        .total_steps = plan_.total_steps,
-                       .epoch = epoch,
+                       .epoch = epoch(),
                        .epochs = plan_.epochs,
                        .loss = mean,
                        .sentences_per_second = static_cast<double>(state_.sentences) / state_.train_seconds,
                        .seconds_left = per_step * static_cast<double>(plan_.total_steps - state_.step)});
   }
 
-  void finish_epoch() {
-    const int64_t epoch = (state_.step - 1) / plan_.steps_per_epoch + 1;
-    const int64_t steps = state_.step - (epoch - 1) * plan_.steps_per_epoch;
-    std::vector<double> scores;
-    if (setup_.validation.size() > 0) {
-      std::vector<int64_t> slots(jobs_.size());
-      for (size_t j = 0; j < jobs_.size(); ++j) slots[j] = static_cast<int64_t>(j);
-      scores = score_slots(model_, setup_.validation, slots, setup_.metric, setup_.layout.head.labels.empty());
+  std::vector<double> score(const EncodedExamples& examples, const std::vector<size_t>& jobs) {
+    if (examples.size() == 0 || jobs.empty()) return {};
+    return score_slots(model_, examples, std::vector<int64_t>(jobs.begin(), jobs.end()), setup_.metric,
+                       setup_.layout.head.labels.empty());
+  }
+
+  /// Scores the active jobs on the examples that choose, keeps the rows of the better ones, and scores those on the
+  /// validation data if others chose.
+  void evaluate() {
+    const std::vector<size_t> active = active_jobs();
+    const std::vector<double> scores = score(examples_.choosing, active);
+    std::vector<size_t> better;
+    for (size_t i = 0; i < scores.size(); ++i) {
+      const size_t j = active[i];
+      BestEpoch& best = state_.best[j];
+      if (best.epoch > 0 && !(scores[i] > best.value)) {
+        ++best.stale;
+        continue;
+      }
+      best = {.step = state_.step, .epoch = epoch(), .value = scores[i]};
+      const auto row = static_cast<int64_t>(j);
+      state_.best_values.select(0, row).copy_(bank_->values.select(0, row));
+      better.push_back(j);
     }
-    for (size_t j = 0; j < jobs_.size(); ++j) {
+    const std::vector<double> reported = score(examples_.reported, better);
+    for (size_t i = 0; i < reported.size(); ++i) state_.best[better[i]].validation = reported[i];
+    const int64_t steps = state_.step - last_evaluation(state_.step - 1);
+    for (size_t i = 0; i < active.size(); ++i) {
+      const size_t j = active[i];
+      const BestEpoch& best = state_.best[j];
       const double loss = state_.epoch_losses[j] / static_cast<double>(steps);
       nlohmann::json event = {
-          {"event", "epoch"}, {"step", state_.step}, {"epoch", epoch}, {"job", jobs_[j].name}, {"loss", loss}};
-      EpochReport shown{.epoch = epoch, .job = jobs_[j].name, .train_loss = loss};
+          {"event", "evaluation"}, {"step", state_.step}, {"epoch", epoch()}, {"job", jobs_[j].name}, {"loss", loss}};
+      EpochReport shown{.epoch = epoch(), .job = jobs_[j].name, .train_loss = loss};
       if (!scores.empty()) {
-        event[setup_.metric] = scores[j];
-        shown.value = scores[j];
-        BestEpoch& best = state_.best[j];
-        if (best.epoch == 0 || scores[j] > best.value) {
-          best = {.epoch = epoch, .value = scores[j]};
-          state_.best_values.select(0, static_cast<int64_t>(j)).copy_(bank_->values.select(0, static_cast<int64_t>(j)));
-          shown.best = true;
-        }
+        event[setup_.metric] = shown.value = scores[i];
+        shown.best = best.step == state_.step;
+        if (shown.best && best.validation) event["validation"] = *best.validation;
       }
       last_losses_.resize(jobs_.size());
       last_losses_[j] = loss;
@@ -209,19 +281,20 @@ class Training {
                        .steps = state_.step};
     Bank best = *bank_;
     best.values = state_.best_values;
-    const bool scored = setup_.validation.size() > 0;
+    const bool selected = result.selected = examples_.choosing.size() > 0;
     for (size_t j = 0; j < jobs_.size(); ++j) {
       const auto row = static_cast<int64_t>(j);
       const std::filesystem::path folder = folder_.path() / jobs_[j].name;
       std::filesystem::create_directories(folder);
       AdapterProvenance provenance = setup_.provenance;
-      nlohmann::json summary = {{"seed", jobs_[j].seed}, {"steps", state_.step}};
+      nlohmann::json summary = {{"seed", jobs_[j].seed}, {"steps", state_.job_steps[j]}};
+      if (setup_.start) summary["start"] = setup_.start->to_json();
       write_with_summary(folder / "last.safetensors", *bank_, row, provenance, summary);
-      if (scored) {
+      if (selected) {
         summary["best_epoch"] = state_.best[j].epoch;
         summary[setup_.metric] = state_.best[j].value;
       }
-      write_with_summary(folder / "best.safetensors", scored ? best : *bank_, row, provenance, summary);
+      write_with_summary(folder / "best.safetensors", selected ? best : *bank_, row, provenance, summary);
       result.adapter_bytes = static_cast<int64_t>(std::filesystem::file_size(folder / "best.safetensors"));
       result.jobs.push_back(
           {.job = jobs_[j], .best = state_.best[j], .last_loss = j < last_losses_.size() ? last_losses_[j] : 0});
@@ -240,6 +313,7 @@ class Training {
   RunFolder& folder_;
   const TrainObserver& observer_;
   std::vector<Job> jobs_;
+  RunExamples examples_;
   StepPlan plan_;
   std::shared_ptr<Bank> bank_;
   AdaptedModel model_;
@@ -254,24 +328,6 @@ class Training {
 };
 
 }  // namespace
-
-std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs) {
-  const MethodRecipe& method = setup.recipe.method;
-  const Layout& layout = setup.layout;
-  const auto row_type = setup.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
-  bank->trains_sites = method.train_sites;
-  const BaseModel& model = setup.model;
-  const std::string dense = model.architecture->head.dense;
-  std::optional<HeadDense> start;
-  if (model.has(dense + ".weight")) start = {model.weight(dense + ".weight"), model.weight(dense + ".bias")};
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    initialize_row(*bank, static_cast<int64_t>(j), jobs[j].key, method.train_sites ? method.init_std : 0.0,
-                   model.config.initializer_range, start);
-  }
-  bank->gradients = torch::zeros_like(bank->values);
-  return bank;
-}
 
 TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, const TrainObserver& observer) {
   return Training(setup, folder, observer).run(allow_drift);

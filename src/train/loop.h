@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/job.h"
 #include "train/run_folder.h"
+#include "train/start_row.h"
 
 namespace loraxs {
 
@@ -24,12 +25,12 @@ struct StepReport {
   double seconds_left = 0;
 };
 
-/// After every epoch, once per job.
+/// After every evaluation, once per job.
 struct EpochReport {
   int64_t epoch = 0;
   std::string job;
   double train_loss = 0;
-  double value = 0;  // the metric on validation data
+  double value = 0;  // the metric on the examples that choose
   bool best = false;
 };
 
@@ -57,15 +58,17 @@ struct TrainSetup {
   AdapterProvenance provenance;
   torch::ScalarType dtype = torch::kFloat32;
   torch::Device device = torch::kCPU;
+  std::optional<StartRow> start;  // of every job; else fresh rows
 };
 
 struct JobResult {
   Job job;
-  BestEpoch best;  // epoch 0 and value 0 without validation data
+  BestEpoch best;  // epoch 0 and value 0 without examples that choose
   double last_loss = 0;
 };
 
 struct TrainResult {
+  bool selected = false;  // some examples chose epochs; else the last rows are the best
   std::vector<JobResult> jobs;
   Layout layout;
   double train_seconds = 0;  // steps alone
@@ -77,8 +80,5 @@ struct TrainResult {
 /// Trains all jobs of the recipe as one bank and writes the run folder: metrics, checkpoints, best and last adapters.
 /// With a checkpoint in the folder it continues from there and gives the same bits as an uninterrupted run.
 TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, const TrainObserver& observer);
-
-/// The jobs' bank at the start of training.
-std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs);
 
 }  // namespace loraxs

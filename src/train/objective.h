@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <span>
 #include <vector>
 
 #include "batch/packed_batch.h"
@@ -9,12 +10,16 @@
 namespace loraxs {
 
 struct ObjectiveValue {
-  torch::Tensor total;             // scalar: Σ over jobs of the job's mean loss; backward() starts here
-  std::vector<double> job_losses;  // per maximal run of one slot, in batch order
+  torch::Tensor total;             // scalar: Σ over jobs of their part of the step's loss; backward() starts here
+  std::vector<double> job_losses;  // per maximal run of one slot, in batch order: its part of the job's mean loss
 };
 
-/// Cross-entropy (targets are class indices) or squared error (one output), averaged over each slot's sequences: a
-/// job's gradient does not depend on who shares the batch.
+/// Sets loss_weight of all sequences of one job's step, before it is cut into micro-batches: the loss is the mean over
+/// the step's terms (one per sequence, or its target tokens where it has is_target), however it is cut.
+void weigh_step(std::span<Sequence> step);
+
+/// Cross-entropy (targets are class indices) or squared error (one output), times each sequence's loss weight: a job's
+/// gradient does not depend on who shares the batch.
 ObjectiveValue objective(const torch::Tensor& logits, const PackedBatch& batch, bool regression);
 
 }  // namespace loraxs

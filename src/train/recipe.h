@@ -15,6 +15,7 @@ namespace loraxs {
 
 struct MethodRecipe {
   std::string name = "lora_xs";                  // adaptation method
+  int64_t budget = 0;                            // chooses rank and targets; 0 = they are given
   int64_t rank = 16;                             // R is [rank, rank]
   double alpha = 16;                             // R's contribution is scaled by alpha / rank
   std::vector<std::string> targets = {"paper"};  // paper, all-linear, module names, or site:NAME
@@ -28,7 +29,9 @@ struct MethodRecipe {
 struct TrainRecipe {
   int64_t epochs = 3;                               // passes over the training data
   int64_t max_steps = 0;                            // stop after this many optimizer steps; 0 = by epochs
-  int64_t batch_size = 32;                          // sentences of one job in one step
+  int64_t batch_size = 32;                          // sentences of one job in one optimizer step
+  int64_t tokens_per_batch = 0;                     // of a micro-batch; 0 = kTokensPerMicroBatch
+  int64_t gradient_accumulation = 1;                // micro-batches of a job's step, at least
   std::vector<double> learning_rate = {1e-3};       // of R; a list makes a grid
   std::vector<double> head_learning_rate = {5e-3};  // of the head; a list makes a grid
   double weight_decay = 0.01;                       // decoupled, on R and on the head
@@ -37,6 +40,12 @@ struct TrainRecipe {
   double max_grad_norm = 1.0;                       // per job over all it trains; 0 = no clipping
   std::string schedule = "linear";                  // linear | cosine | constant
   double warmup_ratio = 0.06;                       // part of the steps with a rising learning rate
+  int64_t eval_every = 0;                           // steps between evaluations; 0 = after each epoch
+  int64_t patience = 0;                             // a job stops after so many evaluations without a better one
+  std::string selection = "best_epoch";             // best_epoch | split: which examples choose epoch and setting
+  double selection_fraction = 0.1;                  // of the training data, held out by selection: split
+  std::string init_adapter;                         // file whose R every job starts from
+  std::string init_head = "fresh";                  // fresh | carry: the head of a run from init_adapter
   int64_t max_length = 128;                         // tokens a text or pair is cut to
   std::string precision = "auto";                   // auto | float32 | bfloat16 | float64
   std::vector<int64_t> seeds = {0};                 // one job per seed and setting

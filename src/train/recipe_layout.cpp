@@ -2,12 +2,24 @@
 
 #include <algorithm>
 
+#include "adapt/budget.h"
 #include "io/error.h"
 
 namespace loraxs {
 
+MethodRecipe resolve_budget(MethodRecipe method, const BaseModel& model, const std::string& where) {
+  if (method.budget == 0) return method;
+  const BudgetChoice choice =
+      choose_within_budget(*model.architecture, model.config, method.layers, method.budget, where);
+  method.budget = 0;
+  method.rank = method.basis.rank = choice.rank;
+  method.targets = choice.targets;
+  return method;
+}
+
 Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const BaseModel& model,
                      const std::string& where) {
+  TORCH_CHECK(method.budget == 0, "recipe_layout: a budget is resolved first");
   std::vector<Site> sites = select_sites(*model.architecture, model.config, method.targets, where);
   for (const int64_t layer : method.layers) {
     if (layer < 0 || layer >= model.config.num_hidden_layers) {

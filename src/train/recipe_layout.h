@@ -8,6 +8,9 @@
 
 namespace loraxs {
 
+/// The method with rank and targets where its recipe gave a budget, and budget 0. Throws Error with `where`.
+MethodRecipe resolve_budget(MethodRecipe method, const BaseModel& model, const std::string& where);
+
 /// `targets` within `layers`, at `rank` unless `rank_pattern` names another. Throws Error with `where` (the recipe's
 /// file) for unknown modules, layers and ranks outside a site's width.
 Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const BaseModel& model,

@@ -74,8 +74,8 @@ RunCurves read_curves(const std::filesystem::path& run, const std::string& metri
     if (event["event"] == "step") {
       for (const auto& [job, value] : event["loss"].items())
         loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
-    } else if (event["event"] == "epoch" && event.contains(metric)) {
-      score[event["job"].get<std::string>()].points.emplace_back(event["epoch"].get<double>(),
+    } else if (event["event"] == "evaluation" && event.contains(metric)) {
+      score[event["job"].get<std::string>()].points.emplace_back(event["step"].get<double>(),
                                                                  event[metric].get<double>());
     }
   }
@@ -195,9 +195,9 @@ void write_run_report(const std::filesystem::path& run, const nlohmann::json& do
       escaped(run.filename().string()),
       "</h1><p class=\"lead\">A LoRA-XS training run: only R [rank, rank] of every adapted projection and the task "
       "head were trained.</p><div class=\"charts\"><figure>",
-      svg_chart(metric + " on validation data", "epoch", curves.score), "</figure><figure>",
-      svg_chart("training loss", "step", curves.loss), "</figure></div><h2>Result</h2><table>", rows,
-      "</table><h2>Recipe</h2><pre>", escaped(recipe), "</pre></main></body></html>\n");
+      svg_chart(metric, "step", curves.score), "</figure><figure>", svg_chart("training loss", "step", curves.loss),
+      "</figure></div><h2>Result</h2><table>", rows, "</table><h2>Recipe</h2><pre>", escaped(recipe),
+      "</pre></main></body></html>\n");
   write_file_atomically(run / "report.html", html);
 }
 

@@ -14,7 +14,7 @@ double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// TensorBoard's form of a line of metrics.jsonl: "loss/JOB" by step; "epoch_loss/JOB" and "METRIC/JOB" by epoch.
+/// TensorBoard's form of a line of metrics.jsonl: "loss/JOB" by step; "epoch_loss/JOB" and "METRIC/JOB" by evaluation.
 std::string scalar_events(const nlohmann::json& line) {
   const double now = wall_time();
   const int64_t step = line.at("step");
@@ -27,6 +27,7 @@ std::string scalar_events(const nlohmann::json& line) {
     add("schedule", line.at("schedule"));
     return events;
   }
+  if (line.at("event") != "evaluation") return events;
   const std::string job = line.at("job");
   for (const auto& [key, value] : line.items()) {
     if (key == "loss") {

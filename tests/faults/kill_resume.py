@@ -15,6 +15,12 @@ from pathlib import Path
 from support.tiny_run import make_data, make_model, results_of, run, train_command
 
 STEPS = 12
+# All that a checkpoint keeps is in use: evaluations within an epoch, patience, two sets of examples to score.
+SETTINGS = [
+    part
+    for setting in ("eval_every=5", "patience=9", "selection=split", "gradient_accumulation=2")
+    for part in ("--set", f"train.{setting}")
+]
 RANDOM_KILLS = 20
 
 
@@ -27,7 +33,7 @@ def main() -> None:
         make_data(scratch)
 
         def command(name: str, *more: str) -> list[str]:
-            return train_command(program, scratch, name, *more)
+            return train_command(program, scratch, name, *more, *SETTINGS)
 
         count_file = scratch / "count"
         whole = run(command("whole"), LD_PRELOAD=preload, COUNT_FILE=str(count_file))

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "batch/micro_batches.h"
+#include "io/error.h"
 #include "ops/frozen_gemm.h"
 #include "ops/row_optimizer.h"
 #include "support/close.h"
@@ -12,7 +14,7 @@
 namespace loraxs {
 namespace {
 
-constexpr int64_t kJobs = 8, kSteps = 50, kBatch = 8;
+constexpr int64_t kJobs = 8, kSteps = 12, kBatch = 8;
 
 std::vector<Job> make_test_jobs() {
   TrainRecipe train;
@@ -31,8 +33,35 @@ std::shared_ptr<Bank> start_bank(const test::OracleCase& oracle, const std::vect
   return bank;
 }
 
+/// How a step is cut into micro-batches.
+struct Cut {
+  int64_t tokens = 1 << 20;  // of one micro-batch
+  int64_t parts = 1;         // of one job's step, at least
+};
+
+/// The gradients of one step of every job, summed over micro-batches; returns the number of micro-batches.
+size_t accumulate_step(AdaptedModel& model, std::vector<std::vector<Sequence>> step, const Cut& cut) {
+  std::vector<std::vector<int64_t>> lengths(step.size());
+  for (size_t j = 0; j < step.size(); ++j) {
+    weigh_step(step[j]);
+    for (const Sequence& sequence : step[j]) lengths[j].push_back(static_cast<int64_t>(sequence.input_ids.size()));
+  }
+  const auto plan = plan_micro_batches(lengths, cut.tokens, cut.parts);
+  for (const auto& pieces : plan) {
+    std::vector<Sequence> sequences;
+    for (const BatchPiece& piece : pieces) {
+      const auto first = step[piece.job].begin();
+      sequences.insert(sequences.end(), first + piece.begin, first + piece.end);
+    }
+    const PackedBatch batch = pack(sequences);
+    objective(model.logits(batch, true), batch, false).total.backward();
+  }
+  return plan.size();
+}
+
 /// `steps` training steps with dropout; returns the bank's rows [jobs, row].
-torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>& jobs, uint64_t dropout_salt = 0) {
+torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>& jobs, const Cut& cut = {},
+                         uint64_t dropout_salt = 0) {
   const auto bank = start_bank(oracle, jobs);
   AdaptedModel model(oracle.model, oracle.basis, AdapterSet::of_bank(bank),
                      torch::kFloat32);  // dropout as in config.json: 0.1
@@ -41,7 +70,7 @@ torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>&
   const std::vector<Sequence> examples = oracle.sequences();
   const auto count = static_cast<int64_t>(examples.size());
   for (int64_t step = 0; step < kSteps; ++step) {
-    std::vector<Sequence> sequences;
+    std::vector<std::vector<Sequence>> batches(jobs.size());
     for (size_t j = 0; j < jobs.size(); ++j) {
       const std::vector<int64_t> order = epoch_order(jobs[j], step, count);
       for (int64_t i = 0; i < kBatch; ++i) {
@@ -49,11 +78,10 @@ torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>&
         sequence.slot = static_cast<int64_t>(j);
         sequence.seed = jobs[j].key + dropout_salt;
         sequence.step = step;
-        sequences.push_back(std::move(sequence));
+        batches[j].push_back(std::move(sequence));
       }
     }
-    const PackedBatch batch = pack(sequences);
-    objective(model.logits(batch, true), batch, false).total.backward();
+    accumulate_step(model, std::move(batches), cut);
     const RateSegment rate{0, bank->layout.row_size, 1e-2};
     for (size_t j = 0; j < jobs.size(); ++j)
       adamw_step_(rows, static_cast<int64_t>(j), step + 1, std::span(&rate, 1), AdamWConfig{});
@@ -64,22 +92,47 @@ torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>&
 TEST(FleetTest, EightJobsInOneBankEqualEachAloneBitForBit) {
   const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
   const std::vector<Job> jobs = make_test_jobs();
-  const torch::Tensor together = train_rows(oracle, jobs);
   const bool bits = row_invariant(torch::kFloat32);
   RecordProperty("promise", bits ? "bits" : "1e-5: this machine's GEMM rows depend on the batch");
-  for (int64_t j = 0; j < kJobs; ++j) {
-    const torch::Tensor alone = train_rows(oracle, {jobs[j]});
-    if (bits) {
-      EXPECT_TRUE(alone.select(0, 0).equal(together.select(0, j)))
-          << "job " << j << ", relative error " << test::relative_error(alone.select(0, 0), together.select(0, j));
-    } else {
-      EXPECT_TRUE(test::close(alone.select(0, 0), together.select(0, j), 1e-5)) << "job " << j;
+  torch::Tensor whole;
+  for (const Cut& cut : {Cut{}, Cut{.tokens = 300}, Cut{.tokens = 40}, Cut{.tokens = 300, .parts = 4}}) {
+    SCOPED_TRACE(concat("tokens ", cut.tokens, " parts ", cut.parts));
+    const torch::Tensor together = train_rows(oracle, jobs, cut);
+    for (const int64_t j : {0, 3, 7}) {
+      const torch::Tensor alone = train_rows(oracle, {jobs[j]}, cut);
+      if (bits) {
+        EXPECT_TRUE(alone.select(0, 0).equal(together.select(0, j)))
+            << "job " << j << ", relative error " << test::relative_error(alone.select(0, 0), together.select(0, j));
+      } else {
+        EXPECT_TRUE(test::close(alone.select(0, 0), together.select(0, j), 1e-5)) << "job " << j;
+      }
+      // Control: another job's row is another row.
+      EXPECT_GT(test::relative_error(alone.select(0, 0), together.select(0, (j + 1) % kJobs)), 0.1);
     }
-    // Control: another job's row is another row.
-    EXPECT_GT(test::relative_error(alone.select(0, 0), together.select(0, (j + 1) % kJobs)), 0.1);
+    if (!whole.defined()) whole = together;
+    // A step cut elsewhere adds the same terms in another order; one that only groups jobs otherwise adds them alike.
+    EXPECT_LE(test::relative_error(together, whole), 1e-3);
+    EXPECT_EQ(together.equal(whole), bits && cut.parts == 1 && cut.tokens >= 300);
   }
   // Control: other dropout masks change the rows, so the masks above were the same ones.
-  EXPECT_FALSE(train_rows(oracle, {jobs[0]}, 1).select(0, 0).equal(together.select(0, 0)));
+  EXPECT_FALSE(train_rows(oracle, {jobs[0]}, {}, 1).select(0, 0).equal(whole.select(0, 0)));
+}
+
+TEST(FleetTest, OneBatchOf16HasTheGradientOfFourOf4) {
+  const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
+  std::vector<Sequence> step = oracle.sequences();
+  step.resize(16);
+  const auto gradient = [&](const Cut& cut, size_t batches) {
+    const auto bank = oracle.bank(torch::kFloat32);
+    AdaptedModel model = oracle.adapted(bank, torch::kFloat32);
+    EXPECT_EQ(accumulate_step(model, {step}, cut), batches);
+    return bank->gradients;
+  };
+  const torch::Tensor once = gradient({}, 1);
+  EXPECT_LE(test::relative_error(gradient({.parts = 4}, 4), once), 1e-6);
+  EXPECT_LE(test::relative_error(gradient({.parts = 16}, 16), once), 1e-6);
+  step.resize(13);  // control: the mean of unequal means is another gradient
+  EXPECT_GT(test::relative_error(gradient({.parts = 4}, 4), once), 1e-3);
 }
 
 }  // namespace

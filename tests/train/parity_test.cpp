@@ -43,7 +43,9 @@ TEST_P(ParityTest, LogitsWithAndWithoutTheAdapterEqualTransformers) {
 
 TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
   const OracleCase oracle(GetParam());
-  const PackedBatch batch = pack(oracle.sequences());
+  std::vector<Sequence> sequences = oracle.sequences();
+  weigh_step(sequences);
+  const PackedBatch batch = pack(sequences);
   for (const Precision& precision : kPrecisions) {
     SCOPED_TRACE(precision.suffix);
     const auto bank = oracle.bank(precision.dtype);
@@ -111,6 +113,7 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
       for (int64_t step = 0; step < steps; ++step) {
         std::vector<Sequence> chosen;
         for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
+        weigh_step(chosen);
         const PackedBatch batch = pack(chosen);
         const ObjectiveValue loss = objective(model.logits(batch, true), batch, false);
         loss.total.backward();

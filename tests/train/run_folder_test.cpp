@@ -65,7 +65,7 @@ TEST(RunFolderTest, EventsFollowTheMetricsThatStay) {
   RunFolder open(run, "model: m\n", /*resume=*/true);
   open.truncate_metrics(kept);
   open.append_metrics(
-      {{"event", "epoch"}, {"step", 30}, {"epoch", 1}, {"job", "seed-0"}, {"loss", 0.6}, {"accuracy", 0.75}});
+      {{"event", "evaluation"}, {"step", 30}, {"epoch", 1}, {"job", "seed-0"}, {"loss", 0.6}, {"accuracy", 0.75}});
   std::istringstream lines(content(run / "metrics.jsonl"));
   std::vector<int64_t> steps;
   for (std::string line; std::getline(lines, line);) steps.push_back(nlohmann::json::parse(line).at("step"));

@@ -23,7 +23,7 @@ void hold_out(Task& task, double part) {
   task.train = std::move(train);
 }
 
-Task load_own(Fields& fields, const std::filesystem::path& base, bool regression) {
+Task load_own(Fields& fields, const std::filesystem::path& base, bool regression, MissingFiles missing) {
   Task task{.name = regression ? "regression" : "classification",
             .kind = regression ? TaskKind::kRegression : TaskKind::kClassification};
   const bool header = fields.boolean("header", true);
@@ -51,7 +51,12 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
   }
   if (train.empty() && validation.empty()) fields.fail("train", "expected a .tsv, .csv or .jsonl file, found none");
   if (!regression) task.labels = fields.strings("labels", {});
-  const auto read = [&](const std::string& file) {
+  const auto read = [&](const std::string& file) -> std::vector<Example> {
+    if (missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(base / file)) {
+      if (!regression && task.labels.empty())
+        fields.fail("labels", concat("expected the labels while ", file, " is absent, found none"));
+      return {};
+    }
     const Table table = read_table(base / file, header);
     if (!regression && task.labels.empty()) task.labels = distinct_labels(table, columns.label);
     if (!regression && task.labels.size() < 2) {
@@ -68,7 +73,11 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
 
 }  // namespace
 
-Task load_classification(Fields& fields, const std::filesystem::path& base) { return load_own(fields, base, false); }
-Task load_regression(Fields& fields, const std::filesystem::path& base) { return load_own(fields, base, true); }
+Task load_classification(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+  return load_own(fields, base, false, missing);
+}
+Task load_regression(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+  return load_own(fields, base, true, missing);
+}
 
 }  // namespace loraxs

@@ -4,7 +4,7 @@
 
 namespace loraxs {
 
-Task load_classification(Fields& fields, const std::filesystem::path& base);
-Task load_regression(Fields& fields, const std::filesystem::path& base);
+Task load_classification(Fields& fields, const std::filesystem::path& base, MissingFiles missing);
+Task load_regression(Fields& fields, const std::filesystem::path& base, MissingFiles missing);
 
 }  // namespace loraxs

@@ -19,6 +19,7 @@ struct GlueTask {
   std::vector<std::string> cells;   // what the label column holds, in index order; empty = a score
   std::vector<std::string> labels;  // what the classes are called, if not so
   const char* metric;
+  int64_t official_train, official_validation;  // rows as published
   const char* validation = "dev";
   bool header = true;
 };
@@ -26,7 +27,7 @@ struct GlueTask {
 const std::array<GlueTask, 7>& glue_tasks() {
   const std::vector<std::string> binary = {"0", "1"}, entails = {"entailment", "not_entailment"};
   static const std::array<GlueTask, 7> tasks = {{
-      {"cola", "4", "", "2", binary, {"unacceptable", "acceptable"}, "matthews", "dev", /*header=*/false},
+      {"cola", "4", "", "2", binary, {"unacceptable", "acceptable"}, "matthews", 8551, 1043, "dev", /*header=*/false},
       {"mnli",
        "sentence1",
        "sentence2",
@@ -34,12 +35,14 @@ const std::array<GlueTask, 7>& glue_tasks() {
        {"entailment", "neutral", "contradiction"},
        {},
        "accuracy",
+       392702,
+       9815,
        "dev_matched"},
-      {"mrpc", "#1 String", "#2 String", "Quality", binary, {"not_equivalent", "equivalent"}, "accuracy"},
-      {"qnli", "question", "sentence", "label", entails, {}, "accuracy"},
-      {"rte", "sentence1", "sentence2", "label", entails, {}, "accuracy"},
-      {"sst2", "sentence", "", "label", binary, {"negative", "positive"}, "accuracy"},
-      {"stsb", "sentence1", "sentence2", "score", {}, {}, "pearson"},
+      {"mrpc", "#1 String", "#2 String", "Quality", binary, {"not_equivalent", "equivalent"}, "accuracy", 3668, 408},
+      {"qnli", "question", "sentence", "label", entails, {}, "accuracy", 104743, 5463},
+      {"rte", "sentence1", "sentence2", "label", entails, {}, "accuracy", 2490, 277},
+      {"sst2", "sentence", "", "label", binary, {"negative", "positive"}, "accuracy", 67349, 872},
+      {"stsb", "sentence1", "sentence2", "score", {}, {}, "pearson", 5749, 1500},
   }};
   return tasks;
 }
@@ -62,7 +65,7 @@ std::span<const char* const> glue_names() {
   return names;
 }
 
-Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base) {
+Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
   const GlueTask& glue =
       *std::find_if(glue_tasks().begin(), glue_tasks().end(), [&](const GlueTask& t) { return name == t.name; });
   const std::string folder_text = fields.text("data", "");
@@ -75,7 +78,10 @@ Task load_glue(const std::string& name, Fields& fields, const std::filesystem::p
             .labels = glue.labels.empty() ? glue.cells : glue.labels};
   task.metric = fields.text("metric", glue.metric);
   const ExampleColumns columns{.first = glue.first, .second = glue.second, .label = glue.label};
-  const auto read = [&](const std::string& split) {
+  task.official_train = glue.official_train;
+  task.official_validation = glue.official_validation;
+  const auto read = [&](const std::string& split) -> std::vector<Example> {
+    if (missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(split_file(folder, split))) return {};
     return table_examples(read_table(split_file(folder, split), glue.header), columns, glue.cells);
   };
   task.train = read("train");

@@ -11,6 +11,6 @@ namespace loraxs {
 std::span<const char* const> glue_names();
 
 /// `data` is the folder of one task's files as distributed, .gz accepted.
-Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base);
+Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing);
 
 }  // namespace loraxs

@@ -1,0 +1,109 @@
+"""Peak memory of a training step of RoBERTa-large's shape: random weights, batch 32, real sentences.
+
+usage: roberta_large.py [--train FILE.tsv --column N --no-header] [--rank 16] [--steps 2]; without --train the questions of data/qnli stand in.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+CONFIG = Path("tests/configs/roberta-large.json")
+
+
+def make_checkpoint(folder: Path) -> None:
+    """config.json and random weights under Hugging Face's names."""
+    config = json.loads(CONFIG.read_text())
+    (folder / "config.json").write_text(CONFIG.read_text())
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    generator = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return 0.02 * generator.standard_normal(shape, dtype=np.float32)
+
+    def ones(size: int) -> np.ndarray:
+        return np.ones(size, np.float32)
+
+    def zeros(size: int) -> np.ndarray:
+        return np.zeros(size, np.float32)
+
+    weights = {
+        "roberta.embeddings.word_embeddings.weight": draw(config["vocab_size"], hidden),
+        "roberta.embeddings.position_embeddings.weight": draw(config["max_position_embeddings"], hidden),
+        "roberta.embeddings.token_type_embeddings.weight": draw(config["type_vocab_size"], hidden),
+        "roberta.embeddings.LayerNorm.weight": ones(hidden),
+        "roberta.embeddings.LayerNorm.bias": zeros(hidden),
+    }
+    for layer in range(config["num_hidden_layers"]):
+        prefix = f"roberta.encoder.layer.{layer}"
+        shapes = {
+            "attention.self.query": (hidden, hidden),
+            "attention.self.key": (hidden, hidden),
+            "attention.self.value": (hidden, hidden),
+            "attention.output.dense": (hidden, hidden),
+            "intermediate.dense": (inner, hidden),
+            "output.dense": (hidden, inner),
+        }
+        for name, shape in shapes.items():
+            weights[f"{prefix}.{name}.weight"] = draw(*shape)
+            weights[f"{prefix}.{name}.bias"] = zeros(shape[0])
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            weights[f"{prefix}.{name}.weight"] = ones(hidden)
+            weights[f"{prefix}.{name}.bias"] = zeros(hidden)
+    save_file(weights, folder / "model.safetensors")
+
+
+def make_tokenizer(folder: Path, sentences: list[str]) -> None:
+    """A WordPiece vocabulary of the sentences' own words: about as many tokens a sentence as RoBERTa's makes."""
+    words = sorted({word.strip(".,!?\"'()").lower() for sentence in sentences for word in sentence.split()} - {""})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *".,!?\"'()", *words[:50000]]) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--train", type=Path, default=Path("data/qnli/train.tsv"))
+    parser.add_argument("--column", type=int, default=1)
+    parser.add_argument("--no-header", action="store_true")
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=2)
+    args = parser.parse_args()
+    lines = args.train.read_text().split("\n")[0 if args.no_header else 1 :]
+    sentences = [line.split("\t")[args.column] for line in lines if line][:2000]
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        make_checkpoint(scratch)
+        make_tokenizer(scratch, sentences)
+        rows = [f"{sentence}\t{number % 2}" for number, sentence in enumerate(sentences)]
+        (scratch / "train.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+        recipe = {
+            "model": str(scratch),
+            "method": {"rank": args.rank},
+            "task": {"name": "classification", "train": str(scratch / "train.tsv")},
+            "train": {"batch_size": 32, "max_steps": args.steps, "precision": "float32"},
+            "output": str(scratch / "run"),
+        }
+        (scratch / "recipe.yaml").write_text(json.dumps(recipe))
+        command = ["build/release/loraxs", "train", str(scratch / "recipe.yaml"), "--json", "-q", "--cache", str(scratch / "cache")]  # fmt: skip
+        dry = json.loads(subprocess.run([*command, "--dry-run"], check=True, capture_output=True, text=True).stdout)
+        done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        print(
+            json.dumps(
+                {
+                    "peak_memory_bytes": done["peak_memory_bytes"],
+                    "memory_bytes_estimate": dry["memory_bytes_estimate"],
+                    "tokens_per_step": round(done["tokens_per_second"] / done["sentences_per_second"] * 32),
+                    "sentences_per_second": done["sentences_per_second"],
+                    "trained_parameters": done["trained_parameters"],
+                    "head_parameters": done["head_parameters"],
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

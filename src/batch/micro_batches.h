@@ -1,0 +1,31 @@
+// batch/micro_batches.h: one optimizer step of many jobs, cut into batches of about so many tokens.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace loraxs {
+
+/// What `tokens_per_batch: 0` means. Large enough for GEMM speed, small enough that activations stay small beside the
+/// weights (docs/benchmarks.md, A bank against runs one by one).
+constexpr int64_t kTokensPerMicroBatch = 1024;
+
+/// Consecutive sequences [begin, end) of one job's step.
+struct BatchPiece {
+  int64_t job = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool operator==(const BatchPiece&) const = default;
+};
+
+/// Where one job's step is cut: `lengths` are its sequences' tokens in order. At least `parts` pieces (as far as there
+/// are sequences), and as many as pieces of `tokens` take; balanced by tokens. Depends on nothing but the job's own
+/// lengths, so its gradient is summed in the same order alone and in any bank.
+std::vector<BatchPiece> cut_step(int64_t job, std::span<const int64_t> lengths, int64_t tokens, int64_t parts);
+
+/// The step's micro-batches, in order: pieces of different jobs together while they have at most `tokens` tokens. A
+/// job's pieces stay in order, no two of them in one micro-batch.
+std::vector<std::vector<BatchPiece>> plan_micro_batches(const std::vector<std::vector<int64_t>>& lengths,
+                                                        int64_t tokens, int64_t parts);
+
+}  // namespace loraxs

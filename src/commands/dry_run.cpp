@@ -1,0 +1,131 @@
+#include "commands/dry_run.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "api/opened_adapter.h"
+#include "api/settings.h"
+#include "batch/micro_batches.h"
+#include "data/encoded.h"
+#include "data/task.h"
+#include "io/error.h"
+#include "io/fields.h"
+#include "train/job.h"
+#include "train/memory_estimate.h"
+#include "train/recipe_layout.h"
+
+namespace loraxs {
+namespace {
+
+/// The model as config.json tells it, without weights.
+BaseModel read_shape(const Recipe& recipe) {
+  const ParsedConfig parsed = read_model_config(recipe.model);
+  const std::filesystem::path path(recipe.model);
+  return {.folder = std::filesystem::is_directory(path) ? path : path.parent_path(),
+          .architecture = parsed.architecture,
+          .config = parsed.config};
+}
+
+/// Sizes of the data: counted where files and tokenizer are at hand, else official or unknown (0).
+struct DataSizes {
+  std::string source;  // for people
+  int64_t train = 0, validation = 0, truncated = 0, tokens = 0;
+};
+
+DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) {
+  if (task.train.empty()) {
+    return {.source = task.official_train > 0 ? "files absent, official sizes" : "files absent",
+            .train = task.official_train,
+            .validation = task.official_validation};
+  }
+  DataSizes sizes{.source = "files read",
+                  .train = static_cast<int64_t>(task.train.size()),
+                  .validation = static_cast<int64_t>(task.validation.size())};
+  const auto at = [&](const char* name) { return std::filesystem::exists(model.folder / name); };
+  if (!at("tokenizer.json") && !at("vocab.txt") && !at("vocab.json")) {
+    sizes.source += ", no tokenizer to count tokens with";
+    return sizes;
+  }
+  const EncodedExamples encoded = encode_examples(*load_tokenizer(model.folder), task.train, max_length);
+  sizes.truncated = encoded.num_truncated;
+  sizes.tokens = encoded.num_tokens();
+  return sizes;
+}
+
+/// Tokens of the largest micro-batch, about: of a mean step where tokens are counted, else of the longest texts.
+int64_t micro_batch_tokens(const TrainRecipe& train, const DataSizes& sizes, int64_t jobs) {
+  const int64_t budget = train.tokens_per_batch > 0 ? train.tokens_per_batch : kTokensPerMicroBatch;
+  const int64_t sentence = sizes.tokens > 0 ? sizes.tokens / sizes.train + 1 : train.max_length;
+  const int64_t parts = std::max<int64_t>(1, train.gradient_accumulation);
+  return std::min(budget, jobs * std::max<int64_t>(1, train.batch_size / parts) * sentence);
+}
+
+}  // namespace
+
+int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions& common) {
+  const BaseModel model = read_shape(recipe);
+  if (recipe.train.max_length > model.config.max_length()) {
+    throw Error(concat(where, ": train.max_length: expected at most ", model.config.max_length(),
+                       " (the model's positions), found ", recipe.train.max_length));
+  }
+  Fields task_fields(recipe.task, where, "task");
+  const Task task = load_task(task_fields, std::filesystem::current_path(), MissingFiles::kLeaveEmpty);
+  const HeadLayout head = make_head(recipe.head, task.num_outputs(), task.labels, *model.architecture, where);
+  const MethodRecipe method = resolve_budget(recipe.method, model, where);
+  const Layout layout = recipe_layout(method, head, model, where);
+  const auto jobs = static_cast<int64_t>(make_jobs(recipe.train, task.name).size());
+  const DataSizes sizes = measure(task, model, recipe.train.max_length);
+  const int64_t held_out = sizes.train > 0 ? num_held_out(recipe.train, sizes.train) : 0;
+  const StepPlan plan = sizes.train > 0 ? plan_steps(recipe.train, sizes.train - held_out) : StepPlan{};
+  const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
+  const int64_t tokens = micro_batch_tokens(recipe.train, sizes, jobs);
+  const MemoryEstimate memory = estimate_memory(*model.architecture, model.config, layout, jobs, tokens,
+                                                static_cast<int64_t>(c10::elementSize(dtype)));
+  int64_t basis_numbers = 0;
+  for (size_t i = 0; i < layout.sites.size(); ++i) {
+    basis_numbers += layout.ranks[i] * (layout.sites[i].in_features + layout.sites[i].out_features);
+  }
+  constexpr int64_t kFloat = 4, kHeader = 2048;
+  const nlohmann::ordered_json json = {
+      {"event", "dry_run"},
+      {"model", recipe.model},
+      {"weights", std::filesystem::exists(model.folder / "model.safetensors") ? "present" : "absent"},
+      {"task", task.name},
+      {"data", sizes.source},
+      {"jobs", jobs},
+      {"sites", layout.sites.size()},
+      {"targets", method.targets},
+      {"rank", layout.largest_rank()},
+      {"trained_parameters", layout.adapter_numbers},
+      {"head_parameters", layout.row_size - layout.adapter_numbers},
+      {"adapter_bytes_at_most", layout.row_size * kFloat + kHeader},
+      {"basis_bytes", basis_numbers * kFloat},
+      {"train_examples", sizes.train - held_out},
+      {"held_out_examples", held_out},
+      {"validation_examples", sizes.validation},
+      {"truncated_examples", sizes.truncated},
+      {"tokens_per_epoch", sizes.tokens},
+      {"steps_per_epoch", plan.steps_per_epoch},
+      {"total_steps", plan.total_steps},
+      {"warmup_steps", plan.warmup_steps},
+      {"micro_batch_tokens_at_most", tokens},
+      {"memory_bytes_estimate", memory.total()},
+      {"memory_bytes_weights", memory.weights},
+      {"memory_bytes_rows", memory.rows},
+      {"memory_bytes_activations", memory.activations},
+      {"precision", torch::toString(dtype)}};
+  if (common.json) {
+    std::cout << json.dump() << '\n';
+    return 0;
+  }
+  for (const auto& [key, value] : json.items()) {
+    if (key != "event")
+      std::cout << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+  }
+  return 0;
+}
+
+}  // namespace loraxs

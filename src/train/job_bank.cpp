@@ -1,0 +1,28 @@
+#include "train/job_bank.h"
+
+namespace loraxs {
+
+std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs) {
+  const MethodRecipe& method = setup.recipe.method;
+  const Layout& layout = setup.layout;
+  const auto row_type = setup.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
+  bank->trains_sites = method.train_sites;
+  const BaseModel& model = setup.model;
+  const std::string name = model.architecture->head.dense;
+  std::optional<HeadDense> dense;
+  if (model.has(name + ".weight")) dense = {model.weight(name + ".weight"), model.weight(name + ".bias")};
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    initialize_row(*bank, static_cast<int64_t>(j), jobs[j].key, method.train_sites ? method.init_std : 0.0,
+                   model.config.initializer_range, dense);
+    if (setup.start) {
+      bank->values.select(0, static_cast<int64_t>(j))
+          .narrow(0, 0, setup.start->numbers.numel())
+          .copy_(setup.start->numbers);
+    }
+  }
+  bank->gradients = torch::zeros_like(bank->values);
+  return bank;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,92 @@
+// train/recipe_keys.h: every key of a recipe, once: name, value, what it may hold, what it means. Reading, writing and
+// documentation are visitors of this list.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "adapt/method.h"
+#include "train/recipe.h"
+
+namespace loraxs {
+
+/// What numbers may hold; in a list, each of them.
+enum class Numbers { kAny, kPositive, kNotNegative, kFraction };
+/// What a text may hold; empty = anything.
+using Choices = std::vector<std::string>;
+
+/// Visitors have open(section), close() and key(name, value, numbers or choices, meaning); lists of text, flags, maps
+/// and raw JSON come as key(name, value, meaning).
+template <typename Visitor>
+void visit_method(MethodRecipe& m, Visitor& v) {
+  v.open("method");
+  v.key("name", m.name, Choices(method_names()), "adaptation method: lora_xs");
+  v.key("budget", m.budget, Numbers::kNotNegative,
+        "numbers an adapter may have: chooses rank and targets; 0 = as given");
+  v.key("rank", m.rank, Numbers::kPositive, "R is [rank, rank]");
+  v.key("alpha", m.alpha, Numbers::kPositive, "R acts with scale alpha / rank");
+  v.key("targets", m.targets, "paper, all-linear, module names ([query, value]), or site:NAME");
+  v.key("layers", m.layers, Numbers::kNotNegative, "layers that get adapters; empty = all");
+  v.key("rank_pattern", m.rank_pattern, "other ranks for some targets: {query: 32}");
+  v.key("init_std", m.init_std, Numbers::kNotNegative, "standard deviation of R at the start");
+  v.key("train_sites", m.train_sites, "false: R stays where it starts and only the head learns");
+  v.open("basis");
+  v.key("variant", m.basis.variant, Choices{"weight", "random", "svd_of_random"}, "weight | random | svd_of_random");
+  v.key("vectors", m.basis.vectors, Choices{"top", "middle", "bottom"}, "top | middle | bottom singular vectors");
+  v.key("sigma", m.basis.sigma, "singular values on the input side");
+  v.key("seed", m.basis.seed, Numbers::kNotNegative, "of the random variants");
+  v.close();
+  v.close();
+}
+
+template <typename Visitor>
+void visit_train(TrainRecipe& t, Visitor& v) {
+  v.open("train");
+  v.key("epochs", t.epochs, Numbers::kPositive, "passes over the training data");
+  v.key("max_steps", t.max_steps, Numbers::kNotNegative, "stop after this many steps; 0 = by epochs");
+  v.key("batch_size", t.batch_size, Numbers::kPositive, "sentences of one job in one optimizer step");
+  v.key("tokens_per_batch", t.tokens_per_batch, Numbers::kNotNegative,
+        "a step is cut into micro-batches of about so many tokens; 0 = 1024");
+  v.key("gradient_accumulation", t.gradient_accumulation, Numbers::kPositive,
+        "micro-batches a job's step is cut into at least; 1 = by tokens_per_batch");
+  v.key("learning_rate", t.learning_rate, Numbers::kNotNegative, "of R; a list makes a grid");
+  v.key("head_learning_rate", t.head_learning_rate, Numbers::kNotNegative, "of the head; a list makes a grid");
+  v.key("weight_decay", t.weight_decay, Numbers::kNotNegative, "decoupled, on R and head");
+  v.key("betas", t.betas, Numbers::kFraction, "AdamW");
+  v.key("eps", t.eps, Numbers::kPositive, "AdamW");
+  v.key("max_grad_norm", t.max_grad_norm, Numbers::kNotNegative, "clipping per job; 0 = none");
+  v.key("schedule", t.schedule, Choices{"linear", "cosine", "constant"}, "linear | cosine | constant");
+  v.key("warmup_ratio", t.warmup_ratio, Numbers::kFraction, "part of the steps with a rising learning rate");
+  v.key("eval_every", t.eval_every, Numbers::kNotNegative, "steps between evaluations; 0 = after each epoch");
+  v.key("patience", t.patience, Numbers::kNotNegative,
+        "a job stops after so many evaluations without a better one; 0 = never");
+  v.key("selection", t.selection, Choices{"best_epoch", "split"},
+        "best_epoch: validation data choose epoch and setting; split: a part of the training data does");
+  v.key("selection_fraction", t.selection_fraction, Numbers::kFraction, "of the training data, held out by split");
+  v.key("init_adapter", t.init_adapter, Choices{}, "adapter file whose R every job starts from");
+  v.key("init_head", t.init_head, Choices{"fresh", "carry"}, "the head of such a start: fresh | carry");
+  v.key("max_length", t.max_length, Numbers::kPositive, "tokens a text or pair is cut to");
+  v.key("precision", t.precision, Choices{"auto", "float32", "fp32", "bfloat16", "bf16", "float64"},
+        "auto | float32 | bfloat16 | float64");
+  v.key("seeds", t.seeds, Numbers::kNotNegative, "one job per seed");
+  v.key("checkpoint_seconds", t.checkpoint_seconds, Numbers::kNotNegative,
+        "wall time between checkpoints within an epoch");
+  v.key("log_every", t.log_every, Numbers::kPositive, "steps between step lines in metrics.jsonl");
+  v.key("dropout", t.dropout, "the model's own dropout");
+  v.close();
+}
+
+template <typename Visitor>
+void visit_recipe(Recipe& r, Visitor& v) {
+  v.key("model", r.model, Choices{}, "Hugging Face folder with config.json, model.safetensors, tokenizer.json");
+  visit_method(r.method, v);
+  v.key("head", r.head, Choices{"full", "output", "pooler"}, "full | output | pooler");
+  v.key(
+      "task", r.task,
+      "{name: qnli, data: FOLDER} or {name: classification, train: FILE, validation: FILE or 0.2, text: …, label: …}");
+  visit_train(r.train, v);
+  v.key("output", r.output, Choices{}, "run folder");
+  v.key("device", r.device, Choices{"auto", "cpu"}, "auto | cpu");
+  v.key("threads", r.threads, Numbers::kNotNegative, "0 = all cores");
+}
+
+}  // namespace loraxs

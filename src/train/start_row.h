@@ -1,0 +1,33 @@
+// train/start_row.h: a run that starts from an adapter instead of fresh rows: MNLI before MRPC, RTE and STS-B.
+#pragma once
+#include <torch/types.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "adapt/adapter_file.h"
+#include "train/recipe.h"
+
+namespace loraxs {
+
+/// The numbers that every job starts with: R of all sites, and the head where it is carried too.
+struct StartRow {
+  std::filesystem::path path;
+  std::string task;           // that the adapter was trained on
+  std::string row_digest;     // of the file's row
+  torch::Tensor numbers;      // [adapter_numbers or row_size] float32: the first numbers of a row
+  int64_t num_sites = 0;      // whose R is carried
+  bool carries_head = false;  // else each job draws its own
+
+  /// What is carried and what is fresh, for metrics, the result and the adapter's own summary.
+  nlohmann::json to_json() const;
+};
+
+/// Reads `train.init_adapter`; nothing if the recipe has none. Base, basis, sites, ranks and alpha must be the run's,
+/// and for `init_head: carry` the head too; throws Error with `where` (the recipe's file) otherwise.
+std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layout, const BaseModel& model,
+                                       const Basis& basis, const std::string& where);
+
+}  // namespace loraxs

@@ -1,0 +1,58 @@
+"""Every recipe in the repository: written by its script, and it parses and dry-runs on a config.json alone. Argument: PROGRAM."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+PROGRAM = sys.argv[1]
+SITES = {"roberta-large": 96, "minilm": 24}
+
+
+class RecipesTest(unittest.TestCase):
+    def test_files_are_what_the_script_writes(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([sys.executable, "scripts/glue_recipes.py", folder], check=True)
+            written = {p.relative_to(folder): p.read_text() for p in Path(folder).rglob("*.yaml")}
+        kept = {p.relative_to("recipes/glue"): p.read_text() for p in Path("recipes/glue").rglob("*.yaml")}
+        self.assertEqual(written, kept)
+        self.assertEqual(len(kept), 49)
+
+    def test_every_recipe_dry_runs_without_weights_and_data(self) -> None:
+        official = {
+            "sst2": 67349,
+            "mrpc": 3668,
+            "cola": 8551,
+            "qnli": 104743,
+            "rte": 2490,
+            "stsb": 5749,
+            "mnli": 392702,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            for model in SITES:
+                (Path(folder) / model).mkdir()
+                shutil.copy(f"tests/configs/{model}.json", Path(folder) / model / "config.json")
+            for path in sorted(Path("recipes").rglob("*.yaml")):
+                with self.subTest(str(path)):
+                    if path.parts[1] != "glue":
+                        model, rank, task = "minilm", 16, "qnli"
+                    else:
+                        model, rank, task = path.parts[2], int(path.parts[3][1:]), path.stem
+                    command = [PROGRAM, "train", str(path), "--dry-run", "--json", "--set", f"model={folder}/{model}"]
+                    result = subprocess.run(command, capture_output=True, text=True, check=False)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    found = json.loads(result.stdout)
+                    self.assertEqual(found["weights"], "absent")
+                    self.assertEqual(found["trained_parameters"], SITES[model] * rank**2)
+                    self.assertEqual(found["task"], task)
+                    if path.parts[1] == "glue":
+                        self.assertEqual(found["train_examples"], official[task])
+                        self.assertEqual(found["steps_per_epoch"], -(-official[task] // 32))
+                    self.assertGreater(found["memory_bytes_estimate"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
