@@ -80,19 +80,23 @@ TEST_P(DecoderTest, LossAndGradientsOfREqualAutograd) {
     const double expected_loss = oracle.tensor(std::string("loss") + precision.suffix).item<double>();
     EXPECT_NEAR(loss.total.item<double>(), expected_loss, precision.logits * expected_loss);
     loss.total.backward();
-    std::vector<torch::Tensor> expected_row;
+    std::vector<torch::Tensor> expected_row, exact_row;
     for (const LayoutSegment& segment : bank->layout.segments) {
       const std::string site = segment.name.substr(0, segment.name.size() - 2);
       const torch::Tensor expected = oracle.tensor(concat("grad", precision.suffix, ".", site));
       const torch::Tensor found =
           bank->gradients.select(0, 0).narrow(0, segment.offset, segment.numel()).view(segment.shape);
       expected_row.push_back(expected.reshape(-1));
-      const torch::Tensor exact = oracle.tensor("grad64." + site);
-      const double theirs = test::relative_error(expected, exact);  // float32 cancels on both sides
-      EXPECT_LE(test::relative_error(found, exact), std::max(precision.gradients, 2 * theirs)) << segment.name;
+      exact_row.push_back(oracle.tensor("grad64." + site).reshape(-1));
       EXPECT_FALSE(test::close(found.t(), expected, 1e-2)) << segment.name;  // control
     }
-    EXPECT_TRUE(test::close(bank->gradients.select(0, 0), torch::cat(expected_row), precision.gradients));
+    // In float32 a gradient is known to neither side better than its rounding: measured against float64, we may be off
+    // by 1e-5 or by what PyTorch's own float32 is off.
+    const torch::Tensor exact = torch::cat(exact_row);
+    const double theirs = test::relative_error(torch::cat(expected_row), exact);
+    RecordProperty("theirs", std::to_string(theirs));
+    EXPECT_TRUE(test::close(bank->gradients.select(0, 0), exact, std::max(precision.gradients, theirs))) << theirs;
+    std::cerr << "ours " << test::relative_error(bank->gradients.select(0, 0), exact) << " theirs " << theirs << "\n";
   }
 }
 
@@ -183,7 +187,7 @@ TEST(DecoderTrajectoryTest, FiftyStepsEqualTheReferenceOptimizer) {
       for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
       const CrossEntropy loss = model.token_loss(pack(weighed(chosen)), true);
       loss.total.backward();
-      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout.row_size, 1e-2}}, AdamWConfig{});
+      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout.row_size, 2e-3}}, AdamWConfig{});
       const double reference = losses[step].item<double>();
       worst_loss = std::max(worst_loss, std::abs(loss.total.item<double>() - reference) / reference);
       worst_row = std::max(worst_row, test::relative_error(bank->values.select(0, 0), expected[step]));
