@@ -11,6 +11,7 @@ namespace {
 
 void check_task(const Task& task, const std::string& where) {
   if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
+  if (task.language_model()) return;  // its metric is the held-out loss
   if (is_regression_metric(task.metric) != task.regression()) {
     throw Error(concat(where, ": task.metric: expected one for ", task.regression() ? "regression" : "classification",
                        ", found ", task.metric));
@@ -45,11 +46,13 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
              .validation = validation_,
              .task_name = task.name,
              .metric = task.metric,
+             .kind = task.kind,
              .dtype = resolve_precision(recipe_.train.precision)} {
   if (recipe_.task.is_null()) recipe_.task = {{"name", task.name}, {"labels", task.labels}};
   const auto tokenizer = load_tokenizer(recipe_.model);
   train_ = encode_examples(*tokenizer, task.train, recipe_.train.max_length);
   validation_ = encode_examples(*tokenizer, task.validation, recipe_.train.max_length);
+  if (task.language_model()) recipe_.head = "none";
   const HeadLayout head = make_head(recipe_.head, task.num_outputs(), task.labels, *model_.architecture, where);
   setup_.layout = recipe_layout(recipe_.method, head, model_, where);
   setup_.provenance = {.task = task.name,

@@ -12,6 +12,7 @@
 #include "api/training.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "eval/metrics.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
 #include "train/loop.h"
@@ -95,7 +96,7 @@ nlohmann::json done_event(const TrainResult& result, const std::string& metric, 
       values.push_back(job.best.value);
     }
     const double value = median(values);
-    if (setting == 0 || value > best_value) {
+    if (setting == 0 || is_better(metric, value, best_value)) {
       best_setting = setting;
       best_value = value;
     }

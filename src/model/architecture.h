@@ -32,7 +32,8 @@ struct Architecture {
   ModelKind kind = ModelKind::kEncoder;
   std::function<ModelConfig(Fields&)> parse_config;
   std::vector<std::pair<std::string, std::string>> weight_names;  // canonical -> Hugging Face; "{}" is the layer
-  bool (*has_weight)(const ModelConfig&, const std::string& canonical) = nullptr;  // false: not of this config; null: all
+  bool (*has_weight)(const ModelConfig&,
+                     const std::string& canonical) = nullptr;  // false: not of this config; null: all
   std::vector<std::string> optional_prefixes;  // prefixes a checkpoint may put before every name: "bert."
   std::vector<std::string> optional_weights;   // canonical names a checkpoint may lack
   std::vector<std::string> modules;            // adaptable projections of a layer, in canonical order

@@ -24,7 +24,8 @@ BatchTensors make_batch_tensors(const PackedBatch& batch, torch::Device device) 
   sequence_starts.reserve(batch.input_ids.size());
   int64_t most_asked = 0;
   for (int64_t s = 0; s < sequences; ++s) {
-    const int32_t length = batch.starts[s + 1] - batch.starts[s], asked = batch.asked_starts[s + 1] - batch.asked_starts[s];
+    const int32_t length = batch.starts[s + 1] - batch.starts[s],
+                  asked = batch.asked_starts[s + 1] - batch.asked_starts[s];
     token_keys.insert(token_keys.end(), length, batch.dropout_keys[s]);
     asked_keys.insert(asked_keys.end(), asked, batch.dropout_keys[s]);
     sequence_starts.insert(sequence_starts.end(), length, batch.starts[s]);

@@ -9,9 +9,9 @@ namespace loraxs {
 
 /// Rotary positions: angle = position · frequency; see model/rotary_frequencies.h.
 struct RotaryConfig {
-  double theta = 0;                // 0 = the family has none
-  std::string scaling = "default";  // default | linear | llama3
-  double factor = 1;               // by which linear and llama3 stretch waves
+  double theta = 0;                                  // 0 = the family has none
+  std::string scaling = "default";                   // default | linear | llama3
+  double factor = 1;                                 // by which linear and llama3 stretch waves
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3: where stretching ends
   int64_t original_max_position_embeddings = 0;      // llama3
 };

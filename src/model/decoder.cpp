@@ -45,7 +45,7 @@ Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
 }
 
 torch::Tensor Decoder::embed(const BatchTensors& batch) const {
-  torch::NoGradGuard no_grad;                                                   // frozen
+  torch::NoGradGuard no_grad;                                         // frozen
   return words_.index_select(0, batch.input_ids).to(compute_dtype_);  // [tokens, hidden]
 }
 
@@ -62,12 +62,11 @@ torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass
   if (is_last(l)) {
     queries = rotary_(pass.hook.project(layer.query, normed.index_select(0, pass.batch.asked_rows), RowKind::kAsked),
                       shape.heads, pass.asked_angles);
-    keys_values =
-        rotary_(pass.hook.project(layer.key_value, normed, RowKind::kTokens), shape.kv_heads, pass.angles);
+    keys_values = rotary_(pass.hook.project(layer.key_value, normed, RowKind::kTokens), shape.kv_heads, pass.angles);
     columns = {.query = 0, .key = 0, .value = kv_width};
   } else {
-    queries = keys_values = rotary_(pass.hook.project(layer.query, normed, RowKind::kTokens),
-                                    shape.heads + shape.kv_heads, pass.angles);
+    queries = keys_values =
+        rotary_(pass.hook.project(layer.query, normed, RowKind::kTokens), shape.heads + shape.kv_heads, pass.angles);
     columns = {.query = 0, .key = width, .value = width + kv_width};
   }
   if (pass.cache != nullptr) return pass.cache->attend(l, queries, keys_values, columns, shape, pass.batch, is_last(l));
@@ -94,20 +93,22 @@ int64_t Decoder::recomputed_layers(int64_t tokens) const {
   // What a layer keeps per token: the two residual states and the wide outputs that attention and the gated MLP read.
   const int64_t attention = (config_.num_attention_heads + 2 * config_.num_key_value_heads) * config_.head_dim;
   const int64_t numbers = 2 * config_.hidden_size + attention + 2 * config_.intermediate_size;
-  const int64_t layer_bytes = std::max<int64_t>(1, tokens * numbers * static_cast<int64_t>(c10::elementSize(compute_dtype_)));
-  return std::clamp<int64_t>(config_.num_hidden_layers - activation_budget_ / layer_bytes, 0, config_.num_hidden_layers);
+  const int64_t layer_bytes =
+      std::max<int64_t>(1, tokens * numbers * static_cast<int64_t>(c10::elementSize(compute_dtype_)));
+  return std::clamp<int64_t>(config_.num_hidden_layers - activation_budget_ / layer_bytes, 0,
+                             config_.num_hidden_layers);
 }
 
 torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
                                KeyValueCache* cache) const {
   // Shared with recomputed layers, which outlive this call.
-  const auto pass = std::make_shared<const Pass>(Pass{
-      .batch = batch,
-      .hook = hook,
-      .angles = rotary_angles(batch.positions, inverse_frequencies_),
-      .asked_angles = rotary_angles(batch.positions.index_select(0, batch.asked_rows), inverse_frequencies_),
-      .cache = cache,
-      .training = training});
+  const auto pass = std::make_shared<const Pass>(
+      Pass{.batch = batch,
+           .hook = hook,
+           .angles = rotary_angles(batch.positions, inverse_frequencies_),
+           .asked_angles = rotary_angles(batch.positions.index_select(0, batch.asked_rows), inverse_frequencies_),
+           .cache = cache,
+           .training = training});
   const int64_t recompute = training ? recomputed_layers(batch.input_ids.size(0)) : 0;
   torch::Tensor x = embed(batch);  // [tokens, hidden]
   for (int64_t l = 0; l < config_.num_hidden_layers; ++l) {

@@ -18,8 +18,8 @@ torch::Tensor rotary_frequencies(const RotaryConfig& rotary, int64_t head_dim) {
   const double longest_short = original / rotary.high_freq_factor, shortest_long = original / rotary.low_freq_factor;
   const torch::Tensor wave = plain.reciprocal() * (2 * std::numbers::pi);  // tokens a full turn takes
   const torch::Tensor stretched = torch::where(wave > shortest_long, plain / rotary.factor, plain);
-  const torch::Tensor smooth = (wave.reciprocal() * original - rotary.low_freq_factor) /
-                               (rotary.high_freq_factor - rotary.low_freq_factor);
+  const torch::Tensor smooth =
+      (wave.reciprocal() * original - rotary.low_freq_factor) / (rotary.high_freq_factor - rotary.low_freq_factor);
   const torch::Tensor between = (1 - smooth) * stretched / rotary.factor + smooth * stretched;
   const torch::Tensor is_between = (wave >= longest_short).logical_and(wave <= shortest_long);
   return torch::where(is_between, between, stretched);

@@ -108,8 +108,9 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
 
 CrossEntropy linear_cross_entropy(const torch::Tensor& hidden, const OutputProjection& projection,
                                   const torch::Tensor& targets, const torch::Tensor& weights) {
-  TORCH_CHECK(hidden.size(0) == targets.size(0) && targets.sizes() == weights.sizes(), "linear_cross_entropy: ",
-              hidden.sizes(), " rows, ", targets.sizes(), " targets, ", weights.sizes(), " weights");
+  TORCH_CHECK(hidden.size(0) == targets.size(0) && targets.sizes() == weights.sizes(),
+              "linear_cross_entropy: ", hidden.sizes(), " rows, ", targets.sizes(), " targets, ", weights.sizes(),
+              " weights");
   const bool gradient = hidden.requires_grad() && at::GradMode::is_enabled();
   TORCH_CHECK(!gradient || projection.weight_transposed.defined(), "linear_cross_entropy: a gradient without Wᵀ");
   const variable_list done = LinearCrossEntropy::apply(hidden.contiguous(), targets, weights, &projection, gradient);

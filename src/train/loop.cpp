@@ -5,10 +5,12 @@
 #include <chrono>
 #include <cmath>
 
+#include "eval/metrics.h"
 #include "eval/score.h"
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/language_objective.h"
 #include "train/objective.h"
 #include "train/schedule.h"
 
@@ -57,6 +59,8 @@ class Training {
   }
 
  private:
+  bool language_model() const { return setup_.kind == TaskKind::kLanguageModel; }
+
   RunIdentity make_identity() const {
     nlohmann::json recipe = setup_.recipe.to_json();
     for (const char* key : {"output", "threads", "device", "model"}) recipe.erase(key);  // places, not content
@@ -108,6 +112,7 @@ class Training {
         sequence.step = state_.step;
         sequences.push_back(std::move(sequence));
       }
+      if (language_model()) weigh_targets(std::span(sequences).last(end - begin));
     }
     return pack(sequences);
   }
@@ -115,8 +120,9 @@ class Training {
   void step() {
     const auto start = Clock::now();
     const PackedBatch batch = next_batch();
-    const torch::Tensor logits = model_.logits(batch, /*training=*/true);
-    const ObjectiveValue loss = objective(logits, batch, setup_.layout.head.labels.empty());
+    const ObjectiveValue loss =
+        language_model() ? language_objective(model_, batch)
+                         : objective(model_.logits(batch, /*training=*/true), batch, setup_.layout.head.labels.empty());
     loss.total.backward();  // writes the rows' gradients
     const double factor = schedule_factor(recipe_.schedule, state_.step, plan_.warmup_steps, plan_.total_steps);
     ++state_.step;
@@ -187,7 +193,7 @@ class Training {
         event[setup_.metric] = scores[j];
         shown.value = scores[j];
         BestEpoch& best = state_.best[j];
-        if (best.epoch == 0 || scores[j] > best.value) {
+        if (best.epoch == 0 || is_better(setup_.metric, scores[j], best.value)) {
           best = {.epoch = epoch, .value = scores[j]};
           state_.best_values.select(0, static_cast<int64_t>(j)).copy_(bank_->values.select(0, static_cast<int64_t>(j)));
           shown.best = true;

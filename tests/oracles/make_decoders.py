@@ -195,7 +195,9 @@ def main():
         if name == "tiny_llama_linear":
             write_old_style(folder)
         write_case(folder, random_sequences(97, [7, 1, 30, 90, 12, 2, 19], seed=number), ALL, rank, alpha)
-    write_trajectory(out / "tiny_llama", random_sequences(97, [3 + 5 * (i % 9) for i in range(16)], seed=77), ALL, 4, 16.0)
+    write_trajectory(
+        out / "tiny_llama", random_sequences(97, [3 + 5 * (i % 9) for i in range(16)], seed=77), ALL, 4, 16.0
+    )
 
 
 if __name__ == "__main__":

@@ -26,8 +26,7 @@ RotaryConfig parse_rotary(Fields& fields, int64_t max_positions) {
     scaling.fail("high_freq_factor", concat("expected more than low_freq_factor ", rotary.low_freq_factor, ", found ",
                                             rotary.high_freq_factor));
   }
-  rotary.original_max_position_embeddings =
-      scaling.positive_int("original_max_position_embeddings", max_positions);
+  rotary.original_max_position_embeddings = scaling.positive_int("original_max_position_embeddings", max_positions);
   return rotary;
 }
 
@@ -40,10 +39,11 @@ ModelConfig parse_config(Fields& fields) {
   config.num_attention_heads = fields.positive_int("num_attention_heads", 32);
   config.num_key_value_heads = fields.positive_int("num_key_value_heads", config.num_attention_heads);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
-    fields.fail("num_key_value_heads", concat("expected a divisor of num_attention_heads ",
-                                              config.num_attention_heads, ", found ", config.num_key_value_heads));
+    fields.fail("num_key_value_heads", concat("expected a divisor of num_attention_heads ", config.num_attention_heads,
+                                              ", found ", config.num_key_value_heads));
   }
-  config.head_dim = fields.positive_int("head_dim", std::max<int64_t>(1, config.hidden_size / config.num_attention_heads));
+  config.head_dim =
+      fields.positive_int("head_dim", std::max<int64_t>(1, config.hidden_size / config.num_attention_heads));
   if (config.head_dim % 2 != 0) fields.fail("head_dim", concat("expected an even number, found ", config.head_dim));
   config.max_position_embeddings = fields.positive_int("max_position_embeddings", 2048);
   config.rotary = parse_rotary(fields, config.max_position_embeddings);
@@ -58,13 +58,11 @@ ModelConfig parse_config(Fields& fields) {
 }
 
 const std::vector<std::pair<std::string, std::string>>& modules() {
-  static const std::vector<std::pair<std::string, std::string>> all = {{"query", "self_attn.q_proj"},
-                                                                       {"key", "self_attn.k_proj"},
-                                                                       {"value", "self_attn.v_proj"},
-                                                                       {"attention_output", "self_attn.o_proj"},
-                                                                       {"gate", "mlp.gate_proj"},
-                                                                       {"up", "mlp.up_proj"},
-                                                                       {"down", "mlp.down_proj"}};
+  static const std::vector<std::pair<std::string, std::string>> all = {
+      {"query", "self_attn.q_proj"}, {"key", "self_attn.k_proj"},
+      {"value", "self_attn.v_proj"}, {"attention_output", "self_attn.o_proj"},
+      {"gate", "mlp.gate_proj"},     {"up", "mlp.up_proj"},
+      {"down", "mlp.down_proj"}};
   return all;
 }
 
