@@ -20,10 +20,10 @@ class WithR(torch.nn.Module):
         return torch.nn.functional.linear(self.lora_a(x), self.r)
 
 
-def add_lora_xs(model, targets, rank: int, alpha: float, seed: int, std: float = 1e-5):
-    """Wraps `model` (a sequence classifier); only the R matrices and the classifier are trained."""
+def add_lora_xs(model, targets, rank: int, alpha: float, seed: int, std: float = 1e-5, task_type="SEQ_CLS"):
+    """Wraps `model` (a sequence classifier, or a decoder with task_type CAUSAL_LM); only the R matrices and a classifier are trained."""
     model = get_peft_model(
-        model, LoraConfig(task_type="SEQ_CLS", r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=targets)
+        model, LoraConfig(task_type=task_type, r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=targets)
     )
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
@@ -34,7 +34,7 @@ def add_lora_xs(model, targets, rank: int, alpha: float, seed: int, std: float =
         with torch.no_grad():
             module.lora_A["default"].weight.copy_(s[:rank, None] * vh[:rank])
             module.lora_B["default"].weight.copy_(u[:, :rank])
-        r = std * torch.randn(rank, rank, generator=generator)
+        r = (std * torch.randn(rank, rank, generator=generator)).to(weight.dtype)
         module.lora_A["default"] = WithR(module.lora_A["default"], r)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.endswith("lora_A.default.r") or "classifier.modules_to_save" in name)

@@ -37,6 +37,9 @@ bool Layout::operator==(const Layout& other) const {
 
 HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
                      const Architecture& architecture, const std::string& where) {
+  if (architecture.kind == ModelKind::kDecoder && kind != "none") {
+    throw Error(concat(where, ": head: expected none for ", architecture.model_type, ", a decoder, found ", kind));
+  }
   const bool pretrained = architecture.head.dense_pretrained;
   if (kind == "pooler" && !pretrained) {
     throw Error(concat(where, ": head: expected full, output or none for ", architecture.model_type,

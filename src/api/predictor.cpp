@@ -1,15 +1,23 @@
 #include "api/predictor.h"
 
-#include "data/encoded.h"
+#include "api/task_encoder.h"
 #include "eval/score.h"
 #include "io/error.h"
 
 namespace loraxs {
+namespace {
+
+/// The length the adapter was trained with, else the model's.
+int64_t max_length_of(const OpenedAdapter& opened) {
+  const int64_t trained = opened.file.provenance.max_length;
+  return trained > 0 ? trained : opened.model.config.max_length();
+}
+
+}  // namespace
 
 Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
     : head_(opened.bank->layout.head),
-      max_length_(opened.file.provenance.max_length > 0 ? opened.file.provenance.max_length
-                                                        : opened.model.config.max_length()),
+      max_length_(max_length_of(opened)),
       tokenizer_(load_tokenizer(opened.model.folder)),
       model_(adapted_model(opened, precision)) {
   if (head_.kind == "none") {
@@ -43,9 +51,14 @@ std::vector<Prediction> Predictor::predict(const std::vector<Example>& examples)
   return predictions;
 }
 
-double Predictor::score(const std::vector<Example>& examples, const std::string& metric) {
-  const EncodedExamples encoded = encode_examples(*tokenizer_, examples, max_length_);
-  return score_slots(model_, encoded, {0}, metric, head_.labels.empty()).front();
+TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, const Task& task) {
+  const auto tokenizer = load_tokenizer(opened.model.folder);
+  const EncodedExamples examples =
+      TaskEncoder(*tokenizer, opened.model.folder).encode(task, task.validation, max_length_of(opened));
+  if (examples.size() == 0) throw Error(concat(task.name, ": expected examples to score, found none"));
+  AdaptedModel model = adapted_model(opened, precision);
+  return {.value = score_slots(model, examples, {0}, task.metric, task.regression()).front(),
+          .examples = examples.size()};
 }
 
 }  // namespace loraxs

@@ -1,11 +1,11 @@
-// api/predictor.h: labels of texts by one adapter.
+// api/predictor.h: labels of texts by one adapter, and its score on a task.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "api/opened_adapter.h"
-#include "data/example.h"
+#include "data/task.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
@@ -26,8 +26,6 @@ class Predictor {
   std::vector<Prediction> predict(const std::vector<Example>& examples);
   /// Logits of examples -> [examples, outputs] float32.
   torch::Tensor logits(const std::vector<Example>& examples);
-  /// The value of `metric` on labelled examples.
-  double score(const std::vector<Example>& examples, const std::string& metric);
   /// Class names in the order of scores; empty for regression.
   const std::vector<std::string>& labels() const { return head_.labels; }
 
@@ -37,5 +35,13 @@ class Predictor {
   std::unique_ptr<Tokenizer> tokenizer_;
   AdaptedModel model_;
 };
+
+/// The value of the task's metric on its validation examples, and how many of them count (`max_length` may leave
+/// nothing of an answer). Throws Error when there are none.
+struct TaskScore {
+  double value = 0;
+  int64_t examples = 0;
+};
+TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, const Task& task);
 
 }  // namespace loraxs

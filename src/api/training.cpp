@@ -1,6 +1,7 @@
 #include "api/training.h"
 
 #include "api/opened_adapter.h"
+#include "api/task_encoder.h"
 #include "eval/metrics.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -13,6 +14,7 @@ namespace {
 
 void check_task(const Task& task, const std::string& where) {
   if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
+  if (task.language_model()) return;  // its metric is the held-out loss
   if (is_regression_metric(task.metric) != task.regression()) {
     throw Error(concat(where, ": task.metric: expected one for ", task.regression() ? "regression" : "classification",
                        ", found ", task.metric));
@@ -48,6 +50,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
              .validation = validation_,
              .task_name = task.name,
              .metric = task.metric,
+             .kind = task.kind,
              .dtype = resolve_precision(recipe_.train.precision)} {
   if (recipe_.method.budget > 0) {
     const int64_t budget = recipe_.method.budget;
@@ -59,8 +62,14 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
   }
   if (recipe_.task.is_null()) recipe_.task = {{"name", task.name}, {"labels", task.labels}};
   const auto tokenizer = load_tokenizer(recipe_.model);
-  train_ = encode_examples(*tokenizer, task.train, recipe_.train.max_length);
-  validation_ = encode_examples(*tokenizer, task.validation, recipe_.train.max_length);
+  const TaskEncoder encoder(*tokenizer, recipe_.model);
+  train_ = encoder.encode(task, task.train, recipe_.train.max_length);
+  validation_ = encoder.encode(task, task.validation, recipe_.train.max_length);
+  if (train_.size() == 0) {
+    throw Error(concat(where, ": train.max_length: expected room for an answer, found none in ", train_.num_dropped,
+                       " examples"));
+  }
+  if (task.language_model()) recipe_.head = "none";
   const HeadLayout head = make_head(recipe_.head, task.num_outputs(), task.labels, *model_.architecture, where);
   setup_.layout = recipe_layout(recipe_.method, head, model_, where);
   setup_.provenance = {.task = task.name,
@@ -86,6 +95,11 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
   if (train_.num_truncated > 0 && settings_.log) {
     settings_.log(LogLevel::kInfo, concat("truncated=", train_.num_truncated, " of ", train_.size(),
                                           " training examples to ", recipe_.train.max_length, " tokens"));
+  }
+  if (train_.num_dropped > 0 && settings_.log) {
+    settings_.log(LogLevel::kInfo,
+                  concat("dropped=", train_.num_dropped, " training examples whose answer starts after ",
+                         recipe_.train.max_length, " tokens"));
   }
   RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);
   TrainResult result = train(setup_, folder, options.allow_drift, observer);

@@ -23,13 +23,18 @@ void ask_for(PackedBatch& batch, const Sequence& sequence, int32_t start, Ask as
     add(0, -1);
   } else {
     for (int32_t i = 1; i < length; ++i) {
-      if (sequence.is_target[i] != 0) add(i - 1, sequence.input_ids[i]);
+      if (sequence.is_target[i] == 1) add(i - 1, sequence.input_ids[i]);
     }
   }
   batch.asked_starts.push_back(static_cast<int32_t>(batch.asked_rows.size()));
 }
 
 }  // namespace
+
+int64_t loss_terms(const Sequence& sequence) {
+  if (sequence.is_target.empty()) return 1;
+  return std::count(sequence.is_target.begin() + 1, sequence.is_target.end(), 1);  // nothing predicts the first token
+}
 
 PackedBatch pack(std::span<const Sequence> sequences, Ask ask) {
   PackedBatch batch;

@@ -50,6 +50,9 @@ struct PackedBatch {
 /// sequence has no is_target), the last token of each sequence with asks_next, or every token.
 enum class Ask { kLoss, kNext, kAll };
 
+/// Terms of a sequence's loss: its targets, or one where it has no is_target.
+int64_t loss_terms(const Sequence& sequence);
+
 /// Consecutive rows that use one slot: rows are tokens, asked rows, or sequences.
 struct SlotSegment {
   int64_t begin = 0;  // first row

@@ -8,6 +8,7 @@
 
 #include "api/opened_adapter.h"
 #include "api/settings.h"
+#include "api/task_encoder.h"
 #include "batch/micro_batches.h"
 #include "data/encoded.h"
 #include "data/task.h"
@@ -49,7 +50,8 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
     sizes.source += ", no tokenizer to count tokens with";
     return sizes;
   }
-  const EncodedExamples encoded = encode_examples(*load_tokenizer(model.folder), task.train, max_length);
+  const auto tokenizer = load_tokenizer(model.folder);
+  const EncodedExamples encoded = TaskEncoder(*tokenizer, model.folder).encode(task, task.train, max_length);
   sizes.truncated = encoded.num_truncated;
   sizes.tokens = encoded.num_tokens();
   return sizes;
@@ -73,7 +75,8 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   }
   Fields task_fields(recipe.task, where, "task");
   const Task task = load_task(task_fields, std::filesystem::current_path(), MissingFiles::kLeaveEmpty);
-  const HeadLayout head = make_head(recipe.head, task.num_outputs(), task.labels, *model.architecture, where);
+  const std::string head_kind = task.language_model() ? "none" : recipe.head;
+  const HeadLayout head = make_head(head_kind, task.num_outputs(), task.labels, *model.architecture, where);
   const MethodRecipe method = resolve_budget(recipe.method, model, where);
   const Layout layout = recipe_layout(method, head, model, where);
   const auto jobs = static_cast<int64_t>(make_jobs(recipe.train, task.name).size());

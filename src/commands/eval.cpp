@@ -34,14 +34,12 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
                        ", found ", head.outputs, "; this adapter was trained for ", opened.file.provenance.task));
   }
   if (task.validation.empty()) throw Error(concat(options.data, ": expected examples to score, found none"));
-  Predictor predictor(opened, options.adapter.precision);
-  const double value = predictor.score(task.validation, task.metric);
+  const TaskScore score = score_task(opened, options.adapter.precision, task);
   if (common.json) {
-    std::cout
-        << nlohmann::json({{"metric", task.metric}, {"value", value}, {"examples", task.validation.size()}}).dump()
-        << '\n';
+    std::cout << nlohmann::json({{"metric", task.metric}, {"value", score.value}, {"examples", score.examples}}).dump()
+              << '\n';
   } else {
-    std::cout << task.metric << ": " << value << " on " << task.validation.size() << " examples\n";
+    std::cout << task.metric << ": " << score.value << " on " << score.examples << " examples\n";
   }
   return 0;
 }

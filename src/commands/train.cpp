@@ -12,6 +12,7 @@
 #include "commands/commands.h"
 #include "commands/dry_run.h"
 #include "commands/session.h"
+#include "eval/metrics.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
 #include "train/loop.h"

@@ -126,6 +126,10 @@ std::vector<std::string> metric_names() {
   return names;
 }
 
+bool is_better(const std::string& metric, double value, double other) {
+  return metric == "loss" ? value < other : value > other;
+}
+
 bool is_regression_metric(const std::string& name) { return find_metric(name).regression; }
 
 }  // namespace loraxs

@@ -14,4 +14,8 @@ double compute_metric(const std::string& name, std::span<const double> predictio
 std::vector<std::string> metric_names();
 bool is_regression_metric(const std::string& name);
 
+/// Whether `value` is a better value of the metric than `other`: "loss", the held-out loss of language models, falls;
+/// all others rise.
+bool is_better(const std::string& metric, double value, double other);
+
 }  // namespace loraxs

@@ -32,8 +32,28 @@ std::vector<double> predictions_of(const torch::Tensor& logits, bool regression)
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
 
+std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
+                                    const std::vector<int64_t>& slots, const std::function<void()>& proceed) {
+  torch::NoGradGuard no_grad;
+  std::vector<double> sums(slots.size());
+  int64_t targets = 0;
+  for (const std::vector<int64_t>& indices : batches_by_tokens(examples.lengths(), kTokensPerBatch)) {
+    for (size_t s = 0; s < slots.size(); ++s) {
+      if (proceed) proceed();
+      std::vector<Sequence> sequences;
+      for (const int64_t index : indices) sequences.push_back(examples.sequence(index, slots[s]));
+      const PackedBatch batch = pack(sequences);
+      sums[s] += model.token_loss(batch, /*training=*/false).losses.sum(torch::kFloat64).item<double>();
+      if (s == 0) targets += batch.num_asked();
+    }
+  }
+  for (double& sum : sums) sum /= static_cast<double>(targets);
+  return sums;
+}
+
 std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
                                 const std::string& metric, bool regression, const std::function<void()>& proceed) {
+  if (metric == "loss") return held_out_losses(model, examples, slots, proceed);
   std::vector<double> scores;
   for (const torch::Tensor& logits : predict_logits(model, examples, slots, kTokensPerBatch, proceed)) {
     scores.push_back(compute_metric(metric, predictions_of(logits, regression), examples.targets));

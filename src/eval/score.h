@@ -21,7 +21,11 @@ std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExam
 /// Class index per row, or the score itself for regression.
 std::vector<double> predictions_of(const torch::Tensor& logits, bool regression);
 
-/// The metric of each slot.
+/// Mean cross-entropy of each slot over all targets of language-model examples. `proceed` as above.
+std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
+                                    const std::vector<int64_t>& slots, const std::function<void()>& proceed = {});
+
+/// The metric of each slot; "loss" is held_out_losses.
 std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
                                 const std::string& metric, bool regression, const std::function<void()>& proceed = {});
 

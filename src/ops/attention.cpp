@@ -216,8 +216,8 @@ LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, i
           simd::narrow(d_query + (first + i) * d_query_stride + h * w.head_dim + c, s.out[i * s.dim + c]);
         }
       }
-      simd::gemm_rows(s.d_key.data() + span.begin * s.dim, s.dim, s.d_scores.data(), int64_t{1}, keys,
-                      s.queries.data(), s.dim, 0, span.size(), s.dim, count, 1.0F, true);
+      simd::gemm_rows(s.d_key.data() + span.begin * s.dim, s.dim, s.d_scores.data(), int64_t{1}, keys, s.queries.data(),
+                      s.dim, 0, span.size(), s.dim, count, 1.0F, true);
       if (w.threshold > 0) {
         apply_lanes(s.scores.data(), s.lanes.data(), count, keys, span, w.threshold, w.dropout_scale);
       }

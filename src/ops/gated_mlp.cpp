@@ -63,18 +63,18 @@ LORAXS_INLINE void backward_rows(T* dx, const T* dy, const T* x, int64_t rows, i
   }
 }
 
-#define LORAXS_GATED_KERNELS(T)                                                                                  \
-  LORAXS_KERNEL void silu_forward(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {              \
-    forward_rows<Silu>(y, x, rows, columns, width);                                                              \
-  }                                                                                                              \
+#define LORAXS_GATED_KERNELS(T)                                                                                    \
+  LORAXS_KERNEL void silu_forward(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {                \
+    forward_rows<Silu>(y, x, rows, columns, width);                                                                \
+  }                                                                                                                \
   LORAXS_KERNEL void silu_backward(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) { \
-    backward_rows<Silu>(dx, dy, x, rows, columns, width);                                                        \
-  }                                                                                                              \
-  LORAXS_KERNEL void gelu_forward(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {              \
-    forward_rows<GeluTanh>(y, x, rows, columns, width);                                                          \
-  }                                                                                                              \
+    backward_rows<Silu>(dx, dy, x, rows, columns, width);                                                          \
+  }                                                                                                                \
+  LORAXS_KERNEL void gelu_forward(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {                \
+    forward_rows<GeluTanh>(y, x, rows, columns, width);                                                            \
+  }                                                                                                                \
   LORAXS_KERNEL void gelu_backward(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) { \
-    backward_rows<GeluTanh>(dx, dy, x, rows, columns, width);                                                    \
+    backward_rows<GeluTanh>(dx, dy, x, rows, columns, width);                                                      \
   }
 LORAXS_GATED_KERNELS(float)
 LORAXS_GATED_KERNELS(c10::BFloat16)

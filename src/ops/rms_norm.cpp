@@ -51,14 +51,14 @@ LORAXS_INLINE void backward_row(T* dz, T* dy, const T* dsum, const T* dout, cons
   for (int64_t c = hidden; c < width; ++c) simd::narrow(dy + c, 0.0F);
 }
 
-#define LORAXS_RMS_KERNELS(T)                                                                                        \
-  LORAXS_KERNEL void forward_kernel(T* sum, T* out, float* inverse_rms, const T* y, const T* residual,               \
-                                    const float* weight, float eps, int64_t hidden) {                                \
-    forward_row(sum, out, inverse_rms, y, residual, weight, eps, hidden);                                            \
-  }                                                                                                                  \
-  LORAXS_KERNEL void backward_kernel(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse,          \
-                                     const float* weight, int64_t hidden, int64_t width) {                           \
-    backward_row(dz, dy, dsum, dout, z, inverse, weight, hidden, width);                                             \
+#define LORAXS_RMS_KERNELS(T)                                                                               \
+  LORAXS_KERNEL void forward_kernel(T* sum, T* out, float* inverse_rms, const T* y, const T* residual,      \
+                                    const float* weight, float eps, int64_t hidden) {                       \
+    forward_row(sum, out, inverse_rms, y, residual, weight, eps, hidden);                                   \
+  }                                                                                                         \
+  LORAXS_KERNEL void backward_kernel(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse, \
+                                     const float* weight, int64_t hidden, int64_t width) {                  \
+    backward_row(dz, dy, dsum, dout, z, inverse, weight, hidden, width);                                    \
   }
 LORAXS_RMS_KERNELS(float)
 LORAXS_RMS_KERNELS(c10::BFloat16)

@@ -95,9 +95,8 @@ torch::Tensor rotary_reference(const torch::Tensor& x, int64_t heads, const Rota
   const torch::Tensor pairs = x.narrow(1, 0, rotated).to(type).reshape({x.size(0), heads, 2 * half});
   const torch::Tensor a = pairs.narrow(2, 0, half), b = pairs.narrow(2, half, half);
   const torch::Tensor turned = torch::cat({a * cosine - b * sine, b * cosine + a * sine}, 2);
-  return torch::cat({turned.reshape({x.size(0), rotated}).to(x.scalar_type()),
-                     x.narrow(1, rotated, x.size(1) - rotated)},
-                    1);
+  return torch::cat(
+      {turned.reshape({x.size(0), rotated}).to(x.scalar_type()), x.narrow(1, rotated, x.size(1) - rotated)}, 1);
 }
 
 }  // namespace loraxs

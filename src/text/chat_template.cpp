@@ -4,6 +4,7 @@
 #include <regex>
 
 #include "io/fields.h"
+#include "io/gguf.h"
 #include "io/text_file.h"
 
 namespace loraxs {
@@ -58,14 +59,20 @@ std::tm ChatTemplate::local_time() {
   return local;
 }
 
-std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model_folder, const std::string& name) {
-  const std::filesystem::path own = model_folder / "chat_template.jinja";
-  const std::filesystem::path additional = model_folder / "additional_chat_templates" / (name + ".jinja");
+std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model, const std::string& name) {
+  if (is_gguf_path(model)) {
+    const Gguf file = read_gguf(model);
+    constexpr const char* kKey = "tokenizer.chat_template";
+    if (!file.has(kKey)) return std::nullopt;
+    return ChatTemplate(std::string(file.text(kKey)), concat(model.string(), ": ", kKey));
+  }
+  const std::filesystem::path own = model / "chat_template.jinja";
+  const std::filesystem::path additional = model / "additional_chat_templates" / (name + ".jinja");
   if (!name.empty() && name != "default" && std::filesystem::exists(additional)) {
     return ChatTemplate(read_text_file(additional), additional.string());
   }
   if (std::filesystem::exists(own)) return ChatTemplate(read_text_file(own), own.string());
-  const std::filesystem::path settings = model_folder / "tokenizer_config.json";
+  const std::filesystem::path settings = model / "tokenizer_config.json";
   if (!std::filesystem::exists(settings)) return std::nullopt;
   const nlohmann::json json = read_json(settings);
   if (!json.is_object() || !json.contains("chat_template") || json["chat_template"].is_null()) return std::nullopt;

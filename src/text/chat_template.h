@@ -25,10 +25,10 @@ class ChatTemplate {
   /// A template's text: GGUF metadata "tokenizer.chat_template", or one of the user's own. `where` starts errors.
   ChatTemplate(std::string source, std::string where) : template_(std::move(source), std::move(where)) {}
 
-  /// The template of a Hugging Face folder: chat_template.jinja, else chat_template in tokenizer_config.json, which is
-  /// one text or a list of {name, template}; `name` picks one ("default" if empty; "tool_use" exists in some models).
-  /// Nothing if the folder has none.
-  static std::optional<ChatTemplate> load(const std::filesystem::path& model_folder, const std::string& name = "");
+  /// The template of a model: of a .gguf file its metadata's, of a Hugging Face folder chat_template.jinja, else
+  /// chat_template in tokenizer_config.json, which is one text or a list of {name, template}; `name` picks one
+  /// ("default" if empty; "tool_use" exists in some models). Nothing if it has none.
+  static std::optional<ChatTemplate> load(const std::filesystem::path& model, const std::string& name = "");
 
   /// `messages`: a list of objects, usually with role and content. Equals apply_chat_template(tokenize=False) of
   /// transformers 5. Throws jinja::TemplateError with the template's line, Error for messages of another form.

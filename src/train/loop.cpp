@@ -8,11 +8,13 @@
 #include <cmath>
 
 #include "batch/micro_batches.h"
+#include "eval/metrics.h"
 #include "eval/score.h"
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
 #include "train/job_bank.h"
+#include "train/language_objective.h"
 #include "train/objective.h"
 #include "train/run_examples.h"
 #include "train/schedule.h"
@@ -64,6 +66,8 @@ class Training {
   }
 
  private:
+  bool language_model() const { return setup_.kind == TaskKind::kLanguageModel; }
+
   RunIdentity make_identity() const {
     nlohmann::json recipe = setup_.recipe.to_json();
     for (const char* key : {"output", "threads", "device", "model"}) recipe.erase(key);  // places, not content
@@ -139,6 +143,11 @@ class Training {
     return batches;
   }
 
+  ObjectiveValue loss_of(const PackedBatch& batch) {
+    if (language_model()) return language_objective(model_, batch);
+    return objective(model_.logits(batch, /*training=*/true), batch, setup_.layout.head.labels.empty());
+  }
+
   /// Adds the step's gradients to the bank, micro-batch by micro-batch; returns the loss of every job.
   std::vector<double> accumulate(std::vector<std::vector<Sequence>> step) {
     std::vector<std::vector<int64_t>> lengths(step.size());
@@ -154,8 +163,7 @@ class Training {
         sequences.insert(sequences.end(), first + piece.begin, first + piece.end);
       }
       const PackedBatch batch = pack(sequences);
-      const ObjectiveValue loss =
-          objective(model_.logits(batch, /*training=*/true), batch, setup_.layout.head.labels.empty());
+      const ObjectiveValue loss = loss_of(batch);
       loss.total.backward();  // adds to the rows' gradients
       for (size_t p = 0; p < pieces.size(); ++p) losses[pieces[p].job] += loss.job_losses[p];
       state_.sentences += batch.num_sequences();
@@ -241,7 +249,7 @@ class Training {
     for (size_t i = 0; i < scores.size(); ++i) {
       const size_t j = active[i];
       BestEpoch& best = state_.best[j];
-      if (best.epoch > 0 && !(scores[i] > best.value)) {
+      if (best.epoch > 0 && !is_better(setup_.metric, scores[i], best.value)) {
         ++best.stale;
         continue;
       }

@@ -55,6 +55,7 @@ struct TrainSetup {
   const EncodedExamples& validation;
   Layout layout;  // of every job's row
   std::string task_name, metric;
+  TaskKind kind = TaskKind::kClassification;
   AdapterProvenance provenance;
   torch::ScalarType dtype = torch::kFloat32;
   torch::Device device = torch::kCPU;

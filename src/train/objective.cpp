@@ -6,10 +6,7 @@ namespace loraxs {
 
 void weigh_step(std::span<Sequence> step) {
   int64_t terms = 0;
-  for (const Sequence& sequence : step) {
-    const std::vector<uint8_t>& targets = sequence.is_target;  // nothing predicts the first token
-    terms += targets.empty() ? 1 : std::count(targets.begin() + 1, targets.end(), uint8_t{1});
-  }
+  for (const Sequence& sequence : step) terms += loss_terms(sequence);
   for (Sequence& sequence : step) sequence.loss_weight = 1.0 / static_cast<double>(std::max<int64_t>(1, terms));
 }
 

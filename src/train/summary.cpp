@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "eval/metrics.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -38,14 +39,18 @@ nlohmann::json summarize_setting(const std::vector<const JobResult*>& jobs, bool
           {"seeds", seeds}};
 }
 
-std::string percent(const nlohmann::json& setting) {
+/// Value and spread as tables print them: in percent, but a loss as it is.
+std::string shown(const nlohmann::json& setting, const std::string& metric) {
   if (setting.at("value").is_null()) return "no validation data";
   char text[64];
-  const double value = 100 * setting.at("value").get<double>();
+  const double unit = metric == "loss" ? 1 : 100;
+  const int digits = metric == "loss" ? 4 : 2;
+  const double value = unit * setting.at("value").get<double>();
   if (setting.at("standard_deviation").is_null()) {
-    std::snprintf(text, sizeof text, "%.2f", value);
+    std::snprintf(text, sizeof text, "%.*f", digits, value);
   } else {
-    std::snprintf(text, sizeof text, "%.2f ± %.2f", value, 100 * setting.at("standard_deviation").get<double>());
+    std::snprintf(text, sizeof text, "%.*f ± %.*f", digits, value, digits,
+                  unit * setting.at("standard_deviation").get<double>());
   }
   return text;
 }
@@ -79,7 +84,10 @@ nlohmann::json summarize_run(const TrainSetup& setup, const TrainResult& result)
   for (const auto& jobs : grid) {
     settings.push_back(summarize_setting(jobs, result.selected, split));
     const size_t index = settings.size() - 1;
-    if (result.selected && settings[index].at("selection_value") > settings[best].at("selection_value")) best = index;
+    if (result.selected && is_better(setup.metric, settings[index].at("selection_value").get<double>(),
+                                     settings[best].at("selection_value").get<double>())) {
+      best = index;
+    }
   }
   const nlohmann::json& chosen = settings[best];
   const Layout& layout = result.layout;
@@ -112,18 +120,19 @@ nlohmann::json summarize_run(const TrainSetup& setup, const TrainResult& result)
 
 std::string summary_text(const nlohmann::json& summary) {
   std::string text;
+  const std::string metric = summary.at("metric");
   const nlohmann::json& settings = summary.at("settings");
   if (settings.size() > 1) {
     for (const nlohmann::json& setting : settings) {
       text += concat("learning rate ", setting.at("learning_rate").get<double>(), ", head ",
-                     setting.at("head_learning_rate").get<double>(), ": ", percent(setting), "\n");
+                     setting.at("head_learning_rate").get<double>(), ": ", shown(setting, metric), "\n");
     }
     text += concat("best setting: learning rate ", summary.at("learning_rate").get<double>(), ", head ",
                    summary.at("head_learning_rate").get<double>(), "\n");
   }
   const size_t seeds = summary.at("seeds").size();
-  text += concat(summary.at("metric").get<std::string>(), ": ", summary.at("value").dump(), " (", percent(summary),
-                 ", median of ", seeds, seeds == 1 ? " seed" : " seeds", ", best epoch",
+  text += concat(metric, ": ", summary.at("value").dump(), " (", shown(summary, metric), ", median of ", seeds,
+                 seeds == 1 ? " seed" : " seeds", ", best epoch",
                  summary.at("selection") == "split" ? " by held-out training data)\n" : ")\n");
   if (const nlohmann::json& start = summary.at("start"); !start.is_null()) {
     text += concat("start: R of ", start.at("sites").get<int64_t>(), " sites carried from ",

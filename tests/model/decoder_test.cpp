@@ -2,29 +2,27 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <numeric>
+#include <fstream>
 
+#include "eval/score.h"
 #include "io/error.h"
+#include "io/fields.h"
 #include "ops/frozen_gemm.h"
 #include "ops/row_optimizer.h"
 #include "support/close.h"
+#include "support/expect_error.h"
 #include "support/oracle.h"
+#include "support/temporary_folder.h"
+#include "train/language_objective.h"
 
 namespace loraxs {
 namespace {
 
 using test::OracleCase;
 
-int64_t num_targets(std::span<const Sequence> sequences) {
-  int64_t count = 0;
-  for (const Sequence& s : sequences) count += std::accumulate(s.is_target.begin(), s.is_target.end(), int64_t{0});
-  return count;
-}
-
 /// Sequences of one optimizer step: every target weighs the same.
 std::vector<Sequence> weighed(std::vector<Sequence> sequences) {
-  const auto count = static_cast<double>(num_targets(sequences));
-  for (Sequence& sequence : sequences) sequence.loss_weight = 1 / count;
+  weigh_targets(sequences);
   return sequences;
 }
 
@@ -80,19 +78,22 @@ TEST_P(DecoderTest, LossAndGradientsOfREqualAutograd) {
     const double expected_loss = oracle.tensor(std::string("loss") + precision.suffix).item<double>();
     EXPECT_NEAR(loss.total.item<double>(), expected_loss, precision.logits * expected_loss);
     loss.total.backward();
-    std::vector<torch::Tensor> expected_row;
+    std::vector<torch::Tensor> expected_row, exact_row;
     for (const LayoutSegment& segment : bank->layout.segments) {
       const std::string site = segment.name.substr(0, segment.name.size() - 2);
       const torch::Tensor expected = oracle.tensor(concat("grad", precision.suffix, ".", site));
       const torch::Tensor found =
           bank->gradients.select(0, 0).narrow(0, segment.offset, segment.numel()).view(segment.shape);
       expected_row.push_back(expected.reshape(-1));
-      const torch::Tensor exact = oracle.tensor("grad64." + site);
-      const double theirs = test::relative_error(expected, exact);  // float32 cancels on both sides
-      EXPECT_LE(test::relative_error(found, exact), std::max(precision.gradients, 2 * theirs)) << segment.name;
+      exact_row.push_back(oracle.tensor("grad64." + site).reshape(-1));
       EXPECT_FALSE(test::close(found.t(), expected, 1e-2)) << segment.name;  // control
     }
-    EXPECT_TRUE(test::close(bank->gradients.select(0, 0), torch::cat(expected_row), precision.gradients));
+    // In float32 a gradient is known to neither side better than its rounding: measured against float64, we may be off
+    // by 1e-5 or by what PyTorch's own float32 is off.
+    const torch::Tensor exact = torch::cat(exact_row);
+    const double theirs = test::relative_error(torch::cat(expected_row), exact);
+    EXPECT_TRUE(test::close(bank->gradients.select(0, 0), exact, std::max(precision.gradients, theirs))) << theirs;
+    std::cerr << "ours " << test::relative_error(bank->gradients.select(0, 0), exact) << " theirs " << theirs << "\n";
   }
 }
 
@@ -151,13 +152,84 @@ TEST_P(DecoderTest, RecomputedLayersGiveTheSameBits) {
       return bank->gradients.clone();
     };
     const torch::Tensor kept = gradient(-1);
-    EXPECT_TRUE(gradient(0).equal(kept));          // every layer
-    EXPECT_TRUE(gradient(100'000).equal(kept));    // some
-    EXPECT_FALSE(gradient(0, 0.99).equal(kept));   // control
+    EXPECT_TRUE(gradient(0).equal(kept));         // every layer
+    EXPECT_TRUE(gradient(100'000).equal(kept));   // some
+    EXPECT_FALSE(gradient(0, 0.99).equal(kept));  // control
   }
 }
 
+TEST_P(DecoderTest, TwoJobsInOneBatchEqualEachAlone) {
+  const OracleCase oracle(GetParam());
+  const auto one = oracle.bank(torch::kFloat32);
+  const auto two = std::make_shared<Bank>(make_bank(oracle.layout, oracle.alpha, 2));
+  two->values.select(0, 0).copy_(one->values[0]);
+  two->values.select(0, 1).copy_(one->values[0] * -0.7);
+  const auto run = [&](const torch::Tensor& rows, const std::vector<int64_t>& slots) {
+    auto bank = std::make_shared<Bank>(make_bank(oracle.layout, oracle.alpha, rows.size(0)));
+    bank->values.copy_(rows);
+    bank->gradients = torch::zeros_like(bank->values);
+    std::vector<Sequence> sequences;
+    for (const int64_t slot : slots) {
+      for (Sequence& sequence : weighed(oracle.sequences(slot))) sequences.push_back(std::move(sequence));
+    }
+    AdaptedModel model = oracle.adapted(bank, torch::kFloat32);
+    const ObjectiveValue value = language_objective(model, pack(sequences));
+    value.total.backward();
+    return std::pair(value.job_losses, bank->gradients.clone());
+  };
+  const auto [losses, gradients] = run(two->values, {0, 1});
+  ASSERT_EQ(losses.size(), 2U);
+  EXPECT_GT(std::abs(losses[0] - losses[1]), 1e-3);  // control: the jobs differ
+  for (int64_t job = 0; job < 2; ++job) {
+    const auto [loss, gradient] = run(two->values.narrow(0, job, 1), {0});
+    EXPECT_NEAR(losses[job], loss[0], 1e-5 * loss[0]);
+    EXPECT_LE(test::relative_error(gradients.narrow(0, job, 1), gradient), 1e-5);
+    EXPECT_TRUE(!row_invariant(torch::kFloat32) || gradients.narrow(0, job, 1).equal(gradient));
+  }
+}
+
+TEST_P(DecoderTest, HeldOutLossIsTheMeanOverAllTargets) {
+  const OracleCase oracle(GetParam());
+  AdaptedModel model = oracle.adapted(oracle.bank(torch::kFloat32), torch::kFloat32);
+  EncodedExamples examples;
+  for (const Sequence& s : oracle.sequences()) {
+    examples.encodings.push_back({.input_ids = s.input_ids, .is_target = s.is_target});
+    examples.targets.push_back(0);
+  }
+  const double expected = oracle.tensor("loss").item<double>();
+  EXPECT_NEAR(score_slots(model, examples, {0}, "loss", false).front(), expected, 1e-5 * expected);
+  examples.encodings[3].is_target.assign(examples.encodings[3].input_ids.size(), 1);  // control
+  EXPECT_GT(std::abs(score_slots(model, examples, {0}, "loss", false).front() - expected), 1e-3);
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, DecoderTest, testing::Values("tiny_llama", "tiny_llama3", "tiny_llama_linear"));
+
+/// A copy of tiny_llama's folder whose config.json has one key changed.
+void expect_config_error(const std::string& key, const nlohmann::json& value, const std::string& message) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path source = test::oracle_folder() / "tiny_llama";
+  std::filesystem::copy(source / "model.safetensors", folder / "model.safetensors");
+  nlohmann::json config = read_json(source / "config.json");
+  config[key] = value;
+  std::ofstream(folder / "config.json") << config.dump();
+  EXPECT_ERROR(load_base_model(folder.path(), ""), message);
+}
+
+TEST(LlamaConfigTest, WhatWeCannotRunIsRefusedByName) {
+  expect_config_error("rope_parameters", {{"rope_type", "yarn"}, {"factor", 2.0}},
+                      "rope_parameters.rope_type: expected");
+  expect_config_error("rope_parameters",
+                      {{"rope_type", "llama3"}, {"factor", 2.0}, {"low_freq_factor", 4.0}, {"high_freq_factor", 4.0}},
+                      "high_freq_factor: expected more than low_freq_factor 4");
+  expect_config_error("num_key_value_heads", 4, "num_key_value_heads: expected a divisor of num_attention_heads 6");
+  expect_config_error("head_dim", 11, "head_dim: expected an even number, found 11");
+  expect_config_error("hidden_act", "relu", "hidden_act: expected");
+  expect_config_error("attention_bias", true, "self_attn.q_proj.bias");  // none in the checkpoint
+  expect_config_error("intermediate_size", 72, "mlp.gate_proj.weight: expected shape [72, 48]");
+  const std::vector<std::string> labels = {"a", "b"};
+  EXPECT_ERROR(make_head("full", 2, labels, find_architecture("llama", "test"), "recipe.yaml"),
+               "recipe.yaml: head: expected none for llama");
+}
 
 TEST(DecoderTrajectoryTest, FiftyStepsEqualTheReferenceOptimizer) {
   const OracleCase oracle("tiny_llama", "trajectory.safetensors");
@@ -183,7 +255,7 @@ TEST(DecoderTrajectoryTest, FiftyStepsEqualTheReferenceOptimizer) {
       for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
       const CrossEntropy loss = model.token_loss(pack(weighed(chosen)), true);
       loss.total.backward();
-      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout.row_size, 1e-2}}, AdamWConfig{});
+      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout.row_size, 2e-3}}, AdamWConfig{});
       const double reference = losses[step].item<double>();
       worst_loss = std::max(worst_loss, std::abs(loss.total.item<double>() - reference) / reference);
       worst_row = std::max(worst_row, test::relative_error(bank->values.select(0, 0), expected[step]));

@@ -1,4 +1,5 @@
-// The fused operators of decoders beside their plain forms, in float32 and bfloat16; shapes that no vector width divides.
+// The fused operators of decoders beside their plain forms, in float32 and bfloat16; shapes that no vector width
+// divides.
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -69,12 +70,11 @@ TEST(RmsNormTest, FastEqualsPlain) {
 TEST(RmsNormTest, ResidualFormEqualsPlainAndLeavesFurtherColumnsAlone) {
   const torch::Tensor weight = 1 + 0.2 * normal({37}, 1);
   const auto pair = [](const std::pair<torch::Tensor, torch::Tensor>& p) { return Tensors{p.first, p.second}; };
-  expect_fused_equals_plain(
-      [&](const Tensors& in) { return pair(residual_rms_norm(in[0], in[1], weight, 3e-3)); },
-      [&](const Tensors& in) {
-        return pair(residual_rms_norm_reference(in[0], in[1], weight.to(torch::kFloat64), 3e-3));
-      },
-      {normal({11, 37 + 5}, 2), normal({11, 37}, 3)});
+  expect_fused_equals_plain([&](const Tensors& in) { return pair(residual_rms_norm(in[0], in[1], weight, 3e-3)); },
+                            [&](const Tensors& in) {
+                              return pair(residual_rms_norm_reference(in[0], in[1], weight.to(torch::kFloat64), 3e-3));
+                            },
+                            {normal({11, 37 + 5}, 2), normal({11, 37}, 3)});
 }
 
 TEST(RotaryTest, FastEqualsPlainAndTurnsNothingElse) {
@@ -93,10 +93,9 @@ TEST(RotaryTest, FastEqualsPlainAndTurnsNothingElse) {
 
 TEST(GatedMlpTest, FastEqualsPlain) {
   for (const auto activation : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
-    expect_fused_equals_plain(
-        [&](const Tensors& in) { return Tensors{gated_mlp(in[0], 21, activation)}; },
-        [&](const Tensors& in) { return Tensors{gated_mlp_reference(in[0], 21, activation)}; },
-        {3 * normal({9, 2 * 21 + 4}, 1)});
+    expect_fused_equals_plain([&](const Tensors& in) { return Tensors{gated_mlp(in[0], 21, activation)}; },
+                              [&](const Tensors& in) { return Tensors{gated_mlp_reference(in[0], 21, activation)}; },
+                              {3 * normal({9, 2 * 21 + 4}, 1)});
   }
   const torch::Tensor x = normal({9, 42}, 1);
   EXPECT_FALSE(close(gated_mlp(x, 21, GateActivation::kSilu), gated_mlp(x, 21, GateActivation::kGeluTanh), 1e-2));
@@ -176,8 +175,9 @@ TEST_P(CausalAttentionTest, FastEqualsPlainOnLongSequences) {
   if (c.window > 0) {  // control: the window shows
     AttentionShape open = shape;
     open.window = 0;
-    EXPECT_FALSE(close(varlen_attention(queries, keys_values, {.query = 0, .key = 0, .value = kv_width}, open, index, {}),
-                       run(varlen_attention)({queries, keys_values})[0], 1e-2));
+    EXPECT_FALSE(
+        close(varlen_attention(queries, keys_values, {.query = 0, .key = 0, .value = kv_width}, open, index, {}),
+              run(varlen_attention)({queries, keys_values})[0], 1e-2));
   }
 }
 

@@ -5,6 +5,7 @@ without the adapter in three precisions, the mean loss over the targets and its 
 steps.
 """
 
+import functools
 import json
 import shutil
 import sys
@@ -26,6 +27,23 @@ MODULES = {
 }
 ALL = list(MODULES)
 DTYPES = {"": torch.float32, "64": torch.float64, "16": torch.bfloat16}
+
+
+def load(folder, dtype):
+    """float64 as float32 then widened, bfloat16 as transformers loads it: rotary frequencies stay float32 in all.
+
+    transformers' RMSNorm computes in float32 even in a float64 model; its float64 here is one.
+    """
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype if dtype == torch.bfloat16 else torch.float32)
+    if dtype == torch.float64:
+        for module in model.modules():
+            if type(module).__name__.endswith("RMSNorm"):
+                module.forward = functools.partial(norm_in_float64, module)
+    return model.eval().to(dtype)
+
+
+def norm_in_float64(norm, x):
+    return norm.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon))
 
 
 def random_decoder(config, seed):
@@ -88,9 +106,7 @@ def adapt(model, targets, rank, alpha):
 def write_case(folder, sequences, targets, rank, alpha):
     tensors = packed(sequences)
     for suffix, dtype in DTYPES.items():
-        # float64 as float32 then widened; bfloat16 as transformers loads it, whose rotary frequencies stay float32.
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if suffix == "16" else torch.float32)
-        model = model.eval().to(dtype)
+        model = load(folder, dtype)
         with torch.no_grad():
             tensors["logits" + suffix] = logits_of(model, sequences)
         if suffix == "16":
@@ -117,14 +133,14 @@ def write_trajectory(folder, sequences, targets, rank, alpha, steps=50, batch=4)
     order = torch.stack([torch.randperm(len(sequences), generator=generator)[:batch] for _ in range(steps)])
     tensors["batches"] = order.int()
     for suffix in ("", "64"):
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().to(DTYPES[suffix])
+        model = load(folder, DTYPES[suffix])
         sites = adapt(model, targets, rank, alpha)
         if suffix == "":
             for site, module in sites.items():
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.clone(), module.b.clone()
                 tensors[f"r.{site}"] = module.r.detach().clone()
         rs = [module.r for module in sites.values()]
-        optimizer = torch.optim.AdamW(rs, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(rs, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
         losses, rows = [], []
         for indices in order:
             optimizer.zero_grad()
@@ -179,7 +195,9 @@ def main():
         if name == "tiny_llama_linear":
             write_old_style(folder)
         write_case(folder, random_sequences(97, [7, 1, 30, 90, 12, 2, 19], seed=number), ALL, rank, alpha)
-    write_trajectory(out / "tiny_llama", random_sequences(97, [3 + 5 * (i % 9) for i in range(16)], seed=77), ALL, 4, 16.0)
+    write_trajectory(
+        out / "tiny_llama", random_sequences(97, [3 + 5 * (i % 9) for i in range(16)], seed=77), ALL, 4, 16.0
+    )
 
 
 if __name__ == "__main__":

@@ -53,5 +53,25 @@ TEST(PackedBatchTest, AnEmptySequenceIsRefused) {
   EXPECT_THROW(pack(std::vector<Sequence>{sequence({}, 0)}), std::invalid_argument);
 }
 
+TEST(PackedBatchTest, AsksForWhatTheLossReadsOrTheNextTokenOrAll) {
+  const Sequence answer{.input_ids = {5, 6, 7, 8}, .is_target = {1, 0, 1, 1}, .slot = 0};  // nothing predicts the first
+  const Sequence question{.input_ids = {9, 9}, .is_target = {0, 0}, .slot = 1, .asks_next = true};
+  const Sequence labelled{.input_ids = {3, 4}, .slot = 2};
+  const std::vector<Sequence> all = {answer, question, labelled};
+  const PackedBatch loss = pack(all);
+  EXPECT_EQ(loss.asked_rows, (std::vector<int32_t>{1, 2, 6}));
+  EXPECT_EQ(loss.asked_starts, (std::vector<int32_t>{0, 2, 2, 3}));
+  EXPECT_EQ(loss.target_ids, (std::vector<int32_t>{7, 8, -1}));
+  EXPECT_EQ(loss_terms(answer), 2);
+  EXPECT_EQ(loss_terms(question), 0);
+  EXPECT_EQ(loss_terms(labelled), 1);
+  const auto rows = asked_segments(loss);
+  ASSERT_EQ(rows.size(), 2U);  // the question has none
+  EXPECT_EQ(rows[1].begin, 2);
+  EXPECT_EQ(rows[1].slot, 2);
+  EXPECT_EQ(pack(all, Ask::kNext).asked_rows, (std::vector<int32_t>{5}));
+  EXPECT_EQ(pack(all, Ask::kAll).num_asked(), 8);
+}
+
 }  // namespace
 }  // namespace loraxs

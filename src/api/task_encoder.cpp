@@ -1,0 +1,33 @@
+#include "api/task_encoder.h"
+
+#include "data/language.h"
+
+namespace loraxs {
+
+TaskEncoder::TaskEncoder(const Tokenizer& tokenizer, const std::filesystem::path& model)
+    : tokenizer_(tokenizer), template_(ChatTemplate::load(model)) {}
+
+EncodedExamples TaskEncoder::encode(const Task& task, const std::vector<Example>& examples, int64_t max_length) const {
+  if (!task.language_model()) return encode_examples(tokenizer_, examples, max_length);
+  const TextEncoder encoder{.encode =
+                                [&](std::string_view text, bool add_special) {
+                                  return tokenizer_.encode_text(text,
+                                                                {.add_special = add_special, .parse_special = true});
+                                },
+                            .eos_ids = tokenizer_.eos_ids(),
+                            .bos_token = token_text(tokenizer_, tokenizer_.bos_id()),
+                            .eos_token = eos_text(tokenizer_)};
+  return encode_language(encoder, task, examples, max_length, template_ ? &*template_ : nullptr);
+}
+
+std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id) {
+  const std::string* text = id ? tokenizer.token_of(*id) : nullptr;
+  return text == nullptr ? "" : *text;
+}
+
+std::string eos_text(const Tokenizer& tokenizer) {
+  const std::vector<int32_t>& ends = tokenizer.eos_ids();
+  return ends.empty() ? "" : token_text(tokenizer, ends.front());
+}
+
+}  // namespace loraxs

@@ -1,0 +1,32 @@
+// api/task_encoder.h: a task's examples as token ids, by what the model brings: tokenizer and chat template.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "data/encoded.h"
+#include "data/task.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace loraxs {
+
+class TaskEncoder {
+ public:
+  /// `tokenizer` must outlive this. Throws Error for a damaged template.
+  TaskEncoder(const Tokenizer& tokenizer, const std::filesystem::path& model);
+
+  /// Labelled texts with their labels, language data with its targets; at most `max_length` tokens each.
+  EncodedExamples encode(const Task& task, const std::vector<Example>& examples, int64_t max_length) const;
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::optional<ChatTemplate> template_;
+};
+
+/// A special token as text; empty where the model has none.
+std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id);
+/// The token that ends a text, as text.
+std::string eos_text(const Tokenizer& tokenizer);
+
+}  // namespace loraxs
