@@ -14,6 +14,7 @@
 #include "data/task.h"
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/gguf.h"
 #include "train/job.h"
 #include "train/memory_estimate.h"
 #include "train/recipe_layout.h"
@@ -25,7 +26,7 @@ namespace {
 BaseModel read_shape(const Recipe& recipe) {
   const ParsedConfig parsed = read_model_config(recipe.model);
   const std::filesystem::path path(recipe.model);
-  return {.folder = std::filesystem::is_directory(path) ? path : path.parent_path(),
+  return {.folder = std::filesystem::is_directory(path) || is_gguf_path(path) ? path : path.parent_path(),
           .architecture = parsed.architecture,
           .config = parsed.config};
 }
@@ -46,7 +47,7 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
                   .train = static_cast<int64_t>(task.train.size()),
                   .validation = static_cast<int64_t>(task.validation.size())};
   const auto at = [&](const char* name) { return std::filesystem::exists(model.folder / name); };
-  if (!at("tokenizer.json") && !at("vocab.txt") && !at("vocab.json")) {
+  if (!is_gguf_path(model.folder) && !at("tokenizer.json") && !at("vocab.txt") && !at("vocab.json")) {
     sizes.source += ", no tokenizer to count tokens with";
     return sizes;
   }
@@ -95,7 +96,8 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   const nlohmann::ordered_json json = {
       {"event", "dry_run"},
       {"model", recipe.model},
-      {"weights", std::filesystem::exists(model.folder / "model.safetensors") ? "present" : "absent"},
+      {"weights", is_gguf_path(model.folder) || std::filesystem::exists(model.folder / "model.safetensors") ? "present"
+                                                                                                            : "absent"},
       {"task", task.name},
       {"data", sizes.source},
       {"jobs", jobs},

@@ -22,7 +22,7 @@ using test::OracleCase;
 
 /// Sequences of one optimizer step: every target weighs the same.
 std::vector<Sequence> weighed(std::vector<Sequence> sequences) {
-  weigh_targets(sequences);
+  weigh_step(sequences);
   return sequences;
 }
 
