@@ -69,8 +69,8 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
     throw Error(concat(where, ": train.max_length: expected room for an answer, found none in ", train_.num_dropped,
                        " examples"));
   }
-  if (task.language_model()) recipe_.head = "none";
-  const HeadLayout head = make_head(recipe_.head, task.num_outputs(), task.labels, *model_.architecture, where);
+  const HeadLayout head = task_head(recipe_.head, task, *model_.architecture, where);
+  recipe_.head = head.kind;
   setup_.layout = recipe_layout(recipe_.method, head, model_, where);
   setup_.provenance = {.task = task.name,
                        .tokenizer_digest = tokenizer->digest(),

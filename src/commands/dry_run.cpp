@@ -76,8 +76,7 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   }
   Fields task_fields(recipe.task, where, "task");
   const Task task = load_task(task_fields, std::filesystem::current_path(), MissingFiles::kLeaveEmpty);
-  const std::string head_kind = task.language_model() ? "none" : recipe.head;
-  const HeadLayout head = make_head(head_kind, task.num_outputs(), task.labels, *model.architecture, where);
+  const HeadLayout head = task_head(recipe.head, task, *model.architecture, where);
   const MethodRecipe method = resolve_budget(recipe.method, model, where);
   const Layout layout = recipe_layout(method, head, model, where);
   const auto jobs = static_cast<int64_t>(make_jobs(recipe.train, task.name).size());

@@ -54,7 +54,7 @@ struct TrainRecipe {
   bool dropout = true;                              // the model's own dropout
 };
 
-/// A whole recipe. `head`: full | output | pooler.
+/// A whole recipe. `head`: full | output | pooler; language models have none.
 struct Recipe {
   std::string model;  // Hugging Face folder
   MethodRecipe method;

@@ -79,7 +79,8 @@ template <typename Visitor>
 void visit_recipe(Recipe& r, Visitor& v) {
   v.key("model", r.model, Choices{}, "Hugging Face folder with config.json, model.safetensors, tokenizer.json");
   visit_method(r.method, v);
-  v.key("head", r.head, Choices{"full", "output", "pooler"}, "full | output | pooler");
+  v.key("head", r.head, Choices{"full", "output", "pooler", "none"},
+        "full | output | pooler; language models have none");
   v.key(
       "task", r.task,
       "{name: qnli, data: FOLDER} or {name: classification, train: FILE, validation: FILE or 0.2, text: …, label: …}");

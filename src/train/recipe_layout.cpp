@@ -53,4 +53,20 @@ Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const B
   return make_layout(method.name, sites, ranks, head, model.config.hidden_size, where);
 }
 
+HeadLayout task_head(const std::string& kind, const Task& task, const Architecture& architecture,
+                     const std::string& where) {
+  const bool decoder = architecture.kind == ModelKind::kDecoder;
+  if (task.language_model() != decoder) {
+    throw Error(
+        concat(where, ": task.name: expected ",
+               decoder ? "a language-model task (chat, instructions, gsm8k, text, …)" : "a task with labels or scores",
+               " for ", architecture.model_type, ", found ", task.name));
+  }
+  if (decoder) return {};
+  if (kind == "none") {
+    throw Error(concat(where, ": head: expected full, output or pooler for ", task.name, ", found none"));
+  }
+  return make_head(kind, task.num_outputs(), task.labels, architecture, where);
+}
+
 }  // namespace loraxs

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "adapt/layout.h"
+#include "data/task.h"
 #include "model/base_model.h"
 #include "train/recipe.h"
 
@@ -14,6 +15,11 @@ MethodRecipe resolve_budget(MethodRecipe method, const BaseModel& model, const s
 /// `targets` within `layers`, at `rank` unless `rank_pattern` names another. Throws Error with `where` (the recipe's
 /// file) for unknown modules, layers and ranks outside a site's width.
 Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const BaseModel& model,
+                     const std::string& where);
+
+/// The head that a recipe's `head: kind` means for a task on a family: none for language models. Throws Error where
+/// task, head and family do not go together.
+HeadLayout task_head(const std::string& kind, const Task& task, const Architecture& architecture,
                      const std::string& where);
 
 }  // namespace loraxs
