@@ -1,6 +1,7 @@
 // cli/options.h: the options of every subcommand, as the launcher parses them and the engine reads them.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -85,12 +86,36 @@ struct TableOptions {
   std::vector<std::string> runs;    // folders of finished runs
   std::string format = "markdown";  // markdown | csv
 };
+/// What generate and chat draw from, and how.
+struct DecodingOptions {
+  AdapterOptions adapter;  // the adapter may be left out
+  int64_t context = 0;     // tokens of prompt and answer; 0 = the model's own limit
+  int64_t max_new_tokens = 256;
+  double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
+  int64_t top_k = 0;
+  uint64_t seed = 0;
+  std::vector<std::string> stop;
+  std::string system;  // chat template: the system turn
+};
+struct GenerateOptions {
+  DecodingOptions text;
+  std::optional<std::string> prompt;
+  std::string input;        // JSON lines; one of the two is given
+  bool chat = false;        // a prompt is a user's turn of the model's chat template
+  bool ignore_eos = false;  // end-of-text tokens do not end an answer
+  int64_t logprobs = -1;    // so many likely tokens beside each token; -1 = no log-probabilities
+  int64_t batch = 16;       // prompts computed together
+};
+struct ConversationOptions {
+  DecodingOptions text;
+};
 struct DoctorOptions {};
 
 struct Command {
   CommonOptions common;
   std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
-               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, TableOptions, DoctorOptions>
+               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, TableOptions, GenerateOptions,
+               ConversationOptions, DoctorOptions>
       options;
 };
 

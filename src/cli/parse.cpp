@@ -8,13 +8,32 @@
 namespace loraxs {
 namespace {
 
-void add_adapter(CLI::App* app, AdapterOptions& o) {
+void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
   app->add_option("--model", o.model, "Hugging Face folder of the base model")->required();
-  app->add_option("--adapter", o.adapter, "Adapter file")->required();
+  app->add_option("--adapter", o.adapter, "Adapter file")->required(required);
   app->add_option("--basis", o.basis, "Basis file the adapter was trained with (else it is computed and checked)");
   app->add_option("--precision", o.precision, "auto, float32, bfloat16 or float64")
       ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
   app->add_flag("--accept-base", o.accept_base, "Accept a base of another id if the basis fingerprint matches");
+}
+
+void add_text(CLI::App* app, DecodingOptions& o) {
+  add_adapter(app, o.adapter, /*required=*/false);
+  app->add_option("-c,--context", o.context, "Tokens of prompt and answer together; 0 = as many as the model takes")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("-n,--max-new-tokens", o.max_new_tokens, "Longest answer in tokens")->capture_default_str();
+  app->add_option("--temperature", o.temperature, "0 = greedy")->capture_default_str();
+  app->add_option("--top-k", o.top_k, "Draw from the k most likely tokens; 0 = all")->capture_default_str();
+  app->add_option("--top-p", o.top_p, "Draw from the fewest tokens that reach this probability")->capture_default_str();
+  app->add_option("--min-p", o.min_p, "Draw from tokens at least this likely, beside the likeliest")
+      ->capture_default_str();
+  app->add_option("--repetition-penalty", o.repetition_penalty, "Above 1: what was said is said less often")
+      ->capture_default_str();
+  app->add_option("--seed", o.seed, "Seed of the draws")->capture_default_str();
+  app->add_option("--stop", o.stop, "Text that ends an answer; may be given again")
+      ->take_all()
+      ->allow_extra_args(false);
+  app->add_option("--system", o.system, "System turn of the conversation");
 }
 
 void add_common(CLI::App* app, CommonOptions& o) {
@@ -154,6 +173,22 @@ Parsed parse_command_line(int argc, const char* const* argv) {
       ->check(CLI::IsMember({"markdown", "csv"}))
       ->capture_default_str();
 
+  GenerateOptions generate;
+  auto* generate_app = app.add_subcommand("generate", "Continue prompts, one result a line");
+  add_text(generate_app, generate.text);
+  generate_app->add_option("--prompt", generate.prompt, "The prompt");
+  generate_app->add_option("--input", generate.input, "JSON lines with \"prompt\" and, if wanted, \"adapter\"");
+  generate_app->add_flag("--chat", generate.chat, "A prompt is a user's turn of the model's chat template");
+  generate_app->add_flag("--ignore-eos", generate.ignore_eos, "Go on after the model's end of text");
+  generate_app->add_option("--logprobs", generate.logprobs, "Log-probabilities, with so many likely tokens each");
+  generate_app->add_option("--batch", generate.batch, "Prompts computed together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+
+  ConversationOptions chat;
+  auto* chat_app = app.add_subcommand("chat", "Talk to a model");
+  add_text(chat_app, chat.text);
+
   auto* doctor_app =
       app.add_subcommand("doctor", "This machine: CPU, GEMM speed, versions, what precision: auto picks");
 
@@ -186,6 +221,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   if (*export_app) command.options = export_options;
   if (*params_app) command.options = params;
   if (*table_app) command.options = table;
+  if (*generate_app) command.options = generate;
+  if (*chat_app) command.options = chat;
   if (*doctor_app) command.options = DoctorOptions{};
   return {.command = command};
 }

@@ -16,6 +16,8 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common);
 int run_export(const ExportOptions& options, const CommonOptions& common);
 int run_params(const ParamsOptions& options, const CommonOptions& common);
 int run_table(const TableOptions& options, const CommonOptions& common);
+int run_generate(const GenerateOptions& options, const CommonOptions& common);
+int run_chat(const ConversationOptions& options, const CommonOptions& common);
 int run_doctor(const DoctorOptions& options, const CommonOptions& common);
 
 }  // namespace loraxs

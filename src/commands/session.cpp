@@ -5,6 +5,8 @@
 #include <array>
 #include <iostream>
 
+#include "io/error.h"
+
 namespace loraxs {
 
 LogSink stderr_log(const CommonOptions& common) {
@@ -24,10 +26,34 @@ Settings settings_of(const CommonOptions& common) {
   return settings;
 }
 
+SamplingOptions sampling_of(const DecodingOptions& options) {
+  const SamplingOptions sampling{.repetition_penalty = options.repetition_penalty,
+                                 .temperature = options.temperature,
+                                 .top_k = options.top_k,
+                                 .top_p = options.top_p,
+                                 .min_p = options.min_p,
+                                 .seed = options.seed};
+  sampling.check("command line");
+  if (options.max_new_tokens < 1)
+    throw Error(concat("--max-new-tokens: expected at least 1, found ", options.max_new_tokens));
+  for (const std::string& stop : options.stop) {
+    if (stop.empty()) throw Error("--stop: expected a text, found an empty one");
+  }
+  return sampling;
+}
+
+TextModelOptions text_model_of(const DecodingOptions& options) {
+  return {.model = options.adapter.model, .precision = options.adapter.precision, .context = options.context};
+}
+
+OpenOptions open_options_of(const AdapterOptions& options) {
+  return {.basis_file = options.basis, .accept_base = options.accept_base};
+}
+
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common) {
   const Settings settings = settings_of(common);
-  return open_adapter_on_model(open_model(options.model, settings), options.adapter,
-                               {.basis_file = options.basis, .accept_base = options.accept_base}, settings);
+  return open_adapter_on_model(open_model(options.model, settings), options.adapter, open_options_of(options),
+                               settings);
 }
 
 int64_t peak_memory_bytes() {

@@ -5,6 +5,7 @@
 
 #include "api/opened_adapter.h"
 #include "api/settings.h"
+#include "api/text_model.h"
 #include "cli/options.h"
 #include "io/log.h"
 
@@ -12,6 +13,11 @@ namespace loraxs {
 
 LogSink stderr_log(const CommonOptions& common);
 Settings settings_of(const CommonOptions& common);  // progress and warnings go to stderr
+
+/// What generate and chat were asked for, checked.
+SamplingOptions sampling_of(const DecodingOptions& options);
+TextModelOptions text_model_of(const DecodingOptions& options);
+OpenOptions open_options_of(const AdapterOptions& options);
 
 /// The adapter that the options name, on its model.
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common);

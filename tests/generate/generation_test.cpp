@@ -1,6 +1,7 @@
 // Generation as a whole: cache against no cache, batches against single requests, transformers' greedy answers.
 #include <gtest/gtest.h>
 
+#include "adapt/adapter_file.h"
 #include "adapt/basis.h"
 #include "generate/cached_model.h"
 #include "generate/scheduler.h"
@@ -129,6 +130,22 @@ TEST(GenerationTest, GreedyAnswersAreThoseOfTransformers) {
     EXPECT_LT(oracle.margins[static_cast<int64_t>(p)][at].item<float>(), 1e-4) << "prompt " << p << ", token " << at;
   }
   EXPECT_LE(ties, 1);
+}
+
+TEST(GenerationTest, WritesAdaptersForTheProgramsTest) {
+  const BaseModel base = tiny_llama();
+  const std::vector<Site> sites = list_sites(*base.architecture, base.config);
+  constexpr int64_t kRank = 8;
+  Basis basis =
+      compute_basis(sites, [&](const Site& site) { return base.site_weight(site); }, base.base_id, {.rank = kRank}, {});
+  write_basis(test::oracle_folder() / "generation" / "basis.safetensors", basis);
+  Bank bank = make_bank(make_layout("lora_xs", sites, kRank, {}, base.config.hidden_size, "test"), kRank, 2);
+  fill_normal(std::span(bank.values.mutable_data_ptr<float>(), bank.values.numel()), 7, 0.3);
+  for (int64_t row = 0; row < 2; ++row) {
+    const auto path = test::oracle_folder() / "generation" / concat("adapter-", row, ".safetensors");
+    write_adapter(path, bank, row, base, basis, {});
+    EXPECT_TRUE(std::filesystem::exists(path));
+  }
 }
 
 TEST(GenerationTest, SixteenAdaptersInOneBatchAnswerAsEachAlone) {

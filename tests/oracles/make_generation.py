@@ -1,17 +1,38 @@
 """What tests/generate/generation_test.cpp compares with: make_generation.py OUT_DIR.
 
-A tiny random Llama (generation/) and transformers' greedy answers to 50 prompts of 5 to 300 random ids, float32, with the
+A tiny random Llama with a byte-level tokenizer and a chat template (generation/), and transformers' greedy answers to 50 prompts of 5 to 300 random ids, float32, with the
 difference of the two largest logits at every token: generation/answers.safetensors.
 """
 
 import sys
 from pathlib import Path
 
+import tokenizers
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 PROMPTS, NEW_TOKENS = 50, 64
+
+
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def tiny_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([Path(__file__).read_text()], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", chat_template=TEMPLATE)
 
 
 def tiny_llama() -> LlamaForCausalLM:
@@ -37,6 +58,7 @@ def main(out: Path):
     torch.set_num_threads(1)  # the model is tiny
     model = tiny_llama()
     model.save_pretrained(out)
+    tiny_tokenizer(model.config.vocab_size).save_pretrained(out)
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(5, 301, (PROMPTS,), generator=generator).tolist()
     prompts = [torch.randint(model.config.vocab_size, (length,), generator=generator) for length in lengths]

@@ -1,0 +1,68 @@
+#include "api/text_model.h"
+
+#include <algorithm>
+
+#include "api/opened_adapter.h"
+#include "api/task_encoder.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
+    : base_(open_model(options.model, settings)),
+      compute_dtype_(resolve_precision(options.precision)),
+      context_(base_.config.max_length()),
+      cache_bytes_(options.cache_bytes) {
+  if (base_.architecture->kind != ModelKind::kDecoder) {
+    throw Error(concat(options.model.string(), ": expected a model that generates text, found ",
+                       base_.config.model_type, ", an encoder"));
+  }
+  if (options.context > context_) {
+    throw Error(concat(options.model.string(), ": expected a context of at most ", context_, " tokens, found ",
+                       options.context));
+  }
+  if (options.context > 0) context_ = options.context;
+  tokenizer_ = load_tokenizer(options.model);
+  template_ = ChatTemplate::load(options.model);
+}
+
+void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
+  scheduler_.reset();
+  cached_.reset();
+  model_.reset();  // one copy of the prepared weights at a time
+  model_ = std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_);
+}
+
+Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos) {
+  const int64_t one = KvCache::blocks_for(context_);
+  const int64_t affordable = cache_bytes_ / KvCache::bytes_per_block(base_.config, compute_dtype_);
+  scheduler_.reset();
+  cached_.reset();
+  cached_ =
+      std::make_unique<CachedModel>(*model_, std::max(one, std::min(sequences * one, affordable)), compute_dtype_);
+  SchedulerOptions options{.context = context_, .max_sequences = sequences};
+  options.tokens_per_step = std::max(options.tokens_per_step, sequences);
+  if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();
+  scheduler_ = std::make_unique<Scheduler>(*cached_, std::move(options));
+  return *scheduler_;
+}
+
+std::vector<int32_t> TextModel::encode(const std::string& prompt) const {
+  return tokenizer_->encode_text(prompt, {.add_special = true, .parse_special = true});
+}
+
+std::vector<int32_t> TextModel::encode(const std::vector<ChatTurn>& turns) const {
+  if (!template_) {
+    throw Error(concat(base_.folder.string(),
+                       ": expected a chat template, found none; without one the model only continues raw text"));
+  }
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  for (const ChatTurn& turn : turns) messages.push_back({{"role", turn.role}, {"content", turn.content}});
+  const ChatOptions options{.add_generation_prompt = true,
+                            .bos_token = token_text(*tokenizer_, tokenizer_->bos_id()),
+                            .eos_token = eos_text(*tokenizer_)};
+  // The template writes BOS itself where the model wants it.
+  return tokenizer_->encode_text(template_->render(messages, options), {.add_special = false, .parse_special = true});
+}
+
+}  // namespace loraxs

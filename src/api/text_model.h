@@ -1,0 +1,54 @@
+// api/text_model.h: a decoder with tokenizer, chat template and adapters, ready to generate.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapt/adapted_model.h"
+#include "api/settings.h"
+#include "generate/cached_model.h"
+#include "generate/conversation.h"
+#include "generate/scheduler.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace loraxs {
+
+struct TextModelOptions {
+  std::filesystem::path model;
+  std::string precision = "auto";
+  int64_t context = 0;                     // tokens of prompt and answer; 0 = the model's own limit
+  int64_t cache_bytes = int64_t{4} << 30;  // of keys and values, at most; one full context fits in any case
+};
+
+class TextModel {
+ public:
+  /// Opens model and tokenizer. Throws Error for a model that generates no text and a context it was not made for.
+  TextModel(const TextModelOptions& options, const Settings& settings);
+
+  /// Plugs adapters in; slot i is slot i of the set. Ends the scheduler there was.
+  void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
+  /// A scheduler on a fresh cache for so many sequences. Lives until the next use() or scheduler().
+  Scheduler& scheduler(int64_t sequences, bool ignore_eos = false);
+
+  /// Ids of a raw prompt, or of a conversation up to where the answer begins. Throws Error without a chat template.
+  std::vector<int32_t> encode(const std::string& prompt) const;
+  std::vector<int32_t> encode(const std::vector<ChatTurn>& turns) const;
+
+  const BaseModel& base() const { return base_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  int64_t context() const { return context_; }
+
+ private:
+  BaseModel base_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> template_;
+  torch::ScalarType compute_dtype_;
+  int64_t context_ = 0, cache_bytes_ = 0;
+  std::unique_ptr<AdaptedModel> model_;
+  std::unique_ptr<CachedModel> cached_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+}  // namespace loraxs

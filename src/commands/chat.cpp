@@ -1,0 +1,182 @@
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "api/adapters.h"
+#include "api/text_model.h"
+#include "commands/commands.h"
+#include "commands/interrupt.h"
+#include "commands/session.h"
+#include "generate/conversation.h"
+#include "generate/text_stream.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/seeds.h"
+
+namespace loraxs {
+namespace {
+
+constexpr const char* kHelp =
+    "/adapter FILE            answer with this adapter; sums work too: /adapter 0.5*a.safetensors + 0.5*b.safetensors\n"
+    "/adapter none            answer with the base model\n"
+    "/system TEXT             set the system turn (no text: take it away)\n"
+    "/reset                   forget the conversation\n"
+    "/save FILE               write the conversation as a line of JSON with \"messages\"\n"
+    "/help                    this list\n"
+    "/quit                    leave (Ctrl-D too); Ctrl-C stops an answer\n";
+
+class ChatSession {
+ public:
+  ChatSession(const ConversationOptions& options, const CommonOptions& common)
+      : options_(options),
+        common_(common),
+        settings_(settings_of(common)),
+        sampling_(sampling_of(options.text)),
+        model_(text_model_of(options.text), settings_) {
+    conversation_.set_system(options.text.system);
+    use_adapter(options.text.adapter.adapter);
+    model_.encode(question(options.text.system, "?"));  // no template: say so before the first question
+  }
+
+  void run() {
+    const Interrupt interrupt;
+    const bool person = isatty(STDIN_FILENO) != 0;
+    if (person && !common_.quiet) std::cerr << "/help lists the commands.\n";
+    InputLines input;
+    for (std::string line;;) {
+      if (person) std::cout << "> " << std::flush;
+      switch (input.next(line)) {
+        case InputLines::Event::kEnd:
+          if (person) std::cout << '\n';
+          return;
+        case InputLines::Event::kInterrupted:
+          std::cout << '\n';
+          std::cerr << "/quit or Ctrl-D leaves.\n";
+          continue;
+        case InputLines::Event::kLine:
+          break;
+      }
+      if (line.ends_with('\r')) line.pop_back();
+      if (line.find_first_not_of(" \t") == std::string::npos) continue;
+      try {
+        if (line.starts_with('/')) {
+          if (!command(line)) return;
+        } else {
+          answer(line);
+        }
+      } catch (const Error& error) {  // a mistake in one line does not end the conversation
+        std::cerr << "loraxs: " << error.what() << '\n';
+      }
+    }
+  }
+
+ private:
+  void use_adapter(const std::string& expression) {
+    if (expression.empty() || expression == "none") {
+      model_.use(nullptr, {});
+    } else {
+      CombinedAdapters combined =
+          combine_adapters(model_.base(), expression, "none", open_options_of(options_.text.adapter), settings_);
+      for (const AdapterFile& file : combined.opened.files) warn_on_drift(file, settings_.log);
+      model_.use(combined.opened.basis, AdapterSet::of_bank(std::make_shared<Bank>(std::move(combined.bank))));
+    }
+    slot_ = expression.empty() || expression == "none" ? kNoSlot : 0;
+    scheduler_ = &model_.scheduler(/*sequences=*/1);
+  }
+
+  /// False when the user wants to leave.
+  bool command(const std::string& line) {
+    const size_t blank = line.find(' ');
+    const std::string name = line.substr(0, blank);
+    const size_t begin = blank == std::string::npos ? blank : line.find_first_not_of(' ', blank);
+    const std::string argument = begin == std::string::npos ? "" : line.substr(begin);
+    if (name == "/quit") return false;
+    if (name == "/help") {
+      std::cerr << kHelp;
+    } else if (name == "/reset") {
+      conversation_.reset();
+    } else if (name == "/system") {
+      conversation_.set_system(argument);
+    } else if (name == "/adapter") {
+      use_adapter(argument);
+    } else if (name == "/save") {
+      save(argument);
+    } else {
+      throw Error(concat(name, ": unknown command; /help lists them"));
+    }
+    return true;
+  }
+
+  void save(const std::string& path) const {
+    if (path.empty()) throw Error("/save: expected a file name, found none");
+    nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+    for (const ChatTurn& turn : conversation_.turns())
+      messages.push_back({{"role", turn.role}, {"content", turn.content}});
+    write_file_atomically(path, nlohmann::ordered_json{{"messages", messages}}.dump() + "\n");
+  }
+
+  void answer(const std::string& text) {
+    conversation_.add_user(text);
+    GenerationRequest request{.name = "chat", .slot = slot_, .sampling = sampling_};
+    request.sampling.seed = mix_seed(options_.text.seed, answers_++);  // another draw for the same question later
+    request.max_new_tokens = options_.text.max_new_tokens;
+    TextStream stream(model_.tokenizer(), options_.text.stop);
+    std::string answer;
+    int64_t tokens = 0;
+    const auto show = [&](const std::string& piece) {
+      answer += piece;
+      std::cout << piece << std::flush;
+    };
+    request.on_token = [&](const SampledToken& token) {
+      ++tokens;
+      show(stream.push(token.id));
+      return !stream.stopped();
+    };
+    try {
+      // An eighth of the context at least is left for the answer.
+      request.prompt =
+          conversation_.prompt([&](const std::vector<ChatTurn>& turns) { return model_.encode(turns); },
+                               model_.context() - std::min(options_.text.max_new_tokens, (model_.context() + 7) / 8));
+    } catch (const Error&) {
+      conversation_.drop_last();
+      throw;
+    }
+    Interrupt::taken();
+    const auto start = std::chrono::steady_clock::now();
+    const int64_t id = scheduler_->submit(std::move(request));
+    while (scheduler_->step()) {
+      if (Interrupt::taken()) scheduler_->cancel(id);
+    }
+    show(stream.finish());
+    std::cout << '\n' << std::flush;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (!common_.quiet) {
+      char rate[64];
+      std::snprintf(rate, sizeof rate, "tokens=%ld seconds=%.2f tokens_per_second=%.1f", static_cast<long>(tokens),
+                    seconds, static_cast<double>(tokens) / seconds);
+      std::cerr << rate << '\n';
+    }
+    conversation_.add_assistant(answer);
+  }
+
+  const ConversationOptions& options_;
+  const CommonOptions& common_;
+  Settings settings_;
+  SamplingOptions sampling_;
+  TextModel model_;
+  Conversation conversation_;
+  Scheduler* scheduler_ = nullptr;  // model_'s
+  int64_t slot_ = kNoSlot;
+  uint64_t answers_ = 0;
+};
+
+}  // namespace
+
+int run_chat(const ConversationOptions& options, const CommonOptions& common) {
+  ChatSession(options, common).run();
+  return 0;
+}
+
+}  // namespace loraxs
