@@ -159,13 +159,15 @@ LORAXS_INLINE void gemm_tile(C* c, int64_t c_stride, const A* a, int64_t a_row, 
   }
 }
 
-/// The same for one column.
+/// The same for one column. The multiply-add is spelled out: left to the compiler, some loops round twice and others
+/// once, and a row's bits would depend on how many rows stand beside it.
 template <int ROWS, typename A, typename B, typename C>
 LORAXS_INLINE void gemm_column(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
                                int64_t b_stride, int64_t k, float alpha, bool accumulate) {
   for (int i = 0; i < ROWS; ++i) {
     float sum = accumulate ? widen(c + i * c_stride) : 0.0F;
-    for (int64_t p = 0; p < k; ++p) sum += alpha * widen(a + i * a_row + p * a_k) * widen(b + p * b_stride);
+    for (int64_t p = 0; p < k; ++p)
+      sum = __builtin_fmaf(alpha * widen(a + i * a_row + p * a_k), widen(b + p * b_stride), sum);
     narrow(c + i * c_stride, sum);
   }
 }

@@ -10,25 +10,29 @@ namespace loraxs {
 namespace {
 
 constexpr int64_t kFewRows = 8;  // below, transposing R costs more than multiplying with it
-constexpr int kChains = 8;       // sums that run side by side
+/// z [begin, begin + CHAINS) = scale · R u, the sums side by side in one vector: a loop over scalars becomes products and
+/// additions that round apart.
+template <int CHAINS, typename T>
+LORAXS_INLINE void multiply_chains(float* z, const T* u, const float* rows, int64_t rank, float scale) {
+  using V = simd::Vector<CHAINS>;
+  typename V::Value sums = {};
+  for (int64_t k = 0; k < rank; ++k, ++rows) {
+    typename V::Value column;
+#pragma GCC unroll 8
+    for (int c = 0; c < CHAINS; ++c) column[c] = rows[c * rank];
+    const float factor = scale * simd::widen(u + k);
+    sums += factor * column;
+  }
+  V::store(z, sums);
+}
 
-/// z [rank] = scale · R u for one row; the same chains as skinny_gemm_ on the transposed R. Written with vectors: a
-/// loop over scalars becomes products and additions that round apart.
+/// z [rank] = scale · R u for one row; the chains and their widths are those of skinny_gemm_ on the transposed R, so the
+/// bits are too.
 template <typename T>
 LORAXS_INLINE void multiply(float* z, const T* u, const float* r, int64_t rank, float scale) {
-  using V = simd::Vector<kChains>;
   int64_t i = 0;
-  for (; i + kChains <= rank; i += kChains) {
-    const float* rows = r + i * rank;
-    V::Value sums = {};
-    for (int64_t k = 0; k < rank; ++k, ++rows) {
-      const V::Value column = {rows[0],        rows[rank],     rows[2 * rank], rows[3 * rank],
-                               rows[4 * rank], rows[5 * rank], rows[6 * rank], rows[7 * rank]};
-      const float factor = scale * simd::widen(u + k);
-      sums += factor * column;
-    }
-    V::store(z + i, sums);
-  }
+  for (; i + 8 <= rank; i += 8) multiply_chains<8>(z + i, u, r + i * rank, rank, scale);
+  for (; i + 4 <= rank; i += 4) multiply_chains<4>(z + i, u, r + i * rank, rank, scale);
   for (; i < rank; ++i) simd::gemm_column<1>(z + i, 1, u, 1, 1, r + i * rank, 1, rank, scale, /*accumulate=*/false);
 }
 

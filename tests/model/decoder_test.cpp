@@ -93,7 +93,6 @@ TEST_P(DecoderTest, LossAndGradientsOfREqualAutograd) {
     const torch::Tensor exact = torch::cat(exact_row);
     const double theirs = test::relative_error(torch::cat(expected_row), exact);
     EXPECT_TRUE(test::close(bank->gradients.select(0, 0), exact, std::max(precision.gradients, theirs))) << theirs;
-    std::cerr << "ours " << test::relative_error(bank->gradients.select(0, 0), exact) << " theirs " << theirs << "\n";
   }
 }
 

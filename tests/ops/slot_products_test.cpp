@@ -10,7 +10,7 @@ namespace loraxs {
 namespace {
 
 TEST(SlotProductsTest, EveryRowMeetsItsOwnMatrixWithTheSameBitsInAnyCompany) {
-  const std::vector<int64_t> ranks = {64, 25, 4, 64};
+  const std::vector<int64_t> ranks = {64, 25, 4, 13};  // vectors of 8, of 4 and single sums
   const int64_t row = 64 * 64 + 3;
   const torch::Tensor bank = test::normal({4, row}, 1);
   std::vector<RowTensor> matrices;

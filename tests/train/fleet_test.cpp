@@ -112,7 +112,9 @@ TEST(FleetTest, EightJobsInOneBankEqualEachAloneBitForBit) {
     if (!whole.defined()) whole = together;
     // A step cut elsewhere adds the same terms in another order; one that only groups jobs otherwise adds them alike.
     EXPECT_LE(test::relative_error(together, whole), 1e-3);
-    EXPECT_EQ(together.equal(whole), bits && cut.parts == 1 && cut.tokens >= 300);
+    if (bits && cut.parts == 1 && cut.tokens >= 300) {
+      EXPECT_TRUE(together.equal(whole));
+    }
   }
   // Control: other dropout masks change the rows, so the masks above were the same ones.
   EXPECT_FALSE(train_rows(oracle, {jobs[0]}, {}, 1).select(0, 0).equal(whole.select(0, 0)));
