@@ -19,11 +19,11 @@ import transformers
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 PROMPT_TOKENS, NEW_TOKENS = 32, 64
-SMOLLM2 = dict(
-    vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-    num_key_value_heads=3, max_position_embeddings=8192, rope_theta=100000.0, tie_word_embeddings=True,
-    eos_token_id=None, bos_token_id=None,
-)  # fmt: skip
+SMOLLM2 = {
+    "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+    "num_key_value_heads": 3, "max_position_embeddings": 8192, "rope_theta": 100000.0, "tie_word_embeddings": True,
+    "eos_token_id": None, "bos_token_id": None,
+}  # fmt: skip
 
 
 def peer_rate(model, batch: int, runs: int) -> float:

@@ -10,8 +10,8 @@ namespace loraxs {
 namespace {
 
 constexpr int64_t kFewRows = 8;  // below, transposing R costs more than multiplying with it
-/// z [begin, begin + CHAINS) = scale · R u, the sums side by side in one vector: a loop over scalars becomes products and
-/// additions that round apart.
+/// z [begin, begin + CHAINS) = scale · R u, the sums side by side in one vector: a loop over scalars becomes products
+/// and additions that round apart.
 template <int CHAINS, typename T>
 LORAXS_INLINE void multiply_chains(float* z, const T* u, const float* rows, int64_t rank, float scale) {
   using V = simd::Vector<CHAINS>;
@@ -26,8 +26,8 @@ LORAXS_INLINE void multiply_chains(float* z, const T* u, const float* rows, int6
   V::store(z, sums);
 }
 
-/// z [rank] = scale · R u for one row; the chains and their widths are those of skinny_gemm_ on the transposed R, so the
-/// bits are too.
+/// z [rank] = scale · R u for one row; the chains and their widths are those of skinny_gemm_ on the transposed R, so
+/// the bits are too.
 template <typename T>
 LORAXS_INLINE void multiply(float* z, const T* u, const float* r, int64_t rank, float scale) {
   int64_t i = 0;
