@@ -162,11 +162,11 @@ def write_case(out, name, model, sequences, labels, targets, rank, alpha):
             if not suffix:
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a, module.b
                 tensors[f"r.{site}"] = module.r.detach().clone()
-        for name, layer in head_layers(copy).items():
+        for layer_name, layer in head_layers(copy).items():
             for kind in ("weight", "bias"):
-                tensors[f"grad{suffix}.{name}.{kind}"] = getattr(layer, kind).grad.clone()
+                tensors[f"grad{suffix}.{layer_name}.{kind}"] = getattr(layer, kind).grad.clone()
                 if not suffix:
-                    tensors[f"{name}.{kind}"] = getattr(layer, kind).detach().clone()
+                    tensors[f"{layer_name}.{kind}"] = getattr(layer, kind).detach().clone()
     metadata = {"rank": str(rank), "alpha": str(alpha), "modules": ",".join(targets)}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "case.safetensors", metadata=metadata)
     return folder

@@ -12,7 +12,7 @@ from make_decoders import random_decoder
 from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-TYPES = "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K".split()
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 ROWS, COLUMNS = 7, 1024
 
 
@@ -156,7 +156,34 @@ def tiny(seed: int, **overrides):
     return random_decoder(config, seed)
 
 
-TEXT = "The Ġcapital Ġof ĠFrance Ġis ĠParis . ĠIt Ġlies Ġon Ġthe Ġriver ĠSe ine , Ġand Ġmany Ġpeople Ġvisit Ġit Ġevery Ġyear Ġto Ġsee Ġthe Ġmuseum".split()
+TEXT = [
+    "The",
+    "Ġcapital",
+    "Ġof",
+    "ĠFrance",
+    "Ġis",
+    "ĠParis",
+    ".",
+    "ĠIt",
+    "Ġlies",
+    "Ġon",
+    "Ġthe",
+    "Ġriver",
+    "ĠSe",
+    "ine",
+    ",",
+    "Ġand",
+    "Ġmany",
+    "Ġpeople",
+    "Ġvisit",
+    "Ġit",
+    "Ġevery",
+    "Ġyear",
+    "Ġto",
+    "Ġsee",
+    "Ġthe",
+    "Ġmuseum",
+]
 
 
 def text_ids(path: Path) -> list[int]:
@@ -194,7 +221,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     make_blocks(out)
     make_metadata(out)
-    real = sorted(Path("models/smollm2").glob("*.gguf"))[0]
+    real = min(Path("models/smollm2").glob("*.gguf"))
     make_models(out, real)
     for name, path in {"blocks": out / "blocks.gguf", "metadata": out / "metadata.gguf", "smollm2": real}.items():
         (out / f"{name}.json").write_text(json.dumps({"path": str(path), **describe(path)}))
