@@ -51,6 +51,7 @@ CombinedAdapters combine_adapters(const BaseModel& model, const std::string& exp
                                   const OpenOptions& options, const Settings& settings) {
   const std::vector<CombineTerm> terms = parse_combination(expression);
   std::vector<std::string> paths;
+  paths.reserve(terms.size());
   for (const CombineTerm& term : terms) paths.push_back(term.name);
   CombinedAdapters combined{.opened = open_adapters(model, paths, options, settings)};
   std::vector<CombineInput> inputs;

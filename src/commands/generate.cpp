@@ -57,7 +57,7 @@ nlohmann::json logprob_entry(const Tokenizer& tokenizer, int32_t id, float logpr
 
 void print(const Prompt& prompt, const Answer& answer, bool json, bool logprobs, bool one) {
   if (!json) {
-    std::cout << (one ? "" : prompt.text) << answer.text << std::endl;
+    std::cout << (one ? "" : prompt.text) << answer.text << '\n' << std::flush;
     return;
   }
   nlohmann::ordered_json line = {{"prompt", prompt.text},
@@ -66,7 +66,7 @@ void print(const Prompt& prompt, const Answer& answer, bool json, bool logprobs,
                                  {"finish_reason", answer.finish_reason}};
   if (!prompt.adapter.empty()) line["adapter"] = prompt.adapter;
   if (logprobs) line["logprobs"] = answer.logprobs;
-  std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+  std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 namespace loraxs {
 namespace {
 
-const std::string kWithout =
+constexpr const char* kWithout =
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.";
-const std::string kWith =
+constexpr const char* kWith =
     "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
     "response that appropriately completes the request.";
 
@@ -13,15 +13,16 @@ const std::string kWith =
 
 std::string alpaca_prompt(const std::string& instruction, const std::string& input) {
   const std::string between = input.empty() ? "" : "\n\n### Input:\n" + input;
-  return (input.empty() ? kWithout : kWith) + "\n\n### Instruction:\n" + instruction + between + "\n\n### Response:";
+  return std::string(input.empty() ? kWithout : kWith) + "\n\n### Instruction:\n" + instruction + between +
+         "\n\n### Response:";
 }
 
 std::string llm_adapters_prompt(const std::string& instruction, const std::string& input, bool training) {
   const std::string indent(16, ' ');  // of the Python source the prompt stands in
   const std::string blanks((training ? 1 : 0) + (input.empty() ? 1 : 0), ' ');
   const std::string between = input.empty() ? "" : "\n\n" + indent + "### Input:\n" + indent + input;
-  return (input.empty() ? kWithout : kWith) + blanks + "\n\n" + indent + "### Instruction:\n" + indent + instruction +
-         between + "\n\n" + indent + "### Response:\n" + indent;
+  return std::string(input.empty() ? kWithout : kWith) + blanks + "\n\n" + indent + "### Instruction:\n" + indent +
+         instruction + between + "\n\n" + indent + "### Response:\n" + indent;
 }
 
 }  // namespace loraxs

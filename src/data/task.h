@@ -32,6 +32,8 @@ struct Task {
 };
 
 enum class MissingFiles { kError, kLeaveEmpty };
+/// True where a file is not there and need not be.
+bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
 
 /// Reads the `task:` section of a recipe and its files. A GLUE task (`name: qnli`) with `data: FOLDER` (files as
 /// distributed), or
@@ -39,7 +41,7 @@ enum class MissingFiles { kError, kLeaveEmpty };
 /// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`; `validation` may
 /// be the part of `train` to hold out (0.2). Language models: the tasks of tasks/records.h, `chat` and `text`. Relative
 /// paths are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each.
-/// kLeaveEmpty: files of a task with labels or scores that are not there leave no examples (own classification data
+/// kLeaveEmpty: files that are not there leave no examples (own classification data
 /// must then name its `labels`). Throws Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError);
 

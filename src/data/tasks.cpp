@@ -25,9 +25,9 @@ std::string plain_name(const std::string& name) {
 Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
   if (name == "classification") return load_classification(fields, base, missing);
   if (name == "regression") return load_regression(fields, base, missing);
-  if (name == "chat") return load_chat(fields, base);
-  if (name == "text") return load_text(fields, base);
-  if (is_record_task(name)) return load_records(name, fields, base);
+  if (name == "chat") return load_chat(fields, base, missing);
+  if (name == "text") return load_text(fields, base, missing);
+  if (is_record_task(name)) return load_records(name, fields, base, missing);
   return load_glue(name, fields, base, missing);
 }
 
@@ -36,6 +36,10 @@ void keep_first(std::vector<Example>& examples, int64_t most) {
 }
 
 }  // namespace
+
+bool leaves_empty(const std::filesystem::path& path, MissingFiles missing) {
+  return missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(path);
+}
 
 std::vector<std::string> task_names() {
   std::vector<std::string> names(glue_names().begin(), glue_names().end());

@@ -41,6 +41,7 @@ std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& 
     for (size_t s = 0; s < slots.size(); ++s) {
       if (proceed) proceed();
       std::vector<Sequence> sequences;
+      sequences.reserve(indices.size());
       for (const int64_t index : indices) sequences.push_back(examples.sequence(index, slots[s]));
       const PackedBatch batch = pack(sequences);
       sums[s] += model.token_loss(batch, /*training=*/false).losses.sum(torch::kFloat64).item<double>();

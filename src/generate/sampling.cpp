@@ -85,6 +85,7 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, double nor
   std::partial_sort(order.begin(), order.begin() + count, order.end(),
                     [&](int32_t x, int32_t y) { return logits[x] != logits[y] ? logits[x] > logits[y] : x < y; });
   std::vector<TokenLogprob> top;
+  top.reserve(count);
   for (int64_t i = 0; i < count; ++i) {
     top.push_back({.id = order[i], .logprob = static_cast<float>(logits[order[i]] - normaliser)});
   }

@@ -148,12 +148,13 @@ uint64_t read_alignment(const Gguf& gguf, const Cursor& cursor) {
   constexpr std::string_view kKey = "general.alignment";
   if (!gguf.has(kKey)) return kDefaultAlignment;
   const GgufValue& value = gguf.metadata.find(kKey)->second;
-  const auto alignment = value.integer();
-  if (value.kind != GgufKind::kUInt32 || *alignment < 8 || (*alignment & (*alignment - 1)) != 0) {
+  const std::optional<int64_t> found = value.integer();
+  const int64_t alignment = found.value_or(0);
+  if (value.kind != GgufKind::kUInt32 || alignment < 8 || (alignment & (alignment - 1)) != 0) {
     cursor.fail(kKey, ": expected a power of two ≥ 8 as uint32, found ",
-                alignment ? concat(*alignment, " as ") : std::string(), gguf_kind_name(value.kind));
+                found ? concat(alignment, " as ") : std::string(), gguf_kind_name(value.kind));
   }
-  return static_cast<uint64_t>(*alignment);
+  return static_cast<uint64_t>(alignment);
 }
 
 struct Placed {

@@ -31,6 +31,7 @@ BatchTensors make_batch_tensors(const PackedBatch& batch, torch::Device device) 
     sequence_starts.insert(sequence_starts.end(), length, batch.starts[s]);
     most_asked = std::max<int64_t>(most_asked, asked);
   }
+  asked_positions.reserve(batch.asked_rows.size());
   for (const int32_t row : batch.asked_rows) asked_positions.push_back(batch.positions[row]);
   BatchTensors tensors;
   tensors.input_ids = tensor_of<int64_t>(batch.input_ids, torch::kInt64, device);

@@ -39,7 +39,7 @@ torch::Tensor ClassificationHead::dense(const torch::Tensor& input, const torch:
     }
   }
   if (!frozen_) return slot_linear(input, anchor, own, hidden);
-  const torch::Tensor frozen = adapted_linear(input, {}, *frozen_, {}).to(dtype);  // [sequences, hidden]
+  torch::Tensor frozen = adapted_linear(input, {}, *frozen_, {}).to(dtype);  // [sequences, hidden]
   if (own.empty()) return frozen;
   // A batch holds banks of one head kind as a rule; where some slots train the layer and others do not, both are
   // computed.

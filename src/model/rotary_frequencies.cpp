@@ -10,7 +10,7 @@ torch::Tensor rotary_frequencies(const RotaryConfig& rotary, int64_t head_dim) {
   torch::NoGradGuard no_grad;
   const torch::Tensor exponents =
       torch::arange(0, head_dim, 2, torch::TensorOptions().dtype(torch::kInt64)).to(torch::kFloat32) / head_dim;
-  const torch::Tensor plain = at::pow(at::Scalar(rotary.theta), exponents).reciprocal();  // θ^(−2i/d)
+  torch::Tensor plain = at::pow(at::Scalar(rotary.theta), exponents).reciprocal();  // θ^(−2i/d)
   if (rotary.scaling == "linear") return plain / rotary.factor;
   if (rotary.scaling == "factors") return plain / torch::tensor(rotary.factors, torch::kFloat32);
   if (rotary.scaling != "llama3") return plain;

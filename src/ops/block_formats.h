@@ -40,7 +40,7 @@ struct BF16 {
   }
 };
 
-struct Q8_0 {  // d · q
+struct Q80 {  // d · q
   static constexpr int64_t kElements = 32, kBytes = 34;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block);
@@ -48,7 +48,7 @@ struct Q8_0 {  // d · q
   }
 };
 
-struct Q4_0 {  // d · (q − 8); low halves first
+struct Q40 {  // d · (q − 8); low halves first
   static constexpr int64_t kElements = 32, kBytes = 18;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block);
@@ -57,7 +57,7 @@ struct Q4_0 {  // d · (q − 8); low halves first
   }
 };
 
-struct Q4_1 {  // d · q + m
+struct Q41 {  // d · q + m
   static constexpr int64_t kElements = 32, kBytes = 20;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block), m = half_at(block + 2);
@@ -74,7 +74,7 @@ LORAXS_INLINE void unpack_five_bits(const Byte* high, const Byte* low, int32_t* 
   for (int j = 0; j < 16; ++j) q[16 + j] = static_cast<int32_t>((low[j] >> 4) | ((bits >> (j + 16) & 1U) << 4));
 }
 
-struct Q5_0 {  // d · (q − 16)
+struct Q50 {  // d · (q − 16)
   static constexpr int64_t kElements = 32, kBytes = 22;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block);
@@ -84,7 +84,7 @@ struct Q5_0 {  // d · (q − 16)
   }
 };
 
-struct Q5_1 {  // d · q + m
+struct Q51 {  // d · q + m
   static constexpr int64_t kElements = 32, kBytes = 24;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block), m = half_at(block + 2);
@@ -94,7 +94,7 @@ struct Q5_1 {  // d · q + m
   }
 };
 
-/// Scale and minimum of the eight groups of a Q4_K or Q5_K block, six bits each in twelve bytes.
+/// Scale and minimum of the eight groups of a Q4K or Q5K block, six bits each in twelve bytes.
 LORAXS_INLINE void unpack_group(const Byte* scales, int group, float& scale, float& minimum) {
   if (group < 4) {
     scale = static_cast<float>(scales[group] & 63);
@@ -105,7 +105,7 @@ LORAXS_INLINE void unpack_group(const Byte* scales, int group, float& scale, flo
   }
 }
 
-struct Q4_K {  // d · scale · q − dmin · minimum, groups of 32
+struct Q4K {  // d · scale · q − dmin · minimum, groups of 32
   static constexpr int64_t kElements = 256, kBytes = 144;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block), dmin = half_at(block + 2);
@@ -122,7 +122,7 @@ struct Q4_K {  // d · scale · q − dmin · minimum, groups of 32
   }
 };
 
-struct Q5_K {  // as Q4_K; bit g of byte j of `high` is the fifth bit of number j of group g
+struct Q5K {  // as Q4K; bit g of byte j of `high` is the fifth bit of number j of group g
   static constexpr int64_t kElements = 256, kBytes = 176;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block), dmin = half_at(block + 2);
@@ -143,7 +143,7 @@ struct Q5_K {  // as Q4_K; bit g of byte j of `high` is the fifth bit of number 
   }
 };
 
-struct Q6_K {  // d · scale · (q − 32), groups of 16; low four bits, high two bits, signed scales, d
+struct Q6K {  // d · scale · (q − 32), groups of 16; low four bits, high two bits, signed scales, d
   static constexpr int64_t kElements = 256, kBytes = 210;
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block + 208);

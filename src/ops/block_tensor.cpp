@@ -60,7 +60,7 @@ struct Kernels {
 };
 
 // Clones per instruction set cannot be templates: the functions of each type are written out by name.
-#define LORAXS_BLOCK_KERNELS(Type)                                                                          \
+#define LORAXS_BLOCK_KERNELS(Type, kind)                                                                    \
   LORAXS_KERNEL void unpack_##Type(const Byte* blocks, int64_t elements, float* out) {                      \
     unpack_row<Type>(blocks, elements, out);                                                                \
   }                                                                                                         \
@@ -72,25 +72,25 @@ struct Kernels {
                                      int64_t column) {                                                      \
     multiply_row<Type, c10::BFloat16>(blocks, columns, scratch, p, column);                                 \
   }                                                                                                         \
-  constexpr Kernels kernels_of_##Type = {BlockType::k##Type, unpack_##Type, float32_##Type, bfloat16_##Type}
+  constexpr Kernels kernels_of_##Type = {BlockType::kind, unpack_##Type, float32_##Type, bfloat16_##Type}
 
-LORAXS_BLOCK_KERNELS(F32);
-LORAXS_BLOCK_KERNELS(F16);
-LORAXS_BLOCK_KERNELS(BF16);
-LORAXS_BLOCK_KERNELS(Q8_0);
-LORAXS_BLOCK_KERNELS(Q4_0);
-LORAXS_BLOCK_KERNELS(Q4_1);
-LORAXS_BLOCK_KERNELS(Q5_0);
-LORAXS_BLOCK_KERNELS(Q5_1);
-LORAXS_BLOCK_KERNELS(Q4_K);
-LORAXS_BLOCK_KERNELS(Q5_K);
-LORAXS_BLOCK_KERNELS(Q6_K);
+LORAXS_BLOCK_KERNELS(F32, kF32);
+LORAXS_BLOCK_KERNELS(F16, kF16);
+LORAXS_BLOCK_KERNELS(BF16, kBF16);
+LORAXS_BLOCK_KERNELS(Q80, kQ8_0);
+LORAXS_BLOCK_KERNELS(Q40, kQ4_0);
+LORAXS_BLOCK_KERNELS(Q41, kQ4_1);
+LORAXS_BLOCK_KERNELS(Q50, kQ5_0);
+LORAXS_BLOCK_KERNELS(Q51, kQ5_1);
+LORAXS_BLOCK_KERNELS(Q4K, kQ4_K);
+LORAXS_BLOCK_KERNELS(Q5K, kQ5_K);
+LORAXS_BLOCK_KERNELS(Q6K, kQ6_K);
 #undef LORAXS_BLOCK_KERNELS
 
 const Kernels& kernels_of(BlockType type) {
-  static const std::array all = {kernels_of_F32,  kernels_of_F16,  kernels_of_BF16, kernels_of_Q8_0,
-                                 kernels_of_Q4_0, kernels_of_Q4_1, kernels_of_Q5_0, kernels_of_Q5_1,
-                                 kernels_of_Q4_K, kernels_of_Q5_K, kernels_of_Q6_K};
+  static const std::array all = {kernels_of_F32, kernels_of_F16, kernels_of_BF16, kernels_of_Q80,
+                                 kernels_of_Q40, kernels_of_Q41, kernels_of_Q50,  kernels_of_Q51,
+                                 kernels_of_Q4K, kernels_of_Q5K, kernels_of_Q6K};
   for (const Kernels& kernels : all) {
     if (kernels.type == type) return kernels;
   }

@@ -20,7 +20,7 @@ Steps bert(Fields& fields) {
   config.handle_chinese_chars = fields.boolean("handle_chinese_chars", true);
   config.lowercase = fields.boolean("lowercase", true);
   config.strip_accents = fields.boolean("strip_accents", config.lowercase);
-  return {[config](std::string text) { return bert_normalize(text, config); }};
+  return {[config](const std::string& text) { return bert_normalize(text, config); }};
 }
 
 template <UnicodeForm form>
@@ -29,7 +29,7 @@ Steps unicode(Fields&) {
 }
 
 Steps lowercase(Fields&) {
-  return {[](std::string text) {
+  return {[](const std::string& text) {
     std::string lower;
     for (size_t at = 0; at < text.size();) append_lowercase(lower, next_char(text, at));
     return lower;
@@ -42,7 +42,7 @@ Steps precompiled(Fields& fields) {
 
 Steps prepend(Fields& fields) {
   const std::string prefix = fields.text("prepend", "");
-  return {[prefix](std::string text) { return text.empty() ? text : prefix + text; }};
+  return {[prefix](const std::string& text) { return text.empty() ? text : prefix + text; }};
 }
 
 Steps replace(Fields& fields) {
@@ -53,7 +53,7 @@ Steps replace(Fields& fields) {
 
 Steps strip(Fields& fields) {
   const bool left = fields.boolean("strip_left", true), right = fields.boolean("strip_right", true);
-  return {[=](std::string text) {
+  return {[=](const std::string& text) {
     size_t begin = std::string::npos, end = 0;  // of what is not white space
     for (size_t at = 0; at < text.size();) {
       const size_t start = at;
@@ -68,7 +68,7 @@ Steps strip(Fields& fields) {
 }
 
 Steps strip_accents(Fields&) {
-  return {[](std::string text) {
+  return {[](const std::string& text) {
     std::string kept;
     for (size_t at = 0; at < text.size();) {
       const size_t start = at;

@@ -26,6 +26,7 @@ SplitBehavior parse_behavior(Fields& fields, const std::string& fallback) {
                                                              {"MergedWithNext", SplitBehavior::kMergedWithNext},
                                                              {"Contiguous", SplitBehavior::kContiguous}};
   std::vector<std::string> allowed;
+  allowed.reserve(names.size());
   for (const auto& [name, behavior] : names) allowed.push_back(name);
   return names.at(fields.choice("behavior", fallback, allowed));
 }

@@ -22,7 +22,10 @@ std::string decode_base64(const std::string& text, const std::string& where) {
                                              : -1;
     if (value < 0) throw Error(concat(where, ": normalizer.precompiled_charsmap: expected base64, found '", c, "'"));
     bits = bits << 6 | static_cast<uint32_t>(value);
-    if ((count += 6) >= 8) bytes += static_cast<char>(bits >> (count -= 8) & 0xFF);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    bytes += static_cast<char>(bits >> count & 0xFF);
   }
   return bytes;
 }

@@ -98,6 +98,7 @@ std::vector<std::pair<std::string, std::string>> merges_by_score(const GgufVocab
     return std::tuple(-x.score, x.left, x.right) < std::tuple(-y.score, y.left, y.right);
   });
   std::vector<std::pair<std::string, std::string>> merges;
+  merges.reserve(ways.size());
   for (const Way& way : ways) merges.emplace_back(vocabulary.tokens[way.left], vocabulary.tokens[way.right]);
   return merges;
 }

@@ -41,7 +41,7 @@ UnigramModel::UnigramModel(UnigramConfig config, const std::string& where)
       if (fresh) token_at_.push_back(-1);
       node = child->second;
     }
-    token_at_[node] = *vocab_.id_of(*token);
+    token_at_[node] = vocab_.id_of(*token).value_or(-1);
   }
   constexpr double kUnknownPenalty = 10;  // SentencePiece's
   unknown_score_ = lowest - kUnknownPenalty;
@@ -69,7 +69,7 @@ void UnigramModel::append_token(std::string_view token, std::vector<int32_t>& id
       return;
     }
   }
-  ids.push_back(*unknown_id_);
+  ids.push_back(unknown_id_.value_or(-1));
 }
 
 void UnigramModel::append_ids(std::string_view piece, std::vector<int32_t>& ids) const {

@@ -133,7 +133,7 @@ class Template {
   }
   template <typename T>
   void key(const char* name, const T& value, const char* meaning) {
-    const nlohmann::json json = value;
+    const nlohmann::json& json = value;
     std::string line = indent() + name + ": " + (json.is_string() ? json.get<std::string>() : json.dump());
     constexpr size_t kCommentColumn = 44;
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');

@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 PROGRAM = sys.argv[1]
-SITES = {"roberta-large": 96, "minilm": 24}
+SITES = {"roberta-large": 96, "minilm": 24, "smollm2": 210}
 
 
 class RecipesTest(unittest.TestCase):
@@ -37,7 +37,10 @@ class RecipesTest(unittest.TestCase):
                 shutil.copy(f"tests/configs/{model}.json", Path(folder) / model / "config.json")
             for path in sorted(Path("recipes").rglob("*.yaml")):
                 with self.subTest(str(path)):
-                    if path.parts[1] != "glue":
+                    if path.parts[1] == "decoder":
+                        model, task = "smollm2", {"smollm2-gsm8k": "gsm8k", "smollm2-persona": "chat"}[path.stem]
+                        rank = {"gsm8k": 64, "chat": 32}[task]
+                    elif path.parts[1] != "glue":
                         model, rank, task = "minilm", 16, "qnli"
                     else:
                         model, rank, task = path.parts[2], int(path.parts[3][1:]), path.stem

@@ -54,7 +54,7 @@ Json record_messages(const Json& record, const std::string& where) {
   return messages;
 }
 
-Task load_chat(Fields& fields, const std::filesystem::path& base) {
+Task load_chat(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
   const std::string train = fields.text("train", ""), validation = fields.text("validation", "");
   if (train.empty() && validation.empty()) fields.fail("train", "expected a .jsonl or .json file, found none");
   const std::string train_on = fields.choice("train_on", "answers", {"answers", "all", "last"});
@@ -62,6 +62,7 @@ Task load_chat(Fields& fields, const std::filesystem::path& base) {
   Task task{.name = "chat", .kind = TaskKind::kLanguageModel, .metric = "loss"};
   task.train_on = train_on == "all" ? TrainOn::kAll : train_on == "last" ? TrainOn::kLast : TrainOn::kAnswers;
   const auto read = [&](const std::string& file) {
+    if (leaves_empty(base / file, missing)) return std::vector<Example>();
     return read_examples(base / file, on_error, task.num_skipped, [](const Json& record, const std::string& where) {
       return Example{.messages = record_messages(record, where), .where = where};
     });

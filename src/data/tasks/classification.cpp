@@ -52,7 +52,7 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
   if (train.empty() && validation.empty()) fields.fail("train", "expected a .tsv, .csv or .jsonl file, found none");
   if (!regression) task.labels = fields.strings("labels", {});
   const auto read = [&](const std::string& file) -> std::vector<Example> {
-    if (missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(base / file)) {
+    if (leaves_empty(base / file, missing)) {
       if (!regression && task.labels.empty())
         fields.fail("labels", concat("expected the labels while ", file, " is absent, found none"));
       return {};

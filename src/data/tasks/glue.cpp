@@ -81,7 +81,7 @@ Task load_glue(const std::string& name, Fields& fields, const std::filesystem::p
   task.official_train = glue.official_train;
   task.official_validation = glue.official_validation;
   const auto read = [&](const std::string& split) -> std::vector<Example> {
-    if (missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(split_file(folder, split))) return {};
+    if (leaves_empty(split_file(folder, split), missing)) return {};
     return table_examples(read_table(split_file(folder, split), glue.header), columns, glue.cells);
   };
   task.train = read("train");

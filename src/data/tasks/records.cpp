@@ -71,7 +71,7 @@ bool is_record_task(const std::string& name) {
   return std::any_of(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
 }
 
-Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base) {
+Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
   const RecordTask& records =
       *std::find_if(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
   const std::string folder = *records.train_file == '\0' ? "" : fields.text("data", "");
@@ -95,6 +95,7 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
   const OnError on_error = read_on_error(fields);
   Task task{.name = name, .kind = TaskKind::kLanguageModel, .metric = "loss"};
   const auto read = [&](const std::string& file) {
+    if (leaves_empty(base / file, missing)) return std::vector<Example>();
     return read_examples(base / file, on_error, task.num_skipped, [&](const Json& record, const std::string& where) {
       return make_example(records, prompt, record, where);
     });

@@ -16,6 +16,6 @@ bool is_record_task(const std::string& name);
 /// `train` and `validation` name .jsonl or .json files, .gz accepted; or `data` a folder with the files as distributed.
 /// `prompt: alpaca | llm_adapters | chat | none`; chat renders the model's template. `on_error: stop | skip`.
 /// MetaMathQA keeps the first 100,000 records of train, as the paper.
-Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base);
+Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing);
 
 }  // namespace loraxs

@@ -24,7 +24,7 @@ std::vector<Example> read_texts(const std::filesystem::path& path, OnError on_er
 
 }  // namespace
 
-Task load_text(Fields& fields, const std::filesystem::path& base) {
+Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
   const std::string train = fields.text("train", ""), validation = fields.text("validation", "");
   if (train.empty() && validation.empty()) fields.fail("train", "expected a .txt, .jsonl or .json file, found none");
   const double fraction = fields.fraction("validation_fraction", 0);
@@ -32,13 +32,17 @@ Task load_text(Fields& fields, const std::filesystem::path& base) {
   Task task{.name = "text", .kind = TaskKind::kLanguageModel, .metric = "loss"};
   task.train_on = TrainOn::kAll;
   task.windows = true;
-  if (!train.empty()) task.train = read_texts(base / train, on_error, task.num_skipped);
-  if (!validation.empty()) task.validation = read_texts(base / validation, on_error, task.num_skipped);
-  if (fraction > 0) {
+  const auto read = [&](const std::string& file) {
+    if (file.empty() || leaves_empty(base / file, missing)) return std::vector<Example>();
+    return read_texts(base / file, on_error, task.num_skipped);
+  };
+  task.train = read(train);
+  task.validation = read(validation);
+  if (fraction > 0 && !leaves_empty(base / train, missing)) {
     if (!validation.empty() || task.train.size() != 1) {
       fields.fail("validation_fraction", "expected one train text and no validation file");
     }
-    std::string& text = *task.train[0].second;
+    std::string text = task.train.front().second.value_or("");
     const auto at = static_cast<size_t>(static_cast<double>(text.size()) * (1 - fraction));
     const size_t line = at == 0 ? std::string::npos : text.find('\n', at - 1);
     if (line == std::string::npos || line + 1 == text.size()) {
@@ -46,6 +50,7 @@ Task load_text(Fields& fields, const std::filesystem::path& base) {
     }
     task.validation.push_back({.second = text.substr(line + 1)});
     text.resize(line + 1);
+    task.train.front().second = text;
   }
   return task;
 }

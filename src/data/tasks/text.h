@@ -9,6 +9,6 @@ namespace loraxs {
 /// `train`, `validation`: .txt files of one text each, or .jsonl / .json with a `text` per record; .gz accepted.
 /// Without `validation`, `validation_fraction` sets the end of a train .txt aside, from a line's start on.
 /// The texts are tokenised end to end, EOS between them, and cut every max_length tokens.
-Task load_text(Fields& fields, const std::filesystem::path& base);
+Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles missing);
 
 }  // namespace loraxs

@@ -14,7 +14,7 @@ class Bound {
  public:
   bool has(size_t index) const { return index < values_.size() && values_[index].has_value(); }
   const Value& operator[](size_t index) const { return *values_[index]; }
-  Value value(size_t index, Value fallback) const { return has(index) ? *values_[index] : std::move(fallback); }
+  Value value(size_t index, const Value& fallback) const { return has(index) ? *values_[index] : fallback; }
   /// As Python's C functions take them: another type is a TypeError.
   int64_t integer(size_t index, int64_t fallback) const;
   const std::string& text(size_t index) const;

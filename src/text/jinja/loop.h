@@ -19,7 +19,7 @@ class Loop : public Object, public std::enable_shared_from_this<Loop> {
   bool callable() const override { return recursive_ != nullptr; }
   Value call(Machine& machine, Arguments arguments) override;
 
-  void keep(std::shared_ptr<Scope> scope) { scope_ = std::move(scope); }
+  void keep(const std::shared_ptr<Scope>& scope) { scope_ = scope; }
   int64_t size() const { return static_cast<int64_t>(values_.size()); }
   const Value& current() const { return values_[index]; }
   int64_t index = 0;

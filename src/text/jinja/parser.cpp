@@ -218,7 +218,10 @@ class Parser {
     Target whole{.tuple = true, .line = tokens_.line()};
     bool comma = false;
     while (true) {
-      if (!whole.parts.empty() && !(comma = tokens_.skip_sign(","))) break;
+      if (!whole.parts.empty()) {
+        comma = tokens_.skip_sign(",");
+        if (!comma) break;
+      }
       const bool ends = tokens_.is_sign("=") || tokens_.is_sign(")") || tokens_.is(Kind::kTagEnd) ||
                         (end != nullptr && tokens_.is_name(end));
       if (ends) break;

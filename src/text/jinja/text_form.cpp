@@ -176,7 +176,7 @@ std::string float_repr(double value) {
   std::array<char, 64> buffer;
   const auto end =
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
-  const std::string shortest(buffer.data(), end);  // -d.ddde±xx with the fewest digits that read back the same
+  std::string shortest(buffer.data(), end);  // -d.ddde±xx with the fewest digits that read back the same
   const int exponent = std::stoi(shortest.substr(shortest.find('e') + 1));
   if (exponent < -4 || exponent >= 16) return shortest;
   const auto fixed = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed).ptr;

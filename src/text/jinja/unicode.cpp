@@ -50,7 +50,7 @@ std::u32string code_points(std::string_view text) {
   const auto size = static_cast<int32_t>(text.size());
   for (int32_t at = 0; at < size;) {
     UChar32 c = 0;
-    U8_NEXT_OR_FFFD(bytes, at, size, c);
+    U8_NEXT_OR_FFFD(bytes, at, size, c);  // NOLINT(bugprone-inc-dec-in-conditions): ICU's macro
     result += static_cast<char32_t>(c);
   }
   return result;

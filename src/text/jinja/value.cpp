@@ -58,7 +58,7 @@ void Mapping::set(const Value& key, Value value) {
 
 std::optional<Value> Object::attribute(const std::string&) const { return std::nullopt; }
 
-Value Object::call(Machine&, Arguments) {
+Value Object::call(Machine&, Arguments) {  // NOLINT(performance-unnecessary-value-param): overrides keep them
   throw Failure(FailureKind::kType, concat("'", type_name(), "' object is not callable"));
 }
 

@@ -63,7 +63,7 @@ std::optional<int64_t> whole_of(double value) {
 }
 
 Value to_int(Machine&, const Bound& bound) {
-  const Value fallback = bound.value(1, 0);
+  Value fallback = bound.value(1, 0);
   if (bound[0].is_undefined()) fail_undefined(bound[0]);
   if (const std::string* text = bound[0].text()) {
     if (const auto whole = parse_integer(*text, bound.integer(2, 10))) return *whole;
