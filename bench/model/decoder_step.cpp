@@ -36,7 +36,7 @@ std::vector<Sequence> step_sequences(const Safetensors& file, int64_t step) {
     sequences[s].input_ids.assign(id + at[0], id + at[1]);
     sequences[s].is_target.assign(mark + at[0], mark + at[1]);
   }
-  weigh_targets(sequences);
+  weigh_step(sequences);
   return sequences;
 }
 
