@@ -1,6 +1,6 @@
 """Nine settings times five seeds: one bank against the same jobs one by one. Rates, peak memory, and whether the rows are the same bits.
 
-usage: against_serial.py --task cola --data FOLDER [--batch-size 8] [--examples 512] [--tokens N ...] [--serial 9]
+usage: against_serial.py --task cola --data FOLDER [--batch-size 8] [--examples 512] [--tokens N ...] [--serial 9] [--threads 0]
 
 The 45 jobs train one epoch on the first --examples sentences as a bank, once per --tokens (tokens_per_batch, 0: automatic); every
 5th of them (--serial of them) trains alone too. Rates are sentences per second of the training steps.
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=512)
     parser.add_argument("--tokens", type=int, nargs="+", default=[0])
     parser.add_argument("--serial", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as scratch_name:
@@ -37,6 +38,7 @@ def main() -> None:
                 "task": {"name": args.task, "data": str(args.data), "max_train_examples": args.examples, "max_validation_examples": 8},
                 "train": {"epochs": 1, "batch_size": args.batch_size, "checkpoint_seconds": 3600} | changes,
                 "output": str(scratch / name),
+                "threads": args.threads,
             }  # fmt: skip
             (scratch / "recipe.yaml").write_text(json.dumps(recipe))
             command = ["build/release/loraxs", "train", str(scratch / "recipe.yaml"), "--json", "-q"]
@@ -80,6 +82,7 @@ def main() -> None:
             result = {
                 "tokens_per_batch": tokens,
                 "batch_size": args.batch_size,
+                "threads": args.threads,
                 "alone_sentences_per_second": round(rate_alone, 1),
                 "bank_sentences_per_second": round(bank["sentences_per_second"], 1),
                 "ratio": round(bank["sentences_per_second"] / rate_alone, 3),
