@@ -7,7 +7,7 @@
 namespace loraxs {
 
 /// What `tokens_per_batch: 0` means. Large enough for GEMM speed, small enough that activations stay small beside the
-/// weights (docs/benchmarks.md, A bank against runs one by one).
+/// weights (docs/benchmarks.md, A bank against its jobs one by one).
 constexpr int64_t kTokensPerMicroBatch = 1024;
 
 /// Consecutive sequences [begin, end) of one job's step.

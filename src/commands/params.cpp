@@ -28,8 +28,9 @@ int64_t count_model(const ParsedConfig& parsed) {
   return count;
 }
 
-/// What `head: full` trains.
+/// What `head: full` trains; decoders have no head of their own.
 int64_t count_head(const ParsedConfig& parsed, int64_t labels) {
+  if (parsed.architecture->kind == ModelKind::kDecoder) return 0;
   const ModelConfig& c = parsed.config;
   return (c.hidden_size + 1) * labels + (parsed.architecture->head.dense_pretrained ? 0 : count_dense(c));
 }
@@ -57,10 +58,11 @@ int run_params(const ParamsOptions& options, const CommonOptions& common) {
   }
   const int64_t head = count_head(parsed, options.labels), full = count_model(parsed);
   if (!common.json) {
-    std::printf(
-        "%ld adapted projections; full fine-tuning %ld numbers; head of %ld labels %ld numbers (in every file, counted "
-        "apart)\n",
-        static_cast<long>(sites.size()), full, options.labels, head);
+    std::printf("%ld adapted projections; full fine-tuning %ld numbers", static_cast<long>(sites.size()), full);
+    if (head > 0) {
+      std::printf("; head of %ld labels %ld numbers (in every file, counted apart)", options.labels, head);
+    }
+    std::printf("\n");
     std::printf("%5s %12s %12s %12s %12s %14s %14s\n", "rank", "LoRA-XS", "file bytes", "LoRA", "LoRA bytes",
                 "VeRA (r=256)", "basis bytes");
   }
