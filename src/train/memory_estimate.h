@@ -15,7 +15,8 @@ struct MemoryEstimate {
 };
 
 /// `number_bytes` of weights and activations in the compute dtype; rows are float32. Counts what backward keeps, not
-/// the buffers of a moment nor LibTorch itself: RoBERTa-large with 32 CoLA sentences was measured 4 % above it (docs/benchmarks.md).
+/// the buffers of a moment nor LibTorch itself: RoBERTa-large with 32 CoLA sentences was measured 4 % above it
+/// (docs/benchmarks.md).
 MemoryEstimate estimate_memory(const Architecture& architecture, const ModelConfig& config, const Layout& layout,
                                int64_t jobs, int64_t tokens, int64_t number_bytes);
 
