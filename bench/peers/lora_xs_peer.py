@@ -34,7 +34,8 @@ def add_lora_xs(model, targets, rank: int, alpha: float, seed: int, std: float =
         with torch.no_grad():
             module.lora_A["default"].weight.copy_(s[:rank, None] * vh[:rank])
             module.lora_B["default"].weight.copy_(u[:, :rank])
-        r = (std * torch.randn(rank, rank, generator=generator)).to(weight.dtype)
+        r = std * torch.randn(rank, rank, generator=generator)
+        r = r.to(module.lora_A["default"].weight.dtype)  # PEFT keeps adapters of a bfloat16 base in float32
         module.lora_A["default"] = WithR(module.lora_A["default"], r)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.endswith("lora_A.default.r") or "classifier.modules_to_save" in name)

@@ -69,6 +69,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
   for (const ProjectionGroup& group : backbone_->groups()) {
     Group prepared;
     prepared.projection = join(model, group, basis_.get(), adapters_, options, memory, prepared.sites);
+    if (memory == WeightMemory::kNormal) model.release_pages();
     for (const auto& bank : adapters_.banks) {
       prepared.trained =
           prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
@@ -84,6 +85,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
   if (model.architecture->kind == ModelKind::kDecoder) {
     language_head_ = std::make_unique<LanguageHead>(model, compute_dtype, device, adapters_.trains(), memory);
   }
+  if (memory == WeightMemory::kNormal) model.release_pages();
   anchor_ = torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(device)).requires_grad_(true);
 }
 

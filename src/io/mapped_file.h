@@ -20,6 +20,8 @@ class MappedFile {
 
   const std::filesystem::path& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Pages read so far may leave this process's memory; whoever touches them again reads them from the page cache.
+  void release_pages() const;
   std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
 
  private:

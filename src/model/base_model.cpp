@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <set>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -71,6 +70,7 @@ std::string cached_base_id(const BaseModel& model, const std::filesystem::path& 
     if (file->text().size() == kDigestLength) return std::string(file->text());
   }
   const std::string id = compute_base_id(model);
+  model.release_pages();
   try {
     std::filesystem::create_directories(cache_folder);
     write_file_atomically(path, id);
@@ -112,6 +112,10 @@ BlockTensor BaseModel::stored(const std::string& canonical) const {
                     .bytes = std::span(static_cast<const std::byte*>(tensor->const_data_ptr()), tensor->nbytes())};
   block.owner = std::move(tensor);
   return block;
+}
+
+void BaseModel::release_pages() const {
+  for (const auto& file : files) file->release_pages();
 }
 
 void BaseModel::replace(const std::string& canonical, const torch::Tensor& value) {
@@ -187,6 +191,7 @@ BaseModel load_base_model(const std::filesystem::path& folder, const std::filesy
           concat(file.path.string(), ": ", *name, ": expected F64, F32, F16 or BF16, found ", dtype_name(view.dtype)));
     }
     model.weights[canonical] = view_tensor(view);
+    model.files.insert(view.file);
     model.stored_names[canonical] = *name;
   }
   model.base_id = cached_base_id(model, cache_folder);

@@ -4,8 +4,9 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
-#include <vector>
 
 #include "io/safetensors.h"
 #include "model/architecture.h"
@@ -25,6 +26,10 @@ struct BaseModel {
   std::map<std::string, BlockTensor> blocks;        // canonical name -> as stored, in a GGUF file
   std::map<std::string, std::string> stored_names;  // canonical name -> name in the file
   std::string base_id;                              // SHA-256 over config and all weights
+  std::set<std::shared_ptr<const MappedFile>> files;
+
+  /// To be called when weights have been copied into another form: their mapped pages need not stay resident.
+  void release_pages() const;
 
   /// Blocks are unpacked to float32 by this call and not kept. Throws Error if the checkpoint lacks it.
   torch::Tensor weight(const std::string& canonical) const;

@@ -128,6 +128,7 @@ BaseModel read_gguf_model(const std::filesystem::path& path) {
   const ParsedConfig parsed = read_gguf_config(file);
   BaseModel model;
   model.folder = path;
+  model.files = {file.file};
   model.architecture = parsed.architecture;
   model.config = parsed.config;
   const GgufNames& names = parsed.architecture->gguf;
