@@ -73,7 +73,7 @@ void print(const Prompt& prompt, const Answer& answer, bool json, bool logprobs,
 
 int run_generate(const GenerateOptions& options, const CommonOptions& common) {
   SamplingOptions sampling = sampling_of(options.text);
-  sampling.top_logprobs = std::max<int64_t>(0, options.logprobs);
+  sampling.top_logprobs = options.logprobs;
   const std::vector<Prompt> prompts = read_prompts(options);
   if (prompts.empty()) return 0;
   const Settings settings = settings_of(common);

@@ -104,7 +104,7 @@ void SamplingOptions::check(const std::string& where) const {
   if (top_k < 0) fail("top-k", "an integer ≥ 0 (0 keeps all)", static_cast<double>(top_k));
   if (!(top_p > 0 && top_p <= 1)) fail("top-p", "a number above 0 and at most 1", top_p);
   if (!(min_p >= 0 && min_p < 1)) fail("min-p", "a number from 0 to below 1", min_p);
-  if (top_logprobs < 0) fail("logprobs", "an integer ≥ 0", static_cast<double>(top_logprobs));
+  if (top_logprobs < -1) fail("logprobs", "an integer ≥ 0 (-1: none)", static_cast<double>(top_logprobs));
   if (greedy() && (top_k != 0 || top_p != 1 || min_p != 0)) {
     throw Error(concat(where,
                        ": top-k, top-p and min-p choose what is drawn from, and temperature 0 draws nothing; "
@@ -151,6 +151,7 @@ SampledToken sample(std::span<const float> logits, std::span<const int32_t> seen
       if (drawn < reached) break;
     }
   }
+  if (options.top_logprobs < 0) return token;  // a vocabulary of exponentials is a tenth of a small model's step
   const double normaliser = log_sum_exp(logits);
   token.logprob = static_cast<float>(logits[token.id] - normaliser);
   if (options.top_logprobs > 0) token.top = top_logprobs(logits, normaliser, options.top_logprobs);

@@ -15,7 +15,7 @@ struct SamplingOptions {
   double top_p = 1;               // in (0, 1]: the fewest tokens whose probabilities reach it
   double min_p = 0;               // in [0, 1): tokens at least this probable, as a share of the most probable one
   uint64_t seed = 0;              // draw n of a request depends on (seed, n) only
-  int64_t top_logprobs = 0;       // how many of the most probable tokens are reported with each token
+  int64_t top_logprobs = -1;      // so many of the most probable tokens beside each token; -1 = no log-probabilities
 
   bool greedy() const { return temperature == 0; }
   /// Throws Error for a value out of range, or one that greedy decoding would ignore. `where` starts the message.
@@ -29,7 +29,7 @@ struct TokenLogprob {
 
 struct SampledToken {
   int32_t id = 0;
-  float logprob = 0;              // of the model's own distribution: before penalty, temperature and filters
+  float logprob = 0;              // if asked for; of the model's own distribution: before penalty, temperature, filters
   std::vector<TokenLogprob> top;  // most probable first
 };
 
