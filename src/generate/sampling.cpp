@@ -74,7 +74,13 @@ void keep_min_p(std::vector<double>& values, double& sum, double min_p) {
 }
 
 int32_t argmax(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  const float* values = logits.data();
+  const size_t count = logits.size();
+  float largest = values[0];
+#pragma omp simd reduction(max : largest)
+  for (size_t i = 0; i < count; ++i)
+    largest = values[i] > largest ? values[i] : largest;  // max_element goes one by one
+  return static_cast<int32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
 }
 
 /// The k largest, largest first, lower ids before higher ones among equals.
