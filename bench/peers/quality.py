@@ -17,11 +17,11 @@ from pathlib import Path
 
 # folder, validation file, text columns, label column, training examples (0: all), epochs
 TASKS = {
-    "stsb": ("STS-B", "dev.tsv", [7, 8], -1, 0, 2),
-    "mrpc": ("MRPC", "dev.tsv", [3, 4], 0, 0, 2),
-    "sst2": ("SST-2", "dev.tsv", [0], -1, 8000, 1),
-    "qnli": ("QNLI", "dev.tsv", [1, 2], -1, 0, 1),
-    "mnli": ("MNLI", "dev_matched.tsv", [8, 9], -1, 6000, 1),
+    "stsb": ("STS-B", "dev.tsv", [7, 8], -1, 3000, 1),
+    "mrpc": ("MRPC", "dev.tsv", [3, 4], 0, 0, 1),
+    "sst2": ("SST-2", "dev.tsv", [0], -1, 4000, 1),
+    "qnli": ("QNLI", "dev.tsv", [1, 2], -1, 4000, 1),
+    "mnli": ("MNLI", "dev_matched.tsv", [8, 9], -1, 3000, 1),
 }
 RANK, RATE, HEAD_RATE = 16, 4e-3, 5e-3
 

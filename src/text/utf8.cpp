@@ -65,6 +65,7 @@ char32_t next_char(std::string_view text, size_t& at) {
 }
 
 void append_utf8(std::string& text, char32_t c) {
+  if ((c >= 0xD800 && c <= 0xDFFF) || c > 0x10FFFF) c = 0xFFFD;
   if (c < 0x80) {
     text += static_cast<char>(c);
     return;

@@ -16,6 +16,7 @@ size_t incomplete_tail(std::string_view text);
 /// The code point at `at` of valid UTF-8; moves `at` behind it.
 char32_t next_char(std::string_view text, size_t& at);
 
+/// A surrogate or a number above U+10FFFF becomes U+FFFD.
 void append_utf8(std::string& text, char32_t c);
 
 /// Bytes of the character that starts with `lead`.

@@ -3,7 +3,6 @@
 #include <unicode/locid.h>
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
 
@@ -44,28 +43,11 @@ std::string lower_at(const std::u32string& text, size_t at) {
 }  // namespace
 
 std::u32string code_points(std::string_view text) {
+  const std::string valid = valid_utf8(text);
   std::u32string result;
-  result.reserve(text.size());
-  const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
-  const auto size = static_cast<int32_t>(text.size());
-  for (int32_t at = 0; at < size;) {
-    UChar32 c = 0;
-    U8_NEXT_OR_FFFD(bytes, at, size, c);  // NOLINT(bugprone-inc-dec-in-conditions): ICU's macro
-    result += static_cast<char32_t>(c);
-  }
+  result.reserve(valid.size());
+  for (size_t at = 0; at < valid.size();) result += next_char(valid, at);
   return result;
-}
-
-void append_utf8(std::string& text, char32_t code_point) {
-  uint8_t bytes[4];
-  int32_t size = 0;
-  UBool damaged = false;
-  U8_APPEND(bytes, size, 4, static_cast<UChar32>(code_point), damaged);
-  if (damaged) {
-    text += "\xEF\xBF\xBD";
-  } else {
-    text.append(reinterpret_cast<const char*>(bytes), size);
-  }
 }
 
 std::string utf8(std::u32string_view text) {

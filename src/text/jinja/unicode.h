@@ -4,12 +4,13 @@
 #include <string>
 #include <string_view>
 
+#include "text/utf8.h"
+
 namespace loraxs::jinja {
 
 /// Damaged UTF-8 becomes U+FFFD.
 std::u32string code_points(std::string_view text);
 std::string utf8(std::u32string_view text);
-void append_utf8(std::string& text, char32_t code_point);
 int64_t length(std::string_view text);  // in code points
 
 bool is_space(char32_t code_point);      // str.isspace
