@@ -49,11 +49,6 @@ struct TrainOptions {
   bool resume = false, allow_drift = false, dry_run = false;
   std::string beside;  // run folder whose curves report.html shows too
 };
-struct EvalOptions {
-  AdapterOptions adapter;
-  std::string task, data;
-  std::vector<std::string> set;  // further keys of the task section: label=gold
-};
 struct PredictOptions {
   AdapterOptions adapter;
   std::string input;                          // file; empty = standard input
@@ -97,6 +92,16 @@ struct DecodingOptions {
   std::vector<std::string> stop;
   std::string system;  // chat template: the system turn
 };
+struct SearchOptions {
+  int64_t beams = 1;  // 1 = no beam search
+  double length_penalty = 1;
+  std::string early_stopping = "false";  // false | true | never
+};
+struct EvalOptions {
+  AdapterOptions adapter;
+  std::string task, data;
+  std::vector<std::string> set;  // further keys of the task section: label=gold
+};
 struct GenerateOptions {
   DecodingOptions text;
   std::optional<std::string> prompt;
@@ -104,7 +109,9 @@ struct GenerateOptions {
   bool chat = false;        // a prompt is a user's turn of the model's chat template
   bool ignore_eos = false;  // end-of-text tokens do not end an answer
   int64_t logprobs = -1;    // so many likely tokens beside each token; -1 = no log-probabilities
-  int64_t batch = 16;       // prompts computed together
+  SearchOptions search;
+  int64_t samples = 1;  // answers per prompt
+  int64_t batch = 16;   // prompts computed together
 };
 struct ConversationOptions {
   DecodingOptions text;

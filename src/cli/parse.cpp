@@ -36,6 +36,17 @@ void add_text(CLI::App* app, DecodingOptions& o) {
   app->add_option("--system", o.system, "System turn of the conversation");
 }
 
+void add_search(CLI::App* app, SearchOptions& o) {
+  app->add_option("--beams", o.beams, "Beam search with so many beams")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--length-penalty", o.length_penalty, "Beams: an answer's score is divided by tokens to this power")
+      ->capture_default_str();
+  app->add_option("--early-stopping", o.early_stopping, "Beams: false, true or never, as transformers has it")
+      ->check(CLI::IsMember({"false", "true", "never"}))
+      ->capture_default_str();
+}
+
 void add_common(CLI::App* app, CommonOptions& o) {
   app->add_option("-t,--threads", o.threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
   app->add_flag("--json", o.json, "Results as JSON lines");
@@ -181,6 +192,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   generate_app->add_flag("--chat", generate.chat, "A prompt is a user's turn of the model's chat template");
   generate_app->add_flag("--ignore-eos", generate.ignore_eos, "Go on after the model's end of text");
   generate_app->add_option("--logprobs", generate.logprobs, "Log-probabilities, with so many likely tokens each");
+  generate_app->add_option("--n", generate.samples, "Answers per prompt: draws, or the best of the beams")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_search(generate_app, generate.search);
   generate_app->add_option("--batch", generate.batch, "Prompts computed together")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
