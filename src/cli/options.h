@@ -98,9 +98,17 @@ struct SearchOptions {
   std::string early_stopping = "false";  // false | true | never
 };
 struct EvalOptions {
-  AdapterOptions adapter;
+  DecodingOptions text;                 // the adapter may be left out for a language model; new tokens: 0 = as the task
+  SearchOptions search = {.beams = 0};  // 0 = as the task
   std::string task, data;
   std::vector<std::string> set;  // further keys of the task section: label=gold
+  int64_t limit = 0;             // the first so many examples; 0 = all
+  // Language models alone:
+  std::string by = "auto";            // generation | choices | loss; auto = generation where the task has a grader
+  std::string prompt = "paper";       // paper | training: the prompt that a generation answers
+  std::string answers;                // file of JSON lines, in which a broken run goes on; empty = none
+  int64_t batch = 16;                 // prompts computed together
+  int64_t window = 1024, stride = 0;  // plain text: tokens; stride 0 = window
 };
 struct GenerateOptions {
   DecodingOptions text;
