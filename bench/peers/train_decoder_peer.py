@@ -45,6 +45,17 @@ def make(folder: Path, layers: int) -> None:
     save_file({"input_ids": ids, "is_target": is_target, "starts": starts}, folder / "batches.safetensors")
 
 
+def padded(examples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids and which of them count -> input ids, attention mask and labels, padded on the right."""
+    longest = max(len(ids) for ids, _ in examples)
+    inputs = torch.zeros(len(examples), longest, dtype=torch.long)
+    mask, labels = torch.zeros_like(inputs), torch.full_like(inputs, -100)
+    for row, (ids, counts) in enumerate(examples):
+        inputs[row, : len(ids)], mask[row, : len(ids)] = ids, 1
+        labels[row, : len(ids)] = torch.where(counts, ids, -100)
+    return inputs, mask, labels
+
+
 def rss() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
@@ -72,12 +83,7 @@ def main() -> None:
     for step in range(args.steps):
         begin = time.perf_counter()
         spans = [(starts[i], starts[i + 1]) for i in range(step * BATCH, (step + 1) * BATCH)]
-        longest = max(b - a for a, b in spans)
-        inputs = torch.zeros(BATCH, longest, dtype=torch.long)
-        mask, labels = torch.zeros_like(inputs), torch.full_like(inputs, -100)
-        for row, (a, b) in enumerate(spans):
-            inputs[row, : b - a], mask[row, : b - a] = ids[a:b], 1
-            labels[row, : b - a] = torch.where(is_target[a:b], ids[a:b], -100)
+        inputs, mask, labels = padded([(ids[a:b], is_target[a:b]) for a, b in spans])
         loss = model(input_ids=inputs, attention_mask=mask, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()

@@ -1,23 +1,38 @@
 #include "api/task_encoder.h"
 
-#include "data/language.h"
-
 namespace loraxs {
 
 TaskEncoder::TaskEncoder(const Tokenizer& tokenizer, const std::filesystem::path& model)
     : tokenizer_(tokenizer), template_(ChatTemplate::load(model)) {}
 
+TextEncoder TaskEncoder::text_encoder() const {
+  return {.encode =
+              [&](std::string_view text, bool add_special) {
+                return tokenizer_.encode_text(text, {.add_special = add_special, .parse_special = true});
+              },
+          .eos_ids = tokenizer_.eos_ids(),
+          .bos_token = token_text(tokenizer_, tokenizer_.bos_id()),
+          .eos_token = eos_text(tokenizer_)};
+}
+
 EncodedExamples TaskEncoder::encode(const Task& task, const std::vector<Example>& examples, int64_t max_length) const {
   if (!task.language_model()) return encode_examples(tokenizer_, examples, max_length);
-  const TextEncoder encoder{.encode =
-                                [&](std::string_view text, bool add_special) {
-                                  return tokenizer_.encode_text(text,
-                                                                {.add_special = add_special, .parse_special = true});
-                                },
-                            .eos_ids = tokenizer_.eos_ids(),
-                            .bos_token = token_text(tokenizer_, tokenizer_.bos_id()),
-                            .eos_token = eos_text(tokenizer_)};
-  return encode_language(encoder, task, examples, max_length, template_ ? &*template_ : nullptr);
+  return encode_language(text_encoder(), task, examples, max_length, chat_template());
+}
+
+EncodedExamples TaskEncoder::encode_windows(const Task& task, int64_t max_length, int64_t stride) const {
+  return encode_language(text_encoder(), task, task.validation, max_length, chat_template(), stride);
+}
+
+std::vector<int32_t> TaskEncoder::question(const Example& example, bool as_trained) const {
+  return encode_question(text_encoder(), example, as_trained, chat_template());
+}
+
+EncodedExamples TaskEncoder::encode_open(const Task& task, const std::vector<Example>& examples,
+                                         int64_t max_length) const {
+  TextEncoder encoder = text_encoder();
+  encoder.eos_ids.clear();
+  return encode_language(encoder, task, examples, max_length, chat_template());
 }
 
 std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id) {

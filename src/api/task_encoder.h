@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/encoded.h"
+#include "data/language.h"
 #include "data/task.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -18,8 +19,15 @@ class TaskEncoder {
 
   /// Labelled texts with their labels, language data with its targets; at most `max_length` tokens each.
   EncodedExamples encode(const Task& task, const std::vector<Example>& examples, int64_t max_length) const;
+  /// Language models: see encode_language and encode_question.
+  EncodedExamples encode_windows(const Task& task, int64_t max_length, int64_t stride) const;
+  std::vector<int32_t> question(const Example& example, bool as_trained) const;
+  /// Language models: the answers alone as targets, without an end-of-text token behind them.
+  EncodedExamples encode_open(const Task& task, const std::vector<Example>& examples, int64_t max_length) const;
 
  private:
+  TextEncoder text_encoder() const;
+  const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
   const Tokenizer& tokenizer_;
   std::optional<ChatTemplate> template_;
 };

@@ -28,23 +28,36 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
 
 void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   scheduler_.reset();
+  beam_scheduler_.reset();
   cached_.reset();
   model_.reset();  // one copy of the prepared weights at a time
   model_ = std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_);
 }
 
-Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos) {
+SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ignore_eos) {
   const int64_t one = KvCache::blocks_for(context_);
   const int64_t affordable = cache_bytes_ / KvCache::bytes_per_block(base_.config, compute_dtype_);
   scheduler_.reset();
+  beam_scheduler_.reset();
   cached_.reset();
-  cached_ =
-      std::make_unique<CachedModel>(*model_, std::max(one, std::min(sequences * one, affordable)), compute_dtype_);
+  cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)),
+                                          compute_dtype_);
   SchedulerOptions options{.context = context_, .max_sequences = sequences};
   options.tokens_per_step = std::max(options.tokens_per_step, sequences);
   if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();
+  return options;
+}
+
+Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos) {
+  SchedulerOptions options = new_cache(sequences, /*least=*/1, ignore_eos);
   scheduler_ = std::make_unique<Scheduler>(*cached_, std::move(options));
   return *scheduler_;
+}
+
+BeamScheduler& TextModel::beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos) {
+  SchedulerOptions options = new_cache(searches * beams, beams, ignore_eos);
+  beam_scheduler_ = std::make_unique<BeamScheduler>(*cached_, std::move(options));
+  return *beam_scheduler_;
 }
 
 std::vector<int32_t> TextModel::encode(const std::string& prompt) const {

@@ -7,6 +7,7 @@
 
 #include "adapt/adapted_model.h"
 #include "api/settings.h"
+#include "generate/beam_scheduler.h"
 #include "generate/cached_model.h"
 #include "generate/conversation.h"
 #include "generate/scheduler.h"
@@ -29,8 +30,10 @@ class TextModel {
 
   /// Plugs adapters in; slot i is slot i of the set. Ends the scheduler there was.
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
-  /// A scheduler on a fresh cache for so many sequences. Lives until the next use() or scheduler().
+  /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
+  /// use(), scheduler() or beam_scheduler().
   Scheduler& scheduler(int64_t sequences, bool ignore_eos = false);
+  BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
 
   /// Ids of a raw prompt, or of a conversation up to where the answer begins. Throws Error without a chat template.
   std::vector<int32_t> encode(const std::string& prompt) const;
@@ -39,8 +42,12 @@ class TextModel {
   const BaseModel& base() const { return base_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   int64_t context() const { return context_; }
+  /// With what use() plugged in.
+  AdaptedModel& model() { return *model_; }
 
  private:
+  /// A fresh cache of blocks for so many full contexts, or as many as the memory allows, `least` in any case.
+  SchedulerOptions new_cache(int64_t sequences, int64_t least, bool ignore_eos);
   BaseModel base_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> template_;
@@ -49,6 +56,7 @@ class TextModel {
   std::unique_ptr<AdaptedModel> model_;
   std::unique_ptr<CachedModel> cached_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<BeamScheduler> beam_scheduler_;
 };
 
 }  // namespace loraxs

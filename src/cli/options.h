@@ -49,11 +49,6 @@ struct TrainOptions {
   bool resume = false, allow_drift = false, dry_run = false;
   std::string beside;  // run folder whose curves report.html shows too
 };
-struct EvalOptions {
-  AdapterOptions adapter;
-  std::string task, data;
-  std::vector<std::string> set;  // further keys of the task section: label=gold
-};
 struct PredictOptions {
   AdapterOptions adapter;
   std::string input;                          // file; empty = standard input
@@ -97,6 +92,24 @@ struct DecodingOptions {
   std::vector<std::string> stop;
   std::string system;  // chat template: the system turn
 };
+struct SearchOptions {
+  int64_t beams = 1;  // 1 = no beam search
+  double length_penalty = 1;
+  std::string early_stopping = "false";  // false | true | never
+};
+struct EvalOptions {
+  DecodingOptions text;                 // the adapter may be left out for a language model; new tokens: 0 = as the task
+  SearchOptions search = {.beams = 0};  // 0 = as the task
+  std::string task, data;
+  std::vector<std::string> set;  // further keys of the task section: label=gold
+  int64_t limit = 0;             // the first so many examples; 0 = all
+  // Language models alone:
+  std::string by = "auto";            // generation | choices | loss; auto = generation where the task has a grader
+  std::string prompt = "paper";       // paper | training: the prompt that a generation answers
+  std::string answers;                // file of JSON lines, in which a broken run goes on; empty = none
+  int64_t batch = 16;                 // prompts computed together
+  int64_t window = 1024, stride = 0;  // plain text: tokens; stride 0 = window
+};
 struct GenerateOptions {
   DecodingOptions text;
   std::optional<std::string> prompt;
@@ -104,7 +117,9 @@ struct GenerateOptions {
   bool chat = false;        // a prompt is a user's turn of the model's chat template
   bool ignore_eos = false;  // end-of-text tokens do not end an answer
   int64_t logprobs = -1;    // so many likely tokens beside each token; -1 = no log-probabilities
-  int64_t batch = 16;       // prompts computed together
+  SearchOptions search;
+  int64_t samples = 1;  // answers per prompt
+  int64_t batch = 16;   // prompts computed together
 };
 struct ConversationOptions {
   DecodingOptions text;

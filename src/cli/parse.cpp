@@ -17,7 +17,7 @@ void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
   app->add_flag("--accept-base", o.accept_base, "Accept a base of another id if the basis fingerprint matches");
 }
 
-void add_text(CLI::App* app, DecodingOptions& o) {
+void add_decoding(CLI::App* app, DecodingOptions& o) {
   add_adapter(app, o.adapter, /*required=*/false);
   app->add_option("-c,--context", o.context, "Tokens of prompt and answer together; 0 = as many as the model takes")
       ->check(CLI::NonNegativeNumber);
@@ -33,7 +33,22 @@ void add_text(CLI::App* app, DecodingOptions& o) {
   app->add_option("--stop", o.stop, "Text that ends an answer; may be given again")
       ->take_all()
       ->allow_extra_args(false);
+}
+
+void add_text(CLI::App* app, DecodingOptions& o) {
+  add_decoding(app, o);
   app->add_option("--system", o.system, "System turn of the conversation");
+}
+
+void add_search(CLI::App* app, SearchOptions& o) {
+  app->add_option("--beams", o.beams, "Beam search with so many beams")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--length-penalty", o.length_penalty, "Beams: an answer's score is divided by tokens to this power")
+      ->capture_default_str();
+  app->add_option("--early-stopping", o.early_stopping, "Beams: false, true or never, as transformers has it")
+      ->check(CLI::IsMember({"false", "true", "never"}))
+      ->capture_default_str();
 }
 
 void add_common(CLI::App* app, CommonOptions& o) {
@@ -41,6 +56,26 @@ void add_common(CLI::App* app, CommonOptions& o) {
   app->add_flag("--json", o.json, "Results as JSON lines");
   app->add_flag("-q,--quiet", o.quiet, "No progress on stderr");
   app->add_option("--cache", o.cache, "Folder for bases and base ids");
+}
+
+void add_eval(CLI::App* app, EvalOptions& o) {
+  o.text.max_new_tokens = 0;
+  add_decoding(app, o.text);
+  add_search(app, o.search);
+  app->add_option("--task", o.task, "qnli, classification, regression, gsm8k, math, commonsense, text, …")->required();
+  app->add_option("--data", o.data, "Folder of the task, or the file to score")->required();
+  app->add_option("--set", o.set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
+  app->add_option("--limit", o.limit, "The first so many examples; 0 = all")->check(CLI::NonNegativeNumber);
+  app->add_option("--by", o.by, "Language models: generation, choices, loss; auto = generation if the task is graded")
+      ->check(CLI::IsMember({"auto", "generation", "choices", "loss"}));
+  app->add_option("--prompt", o.prompt, "The prompt of the paper's evaluation, or that of its training")
+      ->check(CLI::IsMember({"paper", "training"}))
+      ->capture_default_str();
+  app->add_option("--answers", o.answers, "File of all answers, JSON lines; a broken run goes on where it was");
+  app->add_option("--batch", o.batch, "Prompts computed together")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--window", o.window, "Plain text: tokens of a window")->check(CLI::Range(2, 1 << 20));
+  app->add_option("--stride", o.stride, "Plain text: a window begins every so many tokens; 0 = window")
+      ->check(CLI::NonNegativeNumber);
 }
 
 /// One sentence for a usage error, with the nearest known subcommand or option.
@@ -115,11 +150,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   train_app->add_flag("--dry-run", train.dry_run, "Print sizes and steps, train nothing");
 
   EvalOptions eval;
-  auto* eval_app = app.add_subcommand("eval", "Score an adapter on a task");
-  add_adapter(eval_app, eval.adapter);
-  eval_app->add_option("--task", eval.task, "qnli, classification or regression")->required();
-  eval_app->add_option("--data", eval.data, "Folder of the task, or the file to score")->required();
-  eval_app->add_option("--set", eval.set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
+  add_eval(app.add_subcommand("eval", "Score an adapter on a task"), eval);
 
   PredictOptions predict;
   auto* predict_app = app.add_subcommand("predict", "Labels of texts, one result a line");
@@ -181,6 +212,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   generate_app->add_flag("--chat", generate.chat, "A prompt is a user's turn of the model's chat template");
   generate_app->add_flag("--ignore-eos", generate.ignore_eos, "Go on after the model's end of text");
   generate_app->add_option("--logprobs", generate.logprobs, "Log-probabilities, with so many likely tokens each");
+  generate_app->add_option("--n", generate.samples, "Answers per prompt: draws, or the best of the beams")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_search(generate_app, generate.search);
   generate_app->add_option("--batch", generate.batch, "Prompts computed together")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -213,7 +248,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   if (*show_app) command.options = show;
   if (*basis_app) command.options = basis;
   if (*train_app) command.options = train;
-  if (*eval_app) command.options = eval;
+  if (app.got_subcommand("eval")) command.options = eval;
   if (*predict_app) command.options = predict;
   if (*combine_app) command.options = combine;
   if (*merge_app) command.options = merge;

@@ -4,10 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "api/adapters.h"
-#include "api/text_model.h"
+#include "api/answers.h"
 #include "commands/commands.h"
 #include "commands/session.h"
-#include "generate/text_stream.h"
 #include "io/error.h"
 #include "io/fields.h"
 
@@ -18,14 +17,6 @@ struct Prompt {
   std::string where;  // "prompts.jsonl:3"
   std::string text;
   std::string adapter;  // file; empty = none
-};
-
-struct Answer {
-  std::string text;
-  int64_t tokens = 0;
-  std::string finish_reason;
-  nlohmann::json logprobs = nlohmann::json::array();
-  bool done = false;
 };
 
 std::vector<Prompt> read_prompts(const GenerateOptions& options) {
@@ -55,25 +46,65 @@ nlohmann::json logprob_entry(const Tokenizer& tokenizer, int32_t id, float logpr
   return {{"id", id}, {"text", tokenizer.decode(std::vector{id}, /*skip_special=*/false)}, {"logprob", logprob}};
 }
 
-void print(const Prompt& prompt, const Answer& answer, bool json, bool logprobs, bool one) {
+nlohmann::json logprob_entries(const Tokenizer& tokenizer, const Answer& answer, int64_t top) {
+  nlohmann::json entries = nlohmann::json::array();
+  for (const SampledToken& token : answer.sampled) {
+    nlohmann::json entry = logprob_entry(tokenizer, token.id, token.logprob);
+    if (top > 0) {
+      entry["top"] = nlohmann::json::array();
+      for (const TokenLogprob& likely : token.top)
+        entry["top"].push_back(logprob_entry(tokenizer, likely.id, likely.logprob));
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+nlohmann::ordered_json fields_of(const Answer& answer, const Tokenizer& tokenizer, const GenerateOptions& options) {
+  nlohmann::ordered_json fields = {
+      {"text", answer.text}, {"tokens", answer.tokens}, {"finish_reason", answer.finish_reason}};
+  if (options.search.beams > 1) fields["score"] = answer.score;
+  if (options.logprobs >= 0) fields["logprobs"] = logprob_entries(tokenizer, answer, options.logprobs);
+  return fields;
+}
+
+/// The first answer's fields stand beside the prompt; of several, all are listed too.
+void print(const Prompt& prompt, const std::vector<Answer>& answers, const Tokenizer& tokenizer,
+           const GenerateOptions& options, bool json, bool one) {
   if (!json) {
-    std::cout << (one ? "" : prompt.text) << answer.text << '\n' << std::flush;
+    for (const Answer& answer : answers) std::cout << (one ? "" : prompt.text) << answer.text << '\n';
+    std::cout << std::flush;
     return;
   }
-  nlohmann::ordered_json line = {{"prompt", prompt.text},
-                                 {"text", answer.text},
-                                 {"tokens", answer.tokens},
-                                 {"finish_reason", answer.finish_reason}};
+  nlohmann::ordered_json line = {{"prompt", prompt.text}};
+  line.update(fields_of(answers.front(), tokenizer, options));
   if (!prompt.adapter.empty()) line["adapter"] = prompt.adapter;
-  if (logprobs) line["logprobs"] = answer.logprobs;
+  if (options.samples > 1) {
+    line["answers"] = nlohmann::ordered_json::array();
+    for (const Answer& answer : answers) line["answers"].push_back(fields_of(answer, tokenizer, options));
+  }
   std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
+}
+
+AnswerOptions answering_of(const GenerateOptions& options) {
+  AnswerOptions answering{.sampling = sampling_of(options.text),
+                          .search = beams_of(options.search),
+                          .samples = options.samples,
+                          .max_new_tokens = options.text.max_new_tokens,
+                          .stop = options.text.stop,
+                          .ignore_eos = options.ignore_eos,
+                          .batch = options.batch};
+  answering.sampling.top_logprobs = options.logprobs;
+  answering.check("command line");
+  if (options.search.beams > 1 && options.logprobs >= 0)
+    throw Error("--logprobs: expected no beams, which have no log-probabilities of tokens; leave one of the two out");
+  return answering;
 }
 
 }  // namespace
 
 int run_generate(const GenerateOptions& options, const CommonOptions& common) {
-  SamplingOptions sampling = sampling_of(options.text);
-  sampling.top_logprobs = options.logprobs;
+  const AnswerOptions answering = answering_of(options);
   const std::vector<Prompt> prompts = read_prompts(options);
   if (prompts.empty()) return 0;
   const Settings settings = settings_of(common);
@@ -86,50 +117,23 @@ int run_generate(const GenerateOptions& options, const CommonOptions& common) {
   const OpenedAdapters opened = open_adapters(model.base(), paths, open_options_of(options.text.adapter), settings);
   for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
   model.use(opened.basis, opened.set());
-  const auto count = static_cast<int64_t>(prompts.size());
-  Scheduler& scheduler = model.scheduler(std::min(count, options.batch), options.ignore_eos);
 
-  std::vector<Answer> answers(prompts.size());
-  std::vector<std::unique_ptr<TextStream>> streams;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    streams.push_back(std::make_unique<TextStream>(model.tokenizer(), options.text.stop));
-    GenerationRequest request{.name = prompts[i].where, .sampling = sampling};
-    request.max_new_tokens = options.text.max_new_tokens;
-    if (!prompts[i].adapter.empty())
-      request.slot = std::find(paths.begin(), paths.end(), prompts[i].adapter) - paths.begin();
-    request.prompt =
-        options.chat ? model.encode(question(options.text.system, prompts[i].text)) : model.encode(prompts[i].text);
-    Answer& answer = answers[i];
-    TextStream& stream = *streams[i];
-    request.on_token = [&answer, &stream, &model, &options](const SampledToken& token) {
-      ++answer.tokens;
-      answer.text += stream.push(token.id);
-      if (options.logprobs >= 0) {
-        nlohmann::json entry = logprob_entry(model.tokenizer(), token.id, token.logprob);
-        if (options.logprobs > 0) {
-          entry["top"] = nlohmann::json::array();
-          for (const TokenLogprob& likely : token.top)
-            entry["top"].push_back(logprob_entry(model.tokenizer(), likely.id, likely.logprob));
-        }
-        answer.logprobs.push_back(std::move(entry));
-      }
-      return !stream.stopped();
-    };
-    request.on_finish = [&answer, &stream](FinishReason reason) {
-      answer.text += stream.finish();
-      answer.finish_reason = finish_reason_name(reason);
-      answer.done = true;
-    };
-    scheduler.submit(std::move(request));
+  std::vector<Question> questions;
+  for (const Prompt& prompt : prompts) {
+    questions.push_back({.name = prompt.where,
+                         .prompt = options.chat ? model.encode(question(options.text.system, prompt.text))
+                                                : model.encode(prompt.text)});
+    if (!prompt.adapter.empty())
+      questions.back().slot = std::find(paths.begin(), paths.end(), prompt.adapter) - paths.begin();
   }
-  // Every prompt was accepted: nothing is printed before that. Answers come out in the order of the prompts.
-  for (size_t next = 0; next < answers.size();) {
-    scheduler.step();
-    while (next < answers.size() && answers[next].done) {
-      print(prompts[next], answers[next], common.json, options.logprobs >= 0, prompts.size() == 1);
-      ++next;
-    }
-  }
+  // Answers come out in the order of the prompts.
+  std::vector<std::vector<Answer>> done(prompts.size());
+  size_t next = 0;
+  answer_questions(model, std::move(questions), answering, [&](size_t index, std::vector<Answer> answers) {
+    done[index] = std::move(answers);
+    for (; next < done.size() && !done[next].empty(); ++next)
+      print(prompts[next], done[next], model.tokenizer(), options, common.json, prompts.size() == 1);
+  });
   return 0;
 }
 

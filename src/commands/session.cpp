@@ -42,6 +42,13 @@ SamplingOptions sampling_of(const DecodingOptions& options) {
   return sampling;
 }
 
+BeamOptions beams_of(const SearchOptions& options) {
+  const auto early_stopping = options.early_stopping == "true"    ? EarlyStopping::kWhenFull
+                              : options.early_stopping == "never" ? EarlyStopping::kNever
+                                                                  : EarlyStopping::kWhenWorse;
+  return {.beams = options.beams, .length_penalty = options.length_penalty, .early_stopping = early_stopping};
+}
+
 TextModelOptions text_model_of(const DecodingOptions& options) {
   return {.model = options.adapter.model, .precision = options.adapter.precision, .context = options.context};
 }

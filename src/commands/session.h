@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "api/answers.h"
 #include "api/opened_adapter.h"
 #include "api/settings.h"
 #include "api/text_model.h"
@@ -16,6 +17,7 @@ Settings settings_of(const CommonOptions& common);  // progress and warnings go 
 
 /// What generate and chat were asked for, checked.
 SamplingOptions sampling_of(const DecodingOptions& options);
+BeamOptions beams_of(const SearchOptions& options);
 TextModelOptions text_model_of(const DecodingOptions& options);
 OpenOptions open_options_of(const AdapterOptions& options);
 

@@ -68,11 +68,14 @@ Json up_to_last_answer(const Json& messages) {
   return kept;
 }
 
+const ChatTemplate& template_of(const Example& example, const ChatTemplate* chat) {
+  if (chat == nullptr) throw Error(concat(example.where, ": expected a model with a chat template, found none"));
+  return *chat;
+}
+
 Encoding encode_conversation(const TextEncoder& encoder, const Example& example, TrainOn train_on,
                              const ChatTemplate* chat) {
-  if (chat == nullptr) {
-    throw Error(concat(example.where, ": expected a model with a chat template, found none"));
-  }
+  template_of(example, chat);
   const Json messages = up_to_last_answer(example.messages);
   try {
     auto [text, spans] = chat->render_marked(messages, chat_options(encoder, false));
@@ -129,7 +132,8 @@ void add(EncodedExamples& encoded, Encoding encoding, int64_t max_length) {
   encoded.targets.push_back(0);
 }
 
-EncodedExamples encode_windows(const TextEncoder& encoder, const std::vector<Example>& examples, int64_t max_length) {
+EncodedExamples encode_windows(const TextEncoder& encoder, const std::vector<Example>& examples, int64_t max_length,
+                               int64_t stride) {
   std::vector<int32_t> ids;
   for (const Example& example : examples) {
     const std::vector<int32_t> text = encoder.encode(example.second.value_or(""), /*add_special=*/true);
@@ -137,12 +141,14 @@ EncodedExamples encode_windows(const TextEncoder& encoder, const std::vector<Exa
     if (!encoder.eos_ids.empty()) ids.push_back(encoder.eos_ids.front());
   }
   EncodedExamples encoded;
-  for (auto begin = ids.begin(); begin != ids.end();) {
-    const auto end = begin + std::min<int64_t>(max_length, ids.end() - begin);
-    Encoding window{.input_ids = {begin, end}};
+  const auto size = static_cast<int64_t>(ids.size());
+  for (int64_t begin = 0, done = 0; done < size; begin += stride) {
+    const int64_t end = std::min(size, begin + max_length);
+    Encoding window{.input_ids = {ids.begin() + begin, ids.begin() + end}};
     window.is_target.assign(window.input_ids.size(), 1);
+    std::fill_n(window.is_target.begin(), done - begin, 0);
     add(encoded, std::move(window), max_length);
-    begin = end;
+    done = end;
   }
   return encoded;
 }
@@ -150,9 +156,12 @@ EncodedExamples encode_windows(const TextEncoder& encoder, const std::vector<Exa
 }  // namespace
 
 EncodedExamples encode_language(const TextEncoder& encoder, const Task& task, const std::vector<Example>& examples,
-                                int64_t max_length, const ChatTemplate* chat_template) {
+                                int64_t max_length, const ChatTemplate* chat_template, int64_t stride) {
   if (max_length < 2) throw Error(concat("max_length: expected at least 2 for a language model, found ", max_length));
-  if (task.windows) return encode_windows(encoder, examples, max_length);
+  if (stride < 0 || stride > max_length) {
+    throw Error(concat("stride: expected from 1 to the window's ", max_length, " tokens, found ", stride));
+  }
+  if (task.windows) return encode_windows(encoder, examples, max_length, stride == 0 ? max_length : stride);
   EncodedExamples encoded;
   for (const Example& example : examples) {
     add(encoded,
@@ -161,6 +170,33 @@ EncodedExamples encode_language(const TextEncoder& encoder, const Task& task, co
         max_length);
   }
   return encoded;
+}
+
+std::vector<int32_t> encode_question(const TextEncoder& encoder, const Example& example, bool as_trained,
+                                     const ChatTemplate* chat_template) {
+  if (example.messages.is_null()) {
+    return encoder.encode(as_trained ? example.first : example.asked.value_or(example.first), /*add_special=*/true);
+  }
+  Json context = up_to_last_answer(example.messages);
+  context.erase(context.size() - 1);
+  const std::string prompt = template_of(example, chat_template).render(context, chat_options(encoder, true));
+  return encoder.encode(prompt, /*add_special=*/false);  // the template writes its own BOS
+}
+
+std::string answer_of(const Example& example) {
+  if (example.messages.is_null()) return example.second.value_or("");
+  return up_to_last_answer(example.messages).back()["content"].get<std::string>();
+}
+
+Example with_answer(const Example& example, const std::string& answer) {
+  Example other = example;
+  if (example.messages.is_null()) {
+    other.second = answer;
+  } else {
+    other.messages = up_to_last_answer(example.messages);
+    other.messages.back()["content"] = answer;
+  }
+  return other;
 }
 
 }  // namespace loraxs

@@ -30,7 +30,18 @@ struct TextEncoder {
 ///
 /// Longer examples lose their end at `max_length` tokens; EOS is appended where room is left. An example without any
 /// target left is dropped and counted. Throws Error with file and line for a conversation that the template refuses.
+/// Texts (Task::windows) stand end to end, cut every `max_length` tokens; a `stride` below it lets windows begin every
+/// `stride` tokens, and only what no window before had counts.
 EncodedExamples encode_language(const TextEncoder& encoder, const Task& task, const std::vector<Example>& examples,
-                                int64_t max_length, const ChatTemplate* chat_template);
+                                int64_t max_length, const ChatTemplate* chat_template, int64_t stride = 0);
+
+/// What an example asks of a model that answers by itself: `asked` or `first`, or the conversation up to the last
+/// answer. `as_trained`: `first` in any case.
+std::vector<int32_t> encode_question(const TextEncoder& encoder, const Example& example, bool as_trained,
+                                     const ChatTemplate* chat_template);
+/// The answer that a record gives: its text, or the last answer of its conversation.
+std::string answer_of(const Example& example);
+/// The same example with another answer.
+Example with_answer(const Example& example, const std::string& answer);
 
 }  // namespace loraxs

@@ -45,6 +45,9 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
 /// must then name its `labels`). Throws Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError);
 
+/// Whether a task of this name is for language models; names as load_task takes them.
+bool is_language_task(const std::string& name);
+
 /// Known task names, GLUE's first.
 std::vector<std::string> task_names();
 

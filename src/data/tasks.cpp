@@ -41,6 +41,11 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing) {
   return missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(path);
 }
 
+bool is_language_task(const std::string& name) {
+  const std::string plain = plain_name(name);
+  return plain == "chat" || plain == "text" || is_record_task(plain);
+}
+
 std::vector<std::string> task_names() {
   std::vector<std::string> names(glue_names().begin(), glue_names().end());
   names.insert(names.end(), {"classification", "regression", "chat", "text"});

@@ -2,6 +2,8 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <numeric>
+
 #include "batch/token_budget.h"
 #include "eval/metrics.h"
 
@@ -32,11 +34,11 @@ std::vector<double> predictions_of(const torch::Tensor& logits, bool regression)
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
 
-std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
-                                    const std::vector<int64_t>& slots, const std::function<void()>& proceed) {
+TargetLosses target_losses(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+                           const std::function<void()>& proceed) {
   torch::NoGradGuard no_grad;
-  std::vector<double> sums(slots.size());
-  int64_t targets = 0;
+  TargetLosses result{.sums = std::vector(slots.size(), std::vector<double>(examples.size())),
+                      .targets = std::vector<int64_t>(examples.size())};
   for (const std::vector<int64_t>& indices : batches_by_tokens(examples.lengths(), kTokensPerBatch)) {
     for (size_t s = 0; s < slots.size(); ++s) {
       if (proceed) proceed();
@@ -44,12 +46,27 @@ std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& 
       sequences.reserve(indices.size());
       for (const int64_t index : indices) sequences.push_back(examples.sequence(index, slots[s]));
       const PackedBatch batch = pack(sequences);
-      sums[s] += model.token_loss(batch, /*training=*/false).losses.sum(torch::kFloat64).item<double>();
-      if (s == 0) targets += batch.num_asked();
+      const torch::Tensor losses =
+          model.token_loss(batch, /*training=*/false).losses.to(torch::kCPU, torch::kFloat64).contiguous();  // [asked]
+      const double* loss = losses.const_data_ptr<double>();
+      for (size_t i = 0; i < indices.size(); ++i) {
+        const int32_t begin = batch.asked_starts[i], end = batch.asked_starts[i + 1];
+        result.sums[s][indices[i]] = std::accumulate(loss + begin, loss + end, 0.0);
+        result.targets[indices[i]] = end - begin;
+      }
     }
   }
-  for (double& sum : sums) sum /= static_cast<double>(targets);
-  return sums;
+  return result;
+}
+
+std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
+                                    const std::vector<int64_t>& slots, const std::function<void()>& proceed) {
+  const TargetLosses losses = target_losses(model, examples, slots, proceed);
+  const auto targets = static_cast<double>(std::accumulate(losses.targets.begin(), losses.targets.end(), int64_t{0}));
+  std::vector<double> means;
+  for (const std::vector<double>& sums : losses.sums)
+    means.push_back(std::accumulate(sums.begin(), sums.end(), 0.0) / targets);
+  return means;
 }
 
 std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,

@@ -21,6 +21,15 @@ std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExam
 /// Class index per row, or the score itself for regression.
 std::vector<double> predictions_of(const torch::Tensor& logits, bool regression);
 
+/// What each language-model example's targets cost, Σ −log p, by each of `slots` -> [slots][examples], and how many
+/// targets it has.
+struct TargetLosses {
+  std::vector<std::vector<double>> sums;
+  std::vector<int64_t> targets;
+};
+TargetLosses target_losses(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+                           const std::function<void()>& proceed = {});
+
 /// Mean cross-entropy of each slot over all targets of language-model examples. `proceed` as above.
 std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
                                     const std::vector<int64_t>& slots, const std::function<void()>& proceed = {});

@@ -13,4 +13,9 @@ std::span<const float> CachedModel::step(const PackedBatch& batch) {
   return {logits_.const_data_ptr<float>(), static_cast<size_t>(logits_.numel())};
 }
 
+void CachedModel::copy_block(int32_t from, int32_t to) {
+  const c10::InferenceMode inference;
+  cache_.copy_block_(from, to);
+}
+
 }  // namespace loraxs

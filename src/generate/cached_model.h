@@ -14,6 +14,7 @@ class CachedModel final : public StepModel {
   CachedModel(AdaptedModel& model, int64_t blocks, torch::ScalarType compute_dtype);
 
   std::span<const float> step(const PackedBatch& batch) override;
+  void copy_block(int32_t from, int32_t to) override;
   int64_t vocab_size() const override { return model_.config().vocab_size; }
   int64_t num_blocks() const override { return cache_.num_blocks(); }
   int64_t tokens_per_block() const override { return kKeysPerBlock; }

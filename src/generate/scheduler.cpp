@@ -19,6 +19,15 @@ const char* finish_reason_name(FinishReason reason) {
   return "";
 }
 
+void check_prompt(const std::string& name, int64_t prompt_tokens, int64_t context, int64_t max_new_tokens) {
+  if (prompt_tokens == 0) throw Error(concat(name, ": expected a prompt of at least one token, found none"));
+  if (prompt_tokens >= context) {
+    throw Error(concat(name, ": expected a prompt of at most ", context - 1, " tokens (context ", context, "), found ",
+                       prompt_tokens, "; shorten it, or give a larger context (-c)"));
+  }
+  if (max_new_tokens < 1) throw Error(concat(name, ": new tokens: expected at least 1, found ", max_new_tokens));
+}
+
 Scheduler::Scheduler(StepModel& model, SchedulerOptions options)
     : model_(model), options_(std::move(options)), pool_(model.num_blocks()) {
   // One request alone must fit, or it would wait for ever.
@@ -27,14 +36,7 @@ Scheduler::Scheduler(StepModel& model, SchedulerOptions options)
 
 int64_t Scheduler::submit(GenerationRequest request) {
   request.sampling.check(request.name);
-  const auto length = static_cast<int64_t>(request.prompt.size());
-  if (length == 0) throw Error(concat(request.name, ": expected a prompt of at least one token, found none"));
-  if (length >= options_.context) {
-    throw Error(concat(request.name, ": expected a prompt of at most ", options_.context - 1, " tokens (context ",
-                       options_.context, "), found ", length, "; shorten it, or give a larger context (-c)"));
-  }
-  if (request.max_new_tokens < 1)
-    throw Error(concat(request.name, ": new tokens: expected at least 1, found ", request.max_new_tokens));
+  check_prompt(request.name, static_cast<int64_t>(request.prompt.size()), options_.context, request.max_new_tokens);
   const int64_t id = next_id_++;
   Request entry{.given = std::move(request)};
   entry.tokens = entry.given.prompt;

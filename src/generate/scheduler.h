@@ -15,6 +15,10 @@ namespace loraxs {
 enum class FinishReason { kStop, kLength, kCancelled };
 const char* finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled"
 
+/// What every scheduler asks of a request. Throws Error for an empty prompt, one that leaves no room for an answer in
+/// `context` tokens, and fewer than one new token.
+void check_prompt(const std::string& name, int64_t prompt_tokens, int64_t context, int64_t max_new_tokens);
+
 struct GenerationRequest {
   std::string name = "request";  // starts error messages: "prompts.jsonl:3"
   std::vector<int32_t> prompt;   // token ids, at least one

@@ -13,6 +13,8 @@ class StepModel {
   /// Computes all tokens of the batch, keeps their keys and values in the sequences' blocks, and returns the logits of
   /// batch.asked_rows [asked, vocab], readable until the next call.
   virtual std::span<const float> step(const PackedBatch& batch) = 0;
+  /// Block `to` becomes a copy of block `from` in every layer.
+  virtual void copy_block(int32_t from, int32_t to) = 0;
   virtual int64_t vocab_size() const = 0;
   virtual int64_t num_blocks() const = 0;        // of the cache
   virtual int64_t tokens_per_block() const = 0;  // positions a block holds

@@ -27,6 +27,7 @@ std::string StopStrings::append(std::string_view piece) {
   }
   if (end != std::string::npos) {
     stopped_ = true;
+    found_ = held_.substr(begin, end - begin);
     held_.resize(begin);
     return std::exchange(held_, "");
   }

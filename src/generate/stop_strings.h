@@ -18,10 +18,13 @@ class StopStrings {
   /// The text held back, at the end of the answer.
   std::string finish();
   bool stopped() const { return stopped_; }
+  /// The stop string that was found; empty before.
+  const std::string& found() const { return found_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;  // the shortest end of the text that may begin a stop string
+  std::string found_;
   bool stopped_ = false;
 };
 

@@ -22,6 +22,7 @@ class TextStream {
     return last + stops_.finish();
   }
   bool stopped() const { return stops_.stopped(); }
+  const std::string& stop() const { return stops_.found(); }  // the stop string that was found; empty before
 
  private:
   Detokenizer detokenizer_;

@@ -1,8 +1,11 @@
 // Generation as a whole: cache against no cache, batches against single requests, transformers' greedy answers.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "adapt/adapter_file.h"
 #include "adapt/basis.h"
+#include "generate/beam_scheduler.h"
 #include "generate/cached_model.h"
 #include "generate/scheduler.h"
 #include "io/error.h"
@@ -130,6 +133,72 @@ TEST(GenerationTest, GreedyAnswersAreThoseOfTransformers) {
     EXPECT_LT(oracle.margins[static_cast<int64_t>(p)][at].item<float>(), 1e-4) << "prompt " << p << ", token " << at;
   }
   EXPECT_LE(ties, 1);
+}
+
+/// One setting's searches by transformers.
+struct Searches {
+  torch::Tensor answers;  // [prompts, returned, tokens] int32, filled up with -1
+  torch::Tensor scores;   // [prompts, returned]
+  BeamOptions options;
+};
+std::vector<Searches> searches_of(const Safetensors& file) {
+  std::vector<Searches> all;
+  for (int64_t i = 0; file.tensors.count(concat(i, ".answers")) > 0; ++i) {
+    const torch::Tensor options = view_tensor(file.at(concat(i, ".options")));
+    const double* option = options.const_data_ptr<double>();
+    constexpr std::array kEarly = {EarlyStopping::kWhenWorse, EarlyStopping::kWhenFull, EarlyStopping::kNever};
+    all.push_back({.answers = view_tensor(file.at(concat(i, ".answers"))).clone(),
+                   .scores = view_tensor(file.at(concat(i, ".scores"))).clone(),
+                   .options = {.beams = static_cast<int64_t>(option[0]),
+                               .returned = static_cast<int64_t>(option[1]),
+                               .length_penalty = option[2],
+                               .early_stopping = kEarly.at(static_cast<size_t>(option[3]))}});
+  }
+  return all;
+}
+
+TEST(GenerationTest, BeamSearchesAreThoseOfTransformers) {
+  const BaseModel base = tiny_llama();
+  AdaptedModel model(base, nullptr, {}, torch::kFloat32);
+  const Answers oracle;
+  const Safetensors file = read_safetensors(test::oracle_folder() / "generation" / "beams.safetensors");
+  const torch::Tensor ends = view_tensor(file.at("ends"));
+  const std::vector<int32_t> end_ids(ends.const_data_ptr<int32_t>(), ends.const_data_ptr<int32_t>() + ends.numel());
+  const std::vector<Searches> all = searches_of(file);
+  ASSERT_EQ(all.size(), 6U);
+  for (const Searches& searches : all) {
+    SCOPED_TRACE(concat("length penalty ", searches.options.length_penalty, ", beams ", searches.options.beams));
+    constexpr int64_t kTogether = 8, kLongest = 100;
+    CachedModel cached(model, kBlocks, torch::kFloat32);
+    BeamScheduler scheduler(cached, {.tokens_per_step = 200, .max_sequences = kTogether * 4, .end_ids = end_ids});
+    std::vector<std::vector<BeamAnswer>> found(searches.answers.size(0));
+    for (size_t p = 0; p < found.size(); ++p) {
+      std::vector<int32_t> prompt = oracle.prompts[p];
+      prompt.resize(std::min<size_t>(prompt.size(), kLongest));
+      scheduler.submit(
+          {.prompt = prompt,
+           .options = searches.options,
+           .max_new_tokens = searches.answers.size(2),
+           .on_finish = [&answers = found[p]](std::vector<BeamAnswer> best) { answers = std::move(best); }});
+    }
+    while (scheduler.step()) {
+    }
+    int64_t ties = 0, ended = 0;
+    for (int64_t p = 0; p < searches.answers.size(0); ++p) {
+      ASSERT_EQ(static_cast<int64_t>(found[p].size()), searches.options.returned);
+      for (int64_t k = 0; k < searches.options.returned; ++k) {
+        const BeamAnswer& answer = found[p][k];
+        const auto expected = searches.answers[p][k];
+        const std::vector<int32_t> ids(expected.const_data_ptr<int32_t>(),
+                                       expected.const_data_ptr<int32_t>() + (expected >= 0).sum().item<int64_t>());
+        EXPECT_NEAR(answer.score, searches.scores[p][k].item<float>(), 1e-4) << "prompt " << p << ", answer " << k;
+        ties += answer.tokens == ids ? 0 : 1;
+        ended += answer.ended ? 1 : 0;
+      }
+    }
+    EXPECT_LE(ties, searches.answers.size(0) / 50);  // of equal scores, as tested above
+    EXPECT_GT(ended, 0);
+  }
 }
 
 TEST(GenerationTest, WritesAdaptersForTheProgramsTest) {

@@ -4,62 +4,15 @@
 
 #include <set>
 
-#include "io/seeds.h"
 #include "support/expect_error.h"
+#include "support/fake_model.h"
 
 namespace loraxs {
 namespace {
 
 using testing::ElementsAre;
 
-/// A model whose next token is a function of everything its sequence wrote into the cache, and of the slot. It checks
-/// what a real cache would suffer from silently: positions that were never written, blocks that two sequences write.
-class FakeModel : public StepModel {
- public:
-  FakeModel(int64_t blocks, int64_t block_tokens) : block_tokens_(block_tokens), places_(blocks * block_tokens) {}
-
-  std::span<const float> step(const PackedBatch& batch) override {
-    ++steps;
-    largest_batch = std::max(largest_batch, batch.num_tokens());
-    logits_.clear();
-    std::set<int32_t> seen_blocks;
-    for (int64_t s = 0; s < batch.num_sequences(); ++s) {
-      const int32_t* table = batch.block_tables.data() + s * batch.blocks_per_sequence;
-      int64_t last = 0;
-      for (int32_t row = batch.starts[s]; row < batch.starts[s + 1]; ++row) {
-        last = batch.positions[row];
-        place(table, last) = batch.input_ids[row] + 1;
-      }
-      for (int64_t b = 0; b <= last / block_tokens_; ++b) {
-        EXPECT_TRUE(seen_blocks.insert(table[b]).second) << "two sequences of a batch share block " << table[b];
-      }
-      if (batch.asked_starts[s] == batch.asked_starts[s + 1]) continue;
-      EXPECT_EQ(batch.asked_rows[batch.asked_starts[s]], batch.starts[s + 1] - 1);
-      uint64_t state = mix_seed(7, static_cast<uint64_t>(batch.slots[s] + 1));
-      for (int64_t p = 0; p <= last; ++p) {
-        EXPECT_NE(place(table, p), 0) << "position " << p << " was never computed";
-        state = mix_seed(state, static_cast<uint64_t>(place(table, p)));
-      }
-      for (int64_t v = 0; v < vocab_size(); ++v) {
-        logits_.push_back(static_cast<float>(mix_seed(state, static_cast<uint64_t>(v)) >> 40) / 4194304.0F);
-      }
-    }
-    return logits_;
-  }
-  int64_t vocab_size() const override { return 50; }
-  int64_t num_blocks() const override { return static_cast<int64_t>(places_.size()) / block_tokens_; }
-  int64_t tokens_per_block() const override { return block_tokens_; }
-
-  int64_t steps = 0, largest_batch = 0;
-
- private:
-  int32_t& place(const int32_t* table, int64_t position) {
-    return places_.at(table[position / block_tokens_] * block_tokens_ + position % block_tokens_);
-  }
-  int64_t block_tokens_;
-  std::vector<int32_t> places_;
-  std::vector<float> logits_;
-};
+using test::FakeModel;
 
 struct Answer {
   std::vector<int32_t> tokens;

@@ -1,7 +1,8 @@
 """What tests/generate/generation_test.cpp compares with: make_generation.py OUT_DIR.
 
 A tiny random Llama with a byte-level tokenizer and a chat template (generation/), and transformers' greedy answers to 50 prompts of 5 to 300 random ids, float32, with the
-difference of the two largest logits at every token: generation/answers.safetensors.
+difference of the two largest logits at every token: generation/answers.safetensors. Its beam searches of the first 100 ids of
+these prompts, under several settings: generation/beams.safetensors.
 """
 
 import sys
@@ -13,6 +14,17 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 PROMPTS, NEW_TOKENS = 50, 64
+BEAM_TOKENS, LONGEST_SEARCHED = 24, 100
+BEAM_ENDS = list(range(5, 300, 25))
+EARLY_STOPPING = [False, True, "never"]
+SEARCHES = [  # prompts, beams, returned, length penalty, index into EARLY_STOPPING
+    (50, 4, 2, 1.0, 0),
+    (5, 4, 4, 2.0, 0),
+    (5, 4, 1, 0.0, 1),
+    (5, 3, 3, 1.0, 1),
+    (5, 4, 2, 0.5, 2),
+    (5, 4, 2, -0.5, 2),
+]
 
 
 TEMPLATE = (
@@ -54,6 +66,43 @@ def tiny_llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(config).float().eval()
 
 
+def search(model, prompts: list[torch.Tensor], beams: int, returned: int, penalty: float, early: int):
+    """Answers [prompts, returned, BEAM_TOKENS] up to their end, filled up with -1, and their scores [prompts, returned]."""
+    answers, scores = torch.full((len(prompts), returned, BEAM_TOKENS), -1, dtype=torch.int32), []
+    for p, prompt in enumerate(prompts):
+        result = model.generate(
+            prompt[None],
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=BEAM_TOKENS,
+            do_sample=False,
+            num_beams=beams,
+            num_return_sequences=returned,
+            length_penalty=penalty,
+            early_stopping=EARLY_STOPPING[early],
+            eos_token_id=BEAM_ENDS,
+            pad_token_id=BEAM_ENDS[0],
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        for k, sequence in enumerate(result.sequences[:, len(prompt) :].tolist()):
+            end = next((i for i, token in enumerate(sequence) if token in BEAM_ENDS), len(sequence))
+            answers[p, k, :end] = torch.tensor(sequence[:end], dtype=torch.int32)
+        scores.append(result.sequences_scores)
+    return answers, torch.stack(scores)
+
+
+def searches(model, prompts: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    tensors = {"ends": torch.tensor(BEAM_ENDS, dtype=torch.int32)}
+    for case, (count, *options) in enumerate(SEARCHES):
+        found, scores = search(model, [prompt[:LONGEST_SEARCHED] for prompt in prompts[:count]], *options)
+        tensors |= {
+            f"{case}.answers": found,
+            f"{case}.scores": scores,
+            f"{case}.options": torch.tensor(options).double(),
+        }
+    return tensors
+
+
 def main(out: Path):
     torch.set_num_threads(1)  # the model is tiny
     model = tiny_llama()
@@ -86,6 +135,7 @@ def main(out: Path):
         },
         out / "answers.safetensors",
     )
+    save_file(searches(model, prompts), out / "beams.safetensors")
 
 
 if __name__ == "__main__":

@@ -250,6 +250,61 @@ TEST(TextTest, SetsItsEndAside) {
   EXPECT_ERROR(load(folder, "{name: text, train: t.txt}"), "expected a text, found an empty file");
 }
 
+std::string bytes(const std::vector<int32_t>& ids) {
+  std::string text;
+  for (const int32_t id : ids) text += id == kBos ? '^' : static_cast<char>(id - kFirstByte);
+  return text;
+}
+
+TEST(LanguageTest, CommonsenseInTheLayoutOfLlmAdapters) {
+  const test::TemporaryFolder folder;
+  write(folder / "train.json", R"([
+    {"instruction": "Please choose the correct solution to the question: To dry a wet shoe,\n\nSolution1: fill it with paper.\n\nSolution2: fill it with water.\n\nAnswer format: solution1/solution2",
+     "input": "", "output": "the correct answer is solution1", "answer": "solution1"}])");
+  write(folder / "test.json", R"([
+    {"instruction": "Please choose the correct answer to the question: Which is a metal?\n\nAnswer1: iron Answer2: wood Answer3: air Answer4: glass\n\nAnswer format: answer1/answer2/answer3/answer4",
+     "input": "", "output": "the correct answer is answer1", "answer": "answer1"}])");
+  const Task task = load(folder, "{name: commonsense, data: .}");
+  ASSERT_EQ(task.train.size() * task.validation.size(), 1U);
+  const Example &piqa = task.train[0], &arc = task.validation[0];
+  EXPECT_EQ(answer_of(piqa), "the correct answer is solution1");
+  EXPECT_EQ(answer_of(with_answer(arc, "other")), "other");
+  const std::string begin =
+      "Below is an instruction that describes a task. Write a response that appropriately completes the request.";
+  const std::string indent(16, ' ');
+  const auto expected = [&](const std::string& blanks, const std::string& instruction) {
+    return "^" + begin + blanks + "\n\n" + indent + "### Instruction:\n" + indent + instruction + "\n\n" + indent +
+           "### Response:\n" + indent;
+  };
+  const std::string asked =
+      "Please choose the correct answer to the question: Which is a metal?\n\nAnswer1: iron Answer2: wood Answer3: air "
+      "Answer4: glass\n\nAnswer format: answer1/answer2/answer3/answer4";
+  EXPECT_EQ(bytes(encode_question(byte_encoder(), arc, /*as_trained=*/false, nullptr)), expected(" ", asked));
+  EXPECT_EQ(bytes(encode_question(byte_encoder(), arc, /*as_trained=*/true, nullptr)), expected("  ", asked));
+  EXPECT_EQ(counted(encode(task, 1000).encodings[0]), "the correct answer is solution1E");
+}
+
+TEST(LanguageTest, EvaluationOfMathAsksForSteps) {
+  const test::TemporaryFolder folder;
+  write(folder / "t.jsonl", R"({"question": "1 + 1?", "answer": "2\n#### 2"})");
+  const Example example = load(folder, "{name: gsm8k, train: t.jsonl}").train[0];
+  const std::string trained = bytes(encode_question(byte_encoder(), example, /*as_trained=*/true, nullptr));
+  EXPECT_TRUE(trained.ends_with("1 + 1?\n\n### Response:"));
+  EXPECT_EQ(bytes(encode_question(byte_encoder(), example, false, nullptr)), trained + " Let's think step by step.");
+  EXPECT_FALSE(load(folder, "{name: gsm8k, train: t.jsonl, prompt: none}").train[0].asked.has_value());
+}
+
+TEST(LanguageTest, WindowsMayOverlapAndThenCountWhatIsNew) {
+  Task task = prompt_task("", "abcdefg");
+  task.windows = true;
+  const EncodedExamples encoded = encode_language(byte_encoder(), task, task.train, 4, nullptr, 2);
+  std::vector<std::string> found;  // BOS a b c | b c d e | d e f g | f g EOS
+  for (const Encoding& encoding : encoded.encodings) found.push_back(counted(encoding));
+  EXPECT_THAT(found, testing::ElementsAre("abc", "de", "fg", "E"));
+  EXPECT_ERROR(encode_language(byte_encoder(), task, task.train, 4, nullptr, 5),
+               "stride: expected from 1 to the window's 4");
+}
+
 TEST(LanguageTest, CountsOfTheRealFiles) {
   const char* data = std::getenv("LORAXS_DATA");
   if (data == nullptr) GTEST_SKIP() << "LORAXS_DATA is not set: whole corpora are not read";

@@ -71,6 +71,44 @@ class GenerateTest(unittest.TestCase):
         self.assertTrue(all(texts[i] != texts[i + 2] for i in range(0, 18, 3)), "adapters changed nothing")
         self.assertNotEqual(texts, [row["text"] for row in lines_of("--input", prompt_file(rows), *draw[:-1], "4")])
 
+    def test_beams_are_those_of_transformers(self) -> None:
+        tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModelForCausalLM.from_pretrained(MODEL).float()
+        rows = lines_of(
+            "--input", prompt_file([{"prompt": p} for p in PROMPTS]), "-n", "16", "--beams", "4", "--n", "2"
+        )
+        for row in rows:
+            inputs = tokenizer(row["prompt"], return_tensors="pt")
+            found = model.generate(
+                **inputs,
+                max_new_tokens=16,
+                do_sample=False,
+                num_beams=4,
+                num_return_sequences=2,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=0,
+                return_dict_in_generate=True,
+                output_scores=True,
+            )
+            self.assertEqual([answer["text"] for answer in row["answers"]][:1], [row["text"]])
+            for answer, ids, score in zip(row["answers"], found.sequences, found.sequences_scores, strict=True):
+                new = ids[inputs["input_ids"].shape[1] :].tolist()
+                new = new[: new.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in new else new
+                self.assertEqual(answer["text"], tokenizer.decode(new, skip_special_tokens=True))
+                self.assertAlmostEqual(answer["score"], score.item(), delta=1e-4)
+        stop = rows[0]["text"][5:7]
+        cut = lines_of("--prompt", PROMPTS[0], "-n", "16", "--beams", "4", "--stop", stop)[0]
+        self.assertNotIn(stop, cut["text"])
+
+    def test_draws_do_not_depend_on_their_number_or_company(self) -> None:
+        draw = ("-n", "12", "--temperature", "0.9", "--seed", "5")
+        three = lines_of("--input", prompt_file([{"prompt": p} for p in PROMPTS]), *draw, "--n", "3")
+        self.assertTrue(all(len({answer["text"] for answer in row["answers"]}) > 1 for row in three))
+        five = lines_of("--prompt", PROMPTS[2], *draw, "--n", "5")[0]
+        self.assertEqual(five["answers"][:3], three[2]["answers"])
+        self.assertEqual(lines_of("--prompt", PROMPTS[2], *draw)[0]["text"], five["answers"][0]["text"])
+        text = run("generate", "--prompt", PROMPTS[2], *draw, "--n", "3").stdout
+        self.assertEqual(text, "".join(answer["text"] + "\n" for answer in five["answers"][:3]))
+
     def test_stop_strings_and_logprobs(self) -> None:
         whole = lines_of("--prompt", PROMPTS[0], "-n", "30", "--ignore-eos", "--logprobs", "2")[0]
         self.assertEqual(len(whole["logprobs"]), 30)
@@ -97,6 +135,12 @@ class GenerateTest(unittest.TestCase):
             (["--input", "no-such-file"], "no-such-file: cannot open"),
             (["--input", prompt_file([{"prompt": "a"}, {"promt": "b"}])], "prompts.jsonl:2"),
             (["--prompt", "a", "--adapter", "no-such-adapter"], "no-such-adapter"),
+            (["--prompt", "a", "--beams", "2", "--temperature", "1"], "beams: expected temperature 0"),
+            (["--prompt", "a", "--beams", "2", "--n", "3"], "n: expected from 1 to 2 answers of 2 beams, found 3"),
+            (["--prompt", "a", "--n", "3"], "n: expected 1 answer at temperature 0"),
+            (["--prompt", "a", "--beams", "2", "--logprobs", "0"], "--logprobs: expected no beams"),
+            (["--prompt", "a", "--length-penalty", "2"], "belong to beam search"),
+            (["--prompt", "a", "--beams", "0"], "--beams"),
         ):
             result = run("generate", *words)
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)

@@ -11,6 +11,13 @@ from pathlib import Path
 PROGRAM = sys.argv[1]
 SITES = {"roberta-large": 96, "minilm": 24, "smollm2": 210}
 
+DECODERS = {  # task, rank
+    "smollm2-commonsense": ("commonsense", 32),
+    "smollm2-gsm8k": ("gsm8k", 64),
+    "smollm2-metamath": ("metamath", 64),
+    "smollm2-persona": ("chat", 32),
+}
+
 
 class RecipesTest(unittest.TestCase):
     def test_files_are_what_the_script_writes(self) -> None:
@@ -38,8 +45,7 @@ class RecipesTest(unittest.TestCase):
             for path in sorted(Path("recipes").rglob("*.yaml")):
                 with self.subTest(str(path)):
                     if path.parts[1] == "decoder":
-                        model, task = "smollm2", {"smollm2-gsm8k": "gsm8k", "smollm2-persona": "chat"}[path.stem]
-                        rank = {"gsm8k": 64, "chat": 32}[task]
+                        model, (task, rank) = "smollm2", DECODERS[path.stem]
                     elif path.parts[1] != "glue":
                         model, rank, task = "minilm", 16, "qnli"
                     else:

@@ -20,17 +20,20 @@ struct RecordTask {
   const char* input;     // further context; "" = none
   const char* answer;
   const char* prompt;
+  const char* asked;       // what the paper's evaluation appends to an alpaca prompt
   const char* train_file;  // in the folder `data`; "" = `train` must name one
   const char* validation_file;
   size_t most_train = 0;  // 0: all
 };
 
+constexpr const char* kStepByStep = " Let's think step by step.";
+
 constexpr std::array<RecordTask, 5> kTasks = {{
-    {"instructions", "instruction", "input", "output", "alpaca", "", ""},
-    {"gsm8k", "question", "", "answer", "alpaca", "train.jsonl", "test.jsonl"},
-    {"math", "problem", "", "solution", "alpaca", "train.jsonl", "test.jsonl"},
-    {"metamath", "query", "", "response", "alpaca", "", "", 100'000},
-    {"commonsense", "instruction", "input", "output", "llm_adapters", "train.json", "test.json"},
+    {"instructions", "instruction", "input", "output", "alpaca", "", "", ""},
+    {"gsm8k", "question", "", "answer", "alpaca", kStepByStep, "train.jsonl", "test.jsonl"},
+    {"math", "problem", "", "solution", "alpaca", kStepByStep, "train.jsonl", "test.jsonl"},
+    {"metamath", "query", "", "response", "alpaca", kStepByStep, "", "", 100'000},
+    {"commonsense", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json"},
 }};
 
 Example make_example(const RecordTask& task, const std::string& prompt, const Json& record, const std::string& where) {
@@ -49,9 +52,11 @@ Example make_example(const RecordTask& task, const std::string& prompt, const Js
     example.second.reset();
   } else if (prompt == "llm_adapters") {
     example.first = llm_adapters_prompt(question, input, /*training=*/true);
+    example.asked = llm_adapters_prompt(question, input, /*training=*/false);
   } else {
     example.first =
         prompt == "alpaca" ? alpaca_prompt(question, input) : question + (input.empty() ? "" : "\n" + input) + "\n";
+    if (prompt == "alpaca" && *task.asked != '\0') example.asked = example.first + task.asked;
   }
   return example;
 }

@@ -1,0 +1,229 @@
+"""`loraxs eval` of language models, beside transformers. Arguments: PROGRAM, the folder that make_generation.py wrote."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
+BELOW = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+INDENT = " " * 16
+CHOICES = [["true", "false"], ["solution1", "solution2"], ["answer1", "answer2", "answer3"], ["option1", "option2"]]
+
+
+def commonsense_rows(count: int) -> list[dict]:
+    rows = []
+    for i in range(count):
+        choices = CHOICES[i % len(CHOICES)]
+        gold = choices[i // 4 % len(choices)]
+        asked = f"Is {i} {'odd' * (i % 3)}?\n\nAnswer format: {'/'.join(choices)}"
+        rows.append({"instruction": asked, "input": "", "output": f"the correct answer is {gold}", "answer": gold})
+    return rows
+
+
+def commonsense_prompt(row: dict, blanks: str = " ") -> str:
+    instruction = f"{INDENT}### Instruction:\n{INDENT}{row['instruction']}\n\n{INDENT}### Response:\n{INDENT}"
+    return f"{BELOW}{blanks}\n\n{instruction}"
+
+
+def math_rows(count: int) -> list[dict]:
+    return [{"question": f"What is {i} + {i}?", "answer": f"It is {2 * i}.\n#### {2 * i}"} for i in range(count)]
+
+
+def command(*more: str, adapter: bool = True) -> list[str]:
+    words = [PROGRAM, "eval", "--model", str(MODEL), "--precision", "float32", "-t", "1", "--cache", FOLDER.name]
+    return [*words, *(("--adapter", str(MODEL / "adapter-0.safetensors")) if adapter else ()), *more]
+
+
+def run(*more: str, adapter: bool = True) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*more, adapter=adapter), check=False, capture_output=True, text=True, timeout=300)
+
+
+def result_of(*more: str, adapter: bool = True) -> dict:
+    result = run("--json", *more, adapter=adapter)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def path_of(name: str) -> str:
+    return str(Path(FOLDER.name) / name)
+
+
+def write(name: str, rows: list[dict]) -> str:
+    Path(path_of(name)).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path_of(name)
+
+
+def records(path: str) -> list[dict]:
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    assert "settings" in lines[0]
+    return sorted(lines[1:], key=lambda line: line["index"])
+
+
+class Oracle:
+    """The model without adapter by transformers."""
+
+    def __init__(self) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(MODEL)
+        self.model = AutoModelForCausalLM.from_pretrained(MODEL).float().eval()
+        self.end = self.tokenizer.eos_token_id
+
+    @torch.no_grad()
+    def logprobs(self, ids: list[int]) -> torch.Tensor:
+        """log p of ids[1:]."""
+        scores = self.model(torch.tensor([ids])).logits[0, :-1].double().log_softmax(-1)
+        return scores.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+
+    def answer_logprobs(self, prompt: str, answer: str, end: bool) -> torch.Tensor:
+        alone, ids = self.tokenizer(prompt).input_ids, self.tokenizer(prompt + answer).input_ids
+        first = next((i for i, (x, y) in enumerate(zip(alone, ids, strict=False)) if x != y), min(len(alone), len(ids)))
+        return self.logprobs(ids + [self.end] * end)[first - 1 :]
+
+
+class EvalTest(unittest.TestCase):
+    def test_choices_weigh_what_transformers_weighs(self) -> None:
+        oracle, rows = Oracle(), commonsense_rows(50)
+        data, answers = write("choices.jsonl", rows), path_of("choices-answers.jsonl")
+        result = result_of("--task", "commonsense", "--data", data, "--by", "choices", "--answers", answers, adapter=False)  # fmt: skip
+        by_sum = by_mean = 0
+        for row, found in zip(rows, records(answers), strict=True):
+            self.assertEqual(found["choices"], row["instruction"].split("Answer format: ")[1].split("/"))
+            texts = [row["output"].replace(row["answer"], choice) for choice in found["choices"]]
+            scores = [oracle.answer_logprobs(commonsense_prompt(row), text, end=False) for text in texts]
+            self.assertEqual(found["tokens"], [len(score) for score in scores])
+            for mine, score in zip(found["sums"], scores, strict=True):
+                self.assertAlmostEqual(mine, score.sum().item(), delta=1e-4)
+            sums = [score.sum().item() for score in scores]
+            means = [score.mean().item() for score in scores]
+            by_sum += found["choices"][sums.index(max(sums))] == row["answer"]
+            by_mean += found["choices"][means.index(max(means))] == row["answer"]
+        self.assertEqual(
+            (result["by_sum"], result["by_mean"], result["value"]), (by_sum / 50, by_mean / 50, by_sum / 50)
+        )
+        self.assertEqual(result["examples"], 50)
+
+    def test_loss_is_the_mean_over_targets(self) -> None:
+        oracle, rows = Oracle(), math_rows(8)
+        result = result_of("--task", "gsm8k", "--data", write("loss.jsonl", rows), "--by", "loss", adapter=False)
+        prompts = [f"{BELOW}\n\n### Instruction:\n{row['question']}\n\n### Response:" for row in rows]
+        scores = torch.cat([oracle.answer_logprobs(p, row["answer"], end=True) for p, row in zip(prompts, rows, strict=True)])  # fmt: skip
+        self.assertAlmostEqual(result["loss"] / -scores.mean().item(), 1, delta=1e-5)
+        self.assertAlmostEqual(result["perplexity"], math.exp(result["loss"]), delta=1e-9 * result["perplexity"])
+        self.assertEqual((result["metric"], result["value"], result["targets"]), ("loss", result["loss"], len(scores)))
+
+    def test_perplexity_of_plain_text_in_windows(self) -> None:
+        oracle, text = Oracle(), Path(__file__).read_text()[:3000]
+        Path(path_of("text.txt")).write_text(text)
+        ids = [*oracle.tokenizer(text).input_ids, oracle.end]
+        for window, stride in ((64, 64), (64, 20)):
+            total, count, done = 0.0, 0, 0
+            for begin in range(0, len(ids), stride):
+                end = min(begin + window, len(ids))
+                scores = oracle.logprobs(ids[begin:end])[max(done - begin - 1, 0) :]
+                total, count, done = total - scores.sum().item(), count + len(scores), end
+                if end == len(ids):
+                    break
+            words = ("--task", "text", "--data", path_of("text.txt"), "--window", str(window), "--stride", str(stride))
+            result = result_of(*words, adapter=False)
+            self.assertAlmostEqual(result["perplexity"] / math.exp(total / count), 1, delta=1e-5)
+            self.assertEqual((result["targets"], result["window"], result["stride"]), (count, window, stride))
+
+    def test_answers_are_those_of_generate_and_both_scores_are_counted(self) -> None:
+        rows = commonsense_rows(6)
+        data, answers = write("beams.jsonl", rows), path_of("beams-answers.jsonl")
+        result = result_of("--task", "commonsense", "--data", data, "--answers", answers)
+        prompts = write("beams-prompts.jsonl", [{"prompt": commonsense_prompt(row)} for row in rows])
+        words = [PROGRAM, "generate", *command("--input", prompts, "--beams", "4", "-n", "32", "--json")[2:]]
+        generated = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+        found = records(answers)
+        self.assertEqual([record["answer"] for record in found], [json.loads(line)["text"] for line in generated])
+        self.assertEqual(result["strict"], sum(record["strict"] for record in found) / 6)
+        self.assertEqual(result["compatible"], sum(record["compatible"] for record in found) / 6)
+        self.assertEqual((result["metric"], result["value"], result["examples"]), ("accuracy", result["strict"], 6))
+        trained = path_of("trained-answers.jsonl")
+        result_of("--task", "commonsense", "--data", data, "--answers", trained, "--prompt", "training")
+        self.assertEqual(records(trained)[0]["question"], commonsense_prompt(rows[0], blanks="  "))
+
+    def test_a_killed_run_goes_on_where_it_was(self) -> None:
+        data = write("killed.jsonl", math_rows(24))
+        words = ("--task", "gsm8k", "--data", data, "-n", "24", "--batch", "2", "--json")
+        whole, broken = path_of("whole.jsonl"), path_of("broken.jsonl")
+        expected = result_of(*words, "--answers", whole)
+        process = subprocess.Popen(
+            command(*words, "--answers", broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        end = time.monotonic() + 120
+        while not os.path.exists(broken) or Path(broken).read_text().count("\n") < 4:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        before = records_before = Path(broken).read_text()
+        self.assertLess(records_before.count("\n"), 25, "it was done before it could be killed")
+        self.assertEqual(result_of(*words, "--answers", broken), expected)
+        self.assertTrue(Path(broken).read_text().startswith(before[: before.rindex("\n") + 1]), "old answers were lost")
+        self.assertEqual(records(broken), records(whole))
+        # The next run has nothing to ask; more examples go on in the same file, other settings do not.
+        self.assertEqual(result_of(*words, "--answers", broken), expected)
+        for more, part in (
+            (("--temperature", "0.5"), "temperature: expected 0.0, with which these answers were begun, found 0.5"),
+            (("--prompt", "training"), 'prompt: expected "paper"'),
+            (("--adapter", str(MODEL / "adapter-1.safetensors")), "adapter: expected"),
+        ):
+            result = run(*words, "--answers", broken, *more, adapter="--adapter" not in more)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertIn(part, result.stderr)
+        write("killed.jsonl", math_rows(25)[1:])
+        result = run(*words, "--answers", broken)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(
+            "killed.jsonl:1: expected the question with index 0 of the answers file, found another", result.stderr
+        )
+
+    def test_mistakes_are_told_in_one_sentence(self) -> None:
+        data = write("mistakes.jsonl", math_rows(2))
+        Path(path_of("short.txt")).write_text("a b c")
+        for words, part in (
+            (
+                ("--task", "gsm8k", "--data", data, "--by", "choices"),
+                "expected commonsense, whose questions offer choices",
+            ),
+            (("--task", "text", "--data", path_of("short.txt"), "--by", "generation"), "expected a task with a grader"),
+            (("--task", "gsm8k", "--data", data, "--by", "loss", "--answers", "x"), "loss, which has no answers"),
+            (
+                ("--task", "gsm8k", "--data", data, "--beams", "4", "--temperature", "1"),
+                "beams: expected temperature 0",
+            ),
+            (("--task", "gsm8k", "--data", path_of("no.jsonl")), "no.jsonl"),
+            (("--task", "gsm8k", "--data", data, "--limit", "-1"), "--limit"),
+            (
+                ("--task", "text", "--data", path_of("short.txt"), "--window", "600"),
+                "expected at most the context of 512",
+            ),
+            (
+                ("--task", "text", "--data", path_of("short.txt"), "--window", "8", "--stride", "9"),
+                "stride: expected from 1",
+            ),
+            (("--task", "qnli", "--data", "no-such-folder"), "--adapter: expected one for qnli"),
+        ):
+            result = run(*words, adapter=False)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), words)
+            self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+            self.assertIn(part, result.stderr)
+        rows = write("wrong.jsonl", [{"question": "a", "answer": "no number"}])
+        self.assertIn("wrong.jsonl:1: answer: expected", run("--task", "gsm8k", "--data", rows).stderr)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        FOLDER = tempfile.TemporaryDirectory(dir=name)
+        unittest.main(argv=[sys.argv[0]])
