@@ -3,9 +3,9 @@
 usage: glue_recipes.py [FOLDER]; tests/program/recipes_test.py checks that the files in the repository are these.
 """
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+
+from recipe_files import write_recipes
 
 FOLDERS = {
     "sst2": "SST-2",
@@ -101,13 +101,15 @@ def recipe(protocol: Protocol, rank: int, task: str) -> str:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "recipes/glue")
-    for protocol in (ROBERTA_LARGE, MINILM):
-        for rank in protocol.ranks:
-            for task in FOLDERS:
-                path = folder / protocol.model / f"r{rank}" / f"{task}.yaml"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(recipe(protocol, rank, task))
+    write_recipes(
+        "recipes/glue",
+        {
+            f"{protocol.model}/r{rank}/{task}.yaml": recipe(protocol, rank, task)
+            for protocol in (ROBERTA_LARGE, MINILM)
+            for rank in protocol.ranks
+            for task in FOLDERS
+        },
+    )
 
 
 if __name__ == "__main__":

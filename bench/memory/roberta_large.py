@@ -5,12 +5,12 @@ usage: roberta_large.py [--train FILE.tsv --column N --no-header] [--rank 16] [-
 
 import argparse
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import save_file
+import torch
+from random_model import Weights, measure, write_vocabulary
+from safetensors.torch import save_file
 
 CONFIG = Path("tests/configs/roberta-large.json")
 
@@ -20,23 +20,13 @@ def make_checkpoint(folder: Path) -> None:
     config = json.loads(CONFIG.read_text())
     (folder / "config.json").write_text(CONFIG.read_text())
     hidden, inner = config["hidden_size"], config["intermediate_size"]
-    generator = np.random.default_rng(0)
-
-    def draw(*shape: int) -> np.ndarray:
-        return 0.02 * generator.standard_normal(shape, dtype=np.float32)
-
-    def ones(size: int) -> np.ndarray:
-        return np.ones(size, np.float32)
-
-    def zeros(size: int) -> np.ndarray:
-        return np.zeros(size, np.float32)
-
+    random = Weights(torch.float32)
     weights = {
-        "roberta.embeddings.word_embeddings.weight": draw(config["vocab_size"], hidden),
-        "roberta.embeddings.position_embeddings.weight": draw(config["max_position_embeddings"], hidden),
-        "roberta.embeddings.token_type_embeddings.weight": draw(config["type_vocab_size"], hidden),
-        "roberta.embeddings.LayerNorm.weight": ones(hidden),
-        "roberta.embeddings.LayerNorm.bias": zeros(hidden),
+        "roberta.embeddings.word_embeddings.weight": random.draw(config["vocab_size"], hidden),
+        "roberta.embeddings.position_embeddings.weight": random.draw(config["max_position_embeddings"], hidden),
+        "roberta.embeddings.token_type_embeddings.weight": random.draw(config["type_vocab_size"], hidden),
+        "roberta.embeddings.LayerNorm.weight": random.full(1, hidden),
+        "roberta.embeddings.LayerNorm.bias": random.full(0, hidden),
     }
     for layer in range(config["num_hidden_layers"]):
         prefix = f"roberta.encoder.layer.{layer}"
@@ -49,19 +39,12 @@ def make_checkpoint(folder: Path) -> None:
             "output.dense": (hidden, inner),
         }
         for name, shape in shapes.items():
-            weights[f"{prefix}.{name}.weight"] = draw(*shape)
-            weights[f"{prefix}.{name}.bias"] = zeros(shape[0])
+            weights[f"{prefix}.{name}.weight"] = random.draw(*shape)
+            weights[f"{prefix}.{name}.bias"] = random.full(0, shape[0])
         for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            weights[f"{prefix}.{name}.weight"] = ones(hidden)
-            weights[f"{prefix}.{name}.bias"] = zeros(hidden)
+            weights[f"{prefix}.{name}.weight"] = random.full(1, hidden)
+            weights[f"{prefix}.{name}.bias"] = random.full(0, hidden)
     save_file(weights, folder / "model.safetensors")
-
-
-def make_tokenizer(folder: Path, sentences: list[str]) -> None:
-    """A WordPiece vocabulary of the sentences' own words: about as many tokens a sentence as RoBERTa's makes."""
-    words = sorted({word.strip(".,!?\"'()").lower() for sentence in sentences for word in sentence.split()} - {""})
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    (folder / "vocab.txt").write_text("\n".join([*special, *".,!?\"'()", *words[:50000]]) + "\n")
 
 
 def main() -> None:
@@ -77,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
         make_checkpoint(scratch)
-        make_tokenizer(scratch, sentences)
+        write_vocabulary(scratch, sentences)
         rows = [f"{sentence}\t{number % 2}" for number, sentence in enumerate(sentences)]
         (scratch / "train.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
         recipe = {
@@ -88,9 +71,7 @@ def main() -> None:
             "output": str(scratch / "run"),
         }
         (scratch / "recipe.yaml").write_text(json.dumps(recipe))
-        command = ["build/release/loraxs", "train", str(scratch / "recipe.yaml"), "--json", "-q", "--cache", str(scratch / "cache")]  # fmt: skip
-        dry = json.loads(subprocess.run([*command, "--dry-run"], check=True, capture_output=True, text=True).stdout)
-        done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        dry, done = measure(scratch / "recipe.yaml", scratch)
         print(
             json.dumps(
                 {

@@ -24,6 +24,18 @@ int64_t count_weights(const std::vector<Site>& sites) {
   return count;
 }
 
+int64_t count_model(const Architecture& architecture, const ModelConfig& config) {
+  int64_t count = 0;
+  for (const auto& [canonical, hf] : list_weights(architecture, config, architecture.weight_names)) {
+    const HeadShape& head = architecture.head;
+    if (!head.dense.empty() && !head.dense_pretrained && canonical.starts_with(head.dense + ".")) continue;
+    int64_t numbers = 1;
+    for (const int64_t size : weight_shape(architecture, config, canonical)) numbers *= size;
+    count += numbers;
+  }
+  return count;
+}
+
 int64_t count_basis(const std::vector<Site>& sites, int64_t rank) { return count_lora(sites, rank); }
 
 }  // namespace loraxs

@@ -26,7 +26,8 @@ OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesyste
   return {.model = std::move(opened.model),
           .file = std::move(opened.files.front()),
           .basis = std::move(opened.basis),
-          .bank = std::move(opened.bank)};
+          .bank = std::move(opened.bank),
+          .memory = options.memory};
 }
 
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
@@ -73,7 +74,7 @@ AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& preci
     bank = std::make_shared<Bank>(*opened.bank);
     bank->values = opened.bank->values.to(torch::kFloat64);
   }
-  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank), dtype);
+  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank), dtype, torch::kCPU, opened.memory);
 }
 
 void warn_on_drift(const AdapterFile& file, const LogSink& log) {

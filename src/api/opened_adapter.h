@@ -20,8 +20,9 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
                                        const Settings& settings);
 
 struct OpenOptions {
-  std::filesystem::path basis_file;  // empty = computed and checked by fingerprint
-  bool accept_base = false;          // another base_id, if the fingerprint matches
+  std::filesystem::path basis_file;             // empty = computed and checked by fingerprint
+  bool accept_base = false;                     // another base_id, if the fingerprint matches
+  WeightMemory memory = WeightMemory::kNormal;  // how the base's weights are kept
 };
 
 /// One adapter on its model and basis.
@@ -30,6 +31,7 @@ struct OpenedAdapter {
   AdapterFile file;
   std::shared_ptr<const Basis> basis;
   std::shared_ptr<Bank> bank;  // of one
+  WeightMemory memory = WeightMemory::kNormal;
 };
 OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
                                     const OpenOptions& options, const Settings& settings);

@@ -5,12 +5,14 @@
 #include "api/opened_adapter.h"
 #include "api/task_encoder.h"
 #include "io/error.h"
+#include "train/memory_estimate.h"
 
 namespace loraxs {
 
 TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     : base_(open_model(options.model, settings)),
       compute_dtype_(resolve_precision(options.precision)),
+      memory_(options.memory),
       context_(base_.config.max_length()),
       cache_bytes_(options.cache_bytes) {
   if (base_.architecture->kind != ModelKind::kDecoder) {
@@ -22,6 +24,18 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
                        options.context));
   }
   if (options.context > 0) context_ = options.context;
+  if (options.memory_gb > 0) {
+    constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+    const int64_t base = resident_base_bytes(base_, compute_dtype_, memory_, /*directions=*/1);
+    const int64_t one = KvCache::bytes_per_block(base_.config, compute_dtype_) * KvCache::blocks_for(context_);
+    const int64_t left = static_cast<int64_t>(options.memory_gb * kGiB) - base;
+    if (left < one) {
+      throw Error(concat("--memory-gb: expected at least ", static_cast<double>(base + one) / kGiB, " for ",
+                         options.model.string(), " and a context of ", context_, " tokens, found ", options.memory_gb,
+                         "; -c N shortens the context, --memory tight keeps weights as they are stored"));
+    }
+    cache_bytes_ = left;
+  }
   tokenizer_ = load_tokenizer(options.model);
   template_ = ChatTemplate::load(options.model);
 }
@@ -31,7 +45,8 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   beam_scheduler_.reset();
   cached_.reset();
   model_.reset();  // one copy of the prepared weights at a time
-  model_ = std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_);
+  model_ = std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_, torch::kCPU,
+                                          memory_);
 }
 
 SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ignore_eos) {

@@ -6,6 +6,8 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
+#include "train/job.h"
+#include "train/memory_estimate.h"
 #include "train/recipe_layout.h"
 #include "train/summary.h"
 
@@ -72,11 +74,28 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
   const HeadLayout head = task_head(recipe_.head, task, *model_.architecture, where);
   recipe_.head = head.kind;
   setup_.layout = recipe_layout(recipe_.method, head, model_, where);
+  setup_.activation_limit = activation_limit();
   setup_.provenance = {.task = task.name,
                        .tokenizer_digest = tokenizer->digest(),
                        .max_length = recipe_.train.max_length,
                        .precision = torch::toString(setup_.dtype),
                        .gemm_record = gemm_record()};
+}
+
+int64_t TrainingRun::activation_limit() const {
+  if (recipe_.train.memory_gb == 0) return -1;
+  int64_t longest = 0;
+  for (const Encoding& encoding : train_.encodings) {
+    longest = std::max(longest, static_cast<int64_t>(encoding.input_ids.size()));
+  }
+  const auto jobs = static_cast<int64_t>(make_jobs(recipe_.train, setup_.task_name).size());
+  StepShape step = step_shape(recipe_.train, jobs, train_.size(), train_.num_tokens(), setup_.dtype);
+  step.tokens = std::max(step.tokens, longest);
+  const int64_t limit = estimate_memory(model_, setup_.layout, step, where_).activation_limit;
+  if (settings_.log) {
+    settings_.log(LogLevel::kInfo, concat("memory_gb=", recipe_.train.memory_gb, " activation_bytes=", limit));
+  }
+  return limit;
 }
 
 const Basis& TrainingRun::basis() {

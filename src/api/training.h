@@ -41,6 +41,8 @@ class TrainingRun {
   std::filesystem::path best_adapter(const Job& job) const;
 
  private:
+  int64_t activation_limit() const;
+
   Recipe recipe_;
   Settings settings_;
   std::string where_;

@@ -20,7 +20,7 @@ struct AdapterOptions {
   std::string model;    // Hugging Face folder
   std::string adapter;  // .safetensors file
   std::string basis;    // basis file; empty = recomputed and checked by fingerprint
-  std::string precision = "auto";
+  std::string precision = "auto", memory = "normal";
   bool accept_base = false;  // another base_id, if the fingerprint matches
 };
 
@@ -45,7 +45,8 @@ struct BasisOptions {
 };
 struct TrainOptions {
   std::string recipe;
-  std::vector<std::string> set;  // key.sub=value
+  std::vector<std::string> set;                  // key.sub=value
+  std::optional<std::string> memory, memory_gb;  // train.memory, train.memory_gb
   bool resume = false, allow_drift = false, dry_run = false;
   std::string beside;  // run folder whose curves report.html shows too
 };
@@ -85,6 +86,7 @@ struct TableOptions {
 struct DecodingOptions {
   AdapterOptions adapter;  // the adapter may be left out
   int64_t context = 0;     // tokens of prompt and answer; 0 = the model's own limit
+  double memory_gb = 0;    // GiB of the process that bound the cache of keys and values; 0 = 4 GiB for the cache
   int64_t max_new_tokens = 256;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
   int64_t top_k = 0;

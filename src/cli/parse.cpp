@@ -14,12 +14,16 @@ void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
   app->add_option("--basis", o.basis, "Basis file the adapter was trained with (else it is computed and checked)");
   app->add_option("--precision", o.precision, "auto, float32, bfloat16 or float64")
       ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
+  app->add_option("--memory", o.memory, "normal, or tight: weights stay as stored")
+      ->check(CLI::IsMember({"normal", "tight"}));
   app->add_flag("--accept-base", o.accept_base, "Accept a base of another id if the basis fingerprint matches");
 }
 
 void add_decoding(CLI::App* app, DecodingOptions& o) {
   add_adapter(app, o.adapter, /*required=*/false);
   app->add_option("-c,--context", o.context, "Tokens of prompt and answer together; 0 = as many as the model takes")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--memory-gb", o.memory_gb, "GiB the process may take: bounds the cache of keys and values")
       ->check(CLI::NonNegativeNumber);
   app->add_option("-n,--max-new-tokens", o.max_new_tokens, "Longest answer in tokens")->capture_default_str();
   app->add_option("--temperature", o.temperature, "0 = greedy")->capture_default_str();
@@ -144,6 +148,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   auto* train_app = app.add_subcommand("train", "Train adapters from a recipe");
   train_app->add_option("recipe", train.recipe, "YAML recipe")->required();
   train_app->add_option("--set", train.set, "Override: key.sub=value")->take_all()->allow_extra_args(false);
+  train_app->add_option("--memory", train.memory, "normal, or tight: weights stay as stored (train.memory)");
+  train_app->add_option("--memory-gb", train.memory_gb, "GiB the process may take (train.memory_gb)");
   train_app->add_flag("--resume", train.resume, "Continue from the newest checkpoint, or start if there is none");
   train_app->add_flag("--allow-drift", train.allow_drift, "Resume although threads or GEMM backend differ");
   train_app->add_option("--beside", train.beside, "Run folder whose curves report.html shows too: the head alone, say");

@@ -9,7 +9,6 @@
 #include "api/opened_adapter.h"
 #include "api/settings.h"
 #include "api/task_encoder.h"
-#include "batch/micro_batches.h"
 #include "data/encoded.h"
 #include "data/task.h"
 #include "io/error.h"
@@ -58,14 +57,6 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
   return sizes;
 }
 
-/// Tokens of the largest micro-batch, about: of a mean step where tokens are counted, else of the longest texts.
-int64_t micro_batch_tokens(const TrainRecipe& train, const DataSizes& sizes, int64_t jobs) {
-  const int64_t budget = train.tokens_per_batch > 0 ? train.tokens_per_batch : kTokensPerMicroBatch;
-  const int64_t sentence = sizes.tokens > 0 ? sizes.tokens / sizes.train + 1 : train.max_length;
-  const int64_t parts = std::max<int64_t>(1, train.gradient_accumulation);
-  return std::min(budget, jobs * std::max<int64_t>(1, train.batch_size / parts) * sentence);
-}
-
 }  // namespace
 
 int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions& common) {
@@ -84,9 +75,8 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   const int64_t held_out = sizes.train > 0 ? num_held_out(recipe.train, sizes.train) : 0;
   const StepPlan plan = sizes.train > 0 ? plan_steps(recipe.train, sizes.train - held_out) : StepPlan{};
   const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
-  const int64_t tokens = micro_batch_tokens(recipe.train, sizes, jobs);
-  const MemoryEstimate memory = estimate_memory(*model.architecture, model.config, layout, jobs, tokens,
-                                                static_cast<int64_t>(c10::elementSize(dtype)));
+  const StepShape step = step_shape(recipe.train, jobs, sizes.train, sizes.tokens, dtype);
+  const MemoryEstimate memory = estimate_memory(model, layout, step, where);
   int64_t basis_numbers = 0;
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     basis_numbers += layout.ranks[i] * (layout.sites[i].in_features + layout.sites[i].out_features);
@@ -115,9 +105,10 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
       {"steps_per_epoch", plan.steps_per_epoch},
       {"total_steps", plan.total_steps},
       {"warmup_steps", plan.warmup_steps},
-      {"micro_batch_tokens_at_most", tokens},
+      {"micro_batch_tokens_at_most", step.tokens},
       {"memory_bytes_estimate", memory.total()},
-      {"memory_bytes_weights", memory.weights},
+      {"memory_bytes_base", memory.base},
+      {"memory_bytes_basis", memory.basis},
       {"memory_bytes_rows", memory.rows},
       {"memory_bytes_activations", memory.activations},
       {"precision", torch::toString(dtype)}};

@@ -14,20 +14,6 @@ namespace {
 /// Numbers of a dense head layer and its bias.
 int64_t count_dense(const ModelConfig& c) { return (c.hidden_size + 1) * c.hidden_size; }
 
-/// All numbers of the base, from its config: embeddings, projections, norms, a pretrained pooler.
-int64_t count_model(const ParsedConfig& parsed) {
-  const Architecture& architecture = *parsed.architecture;
-  int64_t count = 0;
-  for (const auto& [canonical, hf] : list_weights(architecture, parsed.config, architecture.weight_names)) {
-    const HeadShape& head = architecture.head;
-    if (!head.dense.empty() && !head.dense_pretrained && canonical.starts_with(head.dense + ".")) continue;
-    int64_t numbers = 1;
-    for (const int64_t size : weight_shape(architecture, parsed.config, canonical)) numbers *= size;
-    count += numbers;
-  }
-  return count;
-}
-
 /// What `head: full` trains; decoders have no head of their own.
 int64_t count_head(const ParsedConfig& parsed, int64_t labels) {
   if (parsed.architecture->kind == ModelKind::kDecoder) return 0;
@@ -56,7 +42,7 @@ int run_params(const ParamsOptions& options, const CommonOptions& common) {
     }
     return 0;
   }
-  const int64_t head = count_head(parsed, options.labels), full = count_model(parsed);
+  const int64_t head = count_head(parsed, options.labels), full = count_model(*parsed.architecture, parsed.config);
   if (!common.json) {
     std::printf("%ld adapted projections; full fine-tuning %ld numbers", static_cast<long>(sites.size()), full);
     if (head > 0) {

@@ -50,11 +50,15 @@ BeamOptions beams_of(const SearchOptions& options) {
 }
 
 TextModelOptions text_model_of(const DecodingOptions& options) {
-  return {.model = options.adapter.model, .precision = options.adapter.precision, .context = options.context};
+  return {.model = options.adapter.model,
+          .precision = options.adapter.precision,
+          .memory = weight_memory(options.adapter.memory),
+          .context = options.context,
+          .memory_gb = options.memory_gb};
 }
 
 OpenOptions open_options_of(const AdapterOptions& options) {
-  return {.basis_file = options.basis, .accept_base = options.accept_base};
+  return {.basis_file = options.basis, .accept_base = options.accept_base, .memory = weight_memory(options.memory)};
 }
 
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common) {

@@ -79,7 +79,10 @@ class ProgressPrinter {
 }  // namespace
 
 int run_train(const TrainOptions& options, const CommonOptions& common) {
-  const Recipe recipe = read_recipe(options.recipe, options.set);
+  std::vector<std::string> overrides = options.set;
+  if (options.memory) overrides.push_back("train.memory=" + *options.memory);
+  if (options.memory_gb) overrides.push_back("train.memory_gb=" + *options.memory_gb);
+  const Recipe recipe = read_recipe(options.recipe, overrides);
   if (options.dry_run) return dry_run(recipe, options.recipe, common);
   if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
   if (!options.resume) refuse_existing_run(recipe.output);

@@ -137,6 +137,11 @@ bool Fields::has(const std::string& key) const {
   return found != object_.end() && !found->is_null();
 }
 
+bool Fields::is_null(const std::string& key) const {
+  const auto found = object_.find(key);
+  return found != object_.end() && found->is_null();
+}
+
 int64_t Fields::integer(const std::string& key, int64_t fallback) {
   const nlohmann::json* value = find(key);
   if (value == nullptr) return fallback;

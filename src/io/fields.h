@@ -28,7 +28,8 @@ class Fields {
   /// `where` starts every message: a file name. `prefix` is the dotted path of this object inside it.
   Fields(nlohmann::json object, std::string where, std::string prefix = "");
 
-  bool has(const std::string& key) const;  // present and not null; counts as neither read nor known
+  bool has(const std::string& key) const;      // present and not null; counts as neither read nor known
+  bool is_null(const std::string& key) const;  // present and null
   int64_t integer(const std::string& key, int64_t fallback);
   int64_t positive_int(const std::string& key, int64_t fallback);      // ≥ 1
   int64_t non_negative_int(const std::string& key, int64_t fallback);  // ≥ 0

@@ -6,7 +6,11 @@
 #include "model/architecture.h"
 #include "model/architectures/bert.h"
 #include "model/architectures/distilbert.h"
+#include "model/architectures/gemma.h"
 #include "model/architectures/llama.h"
+#include "model/architectures/mistral.h"
+#include "model/architectures/qwen2.h"
+#include "model/architectures/qwen3.h"
 #include "model/architectures/roberta.h"
 #include "model/gguf_model.h"
 
@@ -14,7 +18,8 @@ namespace loraxs {
 namespace {
 
 const std::vector<Architecture>& architectures() {
-  static const std::vector<Architecture> all = {bert(), roberta(), xlm_roberta(), distilbert(), llama()};
+  static const std::vector<Architecture> all = {bert(),    roberta(), xlm_roberta(), distilbert(), llama(),
+                                                mistral(), gemma(),   qwen2(),       qwen3()};
   return all;
 }
 
@@ -59,6 +64,9 @@ std::string ModelConfig::canonical() const {
     }
     for (const float factor : rotary.factors) text << " rope_factor=" << factor;
     text << " tie_word_embeddings=" << tie_word_embeddings;
+    if (embedding_scale != 1) text << " embedding_scale=" << embedding_scale;
+    if (norm_offset != 0) text << " norm_offset=" << norm_offset;
+    for (const int64_t window : windows) text << " window=" << window;
   }
   return text.str();
 }
@@ -107,6 +115,7 @@ std::vector<int64_t> weight_shape(const Architecture& architecture, const ModelC
   if (canonical == "embeddings.position.weight") return {c.max_position_embeddings, c.hidden_size};
   if (canonical == "embeddings.token_type.weight") return {c.type_vocab_size, c.hidden_size};
   if (canonical == "pooler.weight" || canonical == "head.dense.weight") return {c.hidden_size, c.hidden_size};
+  if (canonical.ends_with(".query_norm.weight") || canonical.ends_with(".key_norm.weight")) return {c.head_dim};
   if (canonical.starts_with("layers.")) {  // layers.{layer}.{module}.{weight | bias}
     const size_t first = canonical.find('.', std::string_view("layers.").size()) + 1, last = canonical.rfind('.');
     const std::string module = canonical.substr(first, last - first);

@@ -34,9 +34,14 @@ struct ModelConfig {
   std::string hidden_act = "gelu";
   GateActivation gate = GateActivation::kSilu;  // of gated MLPs
   RotaryConfig rotary;
-  bool tie_word_embeddings = false;  // decoders: logits by the word embeddings
-  bool attention_bias = false;       // decoders
-  bool mlp_bias = false;             // decoders
+  bool tie_word_embeddings = false;    // decoders: logits by the word embeddings
+  bool attention_bias = false;         // decoders: of query, key and value
+  bool attention_output_bias = false;  // decoders
+  bool mlp_bias = false;               // decoders
+  bool query_key_norm = false;         // decoders: heads of query and key are normalised before they are rotated
+  double embedding_scale = 1;          // decoders: by which word embeddings are multiplied, in the compute dtype
+  double norm_offset = 0;              // decoders: added to the weights of norms as they are stored
+  std::vector<int64_t> windows;        // decoders: tokens that a layer's token sees, itself included; 0, empty: all
   double norm_eps = 1e-12;
   double hidden_dropout = 0;            // embeddings, MLP output
   double attention_dropout = 0;         // attention probabilities
@@ -46,6 +51,7 @@ struct ModelConfig {
 
   /// Longest sequence in tokens.
   int64_t max_length() const { return max_position_embeddings - position_offset; }
+  int64_t window(int64_t layer) const { return windows.empty() ? 0 : windows.at(layer); }
   void disable_dropout() { hidden_dropout = attention_dropout = attention_output_dropout = classifier_dropout = 0; }
 
   /// The fields that change the computation, in a fixed spelling: part of base_id.

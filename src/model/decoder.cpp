@@ -14,11 +14,21 @@
 
 namespace loraxs {
 
+int64_t kept_per_token(const ModelConfig& config) {
+  const int64_t query_key = (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;
+  const int64_t value = config.num_key_value_heads * config.head_dim;
+  return 2 * config.hidden_size + query_key + value + 2 * config.intermediate_size +
+         (config.query_key_norm ? query_key : 0);
+}
+
 Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device)
     : config_(model.config), compute_dtype_(compute_dtype) {
   const auto options =
       torch::TensorOptions().dtype(compute_dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32).device(device);
-  const auto norm = [&](const std::string& name) { return model.weight(name + ".weight").to(options); };
+  const auto norm = [&](const std::string& name) {
+    const torch::Tensor stored = model.weight(name + ".weight").to(options);
+    return config_.norm_offset == 0 ? stored : stored + config_.norm_offset;
+  };
   if (model.blocks.contains("embeddings.word.weight")) {
     word_blocks_ = model.stored("embeddings.word.weight");
   } else {
@@ -44,14 +54,22 @@ Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
     layer.down = add(l, {"down"});
     layer.attention_norm = norm(concat("layers.", l, ".attention_norm"));
     layer.mlp_norm = norm(concat("layers.", l, ".mlp_norm"));
+    if (config_.query_key_norm) {
+      layer.head_norms =
+          torch::cat({norm(concat("layers.", l, ".query_norm")).expand({config_.num_attention_heads, -1}),
+                      norm(concat("layers.", l, ".key_norm")).expand({config_.num_key_value_heads, -1})});
+    }
     layers_.push_back(layer);
   }
 }
 
 torch::Tensor Decoder::embed(const BatchTensors& batch) const {
   torch::NoGradGuard no_grad;  // frozen
-  if (!words_.defined()) return gather_rows(word_blocks_, batch.input_ids, compute_dtype_);
-  return words_.index_select(0, batch.input_ids).to(compute_dtype_);  // [tokens, hidden]
+  const torch::Tensor words = words_.defined() ? words_.index_select(0, batch.input_ids).to(compute_dtype_)
+                                               : gather_rows(word_blocks_, batch.input_ids, compute_dtype_);
+  if (config_.embedding_scale == 1) return words;  // [tokens, hidden]
+  // transformers keeps the factor in float32, then in the compute dtype: its rounding is part of the model.
+  return words * torch::full({}, config_.embedding_scale, words.options().dtype(torch::kFloat32)).to(compute_dtype_);
 }
 
 torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass& pass) const {
@@ -60,18 +78,25 @@ torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass
                              .kv_heads = config_.num_key_value_heads,
                              .head_dim = config_.head_dim,
                              .scale = 1 / std::sqrt(static_cast<double>(config_.head_dim)),
-                             .causal = true};
+                             .causal = true,
+                             .window = config_.window(l)};
   const int64_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+  // The first columns of x are `heads` heads, of those that head_norms lists from `first` on.
+  const auto turn = [&](const torch::Tensor& x, int64_t first, int64_t heads, const RotaryAngles& angles) {
+    if (!layer.head_norms.defined()) return rotary_(x, heads, angles);
+    return rotary_(head_rms_norm_(x, layer.head_norms.narrow(0, first, heads), config_.norm_eps), heads, angles);
+  };
   torch::Tensor queries, keys_values;
   AttentionColumns columns;
   if (is_last(l)) {
-    queries = rotary_(pass.hook.project(layer.query, normed.index_select(0, pass.batch.asked_rows), RowKind::kAsked),
-                      shape.heads, pass.asked_angles);
-    keys_values = rotary_(pass.hook.project(layer.key_value, normed, RowKind::kTokens), shape.kv_heads, pass.angles);
+    queries = turn(pass.hook.project(layer.query, normed.index_select(0, pass.batch.asked_rows), RowKind::kAsked), 0,
+                   shape.heads, pass.asked_angles);
+    keys_values =
+        turn(pass.hook.project(layer.key_value, normed, RowKind::kTokens), shape.heads, shape.kv_heads, pass.angles);
     columns = {.query = 0, .key = 0, .value = kv_width};
   } else {
     queries = keys_values =
-        rotary_(pass.hook.project(layer.query, normed, RowKind::kTokens), shape.heads + shape.kv_heads, pass.angles);
+        turn(pass.hook.project(layer.query, normed, RowKind::kTokens), 0, shape.heads + shape.kv_heads, pass.angles);
     columns = {.query = 0, .key = width, .value = width + kv_width};
   }
   if (pass.cache != nullptr) return pass.cache->attend(l, queries, keys_values, columns, shape, pass.batch, is_last(l));
@@ -95,11 +120,8 @@ torch::Tensor Decoder::run_layer(int64_t l, const torch::Tensor& x, const Pass& 
 
 int64_t Decoder::recomputed_layers(int64_t tokens) const {
   if (activation_budget_ < 0) return 0;
-  // What a layer keeps per token: the two residual states and the wide outputs that attention and the gated MLP read.
-  const int64_t attention = (config_.num_attention_heads + 2 * config_.num_key_value_heads) * config_.head_dim;
-  const int64_t numbers = 2 * config_.hidden_size + attention + 2 * config_.intermediate_size;
   const int64_t layer_bytes =
-      std::max<int64_t>(1, tokens * numbers * static_cast<int64_t>(c10::elementSize(compute_dtype_)));
+      std::max<int64_t>(1, tokens * kept_per_token(config_) * static_cast<int64_t>(c10::elementSize(compute_dtype_)));
   return std::clamp<int64_t>(config_.num_hidden_layers - activation_budget_ / layer_bytes, 0,
                              config_.num_hidden_layers);
 }

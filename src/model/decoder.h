@@ -9,6 +9,10 @@
 
 namespace loraxs {
 
+/// Numbers of the compute dtype that a layer keeps for backward per token: the residual states before its norms, the
+/// outputs that attention and the gated MLP read, heads before their norms.
+int64_t kept_per_token(const ModelConfig& config);
+
 class Decoder final : public Backbone {
  public:
   Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device);
@@ -23,6 +27,7 @@ class Decoder final : public Backbone {
     size_t query = 0, key_value = 0;  // groups; equal where all three are joined
     size_t attention_output = 0, gate_up = 0, down = 0;
     torch::Tensor attention_norm, mlp_norm;  // [hidden]
+    torch::Tensor head_norms;                // [heads + kv_heads, head_dim] of query and key heads; undefined: none
   };
   /// What the layers of one forward share.
   struct Pass {

@@ -109,6 +109,7 @@ ParsedConfig read_gguf_config(const Gguf& file) {
       head_dim(file, prefix, config["hidden_size"].get<int64_t>() / config["num_attention_heads"].get<int64_t>());
   Fields fields(config, file.path.string());
   ParsedConfig parsed = parse_model_config(architecture, fields);
+  parsed.config.norm_offset = 0;  // convert_hf_to_gguf.py writes norms with the offset added
   if (static_cast<uint64_t>(parsed.config.num_hidden_layers) > file.tensors.size()) {
     fail(file, prefix, "block_count: expected at most as many layers as tensors, ", file.tensors.size(), ", found ",
          parsed.config.num_hidden_layers);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "io/error.h"
 #include "ops/frozen_gemm.h"
 
 namespace loraxs {
@@ -24,6 +25,12 @@ torch::Tensor view_rows(const BlockTensor& part, int64_t begin, int64_t end, tor
 }
 
 }  // namespace
+
+WeightMemory weight_memory(const std::string& name) {
+  if (name == "normal") return WeightMemory::kNormal;
+  if (name == "tight") return WeightMemory::kTight;
+  throw Error(concat("memory: expected normal or tight, found ", name));
+}
 
 FrozenWeight FrozenWeight::packed(const torch::Tensor& weight, bool both_ways) {
   FrozenWeight frozen;

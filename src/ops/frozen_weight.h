@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "ops/block_tensor.h"
@@ -14,6 +15,9 @@ enum class WeightMemory {
   kNormal,  // unpacked to the compute dtype and packed for the GEMM, once for each direction in use
   kTight    // as their file stores them, mapped; unpacked panel by panel whenever they are multiplied
 };
+
+/// "normal" or "tight". Throws Error for another name.
+WeightMemory weight_memory(const std::string& name);
 
 /// W [out_features, in_features].
 class FrozenWeight {

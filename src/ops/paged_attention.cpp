@@ -11,6 +11,10 @@ namespace {
 
 constexpr int64_t kQueryRows = 48;  // (query, head) pairs whose scores stand in the scratch at once
 
+struct KeySpan {
+  int64_t begin, end;
+};
+
 /// One (sequence, key/value head) without tensors. A row is a (query, head of the group) pair, query by query.
 template <typename T>
 struct Work {
@@ -20,6 +24,13 @@ struct Work {
   const T *keys, *values;  // the head's part of block 0
   int64_t block_stride;    // elements from a block to the next, in keys and in values
   float scale;
+  int64_t window;  // 0 = all
+
+  /// Positions that the query of `row` sees.
+  KeySpan keys_of_row(int64_t row) const {
+    const int64_t end = positions[row / group] + 1;
+    return {window > 0 && end > window ? end - window : 0, end};
+  }
 };
 
 struct Scratch {
@@ -33,43 +44,47 @@ struct Scratch {
   }
 };
 
-/// Attention of rows [first, first + count): out [count, head_dim] in s.out.
+/// Attention of rows [first, first + count): out [count, head_dim] in s.out. Blocks before the windows of all rows are
+/// left out; those before the window of one row add zeros to it, so its bits stay the same.
 template <typename T>
 LORAXS_INLINE void attend_rows(const Work<T>& w, Scratch& s, int64_t first, int64_t count) {
-  int64_t visible_end = 0;
+  KeySpan seen{.begin = w.keys_of_row(first).begin, .end = 0};  // by any row; positions rise within a sequence
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = first + i;
     const T* q = w.query + row / w.group * w.query_stride + row % w.group * w.head_dim;
     for (int64_t c = 0; c < w.head_dim; ++c) s.queries[i * s.dim + c] = simd::widen(q + c) * w.scale;
-    visible_end = std::max<int64_t>(visible_end, w.positions[row / w.group] + 1);
+    seen.end = std::max(seen.end, w.keys_of_row(row).end);
   }
-  const int64_t blocks = (visible_end + kKeysPerBlock - 1) / kKeysPerBlock, stride = blocks * kKeysPerBlock;
-  for (int64_t b = 0; b < blocks; ++b) {
-    simd::gemm_rows(s.scores.data() + b * kKeysPerBlock, stride, s.queries.data(), s.dim, int64_t{1},
+  const int64_t first_block = seen.begin / kKeysPerBlock, start = first_block * kKeysPerBlock;
+  const int64_t blocks = (seen.end + kKeysPerBlock - 1) / kKeysPerBlock, stride = blocks * kKeysPerBlock - start;
+  for (int64_t b = first_block; b < blocks; ++b) {
+    simd::gemm_rows(s.scores.data() + b * kKeysPerBlock - start, stride, s.queries.data(), s.dim, int64_t{1},
                     w.keys + w.table[b] * w.block_stride, kKeysPerBlock, 0, count, kKeysPerBlock, w.head_dim, 1.0F,
                     false);
   }
   for (int64_t i = 0; i < count; ++i) {
     float* row = s.scores.data() + i * stride;
-    const int64_t visible = w.positions[(first + i) / w.group] + 1;
-    float largest = row[0];
+    const KeySpan visible = w.keys_of_row(first + i);
+    const int64_t begin = visible.begin - start, end = visible.end - start;
+    float largest = row[begin];
 #pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < visible; ++j) largest = row[j] > largest ? row[j] : largest;
+    for (int64_t j = begin; j < end; ++j) largest = row[j] > largest ? row[j] : largest;
 #pragma omp simd
-    for (int64_t j = 0; j < visible; ++j) row[j] = simd::exponential(row[j] - largest);
+    for (int64_t j = begin; j < end; ++j) row[j] = simd::exponential(row[j] - largest);
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < visible; ++j) sum += row[j];
+    for (int64_t j = begin; j < end; ++j) sum += row[j];
     const float inverse = 1.0F / sum;
 #pragma omp simd
-    for (int64_t j = 0; j < visible; ++j) row[j] *= inverse;
-    for (int64_t j = visible; j < stride; ++j) row[j] = 0;
+    for (int64_t j = begin; j < end; ++j) row[j] *= inverse;
+    for (int64_t j = 0; j < begin; ++j) row[j] = 0;
+    for (int64_t j = end; j < stride; ++j) row[j] = 0;
   }
-  for (int64_t b = 0; b < blocks; ++b) {  // unwritten places of the last block may hold anything: they are not read
-    const int64_t keys = std::min(kKeysPerBlock, visible_end - b * kKeysPerBlock);
-    simd::gemm_rows(s.out.data(), s.dim, s.scores.data() + b * kKeysPerBlock, stride, int64_t{1},
+  for (int64_t b = first_block; b < blocks; ++b) {  // unwritten places of the last block may hold anything: not read
+    const int64_t keys = std::min(kKeysPerBlock, seen.end - b * kKeysPerBlock);
+    simd::gemm_rows(s.out.data(), s.dim, s.scores.data() + b * kKeysPerBlock - start, stride, int64_t{1},
                     w.values + w.table[b] * w.block_stride, w.head_dim, 0, count, w.head_dim, keys, 1.0F,
-                    /*accumulate=*/b > 0);
+                    /*accumulate=*/b > first_block);
   }
 }
 
@@ -120,7 +135,8 @@ torch::Tensor attention_fast(const torch::Tensor& queries, const PagedBlocks& bl
                          .keys = keys + kv_head * shape.head_dim * kKeysPerBlock,
                          .values = values + kv_head * shape.head_dim * kKeysPerBlock,
                          .block_stride = shape.kv_heads * shape.head_dim * kKeysPerBlock,
-                         .scale = static_cast<float>(shape.scale)};
+                         .scale = static_cast<float>(shape.scale),
+                         .window = shape.window};
       attend_kernel(work, scratch, out_data + starts[s] * stride + head_column, stride);
     }
   });
@@ -202,7 +218,9 @@ torch::Tensor paged_attention_reference(const torch::Tensor& queries, const Page
                                 .narrow(1, 0, keys)
                                 .to(type)
                                 .repeat_interleave(group, 0);
-    const torch::Tensor hidden = torch::arange(keys, positions.options()).unsqueeze(0) > positions.unsqueeze(1);
+    const torch::Tensor distance = positions.unsqueeze(1) - torch::arange(keys, positions.options()).unsqueeze(0);
+    torch::Tensor hidden = distance < 0;
+    if (shape.window > 0) hidden = hidden.logical_or(distance >= shape.window);
     const torch::Tensor scores = (q.matmul(k.transpose(1, 2)) * shape.scale).masked_fill(hidden, -INFINITY);
     outputs.push_back(
         scores.softmax(-1).matmul(v).transpose(0, 1).reshape({end - begin, shape.heads * shape.head_dim}));

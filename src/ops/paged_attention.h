@@ -26,11 +26,11 @@ struct PagedIndex {
 void store_in_blocks_(const PagedBlocks& blocks, const torch::Tensor& rows, const AttentionColumns& columns,
                       const AttentionShape& shape, const PagedIndex& index);
 
-/// softmax(scale · q kᵀ) v over the positions ≤ each query's own -> [queries, heads · head_dim], dtype of `queries`
-/// [queries, width]; softmax and sums in float32 (float64 for float64). `asks` says which rows of the batch ask:
-/// query_starts and query_positions are read, the rest of it is not. All positions up to the largest that asks must be
-/// in the blocks. A query's result does not depend on how many others stand beside it, bit for bit. No autograd.
-/// Fast kernel for float32 and bfloat16 on the CPU, paged_attention_reference otherwise.
+/// softmax(scale · q kᵀ) v over the positions ≤ each query's own, in its window -> [queries, heads · head_dim], dtype
+/// of `queries` [queries, width]; softmax and sums in float32 (float64 for float64). `asks` says which rows of the
+/// batch ask: query_starts and query_positions are read, the rest of it is not. All positions up to the largest that
+/// asks must be in the blocks. A query's result does not depend on how many others stand beside it, bit for bit. No
+/// autograd. Fast kernel for float32 and bfloat16 on the CPU, paged_attention_reference otherwise.
 torch::Tensor paged_attention(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
                               const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks);
 

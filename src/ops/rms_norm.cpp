@@ -151,6 +151,65 @@ class ResidualRmsNorm : public torch::autograd::Function<ResidualRmsNorm> {
   }
 };
 
+/// Heads of x, rows `stride` apart, normalised in place; 1/rms [rows, heads] into `inverse`.
+template <typename T>
+void normalise_heads(const torch::Tensor& x, const torch::Tensor& weights, const torch::Tensor& inverse, double eps) {
+  const int64_t heads = weights.size(0), head_dim = weights.size(1), stride = x.stride(0);
+  T* data = x.mutable_data_ptr<T>();
+  float* inverse_data = inverse.mutable_data_ptr<float>();
+  const float* weight_data = weights.const_data_ptr<float>();
+  at::parallel_for(0, x.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * heads; i < end * heads; ++i) {
+      T* head = data + i / heads * stride + i % heads * head_dim;
+      forward_kernel(static_cast<T*>(nullptr), head, inverse_data + i, static_cast<const T*>(nullptr), head,
+                     weight_data + i % heads * head_dim, static_cast<float>(eps), head_dim);
+    }
+  });
+}
+
+/// The gradient dx [rows, width] turned in place into that of the heads z [rows, heads · head_dim] before the norm.
+template <typename T>
+void backward_heads(const torch::Tensor& dx, const torch::Tensor& z, const torch::Tensor& weights,
+                    const torch::Tensor& inverse) {
+  const int64_t heads = weights.size(0), head_dim = weights.size(1), stride = dx.stride(0);
+  T* data = dx.mutable_data_ptr<T>();
+  const T* z_data = z.const_data_ptr<T>();
+  const float *inverse_data = inverse.const_data_ptr<float>(), *weight_data = weights.const_data_ptr<float>();
+  at::parallel_for(0, dx.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * heads; i < end * heads; ++i) {
+      T* head = data + i / heads * stride + i % heads * head_dim;
+      backward_kernel(head, static_cast<T*>(nullptr), static_cast<const T*>(nullptr), head, z_data + i * head_dim,
+                      inverse_data[i], weight_data + i % heads * head_dim, head_dim, head_dim);
+    }
+  });
+}
+
+class HeadRmsNorm : public torch::autograd::Function<HeadRmsNorm> {
+ public:
+  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& weights, double eps) {
+    const torch::Tensor heads = x.narrow(1, 0, weights.numel()).clone(torch::MemoryFormat::Contiguous);
+    const torch::Tensor inverse = torch::empty({x.size(0), weights.size(0)}, weights.options());
+    if (x.scalar_type() == torch::kFloat32) {
+      normalise_heads<float>(x, weights, inverse, eps);
+    } else {
+      normalise_heads<c10::BFloat16>(x, weights, inverse, eps);
+    }
+    ctx->save_for_backward({heads, weights, inverse});
+    return x.detach();  // the same memory, see rotary_
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    torch::NoGradGuard no_grad;
+    const auto saved = ctx->get_saved_variables();
+    const torch::Tensor dx = grads[0].contiguous();  // the rotation's own buffer, nobody else reads it
+    if (dx.scalar_type() == torch::kFloat32) {
+      backward_heads<float>(dx, saved[0], saved[1], saved[2]);
+    } else {
+      backward_heads<c10::BFloat16>(dx, saved[0], saved[1], saved[2]);
+    }
+    return {dx, {}, {}};
+  }
+};
+
 bool fast(const torch::Tensor& x) {
   return x.device().is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16) &&
          x.stride(1) == 1;
@@ -169,6 +228,10 @@ std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y
   return {done[0], done[1]};
 }
 
+torch::Tensor head_rms_norm_(const torch::Tensor& x, const torch::Tensor& weights, double eps) {
+  return fast(x) ? HeadRmsNorm::apply(x, weights.contiguous(), eps) : head_rms_norm_reference(x, weights, eps);
+}
+
 torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps) {
   const torch::Tensor wide = x.to(weight.scalar_type());
   return (wide * (wide.square().mean(-1, /*keepdim=*/true) + eps).rsqrt() * weight).to(x.scalar_type());
@@ -179,6 +242,14 @@ std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch:
                                                                     const torch::Tensor& weight, double eps) {
   const torch::Tensor sum = residual + y.narrow(1, 0, residual.size(1));
   return {sum, rms_norm_reference(sum, weight, eps)};
+}
+
+torch::Tensor head_rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weights, double eps) {
+  const int64_t columns = weights.numel();
+  const torch::Tensor heads = x.narrow(1, 0, columns).reshape({x.size(0), weights.size(0), weights.size(1)});
+  return torch::cat({rms_norm_reference(heads, weights, eps).reshape({x.size(0), columns}),
+                     x.narrow(1, columns, x.size(1) - columns)},
+                    1);
 }
 
 }  // namespace loraxs

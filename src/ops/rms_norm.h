@@ -16,10 +16,15 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, doub
 std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y, const torch::Tensor& residual,
                                                           const torch::Tensor& weight, double eps);
 
-/// The same from differentiable ATen operators.
+/// x [rows, width] with each of its first `weights.size(0)` heads normalised by its row of weights [heads, head_dim],
+/// as above; the other columns stay. Works in x's own memory like rotary_ (ops/rotary.h). Keeps the heads as they were.
+torch::Tensor head_rms_norm_(const torch::Tensor& x, const torch::Tensor& weights, double eps);
+
+/// The same from differentiable ATen operators; the last one out of place.
 torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps);
 std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch::Tensor& y,
                                                                     const torch::Tensor& residual,
                                                                     const torch::Tensor& weight, double eps);
+torch::Tensor head_rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weights, double eps);
 
 }  // namespace loraxs

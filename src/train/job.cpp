@@ -48,7 +48,9 @@ StepPlan plan_steps(const TrainRecipe& train, int64_t num_examples) {
   plan.steps_per_epoch = (num_examples + train.batch_size - 1) / train.batch_size;
   plan.total_steps = train.max_steps > 0 ? train.max_steps : plan.steps_per_epoch * train.epochs;
   plan.epochs = (plan.total_steps + plan.steps_per_epoch - 1) / plan.steps_per_epoch;
-  plan.warmup_steps = static_cast<int64_t>(train.warmup_ratio * static_cast<double>(plan.total_steps));
+  plan.warmup_steps = train.warmup_steps > 0
+                          ? std::min(train.warmup_steps, plan.total_steps)
+                          : static_cast<int64_t>(train.warmup_ratio * static_cast<double>(plan.total_steps));
   return plan;
 }
 

@@ -38,10 +38,12 @@ class Training {
         examples_(choose_examples(setup.recipe.train, setup.train, setup.validation)),
         plan_(plan_steps(recipe_, examples_.train.size())),
         bank_(make_job_bank(setup, jobs_)),
-        model_(setup.model, setup.basis, AdapterSet::of_bank(bank_), setup.dtype, setup.device),
+        model_(setup.model, setup.basis, AdapterSet::of_bank(bank_), setup.dtype, setup.device,
+               weight_memory(recipe_.memory)),
         optimizer_{bank_->values, bank_->gradients, torch::zeros_like(bank_->values), torch::zeros_like(bank_->values)},
         config_(adamw_config(recipe_)),
         identity_(make_identity()) {
+    model_.limit_activations(setup.activation_limit);
     state_.best.resize(jobs_.size());
     state_.job_steps.resize(jobs_.size());
     state_.loss_sums.resize(jobs_.size());
@@ -71,7 +73,7 @@ class Training {
   RunIdentity make_identity() const {
     nlohmann::json recipe = setup_.recipe.to_json();
     for (const char* key : {"output", "threads", "device", "model"}) recipe.erase(key);  // places, not content
-    for (const char* key : {"checkpoint_seconds", "init_adapter"}) recipe["train"].erase(key);
+    for (const char* key : {"checkpoint_seconds", "init_adapter", "memory_gb"}) recipe["train"].erase(key);
     Sha256 digest;
     digest.update(recipe.dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
     if (setup_.start) digest.update(setup_.start->row_digest);

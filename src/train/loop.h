@@ -59,6 +59,7 @@ struct TrainSetup {
   AdapterProvenance provenance;
   torch::ScalarType dtype = torch::kFloat32;
   torch::Device device = torch::kCPU;
+  int64_t activation_limit = -1;  // bytes, see Backbone::limit_activations
   std::optional<StartRow> start;  // of every job; else fresh rows
 };
 

@@ -1,23 +1,47 @@
 // train/memory_estimate.h: what a training will hold in memory, from config and recipe alone.
 #pragma once
+#include <torch/types.h>
+
 #include <cstdint>
+#include <string>
 
 #include "adapt/layout.h"
-#include "model/config.h"
+#include "model/base_model.h"
+#include "ops/frozen_weight.h"
+#include "train/recipe.h"
 
 namespace loraxs {
 
-struct MemoryEstimate {
-  int64_t weights = 0;      // the mapped file and the compute-ready copies of it, with the basis' columns
-  int64_t rows = 0;         // values, gradients, two moments and the best row of every job
-  int64_t activations = 0;  // of the largest micro-batch
-  int64_t total() const { return weights + rows + activations; }
+/// One optimizer step as far as memory goes.
+struct StepShape {
+  int64_t jobs = 1;
+  int64_t tokens = 0;                            // of the largest micro-batch
+  torch::ScalarType dtype = torch::kFloat32;     // of weights and activations; rows are float32
+  WeightMemory weights = WeightMemory::kNormal;  // how the base's are kept
+  int64_t limit = 0;                             // bytes that the process may take; 0 = as many as it needs
 };
 
-/// `number_bytes` of weights and activations in the compute dtype; rows are float32. Counts what backward keeps, not
-/// the buffers of a moment nor LibTorch itself: RoBERTa-large with 32 CoLA sentences was measured 4 % above it
-/// (docs/benchmarks.md).
-MemoryEstimate estimate_memory(const Architecture& architecture, const ModelConfig& config, const Layout& layout,
-                               int64_t jobs, int64_t tokens, int64_t number_bytes);
+struct MemoryEstimate {
+  int64_t base = 0;               // see resident_base_bytes
+  int64_t basis = 0;              // of all sites, and its copies
+  int64_t rows = 0;               // values, gradients, two moments and the best row of every job
+  int64_t activations = 0;        // of the largest micro-batch
+  int64_t activation_limit = -1;  // for Backbone::limit_activations; -1: all are kept
+  int64_t total() const { return base + basis + rows + activations; }
+};
+
+/// The step of a recipe with so many jobs on `sentences` examples of `tokens` in all; 0 tokens: not counted, every text
+/// is max_length.
+StepShape step_shape(const TrainRecipe& train, int64_t jobs, int64_t sentences, int64_t tokens,
+                     torch::ScalarType dtype);
+
+/// The program with its libraries, and the mapped file (tight) or the compute-ready copies of its weights for
+/// `directions` of products: 2 to train, 1 otherwise. Absent files are taken for 16-bit numbers (decoders) or 32-bit.
+int64_t resident_base_bytes(const BaseModel& model, torch::ScalarType dtype, WeightMemory memory, int64_t directions);
+
+/// Counts what backward keeps and a decoder layer's own buffers. Throws Error with `where` when the limit is below what
+/// is left with every layer computed again.
+MemoryEstimate estimate_memory(const BaseModel& model, const Layout& layout, const StepShape& step,
+                               const std::string& where);
 
 }  // namespace loraxs

@@ -29,7 +29,6 @@ constexpr Alias kAliases[] = {
     {"train", "bf16", "precision"},
     {"train", "fp16", "precision"},
     {"train", "logging_steps", "log_every"},
-    {"train", "warmup_steps", "warmup_ratio"},
 };
 
 /// Fills a recipe from Fields, section by section.

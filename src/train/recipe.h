@@ -40,6 +40,7 @@ struct TrainRecipe {
   double max_grad_norm = 1.0;                       // per job over all it trains; 0 = no clipping
   std::string schedule = "linear";                  // linear | cosine | constant
   double warmup_ratio = 0.06;                       // part of the steps with a rising learning rate
+  int64_t warmup_steps = 0;                         // so many steps with one; 0 = by warmup_ratio
   int64_t eval_every = 0;                           // steps between evaluations; 0 = after each epoch
   int64_t patience = 0;                             // a job stops after so many evaluations without a better one
   std::string selection = "best_epoch";             // best_epoch | split: which examples choose epoch and setting
@@ -48,6 +49,8 @@ struct TrainRecipe {
   std::string init_head = "fresh";                  // fresh | carry: the head of a run from init_adapter
   int64_t max_length = 128;                         // tokens a text or pair is cut to
   std::string precision = "auto";                   // auto | float32 | bfloat16 | float64
+  std::string memory = "normal";                    // normal | tight: the base's weights unpacked, or as stored
+  double memory_gb = 0;                             // the process' limit, kept by recomputing layers; 0 = none
   std::vector<int64_t> seeds = {0};                 // one job per seed and setting
   double checkpoint_seconds = 30;                   // wall time between checkpoints within an epoch
   int64_t log_every = 20;                           // steps between step lines in metrics.jsonl

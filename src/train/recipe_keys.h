@@ -56,6 +56,7 @@ void visit_train(TrainRecipe& t, Visitor& v) {
   v.key("max_grad_norm", t.max_grad_norm, Numbers::kNotNegative, "clipping per job; 0 = none");
   v.key("schedule", t.schedule, Choices{"linear", "cosine", "constant"}, "linear | cosine | constant");
   v.key("warmup_ratio", t.warmup_ratio, Numbers::kFraction, "part of the steps with a rising learning rate");
+  v.key("warmup_steps", t.warmup_steps, Numbers::kNotNegative, "their number; 0 = by warmup_ratio");
   v.key("eval_every", t.eval_every, Numbers::kNotNegative, "steps between evaluations; 0 = after each epoch");
   v.key("patience", t.patience, Numbers::kNotNegative,
         "a job stops after so many evaluations without a better one; 0 = never");
@@ -67,6 +68,10 @@ void visit_train(TrainRecipe& t, Visitor& v) {
   v.key("max_length", t.max_length, Numbers::kPositive, "tokens a text or pair is cut to");
   v.key("precision", t.precision, Choices{"auto", "float32", "fp32", "bfloat16", "bf16", "float64"},
         "auto | float32 | bfloat16 | float64");
+  v.key("memory", t.memory, Choices{"normal", "tight"},
+        "normal: weights ready to multiply; tight: as their file stores them, unpacked when they are multiplied");
+  v.key("memory_gb", t.memory_gb, Numbers::kNotNegative,
+        "GiB of the whole process, kept by computing decoder layers again in backward; 0 = no limit");
   v.key("seeds", t.seeds, Numbers::kNotNegative, "one job per seed");
   v.key("checkpoint_seconds", t.checkpoint_seconds, Numbers::kNotNegative,
         "wall time between checkpoints within an epoch");

@@ -201,7 +201,9 @@ TEST_P(DecoderTest, HeldOutLossIsTheMeanOverAllTargets) {
   EXPECT_GT(std::abs(score_slots(model, examples, {0}, "loss", false).front() - expected), 1e-3);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, DecoderTest, testing::Values("tiny_llama", "tiny_llama3", "tiny_llama_linear"));
+INSTANTIATE_TEST_SUITE_P(Cases, DecoderTest,
+                         testing::Values("tiny_llama", "tiny_llama3", "tiny_llama_linear", "tiny_mistral", "tiny_gemma",
+                                         "tiny_qwen2", "tiny_qwen3"));
 
 /// A copy of tiny_llama's folder whose config.json has one key changed.
 void expect_config_error(const std::string& key, const nlohmann::json& value, const std::string& message) {

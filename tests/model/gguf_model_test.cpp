@@ -2,6 +2,7 @@
 #include "model/gguf_model.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -94,6 +95,61 @@ TEST(GgufLlama3Test, FrequencyFactorsGiveTheLogitsOfLlama3Scaling) {
             1e-3);
 }
 
+/// VmRSS of /proc/self/status, after the allocator has given back what it holds for later.
+int64_t resident_bytes() {
+  malloc_trim(0);
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word != "VmRSS:") continue;
+    int64_t kilobytes = 0;
+    status >> kilobytes;
+    return kilobytes * 1024;
+  }
+  return 0;
+}
+
+TEST(TightMemoryTest, ModelTakesLittleMoreThanItsFile) {
+  const auto file_bytes = static_cast<double>(std::filesystem::file_size(gguf_path("smollm2")));
+  const PackedBatch batch = batch_of(expected("smollm2"));
+  const auto taken = [&](WeightMemory memory) {
+    const int64_t before = resident_bytes();
+    torch::NoGradGuard no_grad;
+    const BaseModel model = load_base_model(gguf_path("smollm2"), "");  // hashed, so that every page is resident
+    AdaptedModel adapted(model, nullptr, AdapterSet{}, torch::kFloat32, torch::kCPU, memory);
+    adapted.token_logits(batch);
+    return static_cast<double>(resident_bytes() - before) / file_bytes;
+  };
+  taken(WeightMemory::kTight);  // what the libraries keep from their first use
+  EXPECT_LE(taken(WeightMemory::kTight), 1.15);
+  EXPECT_GT(taken(WeightMemory::kNormal), 3);  // control: unpacked float32 beside the file
+}
+
+class GgufFamilyTest : public testing::TestWithParam<const char*> {};
+
+// Written with each family's own names, row order and norms: of llama.cpp's conversions only Llama's and Mistral's
+// reorder rows, only Gemma's add one to its norms.
+TEST_P(GgufFamilyTest, LogitsEqualTransformers) {
+  const Safetensors oracle = expected(GetParam());
+  BaseModel model = load_base_model(gguf_path(GetParam()), "");
+  const torch::Tensor reference = view_tensor(oracle.at("logits"));
+  const auto error = [&] {
+    return test::largest_error(logits(model, batch_of(oracle), torch::kFloat32, WeightMemory::kNormal), reference);
+  };
+  EXPECT_LE(error(), 1e-5);
+  if (model.config.model_type == "gemma") {
+    model.config.norm_offset = 1;  // control: the file's norms hold it
+    EXPECT_GT(error(), 1e-3);
+    model.config.norm_offset = 0;
+  }
+  BlockTensor& query = model.blocks.at("layers.0.query.weight");
+  query.interleaved_heads = query.interleaved_heads == 0 ? model.config.num_attention_heads : 0;
+  EXPECT_GT(error(), 1e-3);  // control: rows in the other order
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GgufFamilyTest, testing::Values("mistral", "gemma", "qwen2", "qwen3"),
+                         [](const auto& info) { return std::string(info.param); });
+
 TEST(GgufBaseIdTest, BindsEveryStoredByteAndTheConfig) {
   const test::TemporaryFolder folder;
   const std::filesystem::path source = gguf_path("mixed");
@@ -146,7 +202,7 @@ TEST(GgufModelErrorTest, WhatIsWrongIsSaid) {
     write_gguf(folder / "x.gguf", {copy.metadata.begin(), copy.metadata.end()}, copy.tensors);
     EXPECT_ERROR(load_base_model(folder / "x.gguf", ""), message);
   };
-  check("general.architecture: expected one of llama, found \"falcon\"",
+  check("general.architecture: expected one of llama, gemma, qwen2, qwen3, found \"falcon\"",
         [](Copy& c) { c.metadata["general.architecture"] = gguf_string("falcon"); });
   check("general.architecture: expected a string, found uint32",
         [](Copy& c) { c.metadata["general.architecture"] = gguf_uint32(1); });

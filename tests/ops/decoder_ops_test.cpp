@@ -77,6 +77,19 @@ TEST(RmsNormTest, ResidualFormEqualsPlainAndLeavesFurtherColumnsAlone) {
                             {normal({11, 37 + 5}, 2), normal({11, 37}, 3)});
 }
 
+TEST(RmsNormTest, HeadFormEqualsPlainAndLeavesFurtherColumnsAlone) {
+  const torch::Tensor weights = 1 + 0.2 * normal({3, 10}, 1);  // three heads of ten, each its own
+  const torch::Tensor x = normal({13, 3 * 10 + 7}, 2);
+  expect_fused_equals_plain(
+      [&](const Tensors& in) { return Tensors{head_rms_norm_(in[0] * 2, weights, 3e-3)}; },
+      [&](const Tensors& in) { return Tensors{head_rms_norm_reference(in[0] * 2, weights.to(torch::kFloat64), 3e-3)}; },
+      {x});
+  const torch::Tensor normed = head_rms_norm_(x.clone(), weights, 3e-3);
+  EXPECT_TRUE(normed.narrow(1, 30, 7).equal(x.narrow(1, 30, 7)));
+  EXPECT_TRUE(close(normed.narrow(1, 10, 10), rms_norm(x.narrow(1, 10, 10).contiguous(), weights[1], 3e-3), 1e-6));
+  EXPECT_FALSE(close(normed.narrow(1, 10, 10), rms_norm(x.narrow(1, 10, 10).contiguous(), weights[0], 3e-3), 1e-3));
+}
+
 TEST(RotaryTest, FastEqualsPlainAndTurnsNothingElse) {
   const torch::Tensor frequencies = (torch::arange(5) * -0.8).exp();
   const RotaryAngles angles = rotary_angles(torch::arange(13) * 3, frequencies);

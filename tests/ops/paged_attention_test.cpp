@@ -84,16 +84,17 @@ struct PagedCase {
 
 const std::vector<int32_t> kLengths = {1, 37, 16, 5, 33, 130};
 
-AttentionShape shape(int64_t heads, int64_t kv_heads, int64_t head_dim) {
-  return {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.31, .causal = true};
+AttentionShape shape(int64_t heads, int64_t kv_heads, int64_t head_dim, int64_t window = 0) {
+  return {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.31, .causal = true, .window = window};
 }
 
 TEST(PagedAttentionTest, EqualsAttentionWithoutACache) {
   const std::vector<std::pair<torch::ScalarType, double>> precisions = {
       {torch::kFloat32, 1e-6}, {torch::kBFloat16, 4e-3}, {torch::kFloat64, 1e-14}};
   for (const auto& [dtype, tolerance] : precisions) {
-    for (const AttentionShape& heads : {shape(9, 3, 64), shape(2, 2, 6), shape(4, 1, 24)}) {
-      SCOPED_TRACE(concat(dtype, " ", heads.heads, " heads of ", heads.head_dim));
+    for (const AttentionShape& heads : {shape(9, 3, 64), shape(2, 2, 6), shape(4, 1, 24), shape(4, 2, 24, 1),
+                                        shape(4, 2, 24, 21), shape(6, 2, 16, 64)}) {
+      SCOPED_TRACE(concat(dtype, " ", heads.heads, " heads of ", heads.head_dim, ", window ", heads.window));
       PagedCase c(heads, kLengths, dtype);
       const torch::Tensor expected =
           varlen_attention_reference(c.rows, c.rows, c.columns, c.shape, c.whole_index(), Dropout{});
@@ -105,11 +106,16 @@ TEST(PagedAttentionTest, EqualsAttentionWithoutACache) {
 
 TEST(PagedAttentionTest, ChunksAndSingleStepsGiveTheSameBits) {
   for (const torch::ScalarType dtype : {torch::kFloat32, torch::kBFloat16}) {
-    PagedCase c(shape(9, 3, 64), kLengths, dtype);
-    const torch::Tensor whole = c.in_chunks(1000, paged_attention);
-    for (const int32_t chunk : {1, 7, 16, 50}) {
-      PagedCase again(shape(9, 3, 64), kLengths, dtype);
-      EXPECT_TRUE(again.in_chunks(chunk, paged_attention).equal(whole)) << dtype << " chunk " << chunk;
+    for (const int64_t window : {0, 21, 64}) {
+      PagedCase c(shape(9, 3, 64, window), kLengths, dtype);
+      const torch::Tensor whole = c.in_chunks(1000, paged_attention);
+      for (const int32_t chunk : {1, 7, 16, 50}) {
+        PagedCase again(shape(9, 3, 64, window), kLengths, dtype);
+        EXPECT_TRUE(again.in_chunks(chunk, paged_attention).equal(whole))
+            << dtype << " chunk " << chunk << " window " << window;
+      }
+      PagedCase other(shape(9, 3, 64, window == 0 ? 100 : window + 1), kLengths, dtype);
+      EXPECT_FALSE(test::close(other.in_chunks(1000, paged_attention), whole, 1e-2));  // control
     }
   }
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from lora_xs import adapt_layers
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 MODULES = {
     "query": "self_attn.q_proj",
@@ -38,21 +38,23 @@ def load(folder, dtype):
     if dtype == torch.float64:
         for module in model.modules():
             if type(module).__name__.endswith("RMSNorm"):
-                module.forward = functools.partial(norm_in_float64, module)
+                module.forward = functools.partial(norm_in_float64, module, "Gemma" in type(module).__name__)
     return model.eval().to(dtype)
 
 
-def norm_in_float64(norm, x):
-    return norm.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon))
+def norm_in_float64(norm, around_one, x):
+    eps = norm.eps if around_one else norm.variance_epsilon
+    return (norm.weight + int(around_one)) * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps))
 
 
 def random_decoder(config, seed):
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config).eval()
+    centre = 0 if config.model_type == "gemma" else 1  # of norm weights: Gemma adds the one itself
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:
-                parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
+                parameter.copy_(centre + 0.2 * torch.randn_like(parameter))
             else:
                 parameter.copy_(0.25 * torch.randn_like(parameter))
     return model
@@ -187,6 +189,23 @@ def main():
                                           num_hidden_layers=2, max_position_embeddings=100,
                                           rope_parameters={"rope_type": "linear", "rope_theta": 1000.0, "factor": 2.5}),
                               6, 6.0),
+        # A window shorter than the texts.
+        "tiny_mistral": (MistralConfig(**common, hidden_size=48, num_attention_heads=6, num_key_value_heads=2, intermediate_size=80,
+                                       num_hidden_layers=3, rms_norm_eps=2e-4, max_position_embeddings=128, sliding_window=11,
+                                       rope_parameters={"rope_type": "default", "rope_theta": 700.0}), 4, 8.0),
+        # head_dim above hidden / heads, one key head, embeddings tied, scaled by a number that bfloat16 rounds.
+        "tiny_gemma": (GemmaConfig(**common, hidden_size=44, num_attention_heads=3, num_key_value_heads=1, head_dim=20,
+                                   intermediate_size=72, num_hidden_layers=3, rms_norm_eps=5e-4, max_position_embeddings=128),
+                       5, 5.0),
+        # Biases on query, key and value; the upper layers see a window.
+        "tiny_qwen2": (Qwen2Config(**common, hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=80,
+                                   num_hidden_layers=3, rms_norm_eps=1e-4, max_position_embeddings=128, tie_word_embeddings=True,
+                                   use_sliding_window=True, sliding_window=9, max_window_layers=2,
+                                   rope_parameters={"rope_type": "default", "rope_theta": 900.0}), 4, 16.0),
+        # Norms of query and key heads, head_dim ≠ hidden / heads.
+        "tiny_qwen3": (Qwen3Config(**common, hidden_size=40, num_attention_heads=6, num_key_value_heads=3, head_dim=16,
+                                   intermediate_size=64, num_hidden_layers=3, rms_norm_eps=1e-3, max_position_embeddings=128,
+                                   rope_parameters={"rope_type": "default", "rope_theta": 300.0}), 4, 16.0),
     }  # fmt: skip
     for number, (name, (config, rank, alpha)) in enumerate(cases.items()):
         folder = out / name

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from make_decoders import random_decoder
 from safetensors.numpy import save_file
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 ROWS, COLUMNS = 7, 1024
@@ -75,17 +75,17 @@ def describe(path: Path) -> dict:
 NAMES = {
     "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
+    "mlp.down_proj": "ffn_down", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
 }  # fmt: skip
 TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 def gguf_name(name: str) -> str:
-    stem = name.removesuffix(".weight")
+    stem, _, kind = name.rpartition(".")
     if stem in TOP:
-        return TOP[stem] + ".weight"
+        return f"{TOP[stem]}.{kind}"
     _, _, layer, module = stem.split(".", 3)
-    return f"blk.{layer}.{NAMES[module]}.weight"
+    return f"blk.{layer}.{NAMES[module]}.{kind}"
 
 
 def permute(weight: np.ndarray, heads: int) -> np.ndarray:
@@ -112,17 +112,21 @@ def frequency_factors(config: LlamaConfig) -> np.ndarray:
 def write_model(path: Path, model, types: list[str]) -> None:
     """As llama.cpp converts; `types` in turn for matrices whose rows are whole blocks."""
     config = model.config
-    writer = gguf.GGUFWriter(path, "llama")
+    family = {"mistral": "llama"}.get(config.model_type, config.model_type)
+    writer = gguf.GGUFWriter(path, family)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if family == "llama":
+        writer.add_rope_dimension_count(config.head_dim)
+    if family != "qwen2":  # its heads are hidden / heads wide
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+    if family != "gemma":  # always 10000
+        writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     if config.rope_parameters["rope_type"] == "llama3":
@@ -132,10 +136,12 @@ def write_model(path: Path, model, types: list[str]) -> None:
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
         weight = parameter.numpy()
-        if ".q_proj" in name:
+        if family == "llama" and ".q_proj" in name:
             weight = permute(weight, config.num_attention_heads)
-        if ".k_proj" in name:
+        if family == "llama" and ".k_proj" in name:
             weight = permute(weight, config.num_key_value_heads)
+        if family == "gemma" and "norm" in name:
+            weight = weight + 1
         if weight.ndim == 1:
             writer.add_tensor(gguf_name(name), weight)
             continue
@@ -148,8 +154,8 @@ def write_model(path: Path, model, types: list[str]) -> None:
     writer.close()
 
 
-def tiny(seed: int, **overrides):
-    config = LlamaConfig(**{
+def tiny(seed: int, family=LlamaConfig, **overrides):
+    config = family(**{
         "vocab_size": 83, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 8,
         "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "rms_norm_eps": 1e-3, **overrides,
     })  # fmt: skip
@@ -205,6 +211,15 @@ def make_models(out: Path, real: Path) -> None:
     write_model(out / "llama3.gguf", model, ["F32"])
     save_file({"logits": logits_of(model, ids), "ids": np.array(ids, np.int32)}, out / "llama3.safetensors")
     write_model(out / "mixed.gguf", tiny(2), ["Q8_0", "F16", "Q4_1", "BF16", "Q5_0", "F32", "Q4_0", "Q5_1"])
+    families = {
+        "mistral": tiny(3, MistralConfig, sliding_window=None),  # llama.cpp knows no window of it
+        "gemma": tiny(4, GemmaConfig, num_key_value_heads=1, tie_word_embeddings=True),
+        "qwen2": tiny(5, Qwen2Config, head_dim=8),
+        "qwen3": tiny(6, Qwen3Config, rope_parameters={"rope_type": "default", "rope_theta": 300.0}),
+    }
+    for name, model in families.items():
+        write_model(out / f"{name}.gguf", model, ["F32"])
+        save_file({"logits": logits_of(model, ids), "ids": np.array(ids, np.int32)}, out / f"{name}.safetensors")
     # What transformers reads from the files: every number, and logits.
     for name, path in {"mixed": out / "mixed.gguf", "smollm2": real}.items():
         model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()

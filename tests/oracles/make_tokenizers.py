@@ -186,6 +186,16 @@ def byte_fallback_bpe(model, unk: str) -> models.BPE:
     return models.BPE(vocab=vocab, merges=pairs, unk_token=unk, fuse_unk=True, byte_fallback=True)
 
 
+def sentencepiece_gguf(model, folder: Path, **more) -> None:
+    data = {
+        "model": "llama",
+        "tokens": [piece.piece for piece in model.pieces],
+        "scores": [piece.score for piece in model.pieces],
+        "token_type": [piece.type for piece in model.pieces],
+    }
+    write_gguf(folder, data | more)
+
+
 LLAMA2_OPTIONS = {
     "model_type": "bpe",
     "byte_fallback": True,
@@ -204,16 +214,8 @@ def llama2_parts(texts: list[str], folder: Path) -> Tokenizer:
     )
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
     tokenizer.post_processor = template(["<s>", "$A"], ["<s>", "$A", "<s>:1", "$B:1"], [("<s>", 1)])
-    data = {
-        "model": "llama",
-        "tokens": [piece.piece for piece in model.pieces],
-        "scores": [piece.score for piece in model.pieces],
-        "token_type": [piece.type for piece in model.pieces],
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "unknown_token_id": 0,
-    }
-    write_gguf(folder.parent / "llama2-gguf", data)
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
+    sentencepiece_gguf(model, folder.parent / "llama2-gguf", **ids)
     return tokenizer
 
 
@@ -243,6 +245,11 @@ def gemma(texts: list[str], folder: Path) -> Tokenizer:
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens(["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"])
     tokenizer.post_processor = template(["<bos>", "$A"], ["<bos>", "$A", "<bos>:1", "$B:1"], [("<bos>", 2)])
+    for piece in model.pieces:  # llama.cpp's conversion marks the turns as control tokens
+        if piece.piece in ("<start_of_turn>", "<end_of_turn>"):
+            piece.type = sentencepiece_model_pb2.ModelProto.SentencePiece.CONTROL
+    ids = {"bos_token_id": 2, "eos_token_id": 1, "unknown_token_id": 3, "add_space_prefix": False}
+    sentencepiece_gguf(model, folder.parent / "gemma-gguf", **ids)
     return tokenizer
 
 

@@ -108,7 +108,8 @@ INSTANTIATE_TEST_SUITE_P(All, TokenizerFamilyTest,
                                          Family{"qwen2-gguf", "qwen2"}, Family{"xlm-roberta", "xlm-roberta"},
                                          Family{"llama2-legacy", "llama2-legacy"},
                                          Family{"llama2-gguf", "llama2-legacy"}, Family{"llama2", "llama2"},
-                                         Family{"gemma", "gemma"}, Family{"unigram", "unigram"}),
+                                         Family{"gemma", "gemma"}, Family{"gemma-gguf", "gemma"},
+                                         Family{"unigram", "unigram"}),
                          [](const auto& info) {
                            std::string name = info.param.folder;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -9,7 +9,17 @@ import unittest
 from pathlib import Path
 
 PROGRAM = sys.argv[1]
-SITES = {"roberta-large": 96, "minilm": 24, "smollm2": 210}
+SITES = {
+    "roberta-large": 96,
+    "minilm": 24,
+    "smollm2": 210,
+    "mistral-7b": 224,
+    "gemma-7b": 196,
+    "llama2-7b": 224,
+    "llama3-8b": 224,
+}
+# train_examples, steps_per_epoch, total_steps, warmup_steps
+STEPS = {"metamath": (100000, 782, 1564, 31), "commonsense": (170300, 2661, 7983, 100)}
 
 DECODERS = {  # task, rank
     "smollm2-commonsense": ("commonsense", 32),
@@ -22,11 +32,16 @@ DECODERS = {  # task, rank
 class RecipesTest(unittest.TestCase):
     def test_files_are_what_the_script_writes(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, "scripts/glue_recipes.py", folder], check=True)
+            subprocess.run([sys.executable, "scripts/glue_recipes.py", f"{folder}/glue"], check=True)
+            subprocess.run([sys.executable, "scripts/decoder_recipes.py", folder], check=True)
             written = {p.relative_to(folder): p.read_text() for p in Path(folder).rglob("*.yaml")}
-        kept = {p.relative_to("recipes/glue"): p.read_text() for p in Path("recipes/glue").rglob("*.yaml")}
+        kept = {
+            p.relative_to("recipes"): p.read_text()
+            for table in ("glue", "math", "commonsense")
+            for p in Path("recipes", table).rglob("*.yaml")
+        }
         self.assertEqual(written, kept)
-        self.assertEqual(len(kept), 49)
+        self.assertEqual(len(kept), 49 + 6 + 2)
 
     def test_every_recipe_dry_runs_without_weights_and_data(self) -> None:
         official = {
@@ -46,6 +61,9 @@ class RecipesTest(unittest.TestCase):
                 with self.subTest(str(path)):
                     if path.parts[1] == "decoder":
                         model, (task, rank) = "smollm2", DECODERS[path.stem]
+                    elif path.parts[1] in ("math", "commonsense"):
+                        model, rank = path.parts[2], int(path.stem[1:])
+                        task = {"math": "metamath", "commonsense": "commonsense"}[path.parts[1]]
                     elif path.parts[1] != "glue":
                         model, rank, task = "minilm", 16, "qnli"
                     else:
@@ -60,6 +78,9 @@ class RecipesTest(unittest.TestCase):
                     if path.parts[1] == "glue":
                         self.assertEqual(found["train_examples"], official[task])
                         self.assertEqual(found["steps_per_epoch"], -(-official[task] // 32))
+                    if task in STEPS:
+                        steps = ("train_examples", "steps_per_epoch", "total_steps", "warmup_steps")
+                        self.assertEqual(tuple(found[key] for key in steps), STEPS[task])
                     self.assertGreater(found["memory_bytes_estimate"], 0)
 
 

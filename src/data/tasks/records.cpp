@@ -23,17 +23,18 @@ struct RecordTask {
   const char* asked;       // what the paper's evaluation appends to an alpaca prompt
   const char* train_file;  // in the folder `data`; "" = `train` must name one
   const char* validation_file;
-  size_t most_train = 0;  // 0: all
+  int64_t official_train, official_validation;  // rows as published; 0: nobody published any
+  size_t most_train = 0;                        // 0: all
 };
 
 constexpr const char* kStepByStep = " Let's think step by step.";
 
 constexpr std::array<RecordTask, 5> kTasks = {{
-    {"instructions", "instruction", "input", "output", "alpaca", "", "", ""},
-    {"gsm8k", "question", "", "answer", "alpaca", kStepByStep, "train.jsonl", "test.jsonl"},
-    {"math", "problem", "", "solution", "alpaca", kStepByStep, "train.jsonl", "test.jsonl"},
-    {"metamath", "query", "", "response", "alpaca", kStepByStep, "", "", 100'000},
-    {"commonsense", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json"},
+    {"instructions", "instruction", "input", "output", "alpaca", "", "", "", 0, 0},
+    {"gsm8k", "question", "", "answer", "alpaca", kStepByStep, "train.jsonl", "test.jsonl", 7473, 1319},
+    {"math", "problem", "", "solution", "alpaca", kStepByStep, "train.jsonl", "test.jsonl", 7500, 5000},
+    {"metamath", "query", "", "response", "alpaca", kStepByStep, "", "", 100'000, 0, 100'000},
+    {"commonsense", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 170'420, 0},
 }};
 
 Example make_example(const RecordTask& task, const std::string& prompt, const Json& record, const std::string& where) {
@@ -99,6 +100,8 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
   const std::string prompt = fields.choice("prompt", records.prompt, {"alpaca", "llm_adapters", "chat", "none"});
   const OnError on_error = read_on_error(fields);
   Task task{.name = name, .kind = TaskKind::kLanguageModel, .metric = "loss"};
+  task.official_train = records.official_train;
+  task.official_validation = records.official_validation;
   const auto read = [&](const std::string& file) {
     if (leaves_empty(base / file, missing)) return std::vector<Example>();
     return read_examples(base / file, on_error, task.num_skipped, [&](const Json& record, const std::string& where) {
