@@ -49,6 +49,11 @@ struct TrainOptions {
   bool resume = false, allow_drift = false, dry_run = false;
   std::string beside;  // run folder whose curves report.html shows too
 };
+/// A task and its data.
+struct TaskOptions {
+  std::string name, data;
+  std::vector<std::string> set;  // further keys of the task section: label=gold
+};
 struct EvalOptions {
   AdapterOptions adapter;
   std::string task, data;
@@ -64,7 +69,7 @@ struct CombineOptions {
 };
 struct MergeOptions {
   AdapterOptions adapter;
-  std::string out;
+  std::string out, dtype;  // dtype: empty = as the base
 };
 struct UnmergeOptions {
   AdapterOptions adapter;  // model = the kept base, unless subtract
@@ -74,6 +79,34 @@ struct UnmergeOptions {
 struct ExportOptions {
   AdapterOptions adapter;
   std::string format = "peft", out;
+};
+struct ImportOptions {
+  std::string model, from, folder, out, basis;
+  int64_t rank = 0;         // 0 = as it is
+  double threshold = 0.01;  // largest relative residual of a projection
+  std::vector<std::string> labels;
+};
+struct SweepOptions {
+  AdapterOptions adapter;  // of which model, basis and precision count
+  TaskOptions task;
+  std::string from, to;
+  double begin = 0, end = 1;
+  int64_t points = 11;
+  std::string report;  // page to write; empty = none
+};
+struct NearestOptions {
+  AdapterOptions adapter;
+  std::string folder;
+  int64_t top = 10;
+};
+struct StudyOptions {
+  std::string question;    // energy
+  AdapterOptions adapter;  // the adapter may be left out
+  TaskOptions task;
+  int64_t rank = 16, examples = 128, max_length = 128;
+  uint64_t seed = 0;                // of the random subspaces and a fresh head
+  std::string format = "markdown";  // markdown | csv
+  std::string report;               // page to write; empty = none
 };
 struct ParamsOptions {
   std::string model;  // folder, config.json or GGUF file
@@ -114,8 +147,8 @@ struct DoctorOptions {};
 struct Command {
   CommonOptions common;
   std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
-               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, TableOptions, GenerateOptions,
-               ConversationOptions, DoctorOptions>
+               MergeOptions, UnmergeOptions, ExportOptions, ImportOptions, SweepOptions, NearestOptions, StudyOptions,
+               ParamsOptions, TableOptions, GenerateOptions, ConversationOptions, DoctorOptions>
       options;
 };
 
