@@ -78,6 +78,12 @@ SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& nam
 
 Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::Tensor(const Site&)>& weight_of,
                     const std::string& base_id, const BasisRecipe& recipe, const LogSink& progress) {
+  if (recipe.imported()) {
+    throw Error(
+        concat("basis: expected the file that was imported with the adapter (--basis FILE), found none; a basis "
+               "of variant ",
+               recipe.variant, " cannot be computed from the weights"));
+  }
   std::vector<SiteBasis> pairs(sites.size());
   std::vector<double> residuals(sites.size());
   std::mutex reporting;

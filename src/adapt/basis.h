@@ -18,11 +18,13 @@ namespace loraxs {
 /// What a basis is made of. Part of its file.
 struct BasisRecipe {
   int64_t rank = 16;               // largest rank: any smaller one is a prefix (variants with top or bottom vectors)
-  std::string variant = "weight";  // weight | random | svd_of_random
+  std::string variant = "weight";  // weight | random | svd_of_random | imported_svd | imported_random
   std::string vectors = "top";     // top | middle | bottom: which singular triples
   bool sigma = true;               // Σ on a, the input side
   uint64_t seed = 0;               // of the random variants
   bool operator==(const BasisRecipe&) const = default;
+  /// Came with a checkpoint: cannot be computed, its file must be named.
+  bool imported() const { return variant.starts_with("imported"); }
   /// Ranks below `rank` are prefixes of it; otherwise every rank has a basis of its own (middle, random).
   bool nested() const { return variant == "weight" || variant == "svd_of_random" ? vectors != "middle" : false; }
 };

@@ -56,15 +56,39 @@ class ExpressionReader {
       return word;
     }
     const size_t begin = at_;
-    while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(text_[at_])) && text_[at_] != '*') ++at_;
+    const std::string_view ends = in_mean_ ? "*,)" : "*";
+    while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(text_[at_])) &&
+           ends.find(text_[at_]) == std::string_view::npos) {
+      ++at_;
+    }
     if (begin == at_) fail("expected a number or a file name");
     return text_.substr(begin, at_ - begin);
   }
+  /// A file, or mean(FOLDER) or mean(FOLDER, FILE).
+  CombineTerm read_name() {
+    skip_blanks();
+    constexpr std::string_view kMean = "mean(";
+    if (!std::string_view(text_).substr(at_).starts_with(kMean)) return {.name = read_word()};
+    at_ += kMean.size();
+    in_mean_ = true;
+    CombineTerm term{.name = read_word(), .is_mean = true};
+    skip_blanks();
+    if (peek() == ',') {
+      ++at_;
+      term.mean_weights = read_word();
+      skip_blanks();
+    }
+    if (peek() != ')') fail("expected the closing bracket of mean(FOLDER)");
+    ++at_;
+    in_mean_ = false;
+    return term;
+  }
   CombineTerm read_term() {
     const size_t begin = at_;
-    const std::string word = read_word();
+    CombineTerm term = read_name();
     skip_blanks();
-    if (peek() != '*') return {.weight = 1, .name = word};
+    if (term.is_mean || peek() != '*') return term;
+    const std::string& word = term.name;
     char* end = nullptr;
     const double weight = std::strtod(word.c_str(), &end);
     if (word.empty() || *end != '\0' || !std::isfinite(weight)) {
@@ -72,11 +96,14 @@ class ExpressionReader {
       fail("expected a number before *");
     }
     ++at_;
-    return {.weight = weight, .name = read_word()};
+    term = read_name();
+    term.weight = weight;
+    return term;
   }
 
   const std::string& text_;
   size_t at_ = 0;
+  bool in_mean_ = false;
 };
 
 HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule& rule) {

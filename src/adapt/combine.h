@@ -7,13 +7,16 @@
 
 namespace loraxs {
 
-/// One term of "0.7*a + 0.3*b - c".
+/// One term of "0.7*a + 0.3*b - c": an adapter, or the mean of a folder of them.
 struct CombineTerm {
   double weight = 1;
-  std::string name;
+  std::string name;  // a file, or the folder of mean(FOLDER)
+  bool is_mean = false;
+  std::string mean_weights;  // file of mean(FOLDER, FILE); empty = all alike
 };
 
 /// Terms joined by + and -, each NAME or NUMBER*NAME or NUMBER * NAME; names are file paths without blanks, or quoted.
+/// mean(FOLDER) and mean(FOLDER, FILE) stand where a name may.
 /// Throws Error with the position of what it cannot read.
 std::vector<CombineTerm> parse_combination(const std::string& expression);
 

@@ -3,29 +3,12 @@
 #include <nlohmann/json.hpp>
 
 #include "adapt/head_tensors.h"
+#include "adapt/tensor_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
-#include "io/safetensors.h"
 
 namespace loraxs {
-namespace {
-
-Dtype dtype_of(const torch::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case torch::kFloat64:
-      return Dtype::kFloat64;
-    case torch::kFloat16:
-      return Dtype::kFloat16;
-    case torch::kBFloat16:
-      return Dtype::kBFloat16;
-    default:
-      return Dtype::kFloat32;
-  }
-}
-
-}  // namespace
-
 torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, const torch::Tensor& r, double scale,
                            double sign) {
   torch::NoGradGuard no_grad;
@@ -48,7 +31,7 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
 }
 
 void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
-                        int64_t row) {
+                        int64_t row, std::optional<torch::ScalarType> dtype) {
   if (is_gguf_path(merged.folder)) {
     throw Error(concat(merged.folder.string(), ": expected a Hugging Face folder, whose config and tokenizer a merged ",
                        "model takes over, found a GGUF file"));
@@ -59,19 +42,21 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
   const std::string prefix = head != nullptr && !merged.architecture->optional_prefixes.empty()
                                  ? merged.architecture->optional_prefixes[0]
                                  : "";
-  std::map<std::string, torch::Tensor> kept;  // keeps contiguous copies alive while they are written
-  std::map<std::string, TensorBytes> tensors;
+  TensorFile file;
   const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
-    const torch::Tensor& stored = kept[name] = tensor.contiguous();
-    tensors[name] = {.dtype = dtype_of(stored),
-                     .shape = stored.sizes().vec(),
-                     .bytes = std::span(static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes())};
+    file.add(name, dtype ? tensor.to(*dtype) : tensor);
   };
   for (const auto& [canonical, tensor] : merged.weights) {
     const std::string& stored = merged.stored_names.at(canonical);
     add(stored.starts_with(prefix) || canonical.starts_with("head.") ? stored : prefix + stored, tensor);
   }
   nlohmann::json config = read_json(merged.folder / "config.json");
+  if (dtype) {  // transformers 5 writes dtype, older ones torch_dtype
+    const std::string name = *dtype == torch::kBFloat16  ? "bfloat16"
+                             : *dtype == torch::kFloat16 ? "float16"
+                                                         : "float32";
+    config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] = name;
+  }
   if (head != nullptr) {
     for (const auto& [name, tensor] : head_tensors(*merged.architecture, *head_bank, row)) add(name, tensor);
     config["architectures"] = {merged.architecture->head.model_class};
@@ -86,7 +71,7 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
     config["problem_type"] = head->labels.empty() ? "regression" : "single_label_classification";
   }
   write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
-    write_safetensors(aside / "model.safetensors", tensors, {{"format", "pt"}});
+    file.write(aside / "model.safetensors", {{"format", "pt"}});
     write_file_atomically(aside / "config.json", config.dump(2) + "\n");
     for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
                              "vocab.json", "merges.txt", "sentencepiece.bpe.model", "tokenizer.model"}) {

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "adapt/adapter_set.h"
 #include "adapt/basis.h"
@@ -18,10 +19,10 @@ torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, 
 BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign = 1);
 
 /// Writes a Hugging Face folder: model.safetensors with the base's tensor names (and the head, if the bank has one, as
-/// BertForSequenceClassification names it), config.json (with num_labels, id2label), tokenizer files. Complete or
-/// absent.
+/// BertForSequenceClassification names it), config.json (with num_labels, id2label), tokenizer files. With `dtype`
+/// every tensor is rounded to it, else each keeps its own. Complete or absent.
 void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
-                        int64_t row);
+                        int64_t row, std::optional<torch::ScalarType> dtype = {});
 
 /// Copies a model folder's configuration, weights and tokenizer, byte for byte. Complete or absent.
 void copy_model_folder(const std::filesystem::path& from, const std::filesystem::path& folder);

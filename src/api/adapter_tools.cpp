@@ -4,28 +4,47 @@
 
 #include <algorithm>
 
+#include "adapt/exchange/gguf_adapter.h"
 #include "adapt/exchange/peft.h"
 #include "adapt/merge.h"
-#include "api/adapters.h"
+#include "adapt/merged_gguf.h"
 #include "io/error.h"
+#include "io/gguf.h"
 #include "io/seeds.h"
 
 namespace loraxs {
 namespace {
 
 /// Sequences of random ids, for comparing two forms of one model.
-PackedBatch probe_batch(const ModelConfig& config) {
+PackedBatch probe_batch(const BaseModel& model) {
   constexpr int64_t kSequences = 8, kTokens = 24;
   std::vector<Sequence> sequences(kSequences);
   for (int64_t s = 0; s < kSequences; ++s) {
-    const std::vector<int64_t> ids = permutation(config.vocab_size, static_cast<uint64_t>(s));
-    sequences[s].input_ids.assign(ids.begin(), ids.begin() + std::min(kTokens, config.vocab_size));
+    const int64_t words = model.config.vocab_size;
+    const std::vector<int64_t> ids = permutation(words, static_cast<uint64_t>(s));
+    sequences[s].input_ids.assign(ids.begin(), ids.begin() + std::min(kTokens, words));
     sequences[s].slot = 0;
   }
-  return pack(sequences);
+  // The first token of a decoder sees nothing: there every token is asked.
+  return pack(sequences, model.architecture->kind == ModelKind::kDecoder ? Ask::kAll : Ask::kLoss);
 }
 
-/// What the model computes with the adapter in `set`: logits where there is a head, first-token states otherwise.
+/// What --dtype means in a folder and in a GGUF file.
+struct MergedType {
+  std::optional<torch::ScalarType> dtype;
+  std::optional<BlockType> block;
+};
+MergedType merged_type(const std::string& name, bool to_gguf) {
+  if (name.empty()) return {};
+  if (name == "float32") return {torch::kFloat32, BlockType::kF32};
+  if (name == "float16") return {torch::kFloat16, BlockType::kF16};
+  if (name == "bfloat16") return {torch::kBFloat16, BlockType::kBF16};
+  if (name == "q8_0" && to_gguf) return {{}, BlockType::kQ8_0};
+  throw Error(concat("--dtype: expected float32, float16", to_gguf ? ", bfloat16 or q8_0" : " or bfloat16", ", found ",
+                     name, name == "q8_0" ? "; blocks are for GGUF bases" : ""));
+}
+
+/// What the model computes with the adapter in `set`: logits where there is a head, hidden states otherwise.
 torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
   torch::NoGradGuard no_grad;
   const bool has_head = model.adapters().banks.front()->layout.head.kind != "none";
@@ -34,41 +53,59 @@ torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
 
 }  // namespace
 
-Bank combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
-                   const std::filesystem::path& out, const Settings& settings) {
+CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
+                               const std::filesystem::path& out, const Settings& settings) {
   CombinedAdapters combined = combine_adapters(model, expression, head, {}, settings);
   AdapterProvenance provenance = combined.opened.files[combined.head].provenance;
   provenance.summary = "";
   write_adapter(out, combined.bank, 0, model, *combined.opened.basis, provenance);
-  return combined.bank;
+  return combined;
 }
 
-MergeCheck merge_to_folder(const OpenedAdapter& opened, const std::filesystem::path& out) {
+MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& out, const std::string& dtype) {
   refuse_existing(out, "--out");
-  const BaseModel merged = merge_model(opened.model, *opened.basis, *opened.bank, 0);
-  write_model_folder(out, merged, opened.bank.get(), 0);
+  const bool to_gguf = is_gguf_path(opened.model.folder);
+  if (to_gguf != is_gguf_path(out)) {
+    throw Error(concat(out.string(), ": --out: expected ", to_gguf ? "a .gguf file" : "a folder", " as the base ",
+                       opened.model.folder.string(), " is, found ", to_gguf ? "another name" : "a .gguf file"));
+  }
+  const MergedType type = merged_type(dtype, to_gguf);
+  if (to_gguf) {
+    write_merged_gguf(out, opened.model, *opened.basis, *opened.bank, 0, type.block);
+  } else {
+    BaseModel base = opened.model;
+    for (const Site& site : opened.bank->layout.sites) {
+      if (type.dtype) base.replace(site.name + ".weight", base.site_weight(site).to(torch::kFloat32));  // rounds once
+    }
+    write_model_folder(out, merge_model(base, *opened.basis, *opened.bank, 0), opened.bank.get(), 0, type.dtype);
+  }
   // The same rows with R = 0 on the merged weights must give what the adapter gives on the base.
   AdaptedModel adapted = adapted_model(opened, "float32");
   auto plain_bank = std::make_shared<Bank>(*opened.bank);
   plain_bank->values = opened.bank->values.clone();
   plain_bank->values.narrow(1, 0, opened.bank->layout.adapter_numbers).zero_();
-  AdaptedModel plain(merged, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
-  AdaptedModel base(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
-  const PackedBatch batch = probe_batch(opened.model.config);
+  const BaseModel written = load_base_model(out, "");
+  AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
+  AdaptedModel base_model(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
+  const PackedBatch batch = probe_batch(opened.model);
   const torch::Tensor reference = outputs_of(adapted, batch);
-  return {.base_id = merged.base_id,
+  return {.base_id = written.base_id,
           .difference = largest_change(outputs_of(plain, batch), reference),
-          .effect = largest_change(outputs_of(base, batch), reference)};
+          .effect = largest_change(outputs_of(base_model, batch), reference)};
 }
 
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out) {
   refuse_existing(out, "--out");
   if (format == "peft") {
     export_peft(out, opened.model, *opened.basis, *opened.bank, 0);
+  } else if (format == "reference") {
+    export_reference(out, opened.model, *opened.basis, *opened.bank, 0);
+  } else if (format == "gguf") {
+    export_gguf_adapter(out, opened.model, *opened.basis, *opened.bank, 0);
   } else if (format == "loraxs") {
     write_adapter(out, *opened.bank, 0, opened.model, *opened.basis, opened.file.provenance);
   } else {
-    throw Error(concat("format: expected peft or loraxs, found ", format));
+    throw Error(concat("format: expected peft, gguf, reference or loraxs, found ", format));
   }
 }
 

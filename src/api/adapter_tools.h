@@ -3,15 +3,16 @@
 #include <filesystem>
 #include <string>
 
-#include "adapt/combine.h"
+#include "api/adapters.h"
 #include "api/opened_adapter.h"
 
 namespace loraxs {
 
-/// Writes the sum "0.7*a.safetensors + 0.3*b.safetensors" to `out` and returns its bank of one. `head` is auto, none or
-/// the name of the adapter whose head is kept. Throws Error when the adapters are on different bases.
-Bank combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
-                   const std::filesystem::path& out, const Settings& settings);
+/// Writes the sum "0.7*a.safetensors + 0.3*b.safetensors" to `out` and returns its bank of one with what it was made
+/// of. `head` is auto, none or the name of the adapter whose head is kept. Throws Error when the adapters are on
+/// different bases.
+CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
+                               const std::filesystem::path& out, const Settings& settings);
 
 /// How far a merged model is from base and adapter, on sequences of random ids: largest change of an output, relative.
 struct MergeCheck {
@@ -20,10 +21,13 @@ struct MergeCheck {
   double effect = 0;      // base against adapted: what the adapter does
 };
 
-/// Writes the base with the adapter merged in as a Hugging Face folder. Throws Error when `out` exists.
-MergeCheck merge_to_folder(const OpenedAdapter& opened, const std::filesystem::path& out);
+/// Writes the base with the adapter merged in: a Hugging Face folder from a folder, a GGUF file from a GGUF file.
+/// `dtype`: empty = every tensor keeps its own; float32, float16, bfloat16, and for GGUF q8_0. Throws Error when `out`
+/// exists, and for a GGUF base in quantised blocks without a dtype.
+MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& out, const std::string& dtype);
 
-/// Formats: peft (a folder) and loraxs (a file). Throws Error when `out` exists or the format is unknown.
+/// Formats: peft and reference (folders), gguf and loraxs (files). Throws Error when `out` exists, the format is
+/// unknown or cannot hold the adapter.
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out);
 
 /// Throws Error when something is there already; `option` is named in the hint.

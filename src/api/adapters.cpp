@@ -1,11 +1,51 @@
 #include "api/adapters.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <sstream>
 
-#include "adapt/combine.h"
 #include "io/error.h"
+#include "io/text_file.h"
 
 namespace loraxs {
+namespace {
+
+/// NAME,WEIGHT lines by the adapters' names, divided by their sum.
+std::map<std::string, double> read_weights(const std::string& path,
+                                           const std::vector<std::filesystem::path>& adapters) {
+  std::map<std::string, double> weights;
+  std::istringstream lines(read_text_file(path));
+  int64_t number = 0;
+  double sum = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.empty()) continue;
+    const size_t comma = line.rfind(',');
+    char* end = nullptr;
+    const double weight = comma == std::string::npos ? -1 : std::strtod(line.c_str() + comma + 1, &end);
+    const bool is_number = end != nullptr && end != line.c_str() + comma + 1 && (*end == '\0' || *end == '\r');
+    if (!is_number || !(weight >= 0) || !std::isfinite(weight)) {
+      throw Error(concat(path, ":", number, ": expected NAME,WEIGHT with a weight ≥ 0, found ", line));
+    }
+    if (!weights.emplace(line.substr(0, comma), weight).second) {
+      throw Error(concat(path, ":", number, ": ", line.substr(0, comma), ": stands twice"));
+    }
+    sum += weight;
+  }
+  for (const std::filesystem::path& adapter : adapters) {
+    if (weights.contains(adapter.stem().string())) continue;
+    throw Error(concat(path, ": expected a weight of ", adapter.stem().string(), ", found none"));
+  }
+  if (weights.size() != adapters.size() || !(sum > 0)) {
+    throw Error(concat(path, ": expected weights of the ", adapters.size(), " adapters with a sum above 0, found ",
+                       weights.size(), " with the sum ", sum));
+  }
+  for (auto& [name, weight] : weights) weight /= sum;
+  return weights;
+}
+
+}  // namespace
 
 AdapterSet OpenedAdapters::set() const {
   AdapterSet adapters;
@@ -40,16 +80,36 @@ OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::stri
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
     }
   }
-  opened.basis = basis_for(model, sites, opened.files[largest].basis, options.basis_file, settings);
+  opened.basis = basis_for(model, sites, opened.files[largest].basis,
+                           basis_file_of(opened.files[largest], options.basis_file), settings);
   for (size_t i = 0; i < layouts.size(); ++i) {
     opened.banks.push_back(std::make_shared<Bank>(open_adapter(opened.files[i], layouts[i], *opened.basis)));
   }
   return opened;
 }
 
+std::vector<CombineTerm> expand_means(const std::vector<CombineTerm>& terms) {
+  std::vector<CombineTerm> expanded;
+  for (const CombineTerm& term : terms) {
+    if (!term.is_mean) {
+      expanded.push_back(term);
+      continue;
+    }
+    const std::vector<std::filesystem::path> adapters = adapters_in(term.name);
+    std::map<std::string, double> weights;
+    if (!term.mean_weights.empty()) weights = read_weights(term.mean_weights, adapters);
+    for (const std::filesystem::path& adapter : adapters) {
+      const double share =
+          weights.empty() ? 1 / static_cast<double>(adapters.size()) : weights.at(adapter.stem().string());
+      expanded.push_back({.weight = term.weight * share, .name = adapter.string()});
+    }
+  }
+  return expanded;
+}
+
 CombinedAdapters combine_adapters(const BaseModel& model, const std::string& expression, const std::string& head,
                                   const OpenOptions& options, const Settings& settings) {
-  const std::vector<CombineTerm> terms = parse_combination(expression);
+  const std::vector<CombineTerm> terms = expand_means(parse_combination(expression));
   std::vector<std::string> paths;
   paths.reserve(terms.size());
   for (const CombineTerm& term : terms) paths.push_back(term.name);

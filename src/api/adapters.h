@@ -6,6 +6,7 @@
 
 #include "adapt/adapter_file.h"
 #include "adapt/adapter_set.h"
+#include "adapt/combine.h"
 #include "api/opened_adapter.h"
 
 namespace loraxs {
@@ -23,6 +24,11 @@ struct OpenedAdapters {
 /// kinds of basis.
 OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::string>& paths, const OpenOptions& options,
                              const Settings& settings);
+
+/// Terms of single adapters: mean(FOLDER) becomes its adapters with equal weights that sum to its own, and
+/// mean(FOLDER, FILE) with those of FILE, lines of NAME,WEIGHT, divided by their sum. Throws Error for a folder without
+/// adapters and for a file that does not weigh each of them once.
+std::vector<CombineTerm> expand_means(const std::vector<CombineTerm>& terms);
 
 /// The adapters that a combination names, opened, and their sum as a bank of one. `head`: auto, none, or the adapter
 /// whose head is kept.

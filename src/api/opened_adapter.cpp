@@ -6,6 +6,11 @@
 #include "ops/frozen_gemm.h"
 
 namespace loraxs {
+namespace {
+
+constexpr const char* kBasisEnding = ".basis.safetensors";
+
+}  // namespace
 
 BaseModel open_model(const std::filesystem::path& folder, const Settings& settings) {
   return load_base_model(folder, settings.cache);
@@ -18,6 +23,17 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
   return std::make_shared<Basis>(cached_basis(
       settings.cache, sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id, recipe,
       settings.log));
+}
+
+std::filesystem::path travelling_basis(const std::filesystem::path& adapter, const std::string& basis_id) {
+  constexpr size_t kDigits = 16;
+  return adapter.parent_path() / (basis_id.substr(0, kDigits) + kBasisEnding);
+}
+
+std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file) {
+  if (!basis_file.empty() || !adapter.basis.imported()) return basis_file;
+  std::filesystem::path beside = travelling_basis(adapter.path, adapter.basis_id);
+  return std::filesystem::exists(beside) ? beside : std::filesystem::path();
 }
 
 OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
@@ -40,7 +56,8 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
     const AdapterFile& file = opened.files.back();
     const AdapterFile& first = opened.files.front();
     const Layout layout = resolve_layout(file, model, options.accept_base);
-    if (!opened.basis) opened.basis = basis_for(model, layout.sites, file.basis, options.basis_file, settings);
+    if (!opened.basis)
+      opened.basis = basis_for(model, layout.sites, file.basis, basis_file_of(file, options.basis_file), settings);
     if (opened.bank &&
         (!(layout == opened.bank->layout) || file.alpha != first.alpha || !(file.basis == first.basis))) {
       throw Error(concat(path.string(), ": expected the layout, alpha and kind of basis of ", first.path.string(),
@@ -60,7 +77,8 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
   }
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() == ".safetensors") paths.push_back(entry.path());
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".safetensors") && !name.ends_with(kBasisEnding)) paths.push_back(entry.path());
   }
   if (paths.empty()) throw Error(concat(folder.string(), ": expected adapter files (*.safetensors), found none"));
   std::sort(paths.begin(), paths.end());
@@ -68,6 +86,10 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
 }
 
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision) {
+  return adapted_model(OpenedBank{.model = opened.model, .basis = opened.basis, .bank = opened.bank}, precision);
+}
+
+AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision) {
   const torch::ScalarType dtype = resolve_precision(precision);
   auto bank = opened.bank;
   if (dtype == torch::kFloat64) {

@@ -19,6 +19,11 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
                                        const BasisRecipe& recipe, const std::filesystem::path& basis_file,
                                        const Settings& settings);
 
+/// Where an imported adapter's own basis lies: beside it, as the first 16 digits of its id with .basis.safetensors.
+std::filesystem::path travelling_basis(const std::filesystem::path& adapter, const std::string& basis_id);
+/// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis if it has one, else none.
+std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file);
+
 struct OpenOptions {
   std::filesystem::path basis_file;             // empty = computed and checked by fingerprint
   bool accept_base = false;                     // another base_id, if the fingerprint matches
@@ -47,11 +52,12 @@ struct OpenedBank {
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
                               const OpenOptions& options, const Settings& settings);
 
-/// The adapter files of a folder, by name. Throws Error when it has none.
+/// The adapter files of a folder, by name, without the bases that travel with them. Throws Error when it has none.
 std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& folder);
 
-/// The model with the adapter plugged in, slot 0.
+/// The model with the adapter plugged in, slot 0; with a bank, slot i is its row i.
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision);
+AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision);
 
 /// Warns on `log` when the machine's GEMM table differs from the one the adapter was trained with.
 void warn_on_drift(const AdapterFile& file, const LogSink& log);

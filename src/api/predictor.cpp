@@ -1,5 +1,7 @@
 #include "api/predictor.h"
 
+#include <numeric>
+
 #include "api/task_encoder.h"
 #include "eval/score.h"
 #include "io/error.h"
@@ -8,16 +10,16 @@ namespace loraxs {
 namespace {
 
 /// The length the adapter was trained with, else the model's.
-int64_t max_length_of(const OpenedAdapter& opened) {
-  const int64_t trained = opened.file.provenance.max_length;
-  return trained > 0 ? trained : opened.model.config.max_length();
+int64_t max_length_of(const AdapterFile& file, const BaseModel& model) {
+  const int64_t trained = file.provenance.max_length;
+  return trained > 0 ? trained : model.config.max_length();
 }
 
 }  // namespace
 
 Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
     : head_(opened.bank->layout.head),
-      max_length_(max_length_of(opened)),
+      max_length_(max_length_of(opened.file, opened.model)),
       tokenizer_(load_tokenizer(opened.model.folder)),
       model_(adapted_model(opened, precision)) {
   if (head_.kind == "none") {
@@ -52,13 +54,32 @@ std::vector<Prediction> Predictor::predict(const std::vector<Example>& examples)
 }
 
 TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, const Task& task) {
+  return score_rows({.model = opened.model, .files = {opened.file}, .basis = opened.basis, .bank = opened.bank},
+                    precision, task)
+      .front();
+}
+
+std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& precision, const Task& task) {
   const auto tokenizer = load_tokenizer(opened.model.folder);
   const EncodedExamples examples =
-      TaskEncoder(*tokenizer, opened.model.folder).encode(task, task.validation, max_length_of(opened));
+      TaskEncoder(*tokenizer, opened.model.folder)
+          .encode(task, task.validation, max_length_of(opened.files.front(), opened.model));
   if (examples.size() == 0) throw Error(concat(task.name, ": expected examples to score, found none"));
   AdaptedModel model = adapted_model(opened, precision);
-  return {.value = score_slots(model, examples, {0}, task.metric, task.regression()).front(),
-          .examples = examples.size()};
+  std::vector<int64_t> slots(opened.bank->num_adapters());
+  std::iota(slots.begin(), slots.end(), 0);
+  std::vector<TaskScore> scores;
+  for (const double value : score_slots(model, examples, slots, task.metric, task.regression())) {
+    scores.push_back({.value = value, .examples = examples.size()});
+  }
+  return scores;
+}
+
+void check_head(const AdapterFile& file, const HeadLayout& head, const Task& task) {
+  const int64_t outputs = task.language_model() ? 0 : task.num_outputs();
+  if (outputs == head.outputs && (head.labels.empty() || task.labels == head.labels)) return;
+  throw Error(concat(file.path.string(), ": expected a head of ", outputs, " outputs for ", task.name, ", found ",
+                     head.outputs, "; this adapter was trained for ", file.provenance.task));
 }
 
 }  // namespace loraxs

@@ -43,5 +43,10 @@ struct TaskScore {
   int64_t examples = 0;
 };
 TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, const Task& task);
+/// The same of every row of the bank. Texts are cut as the first file's adapter was trained.
+std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& precision, const Task& task);
+
+/// Throws Error when the adapter's head is not one for the task's labels.
+void check_head(const AdapterFile& file, const HeadLayout& head, const Task& task);
 
 }  // namespace loraxs

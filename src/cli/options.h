@@ -50,6 +50,12 @@ struct TrainOptions {
   bool resume = false, allow_drift = false, dry_run = false;
   std::string beside;  // run folder whose curves report.html shows too
 };
+/// A task and its data.
+struct TaskOptions {
+  std::string name, data;
+  std::vector<std::string> set;  // further keys of the task section: label=gold
+  int64_t limit = 0;             // the first so many examples to score; 0 = all
+};
 struct PredictOptions {
   AdapterOptions adapter;
   std::string input;                          // file; empty = standard input
@@ -60,7 +66,7 @@ struct CombineOptions {
 };
 struct MergeOptions {
   AdapterOptions adapter;
-  std::string out;
+  std::string out, dtype;  // dtype: empty = as the base
 };
 struct UnmergeOptions {
   AdapterOptions adapter;  // model = the kept base, unless subtract
@@ -70,6 +76,34 @@ struct UnmergeOptions {
 struct ExportOptions {
   AdapterOptions adapter;
   std::string format = "peft", out;
+};
+struct ImportOptions {
+  std::string model, from, folder, out, basis;
+  int64_t rank = 0;         // 0 = as it is
+  double threshold = 0.01;  // largest relative residual of a projection
+  std::vector<std::string> labels;
+};
+struct SweepOptions {
+  AdapterOptions adapter;  // of which model, basis and precision count
+  TaskOptions task;
+  std::string from, to;
+  double begin = 0, end = 1;
+  int64_t points = 11;
+  std::string report;  // page to write; empty = none
+};
+struct NearestOptions {
+  AdapterOptions adapter;
+  std::string folder;
+  int64_t top = 10;
+};
+struct StudyOptions {
+  std::string question;    // energy
+  AdapterOptions adapter;  // the adapter may be left out
+  TaskOptions task;
+  int64_t rank = 16, examples = 128, max_length = 128;
+  uint64_t seed = 0;                // of the random subspaces and a fresh head
+  std::string format = "markdown";  // markdown | csv
+  std::string report;               // page to write; empty = none
 };
 struct ParamsOptions {
   std::string model;  // folder, config.json or GGUF file
@@ -102,9 +136,7 @@ struct SearchOptions {
 struct EvalOptions {
   DecodingOptions text;                 // the adapter may be left out for a language model; new tokens: 0 = as the task
   SearchOptions search = {.beams = 0};  // 0 = as the task
-  std::string task, data;
-  std::vector<std::string> set;  // further keys of the task section: label=gold
-  int64_t limit = 0;             // the first so many examples; 0 = all
+  TaskOptions task;
   // Language models alone:
   std::string by = "auto";            // generation | choices | loss; auto = generation where the task has a grader
   std::string prompt = "paper";       // paper | training: the prompt that a generation answers
@@ -131,8 +163,8 @@ struct DoctorOptions {};
 struct Command {
   CommonOptions common;
   std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
-               MergeOptions, UnmergeOptions, ExportOptions, ParamsOptions, TableOptions, GenerateOptions,
-               ConversationOptions, DoctorOptions>
+               MergeOptions, UnmergeOptions, ExportOptions, ImportOptions, SweepOptions, NearestOptions, StudyOptions,
+               ParamsOptions, TableOptions, GenerateOptions, ConversationOptions, DoctorOptions>
       options;
 };
 

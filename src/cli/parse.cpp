@@ -8,15 +8,26 @@
 namespace loraxs {
 namespace {
 
-void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
+void add_model(CLI::App* app, AdapterOptions& o) {
   app->add_option("--model", o.model, "Hugging Face folder of the base model")->required();
-  app->add_option("--adapter", o.adapter, "Adapter file")->required(required);
   app->add_option("--basis", o.basis, "Basis file the adapter was trained with (else it is computed and checked)");
   app->add_option("--precision", o.precision, "auto, float32, bfloat16 or float64")
       ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
   app->add_option("--memory", o.memory, "normal, or tight: weights stay as stored")
       ->check(CLI::IsMember({"normal", "tight"}));
   app->add_flag("--accept-base", o.accept_base, "Accept a base of another id if the basis fingerprint matches");
+}
+
+void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
+  add_model(app, o);
+  app->add_option("--adapter", o.adapter, "Adapter file")->required(required);
+}
+
+void add_task(CLI::App* app, TaskOptions& o) {
+  app->add_option("--task", o.name, "qnli, classification, regression, gsm8k, math, commonsense, text, …")->required();
+  app->add_option("--data", o.data, "Folder of the task, or the file of one's own data")->required();
+  app->add_option("--set", o.set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
+  app->add_option("--limit", o.limit, "The first so many examples; 0 = all")->check(CLI::NonNegativeNumber);
 }
 
 void add_decoding(CLI::App* app, DecodingOptions& o) {
@@ -66,10 +77,7 @@ void add_eval(CLI::App* app, EvalOptions& o) {
   o.text.max_new_tokens = 0;
   add_decoding(app, o.text);
   add_search(app, o.search);
-  app->add_option("--task", o.task, "qnli, classification, regression, gsm8k, math, commonsense, text, …")->required();
-  app->add_option("--data", o.data, "Folder of the task, or the file to score")->required();
-  app->add_option("--set", o.set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
-  app->add_option("--limit", o.limit, "The first so many examples; 0 = all")->check(CLI::NonNegativeNumber);
+  add_task(app, o.task);
   app->add_option("--by", o.by, "Language models: generation, choices, loss; auto = generation if the task is graded")
       ->check(CLI::IsMember({"auto", "generation", "choices", "loss"}));
   app->add_option("--prompt", o.prompt, "The prompt of the paper's evaluation, or that of its training")
@@ -178,7 +186,9 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   MergeOptions merge;
   auto* merge_app = app.add_subcommand("merge", "Write the adapter into the base weights");
   add_adapter(merge_app, merge.adapter);
-  merge_app->add_option("--out", merge.out, "Folder to write")->required();
+  merge_app->add_option("--out", merge.out, "Folder to write; a .gguf file where the base is one")->required();
+  merge_app->add_option("--dtype", merge.dtype, "float32, float16, bfloat16, or q8_0 for GGUF (default: as the base)")
+      ->check(CLI::IsMember({"float32", "float16", "bfloat16", "q8_0"}));
 
   UnmergeOptions unmerge;
   auto* unmerge_app = app.add_subcommand("unmerge", "The base weights back from a merged folder");
@@ -190,10 +200,72 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   ExportOptions export_options;
   auto* export_app = app.add_subcommand("export", "Write an adapter in another format");
   add_adapter(export_app, export_options.adapter);
-  export_app->add_option("--format", export_options.format, "peft or loraxs")
-      ->check(CLI::IsMember({"peft", "loraxs"}))
+  export_app->add_option("--format", export_options.format, "peft, gguf, reference or loraxs")
+      ->check(CLI::IsMember({"peft", "gguf", "reference", "loraxs"}))
       ->capture_default_str();
-  export_app->add_option("--out", export_options.out, "Folder (peft) or file (loraxs) to write")->required();
+  export_app->add_option("--out", export_options.out, "Folder (peft, reference) or file (gguf, loraxs) to write")
+      ->required();
+
+  ImportOptions import;
+  auto* import_app = app.add_subcommand("import", "Adapters of PEFT or the paper's reference as adapter files");
+  import_app->add_option("--model", import.model, "Hugging Face folder or GGUF file of the base model")->required();
+  auto* from = import_app->add_option("--from", import.from, "Folder with adapter_config.json");
+  auto* in = import_app->add_option("--in", import.folder, "Folder of such folders, imported side by side");
+  from->excludes(in);
+  import_app->add_option("--out", import.out, "Adapter file to write (a folder with --in)")->required();
+  import_app
+      ->add_option("--rank", import.rank, "Project on the model's basis of this rank; 0 = LoRA-XS as it is, exactly")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  import_app->add_option("--basis", import.basis, "Basis file to project on");
+  import_app
+      ->add_option("--threshold", import.threshold, "Largest relative residual a projection may leave in a module")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  import_app->add_option("--labels", import.labels, "Classes of the head (default: the model's id2label)")
+      ->delimiter(',');
+
+  SweepOptions sweep;
+  auto* sweep_app = app.add_subcommand("sweep", "Scores along the line between two adapters");
+  add_model(sweep_app, sweep.adapter);
+  add_task(sweep_app, sweep.task);
+  sweep_app->add_option("--from", sweep.from, "Adapter at t = 0")->required();
+  sweep_app->add_option("--to", sweep.to, "Adapter at t = 1")->required();
+  sweep_app->add_option("--begin", sweep.begin, "First t; below 0 it goes away from --to")->capture_default_str();
+  sweep_app->add_option("--end", sweep.end, "Last t")->capture_default_str();
+  sweep_app->add_option("--points", sweep.points, "Adapters scored")->capture_default_str();
+  sweep_app->add_option("--report", sweep.report, "Page with the curve to write");
+
+  NearestOptions nearest;
+  auto* nearest_app = app.add_subcommand("nearest", "Adapters of a folder by the distance of their updates");
+  add_adapter(nearest_app, nearest.adapter);
+  nearest_app->add_option("--in", nearest.folder, "Folder of adapters")->required();
+  nearest_app->add_option("--top", nearest.top, "How many to list; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+
+  StudyOptions study;
+  auto* study_app = app.add_subcommand("study", "Measurements of the paper's questions on a model and a task");
+  study_app->add_option("question", study.question, "energy: how much of the task gradient lies in S = {b R a}")
+      ->check(CLI::IsMember({"energy"}))
+      ->required();
+  add_adapter(study_app, study.adapter, /*required=*/false);
+  add_task(study_app, study.task);
+  study_app->add_option("--rank", study.rank, "Rank of the subspaces")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  study_app->add_option("--examples", study.examples, "First training examples whose mean gradient is taken")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  study_app->add_option("--max-length", study.max_length, "Tokens of an example")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  study_app->add_option("--seed", study.seed, "Seed of the random subspaces and of a fresh head")
+      ->capture_default_str();
+  study_app->add_option("--format", study.format, "markdown or csv")
+      ->check(CLI::IsMember({"markdown", "csv"}))
+      ->capture_default_str();
+  study_app->add_option("--report", study.report, "Page with the pictures to write");
 
   ParamsOptions params;
   auto* params_app = app.add_subcommand("params", "Counts and bytes of LoRA-XS, LoRA, VeRA and full fine-tuning");
@@ -260,6 +332,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   if (*merge_app) command.options = merge;
   if (*unmerge_app) command.options = unmerge;
   if (*export_app) command.options = export_options;
+  if (*import_app) command.options = import;
+  if (*sweep_app) command.options = sweep;
+  if (*nearest_app) command.options = nearest;
+  if (*study_app) command.options = study;
   if (*params_app) command.options = params;
   if (*table_app) command.options = table;
   if (*generate_app) command.options = generate;

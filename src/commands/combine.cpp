@@ -1,5 +1,3 @@
-#include "adapt/combine.h"
-
 #include <iostream>
 
 #include "api/adapter_tools.h"
@@ -9,12 +7,11 @@
 namespace loraxs {
 
 int run_combine(const CombineOptions& options, const CommonOptions& common) {
-  const size_t num_adapters = parse_combination(options.expression).size();
   const Settings settings = settings_of(common);
-  const Bank result =
+  const CombinedAdapters result =
       combine_files(open_model(options.model, settings), options.expression, options.head, options.out, settings);
-  std::cout << options.out << ": " << num_adapters << " adapters combined, rank " << result.layout.largest_rank()
-            << ", " << result.layout.sites.size() << " sites\n";
+  std::cout << options.out << ": " << result.opened.files.size() << " adapters combined, rank "
+            << result.bank.layout.largest_rank() << ", " << result.bank.layout.sites.size() << " sites\n";
   return 0;
 }
 

@@ -25,6 +25,10 @@ int dispatch(const Command& command) {
     int operator()(const MergeOptions& o) const { return run_merge(o, common); }
     int operator()(const UnmergeOptions& o) const { return run_unmerge(o, common); }
     int operator()(const ExportOptions& o) const { return run_export(o, common); }
+    int operator()(const ImportOptions& o) const { return run_import(o, common); }
+    int operator()(const SweepOptions& o) const { return run_sweep(o, common); }
+    int operator()(const NearestOptions& o) const { return run_nearest(o, common); }
+    int operator()(const StudyOptions& o) const { return run_study(o, common); }
     int operator()(const ParamsOptions& o) const { return run_params(o, common); }
     int operator()(const TableOptions& o) const { return run_table(o, common); }
     int operator()(const GenerateOptions& o) const { return run_generate(o, common); }

@@ -126,7 +126,7 @@ HeldOut held_out(TextModel& model, const TaskEncoder& encoder, const Task& task,
   } else {
     encoded = encoder.encode(task, task.validation, model.context());
   }
-  if (encoded.size() == 0) throw Error(concat(options.data, ": expected examples to score, found none"));
+  if (encoded.size() == 0) throw Error(concat(options.task.data, ": expected examples to score, found none"));
   const TargetLosses losses = target_losses(model.model(), encoded, {slot});
   const int64_t targets = std::accumulate(losses.targets.begin(), losses.targets.end(), int64_t{0});
   return {.loss = std::accumulate(losses.sums[0].begin(), losses.sums[0].end(), 0.0) / static_cast<double>(targets),

@@ -3,6 +3,7 @@
 #include "api/adapter_tools.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "io/error.h"
 
 namespace loraxs {
 
@@ -13,12 +14,15 @@ int run_export(const ExportOptions& options, const CommonOptions& common) {
   const auto size_of = [](const std::filesystem::path& file) {
     return human_bytes(static_cast<int64_t>(std::filesystem::file_size(file)));
   };
+  const std::filesystem::path out = options.out;
+  const std::string own = " (the adapter itself: " + size_of(opened.file.path) + ")\n";
+  const std::string rank = concat(" of rank ", opened.bank->layout.largest_rank(), ", ");
   if (options.format == "peft") {
-    std::cout << options.out << ": PEFT LoRA of rank " << opened.bank->layout.largest_rank() << ", "
-              << size_of(std::filesystem::path(options.out) / "adapter_model.safetensors")
-              << " (the adapter itself: " << size_of(opened.file.path) << ")\n";
+    std::cout << options.out << ": PEFT LoRA" << rank << size_of(out / "adapter_model.safetensors") << own;
+  } else if (options.format == "reference") {
+    std::cout << options.out << ": A, B and R" << rank << size_of(out / "ft/adapter_model.safetensors") << own;
   } else {
-    std::cout << options.out << ": " << size_of(options.out) << '\n';
+    std::cout << options.out << ": " << size_of(out) << '\n';
   }
   return 0;
 }

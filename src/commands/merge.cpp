@@ -13,7 +13,7 @@ namespace loraxs {
 
 int run_merge(const MergeOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
-  const MergeCheck check = merge_to_folder(open_adapter_of(options.adapter, common), options.out);
+  const MergeCheck check = merge_to(open_adapter_of(options.adapter, common), options.out, options.dtype);
   if (common.json) {
     std::cout << nlohmann::json({{"out", options.out},
                                  {"base_id", check.base_id},

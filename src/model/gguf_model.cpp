@@ -138,9 +138,7 @@ BaseModel read_gguf_model(const std::filesystem::path& path) {
   unused.erase(kFrequencyFactors);
   for (const auto& [canonical, name] : list_weights(*model.architecture, model.config, names.weights)) {
     BlockTensor block = block_tensor(file, name, weight_shape(*model.architecture, model.config, canonical));
-    for (const std::string& module : names.interleaved) {
-      if (canonical.ends_with("." + module + ".weight")) block.interleaved_heads = block.rows() / model.config.head_dim;
-    }
+    block.interleaved_heads = interleaved_heads(*model.architecture, model.config, canonical, block.rows());
     model.blocks[canonical] = block;
     model.stored_names[canonical] = name;
     unused.erase(name);
@@ -150,6 +148,31 @@ BaseModel read_gguf_model(const std::filesystem::path& path) {
          " model; is it of another architecture (biases and experts are not supported)?");
   }
   return model;
+}
+
+std::map<std::string, std::string> gguf_weight_names(const Architecture& architecture, const ModelConfig& config) {
+  std::map<std::string, std::string> names;
+  for (const auto& [canonical, name] : list_weights(architecture, config, architecture.gguf.weights)) {
+    names[canonical] = name;
+  }
+  return names;
+}
+
+int64_t interleaved_heads(const Architecture& architecture, const ModelConfig& config, const std::string& canonical,
+                          int64_t rows) {
+  for (const std::string& module : architecture.gguf.interleaved) {
+    if (canonical.ends_with("." + module + ".weight")) return rows / config.head_dim;
+  }
+  return 0;
+}
+
+torch::Tensor to_stored_rows(const torch::Tensor& matrix, int64_t heads) {
+  if (heads == 0) return matrix.contiguous();
+  const BlockTensor place{.shape = matrix.sizes().vec(), .interleaved_heads = heads};
+  torch::Tensor stored = torch::empty_like(matrix, torch::MemoryFormat::Contiguous);
+  std::vector<int64_t> rows(matrix.size(0));
+  for (int64_t row = 0; row < matrix.size(0); ++row) rows[row] = place.stored_row(row);
+  return stored.index_copy_(0, torch::tensor(rows, torch::kInt64), matrix);
 }
 
 }  // namespace loraxs

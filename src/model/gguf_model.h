@@ -16,4 +16,13 @@ ParsedConfig read_gguf_config(const Gguf& file);
 /// Hugging Face's order. Throws Error.
 BaseModel read_gguf_model(const std::filesystem::path& path);
 
+/// Canonical name -> name in a GGUF file, of every weight of this config.
+std::map<std::string, std::string> gguf_weight_names(const Architecture& architecture, const ModelConfig& config);
+
+/// BlockTensor::interleaved_heads of a weight with so many rows; 0 where GGUF keeps Hugging Face's order.
+int64_t interleaved_heads(const Architecture& architecture, const ModelConfig& config, const std::string& canonical,
+                          int64_t rows);
+/// Rows of a matrix of the model in the order of such a file -> contiguous.
+torch::Tensor to_stored_rows(const torch::Tensor& matrix, int64_t heads);
+
 }  // namespace loraxs

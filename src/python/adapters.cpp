@@ -157,7 +157,7 @@ void bind_adapter(nb::module_& m) {
             MergeCheck check;
             {
               nb::gil_scoped_release release;
-              check = merge_to_folder(self, out);
+              check = merge_to(self, out, "");
             }
             return nb::make_tuple(check.base_id, check.difference, check.effect);
           },

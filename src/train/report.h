@@ -8,15 +8,6 @@
 
 namespace loraxs {
 
-struct Curve {
-  std::string name;
-  std::vector<std::pair<double, double>> points;  // (step or epoch, value)
-  bool dashed = false;                            // a run drawn beside for comparison
-};
-
-/// One chart as inline SVG: axes with round ticks, a legend, every point labelled for screen readers.
-std::string svg_chart(const std::string& title, const std::string& x_label, const std::vector<Curve>& curves);
-
 /// Reads metrics.jsonl and recipe.yaml of `run` (and of `beside`, if not empty: a run to compare with, such as the head
 /// alone) and writes report.html, atomically. `done` is the last line of train --json; `notes` are further table rows.
 void write_run_report(const std::filesystem::path& run, const nlohmann::json& done, const std::filesystem::path& beside,

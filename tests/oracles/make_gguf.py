@@ -109,7 +109,14 @@ def frequency_factors(config: LlamaConfig) -> np.ndarray:
     return np.array(factors, dtype=np.float32)
 
 
-def write_model(path: Path, model, types: list[str]) -> None:
+def copy_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:
+    for key, field in gguf.GGUFReader(source).fields.items():
+        if key.startswith("tokenizer."):
+            sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(key, field.contents(), field.types[0], sub_type)
+
+
+def write_model(path: Path, model, types: list[str], tokenizer: Path | None = None) -> None:
     """As llama.cpp converts; `types` in turn for matrices whose rows are whole blocks."""
     config = model.config
     family = {"mistral": "llama"}.get(config.model_type, config.model_type)
@@ -129,6 +136,8 @@ def write_model(path: Path, model, types: list[str]) -> None:
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
+    if tokenizer:
+        copy_tokenizer(writer, tokenizer)
     if config.rope_parameters["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", frequency_factors(config))
     turn = 0

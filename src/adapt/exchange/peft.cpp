@@ -1,80 +1,148 @@
 #include "adapt/exchange/peft.h"
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "adapt/head_tensors.h"
+#include "adapt/tensor_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/safetensors.h"
 
 namespace loraxs {
+namespace {
+
+const std::string kPrefix = "base_model.model.";
+
+/// The folder in the making: tensors and config of a PEFT adapter on one model.
+class PeftFolder {
+ public:
+  PeftFolder(const BaseModel& model, const Bank& bank) : model_(model), bank_(bank) {}
+
+  /// With a head the model is a ForSequenceClassification, whose encoder stands under "bert."; without one an encoder
+  /// is bare. A decoder's projections always stand under "model.".
+  std::string module_path(const Site& site) const {
+    const std::string& prefix = model_.architecture->optional_prefixes.at(0);
+    const bool bare = !has_head() && model_.architecture->kind == ModelKind::kEncoder;
+    return bare ? site.hf_name.substr(prefix.size()) : site.hf_name;
+  }
+
+  void add(const std::string& name, const torch::Tensor& tensor) {
+    file_.add(kPrefix + name, tensor.to(torch::kFloat32));
+  }
+
+  void add_head(int64_t row) {
+    if (!has_head()) return;
+    const HeadShape& shape = model_.architecture->head;
+    for (const auto& [name, tensor] : head_tensors(*model_.architecture, bank_, row)) add(name, tensor);
+    if (shape.dense_saved == "classifier" && !bank_.layout.head.dense) {  // PEFT saves that module whole
+      for (const char* kind : {".weight", ".bias"}) add(shape.dense_hf + kind, model_.weight(shape.dense + kind));
+    }
+  }
+
+  /// adapter_config.json with the fields that PEFT reads. `saves_head`: the head is listed as modules_to_save.
+  nlohmann::json config(bool saves_head) const {
+    const Layout& layout = bank_.layout;
+    std::set<std::string> targets;
+    nlohmann::json rank_pattern = nlohmann::json::object(), alpha_pattern = nlohmann::json::object();
+    const int64_t rank = layout.largest_rank();
+    for (size_t i = 0; i < layout.sites.size(); ++i) {
+      const std::string path = module_path(layout.sites[i]);
+      targets.insert(path);
+      if (layout.ranks[i] == rank) continue;
+      rank_pattern[path] = layout.ranks[i];
+      alpha_pattern[path] = bank_.alpha;
+    }
+    nlohmann::json saved = nullptr, task = nullptr;
+    if (model_.architecture->kind == ModelKind::kDecoder) task = "CAUSAL_LM";
+    if (has_head()) {
+      const HeadShape& shape = model_.architecture->head;
+      task = "SEQ_CLS";
+      if (saves_head) saved = nlohmann::json::array({"classifier"});
+      if (saves_head && layout.head.dense && shape.dense_saved != "classifier") saved.push_back(shape.dense_saved);
+    }
+    return {{"peft_type", "LORA"},
+            {"task_type", task},
+            {"base_model_name_or_path", model_.folder.string()},
+            {"r", rank},
+            {"lora_alpha", bank_.alpha},
+            {"lora_dropout", 0.0},
+            {"target_modules", targets},
+            {"rank_pattern", rank_pattern},
+            {"alpha_pattern", alpha_pattern},
+            {"modules_to_save", saved},
+            {"bias", "none"},
+            {"fan_in_fan_out", false},
+            {"inference_mode", true},
+            {"init_lora_weights", true},
+            {"use_rslora", false},
+            {"use_dora", false}};
+  }
+
+  void write(const std::filesystem::path& folder, bool saves_head) const {
+    file_.write(folder / "adapter_model.safetensors", {{"format", "pt"}});
+    write_file_atomically(folder / "adapter_config.json", config(saves_head).dump(2) + "\n");
+  }
+
+ private:
+  bool has_head() const { return bank_.layout.head.kind != "none"; }
+
+  const BaseModel& model_;
+  const Bank& bank_;
+  TensorFile file_;
+};
+
+/// Hands every site with its factors at its rank and its R to `add`.
+void each_site(const Basis& basis, const Bank& bank, int64_t row,
+               const std::function<void(const Site&, const SiteBasis&, const torch::Tensor& r)>& add) {
+  for (const Site& site : bank.layout.sites) {
+    const torch::Tensor r = segment_value(bank, row, *bank.layout.find(site.name + ".r"));
+    const SiteBasis& pair = basis.at(site.name);
+    add(site, {.a = pair.a.narrow(0, 0, r.size(0)), .b = pair.b.narrow(1, 0, r.size(0))}, r);
+  }
+}
+
+}  // namespace
 
 void export_peft(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                  int64_t row) {
+  PeftFolder peft(model, bank);
+  each_site(basis, bank, row, [&](const Site& site, const SiteBasis& pair, const torch::Tensor& r) {
+    const std::string path = peft.module_path(site);
+    peft.add(path + ".lora_A.weight", pair.a);
+    peft.add(path + ".lora_B.weight", pair.b.to(torch::kFloat64).matmul(r.to(torch::kFloat64)));
+  });
+  peft.add_head(row);
+  write_folder_atomically(folder, [&](const std::filesystem::path& aside) { peft.write(aside, /*saves_head=*/true); });
+}
+
+void export_reference(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
+                      int64_t row) {
   const Layout& layout = bank.layout;
-  std::map<std::string, torch::Tensor> kept;
-  std::map<std::string, TensorBytes> tensors;
-  const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
-    const torch::Tensor& stored = kept[name] = tensor.to(torch::kFloat32).contiguous();
-    tensors[name] = {.dtype = Dtype::kFloat32,
-                     .shape = stored.sizes().vec(),
-                     .bytes = std::as_bytes(std::span(stored.const_data_ptr<float>(), stored.numel()))};
-  };
-  const bool has_head = layout.head.kind != "none";
-  // With a head the model is a ForSequenceClassification, whose encoder stands under "bert."; without one it is bare.
-  const std::string& prefix = model.architecture->optional_prefixes.at(0);
-  const auto module_path = [&](const Site& site) {
-    return has_head ? site.hf_name : site.hf_name.substr(prefix.size());
-  };
-  std::set<std::string> targets;
-  nlohmann::json rank_pattern = nlohmann::json::object(), alpha_pattern = nlohmann::json::object();
   const int64_t rank = layout.largest_rank();
   for (size_t i = 0; i < layout.sites.size(); ++i) {
-    const Site& site = layout.sites[i];
-    const SiteBasis& pair = basis.at(site.name);
-    const int64_t site_rank = layout.ranks[i];
-    const torch::Tensor r = segment_value(bank, row, *layout.find(site.name + ".r")).to(torch::kFloat64);
-    add("base_model.model." + module_path(site) + ".lora_A.weight", pair.a.narrow(0, 0, site_rank));
-    add("base_model.model." + module_path(site) + ".lora_B.weight",
-        pair.b.narrow(1, 0, site_rank).to(torch::kFloat64).matmul(r));
-    targets.insert(module_path(site));
-    if (site_rank != rank) {
-      rank_pattern[module_path(site)] = site_rank;
-      alpha_pattern[module_path(site)] = bank.alpha;
-    }
+    if (layout.ranks[i] == rank) continue;
+    throw Error(concat(layout.sites[i].name, ": expected rank ", rank, " as elsewhere, found ", layout.ranks[i],
+                       "; the reference's layout has one rank; --format peft can say both"));
   }
-  nlohmann::json modules_to_save = nullptr;
-  if (has_head) {
-    const HeadShape& shape = model.architecture->head;
-    modules_to_save = nlohmann::json::array({"classifier"});
-    for (const auto& [name, tensor] : head_tensors(*model.architecture, bank, row))
-      add("base_model.model." + name, tensor);
-    if (shape.dense_saved == "classifier" && !layout.head.dense) {  // PEFT saves that module whole
-      for (const char* kind : {".weight", ".bias"})
-        add("base_model.model." + shape.dense_hf + kind, model.weight(shape.dense + kind));
-    }
-    if (layout.head.dense && shape.dense_saved != "classifier") modules_to_save.push_back(shape.dense_saved);
-  }
-  const nlohmann::json config = {{"peft_type", "LORA"},
-                                 {"task_type", has_head ? nlohmann::json("SEQ_CLS") : nlohmann::json(nullptr)},
-                                 {"base_model_name_or_path", model.folder.string()},
-                                 {"r", rank},
-                                 {"lora_alpha", bank.alpha},
-                                 {"lora_dropout", 0.0},
-                                 {"target_modules", targets},
-                                 {"rank_pattern", rank_pattern},
-                                 {"alpha_pattern", alpha_pattern},
-                                 {"modules_to_save", modules_to_save},
-                                 {"bias", "none"},
-                                 {"fan_in_fan_out", false},
-                                 {"inference_mode", true},
-                                 {"init_lora_weights", true},
-                                 {"use_rslora", false},
-                                 {"use_dora", false}};
+  PeftFolder peft(model, bank);
+  each_site(basis, bank, row, [&](const Site& site, const SiteBasis& pair, const torch::Tensor& r) {
+    const std::string path = peft.module_path(site);
+    peft.add(path + ".lora_A.weight", pair.a);
+    peft.add(path + ".lora_B.weight", pair.b);
+    peft.add(path + "_lora_latent_mapping.weight", r);
+  });
+  peft.add_head(row);
+  const nlohmann::json reconstruction = {{"reconstruction_type", "svd"},
+                                         {"reconstr_mode", "separated"},
+                                         {"half_init_dec", false},
+                                         {"replacement_module_random_init", false},
+                                         {"r_squared", true},
+                                         {"svd", {{"n_iter", 10}, {"random_state", 42}, {"rank", rank}}}};
   write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
-    write_safetensors(aside / "adapter_model.safetensors", tensors, {{"format", "pt"}});
-    write_file_atomically(aside / "adapter_config.json", config.dump(2) + "\n");
+    std::filesystem::create_directory(aside / "ft");
+    peft.write(aside / "ft", /*saves_head=*/false);
+    write_file_atomically(aside / "reconstr_config.json", reconstruction.dump(2) + "\n");
   });
 }
 

@@ -1,0 +1,46 @@
+// adapt/exchange/peft_reader.h: a folder that PEFT or the paper's reference wrote, read strictly: plain LoRA (A, B) or
+// LoRA-XS (A, B and R).
+#pragma once
+#include <torch/types.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/architecture.h"
+
+namespace loraxs {
+
+/// One adapted projection: ΔW = scale · b a, or scale · b r a.
+struct PeftModule {
+  Site site;
+  torch::Tensor a;   // [rank, in_features] float32
+  torch::Tensor b;   // [out_features, rank] float32
+  torch::Tensor r;   // [rank, rank] float32; undefined in plain LoRA
+  double scale = 1;  // alpha / rank, or alpha / √rank where the config says use_rslora
+
+  int64_t rank() const { return a.size(0); }
+};
+
+struct PeftAdapter {
+  std::filesystem::path folder;
+  std::vector<PeftModule> modules;            // in canonical order
+  std::map<std::string, torch::Tensor> head;  // "head.classifier.weight" … float32; empty without a head
+
+  /// Whether it is LoRA-XS: every module brings its R, or none does.
+  bool has_r() const { return modules.front().r.defined(); }
+  /// "none", "output", "full" or "pooler": what the row of such a head is called in this family.
+  std::string head_kind(const Architecture& architecture) const;
+};
+
+/// True for a folder with adapter_config.json.
+bool is_peft_folder(const std::filesystem::path& folder);
+
+/// Reads adapter_config.json and adapter_model.safetensors and matches every tensor with a projection or the head of
+/// this model. R is taken from `MODULE_lora_latent_mapping`, `MODULE.default_lora_latent_mapping` and
+/// `MODULE.lora_latent_mapping`. Throws Error listing all that is missing, unknown or misshapen; also for R without A
+/// and B, DoRA, and what is no LoRA at all.
+PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& architecture, const ModelConfig& config);
+
+}  // namespace loraxs

@@ -1,0 +1,80 @@
+#include "adapt/merged_gguf.h"
+
+#include "adapt/head_tensors.h"
+#include "adapt/merge.h"
+#include "io/error.h"
+#include "io/gguf.h"
+#include "model/gguf_model.h"
+#include "ops/block_quantize.h"
+
+namespace loraxs {
+namespace {
+
+/// general.file_type as llama.cpp numbers it (llama.h, LLAMA_FTYPE_*): what most matrices are.
+uint32_t file_type(BlockType type) {
+  constexpr uint32_t kAllF32 = 0, kMostlyF16 = 1, kMostlyQ8 = 7, kMostlyBF16 = 32;
+  return type == BlockType::kF32    ? kAllF32
+         : type == BlockType::kF16  ? kMostlyF16
+         : type == BlockType::kQ8_0 ? kMostlyQ8
+                                    : kMostlyBF16;
+}
+
+BlockType type_for(const GgufTensor& tensor, BlockType wanted) {
+  return tensor.shape.back() % block_type_info(wanted).block_elements == 0 ? wanted : BlockType::kF16;
+}
+
+std::vector<std::byte> stored_bytes(const GgufTensor& tensor) { return {tensor.bytes.begin(), tensor.bytes.end()}; }
+
+}  // namespace
+
+void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model, const Basis& basis, const Bank& bank,
+                       int64_t row, std::optional<BlockType> type) {
+  TORCH_CHECK(!type || is_writable(*type), "write_merged_gguf: a type that is not written");
+  const Gguf file = read_gguf(model.folder);
+  std::map<std::string, const Site*> adapted;  // by the tensor's name
+  const std::map<std::string, std::string> names = gguf_weight_names(*model.architecture, model.config);
+  for (const Site& site : bank.layout.sites) adapted[names.at(site.name + ".weight")] = &site;
+  std::vector<std::pair<std::string, std::string>> metadata;
+  for (const auto& [key, value] : file.metadata) {
+    if (key == "general.alignment") continue;  // the writer's own
+    if (key == "general.file_type" && type) {
+      metadata.emplace_back(key, gguf_uint32(file_type(*type)));
+    } else {
+      const auto* bytes = reinterpret_cast<const char*>(value.encoded.data());
+      metadata.emplace_back(key, std::string(bytes, value.encoded.size()));
+    }
+  }
+  std::vector<GgufTensorSource> tensors;
+  for (const auto& [name, tensor] : file.tensors) {
+    const auto site = adapted.find(name);
+    const bool is_matrix = tensor.shape.size() > 1;
+    const BlockType written = type && is_matrix ? type_for(tensor, *type) : tensor.type;
+    GgufTensorSource source{.name = name, .type = written, .shape = tensor.shape};
+    if (site != adapted.end()) {
+      if (!is_writable(written) || (!type && written == BlockType::kQ8_0)) {
+        throw Error(concat(model.folder.string(), ": ", name, ": expected F32, F16 or BF16 to merge into, found ",
+                           block_type_info(tensor.type).name,
+                           "; --dtype float32, float16, bfloat16 or q8_0 unpacks the model and writes it so"));
+      }
+      source.bytes = [&model, &basis, &bank, row, written, site = *site->second] {
+        const torch::Tensor r = segment_value(bank, row, *bank.layout.find(site.name + ".r"));
+        const torch::Tensor weight = merge_weight(model.site_weight(site).to(torch::kFloat32), basis.at(site.name), r,
+                                                  bank.alpha / static_cast<double>(r.size(0)));
+        const int64_t heads =
+            interleaved_heads(*model.architecture, model.config, site.name + ".weight", site.out_features);
+        return quantize_blocks(written, to_stored_rows(weight, heads));
+      };
+    } else if (written != tensor.type) {
+      source.bytes = [&tensor = tensor, written] {  // in the file's own order of rows
+        return quantize_blocks(written,
+                               dequantize({.type = tensor.type, .shape = tensor.shape, .bytes = tensor.bytes}));
+      };
+    } else {
+      source.bytes = [&tensor = tensor] { return stored_bytes(tensor); };
+    }
+    tensors.push_back(std::move(source));
+  }
+  write_gguf(path, metadata, tensors);
+}
+
+}  // namespace loraxs

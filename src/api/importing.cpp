@@ -1,0 +1,152 @@
+#include "api/importing.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "adapt/adapter_file.h"
+#include "api/adapter_tools.h"
+#include "api/opened_adapter.h"
+#include "io/error.h"
+#include "io/fields.h"
+
+namespace loraxs {
+namespace {
+
+/// Names of a head's classes: as told, as config.json says, or numbered.
+std::vector<std::string> labels_for(const PeftAdapter& adapter, const BaseModel& model, const ImportSettings& import) {
+  if (adapter.head.empty() || !import.labels.empty()) return import.labels;
+  const int64_t outputs = adapter.head.at("head.classifier.weight").size(0);
+  std::vector<std::string> labels;
+  const nlohmann::json config = read_json(model.folder / "config.json");
+  const nlohmann::json names = config.value("id2label", nlohmann::json::object());
+  for (int64_t i = 0; i < outputs; ++i) {
+    const std::string key = std::to_string(i);
+    const bool named = static_cast<int64_t>(names.size()) == outputs && names.contains(key) && names[key].is_string();
+    labels.push_back(named ? names[key].get<std::string>() : "LABEL_" + key);
+  }
+  return labels;
+}
+
+std::string summary_of(const ImportedAdapter& imported) {
+  nlohmann::json json = {{"imported", imported.lora_xs ? "lora_xs" : "lora"}};
+  if (!imported.loss.modules.empty()) json["residual"] = imported.loss.whole;
+  return json.dump();
+}
+
+class Importer {
+ public:
+  Importer(const BaseModel& model, const ImportSettings& import) : model_(model), import_(import) {}
+
+  /// The basis that adapters on these sites are projected on, if they are.
+  void prepare(const std::vector<Site>& sites, const Settings& settings) {
+    if (!import_.projects()) return;
+    basis_ = basis_for(model_, sites, {.rank = import_.rank}, import_.basis_file, settings);
+    if (basis_->base_id == model_.base_id) return;
+    throw Error(concat(basis_->path.string(), ": base_id: expected ", model_.base_id.substr(0, 16), "… (",
+                       model_.folder.string(), "), found ", basis_->base_id.substr(0, 16),
+                       "…; this basis belongs to another model"));
+  }
+
+  /// Fills `result` and writes its files. Safe to call from several threads.
+  void run(const PeftAdapter& adapter, ImportedAdapter& result) const {
+    const std::vector<std::string> labels = labels_for(adapter, model_, import_);
+    result.lora_xs = adapter.has_r();
+    result.sites = static_cast<int64_t>(adapter.modules.size());
+    if (basis_) {
+      const ProjectedAdapter projected = import_projected(adapter, model_, *basis_, labels);
+      result.loss = projected.loss;
+      result.rank = basis_->recipe.rank;
+      result.basis_variant = basis_->recipe.variant;
+      check_loss(adapter, result.loss);
+      write_adapter(result.out, projected.bank, 0, model_, *basis_, {.summary = summary_of(result)});
+      return;
+    }
+    ImportedCheckpoint checkpoint = import_checkpoint(adapter, model_, labels);
+    result.rank = checkpoint.basis.recipe.rank;
+    result.basis_variant = checkpoint.basis.recipe.variant;
+    // Its id is known when it is written: then it takes the name that equal bases share.
+    const std::filesystem::path aside = result.out.string() + ".basis";
+    write_basis(aside, checkpoint.basis);
+    result.basis_file = travelling_basis(result.out, checkpoint.basis.basis_id);
+    std::filesystem::rename(aside, result.basis_file);
+    write_adapter(result.out, checkpoint.bank, 0, model_, checkpoint.basis, {.summary = summary_of(result)});
+  }
+
+ private:
+  void check_loss(const PeftAdapter& adapter, const ProjectionLoss& loss) const {
+    const auto& [site, worst] = loss.worst();
+    if (worst <= import_.threshold) return;
+    throw Error(concat(adapter.folder.string(), ": ", site, ": expected a relative residual of at most ",
+                       import_.threshold, " on the basis of rank ", basis_->recipe.rank, ", found ", worst,
+                       " (all modules together ", loss.whole, "); --threshold accepts more, --rank a finer basis"));
+  }
+
+  const BaseModel& model_;
+  const ImportSettings& import_;
+  std::shared_ptr<const Basis> basis_;
+};
+
+}  // namespace
+
+ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::path& from,
+                               const std::filesystem::path& out, const ImportSettings& import,
+                               const Settings& settings) {
+  refuse_existing(out, "--out");
+  const PeftAdapter adapter = read_peft(from, *model.architecture, model.config);
+  std::vector<Site> sites;
+  for (const PeftModule& module : adapter.modules) sites.push_back(module.site);
+  Importer importer(model, import);
+  importer.prepare(sites, settings);
+  ImportedAdapter result{.from = from, .out = out};
+  importer.run(adapter, result);
+  return result;
+}
+
+std::vector<ImportedAdapter> import_folder(const BaseModel& model, const std::filesystem::path& folder,
+                                           const std::filesystem::path& out, const ImportSettings& import,
+                                           const Settings& settings) {
+  if (!std::filesystem::is_directory(folder)) throw Error(concat(folder.string(), ": expected a folder, found none"));
+  refuse_existing(out, "--out");
+  std::vector<ImportedAdapter> results;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!is_peft_folder(entry.path())) continue;
+    results.push_back({.from = entry.path(), .out = out / (entry.path().filename().string() + ".safetensors")});
+  }
+  if (results.empty()) throw Error(concat(folder.string(), ": expected folders with adapter_config.json, found none"));
+  std::sort(results.begin(), results.end(), [](const auto& x, const auto& y) { return x.from < y.from; });
+  const auto count = static_cast<int64_t>(results.size());
+  std::vector<std::optional<PeftAdapter>> adapters(results.size());
+  const auto each = [&](const std::function<void(int64_t)>& work) {
+    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        try {
+          work(i);
+        } catch (const Error& error) {
+          results[i].error = error.what();
+        }
+      }
+    });
+  };
+  each([&](int64_t i) { adapters[i] = read_peft(results[i].from, *model.architecture, model.config); });
+  std::vector<Site> sites;
+  for (const Site& site : list_sites(*model.architecture, model.config)) {
+    const auto adapts = [&](const std::optional<PeftAdapter>& adapter) {
+      return adapter && std::any_of(adapter->modules.begin(), adapter->modules.end(),
+                                    [&](const PeftModule& module) { return module.site == site; });
+    };
+    if (std::any_of(adapters.begin(), adapters.end(), adapts)) sites.push_back(site);
+  }
+  Importer importer(model, import);
+  if (!sites.empty()) importer.prepare(sites, settings);
+  std::filesystem::create_directories(out);
+  each([&](int64_t i) {
+    if (adapters[i]) importer.run(*adapters[i], results[i]);
+  });
+  return results;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,63 @@
+#include "api/sweep.h"
+
+#include <algorithm>
+
+#include "adapt/distance.h"
+#include "api/predictor.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string& from, const std::string& to,
+                                      double begin, double end, int64_t points, const Task& task,
+                                      const OpenOptions& options, const std::string& precision,
+                                      const Settings& settings) {
+  if (points < 2 || !(begin < end)) {
+    throw Error(
+        concat("sweep: expected at least 2 points and begin < end, found ", points, " from ", begin, " to ", end));
+  }
+  const OpenedAdapters opened = open_adapters(model, {from, to}, options, settings);
+  check_head(opened.files.front(), opened.banks.front()->layout.head, task);
+  std::vector<SweepPoint> sweep(points);
+  Bank bank;
+  std::vector<torch::Tensor> rows;
+  for (int64_t i = 0; i < points; ++i) {
+    const double t = sweep[i].t = begin + (end - begin) * static_cast<double>(i) / static_cast<double>(points - 1);
+    bank = combine({{.bank = opened.banks[0].get(), .row = 0, .weight = 1 - t},
+                    {.bank = opened.banks[1].get(), .row = 0, .weight = t}},
+                   {});
+    rows.push_back(bank.values);
+  }
+  bank.values = torch::cat(rows);  // [points, row]
+  const OpenedBank line{
+      .model = model, .files = opened.files, .basis = opened.basis, .bank = std::make_shared<Bank>(bank)};
+  const std::vector<TaskScore> scores = score_rows(line, precision, task);
+  for (int64_t i = 0; i < points; ++i) sweep[i].value = scores[i].value;
+  return sweep;
+}
+
+std::vector<Neighbour> nearest_adapters(const BaseModel& model, const std::filesystem::path& adapter,
+                                        const std::filesystem::path& folder, const OpenOptions& options,
+                                        const Settings& settings) {
+  std::vector<std::filesystem::path> others = adapters_in(folder);
+  std::erase_if(others, [&](const auto& path) { return std::filesystem::equivalent(path, adapter); });
+  if (others.empty()) throw Error(concat(folder.string(), ": expected other adapters than ", adapter.string()));
+  std::vector<std::string> paths = {adapter.string()};
+  for (const std::filesystem::path& path : others) paths.push_back(path.string());
+  const OpenedAdapters opened = open_adapters(model, paths, options, settings);
+  const torch::Tensor at = delta_coordinates(opened.banks, *opened.basis);  // [adapters, coordinates]
+  const torch::Tensor distances = (at - at[0]).norm(2, 1), sizes = at.norm(2, 1), products = at.matmul(at[0]);
+  std::vector<Neighbour> neighbours;
+  for (size_t i = 1; i < paths.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    const double size = sizes[0].item<double>() * sizes[row].item<double>();
+    neighbours.push_back({.path = others[i - 1],
+                          .distance = distances[row].item<double>(),
+                          .cosine = size > 0 ? products[row].item<double>() / size : 0});
+  }
+  std::stable_sort(neighbours.begin(), neighbours.end(),
+                   [](const Neighbour& x, const Neighbour& y) { return x.distance < y.distance; });
+  return neighbours;
+}
+
+}  // namespace loraxs

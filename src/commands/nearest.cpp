@@ -1,0 +1,32 @@
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "api/sweep.h"
+#include "commands/commands.h"
+#include "commands/session.h"
+
+namespace loraxs {
+
+int run_nearest(const NearestOptions& options, const CommonOptions& common) {
+  const Settings settings = settings_of(common);
+  std::vector<Neighbour> neighbours =
+      nearest_adapters(open_model(options.adapter.model, settings), options.adapter.adapter, options.folder,
+                       open_options_of(options.adapter), settings);
+  if (options.top > 0 && neighbours.size() > static_cast<size_t>(options.top)) {
+    neighbours.resize(static_cast<size_t>(options.top));
+  }
+  if (!common.json) std::cout << "| adapter | distance of ΔW | cosine |\n|---|---|---|\n";
+  for (const Neighbour& each : neighbours) {
+    if (common.json) {
+      std::cout << nlohmann::json(
+                       {{"adapter", each.path.string()}, {"distance", each.distance}, {"cosine", each.cosine}})
+                       .dump()
+                << '\n';
+    } else {
+      std::cout << "| " << each.path.string() << " | " << each.distance << " | " << each.cosine << " |\n";
+    }
+  }
+  return 0;
+}
+
+}  // namespace loraxs

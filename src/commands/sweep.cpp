@@ -1,0 +1,47 @@
+#include "api/sweep.h"
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "commands/commands.h"
+#include "commands/session.h"
+#include "commands/task_section.h"
+#include "io/atomic_file.h"
+#include "io/chart.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+int run_sweep(const SweepOptions& options, const CommonOptions& common) {
+  const Settings settings = settings_of(common);
+  const AdapterFile from = read_adapter(options.from);
+  const nlohmann::json layout = nlohmann::json::parse(from.layout_json);
+  const Task task = task_of(options.task, layout.value("labels", std::vector<std::string>()));
+  const std::vector<SweepPoint> sweep =
+      sweep_between(open_model(options.adapter.model, settings), options.from, options.to, options.begin, options.end,
+                    options.points, task, open_options_of(options.adapter), options.adapter.precision, settings);
+  if (!options.report.empty()) {
+    Curve curve{.name = "(1 − t) · from + t · to"};
+    std::string rows;
+    for (const SweepPoint& point : sweep) {
+      curve.points.emplace_back(point.t, point.value);
+      rows += concat("<tr><th>", short_number(point.t), "</th><td>", short_number(point.value), "</td></tr>\n");
+    }
+    write_file_atomically(options.report, html_page("Between two adapters",
+                                                    concat("t = 0: ", options.from, ", t = 1: ", options.to, ", task ",
+                                                           task.name, ", ", task.validation.size(), " examples"),
+                                                    html_charts({svg_chart(task.metric, "t", {curve})}) +
+                                                        "<h2>Numbers</h2><table>" + rows + "</table>"));
+  }
+  if (!common.json) std::cout << "| t | " << task.metric << " |\n|---|---|\n";
+  for (const SweepPoint& point : sweep) {
+    if (common.json) {
+      std::cout << nlohmann::json({{"t", point.t}, {"metric", task.metric}, {"value", point.value}}).dump() << '\n';
+    } else {
+      std::cout << "| " << short_number(point.t) << " | " << short_number(point.value) << " |\n";
+    }
+  }
+  return 0;
+}
+
+}  // namespace loraxs

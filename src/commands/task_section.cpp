@@ -1,0 +1,26 @@
+#include "commands/task_section.h"
+
+#include <filesystem>
+
+#include "io/error.h"
+#include "io/fields.h"
+
+namespace loraxs {
+
+Task task_of(const TaskOptions& options, const std::vector<std::string>& labels) {
+  nlohmann::json section = {{"name", options.name}};
+  const bool own = options.name == "classification" || options.name == "regression" ||
+                   (is_language_task(options.name) && !std::filesystem::is_directory(options.data));
+  section[own ? "validation" : "data"] = options.data;
+  if (own && !labels.empty()) section["labels"] = labels;
+  if (options.limit > 0) section["max_validation_examples"] = options.limit;
+  for (const std::string& assignment : options.set) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos) throw Error(concat("--set ", assignment, ": expected key=value"));
+    section[assignment.substr(0, equals)] = parse_yaml(assignment.substr(equals + 1), "--set " + assignment);
+  }
+  Fields fields(section, "command line", "task");
+  return load_task(fields, std::filesystem::current_path());
+}
+
+}  // namespace loraxs

@@ -1,0 +1,143 @@
+"""Import, export, merge, combine, sweep, nearest and study as a user meets them. Arguments: PROGRAM ORACLES."""
+
+import json
+import shutil
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from support.tiny_run import make_data, make_model, run, train_command
+
+PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
+ROBERTA, LOANS = ORACLES / "tiny_roberta", ORACLES / "exchange"
+
+
+class ExchangeTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = Path(cls.scratch.name)
+        make_model(ORACLES, cls.folder / "model")
+        make_data(cls.folder)
+        done = run(train_command(PROGRAM, cls.folder, "run"))
+        assert done.returncode == 0, done.stderr
+        cls.first, cls.second = (str(cls.folder / f"run/seed-{seed}/best.safetensors") for seed in (0, 1))
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.scratch.cleanup()
+
+    def command(self, name: str, *more: str, model: Path | None = None) -> list[str]:
+        return [
+            PROGRAM,
+            name,
+            "--model",
+            str(model or self.folder / "model"),
+            "--cache",
+            str(self.folder / "cache"),
+            *more,
+        ]
+
+    def succeeds(self, command: list[str]) -> list[str]:
+        result = run(command)
+        self.assertEqual(result.returncode, 0, f"{command}: {result.stderr}")
+        return result.stdout.splitlines()
+
+    def refused(self, command: list[str], *parts: str) -> None:
+        result = run(command)
+        self.assertEqual(result.returncode, 2, f"{command}: {result.stderr}")
+        lines = [line for line in result.stderr.strip().splitlines() if "basis site=" not in line]
+        self.assertEqual(len(lines), 1, result.stderr)
+        for part in parts:
+            self.assertIn(part, lines[0])
+
+    def test_import_exact_and_projected(self) -> None:
+        source, out = str(LOANS / "reference_tiny_roberta/ft"), self.folder / "imported"
+        out.mkdir()
+        line = json.loads(self.succeeds(self.command("import", "--from", source, "--out", str(out / "a.safetensors"), "--json", model=ROBERTA))[0])  # fmt: skip
+        self.assertEqual(line["basis"], "imported_svd")
+        self.assertTrue(Path(line["basis_file"]).exists())
+        self.assertNotIn("residual", line)
+        again = self.folder / "again"
+        export = self.command(
+            "export", "--adapter", line["out"], "--format", "reference", "--out", str(again), model=ROBERTA
+        )
+        self.succeeds(export)
+        self.assertTrue((again / "ft/adapter_model.safetensors").exists())
+        lora, refused = str(LOANS / "loras/lora0"), self.folder / "refused.safetensors"
+        self.refused(self.command("import", "--from", lora, "--out", str(refused), "--rank", "4", model=ROBERTA), "relative residual", "--threshold")  # fmt: skip
+        self.refused(
+            self.command("import", "--from", lora, "--out", str(refused), model=ROBERTA), "plain LoRA", "--rank N"
+        )
+        self.refused(self.command("import", "--from", lora, "--out", str(refused), "--rank", "4"), "not in this model")
+        self.refused(self.command("import", "--out", str(refused), model=ROBERTA), "--from FOLDER")
+        self.assertFalse(refused.exists())
+
+    def test_import_of_a_folder(self) -> None:
+        source = self.folder / "loans"
+        shutil.copytree(LOANS / "loras", source)
+        shutil.copytree(LOANS / "loras/lora0", source / "short")
+        (source / "short/adapter_model.safetensors").write_bytes(b"short")
+        out = self.folder / "many"
+        command = self.command("import", "--in", str(source), "--out", str(out), "--rank", "16", "--threshold", "1", "--json", model=ROBERTA)  # fmt: skip
+        result = run(command)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn("1 of 5 adapters were refused", result.stderr)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual([("error" in line) for line in lines], [False] * 4 + [True])
+        self.assertEqual(sorted(path.name for path in out.iterdir()), [f"lora{i}.safetensors" for i in range(4)])
+        for line in lines[:4]:
+            self.assertGreater(line["residual"], 0)
+        near = self.succeeds(self.command("nearest", "--adapter", str(out / "lora0.safetensors"), "--in", str(out), "--json", model=ROBERTA))  # fmt: skip
+        distances = [json.loads(line)["distance"] for line in near]
+        self.assertEqual(distances, sorted(distances))
+        self.assertEqual(len(distances), 3)
+
+    def test_merge_dtypes_and_formats(self) -> None:
+        merged = self.folder / "half"
+        self.succeeds(self.command("merge", "--adapter", self.first, "--out", str(merged), "--dtype", "bfloat16"))
+        self.assertEqual(json.loads((merged / "config.json").read_text())["dtype"], "bfloat16")
+        adapter = ["--adapter", self.first]
+        self.refused(self.command("merge", *adapter, "--out", str(self.folder / "m"), "--dtype", "q8_0"), "GGUF bases")
+        self.refused(self.command("merge", *adapter, "--out", str(self.folder / "m.gguf")), "expected a folder")
+        self.refused(self.command("export", *adapter, "--format", "gguf", "--out", str(self.folder / "a.gguf")), "GGUF files hold", "bert")  # fmt: skip
+        for name in ("m", "m.gguf", "a.gguf"):
+            self.assertFalse((self.folder / name).exists())
+
+    def test_combine_means_and_sweeps(self) -> None:
+        clients, out = self.folder / "clients", self.folder / "mean.safetensors"
+        clients.mkdir()
+        shutil.copy(self.first, clients / "one.safetensors")
+        shutil.copy(self.second, clients / "two.safetensors")
+        self.succeeds(self.command("combine", f"mean({clients})", "--out", str(out)))
+        data = ["--task", "classification", "--data", str(self.folder / "validation.csv")]
+        report = self.folder / "sweep.html"
+        sweep = self.command("sweep", "--from", self.first, "--to", self.second, "--points", "3", *data, "--report", str(report), "--json")  # fmt: skip
+        points = [json.loads(line) for line in self.succeeds(sweep)]
+        self.assertEqual([point["t"] for point in points], [0, 0.5, 1])
+        for point, adapter in zip(points, (self.first, str(out), self.second), strict=True):
+            scored = self.succeeds(self.command("eval", "--adapter", adapter, *data, "--json"))
+            self.assertAlmostEqual(json.loads(scored[0])["value"], point["value"], places=6)
+        self.assertIn("<svg", report.read_text())
+        self.refused([part if part != "3" else "1" for part in sweep], "at least 2 points")
+        self.refused(self.command("combine", "mean(/nowhere)", "--out", str(self.folder / "x.safetensors")), "/nowhere")
+
+    def test_study(self) -> None:
+        report = self.folder / "energy.html"
+        data = ["--task", "classification", "--data", str(self.folder / "validation.csv"), "--set", f"train={self.folder / 'train.csv'}"]  # fmt: skip
+        study = self.command("study", "energy", *data, "--rank", "4", "--examples", "16", "--report", str(report))
+        lines = [json.loads(line) for line in self.succeeds([*study, "--json"])]
+        self.assertEqual(len(lines), 3 * 6)  # every projection of three layers
+        for line in lines:
+            self.assertLessEqual(line["weight"], line["gradient"] * (1 + 1e-9))
+            self.assertAlmostEqual(line["expected_random"], 16 / (line["out_features"] * line["in_features"]))
+        self.assertIn("<svg", report.read_text())
+        self.assertEqual(self.succeeds([*study, "--format", "csv"])[0].split(",")[0], "projection")
+        adapted = [json.loads(line) for line in self.succeeds([*study, "--adapter", self.first, "--json"])]
+        self.assertNotEqual(adapted, lines)  # another point, another gradient
+        self.refused([part if part != "4" else "99" for part in study], "--rank: expected at most 32")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -1,0 +1,157 @@
+// Training R against the full gradient (paper, section 3.2): what a step on R does to the weight, in float64.
+#include <gtest/gtest.h>
+
+#include "adapt/adapted_model.h"
+#include "adapt/merge.h"
+#include "adapt/subspace.h"
+#include "adapt/svd.h"
+#include "model/weight_gradients.h"
+#include "ops/adapted_linear.h"
+#include "support/close.h"
+#include "support/oracle.h"
+#include "support/random_tensor.h"
+#include "train/objective.h"
+
+namespace loraxs {
+namespace {
+
+using test::OracleCase;
+
+torch::Tensor normal(at::IntArrayRef shape, uint64_t seed) { return test::normal(shape, seed, torch::kFloat64); }
+
+/// One adapted projection with a loss that is not linear in its weight.
+struct OneLayer {
+  static constexpr int64_t kOut = 18, kIn = 26, kRank = 4, kTokens = 11;
+  torch::Tensor weight = normal({kOut, kIn}, 1), x = normal({kTokens, kIn}, 2), c = normal({kTokens, kOut}, 3);
+  torch::Tensor sigma, bank = 0.3 * normal({1, kRank*kRank}, 4),
+                       gradients = torch::zeros({1, kRank*kRank}, torch::kFloat64);
+  SiteBasis basis;
+  double scale;
+
+  OneLayer(bool with_sigma, double scale_) : scale(scale_) {
+    const SingularTriples triples = leading_triples(weight, kRank);
+    sigma = triples.s;
+    basis = {.a = (with_sigma ? triples.v.t() * triples.s.unsqueeze(1) : triples.v.t()).contiguous(),
+             .b = triples.u.contiguous()};
+  }
+
+  torch::Tensor r() const { return bank.view({kRank, kRank}); }
+  torch::Tensor merged() const { return weight + scale * basis.b.matmul(r()).matmul(basis.a); }
+  torch::Tensor loss(const torch::Tensor& y) const { return ((0.3 * y).sin() * c).sum(); }
+
+  /// G of the adapted weight by autograd, and dR by the fused projection.
+  torch::Tensor full_gradient() const {
+    const torch::Tensor w = merged().requires_grad_(true);
+    loss(x.matmul(w.t())).backward();
+    return w.grad();
+  }
+  torch::Tensor r_gradient() {
+    gradients.zero_();
+    JoinedProjection projection{.weight = FrozenWeight::packed(torch::cat({weight, basis.a}), /*both_ways=*/true),
+                                .bias = torch::zeros({kOut + kRank}, torch::kFloat64),
+                                .out_features = kOut,
+                                .sites = {{.column = 0,
+                                           .out_features = kOut,
+                                           .u_column = kOut,
+                                           .rank = kRank,
+                                           .b = basis.b,
+                                           .b_transposed = basis.b.t().contiguous()}}};
+    const RowTensor row{.values = bank, .gradients = gradients, .adapter = 0, .offset = 0, .shape = {kRank, kRank}};
+    const torch::Tensor anchor = torch::zeros({}, torch::kFloat64).requires_grad_(true);
+    const torch::Tensor y =
+        adapted_linear(x, anchor, projection, {{.begin = 0, .end = kTokens, .sites = {{.r = row, .scale = scale}}}});
+    loss(y.narrow(1, 0, kOut)).backward();
+    return gradients.view({kRank, kRank});
+  }
+};
+
+constexpr double kRate = 1e-2;
+
+TEST(TrainingTest, T11WithoutSigmaAStepOnRIsAProjectedStepOfTheWeight) {
+  for (const double scale : {1.0, 0.7}) {
+    OneLayer layer(/*with_sigma=*/false, scale);
+    for (int step = 0; step < 5; ++step) {
+      const torch::Tensor before = layer.merged(), gradient = layer.full_gradient();
+      layer.r().sub_(kRate * layer.r_gradient());
+      const torch::Tensor change = layer.merged() - before;
+      EXPECT_TRUE(test::close(change, -kRate * scale * scale * project_on(layer.basis, gradient), 1e-12)) << step;
+      EXPECT_FALSE(test::close(change, -kRate * scale * scale * gradient, 0.1));  // control: not the full step
+    }
+  }
+}
+
+TEST(TrainingTest, T12WithSigmaTheStepIsPreconditionedBySigmaSquared) {
+  OneLayer layer(/*with_sigma=*/true, 0.7);
+  const OneLayer plain(/*with_sigma=*/false, 0.7);
+  for (int step = 0; step < 5; ++step) {
+    const torch::Tensor before = layer.merged(), gradient = layer.full_gradient();
+    layer.r().sub_(kRate * layer.r_gradient());
+    const torch::Tensor change = layer.merged() - before;
+    const torch::Tensor inside = plain.basis.b.t().matmul(gradient).matmul(plain.basis.a.t());  // [rank, rank]
+    const torch::Tensor expected =
+        -kRate * 0.49 * plain.basis.b.matmul(inside * layer.sigma.square()).matmul(plain.basis.a);
+    EXPECT_TRUE(test::close(change, expected, 1e-12)) << step;
+    EXPECT_FALSE(test::close(change, -kRate * 0.49 * project_on(layer.basis, gradient), 0.1));  // control
+  }
+  // The same as training R' = R Σ on the plain basis with the gradient's columns times σ².
+  OneLayer with(/*with_sigma=*/true, 0.7), without(/*with_sigma=*/false, 0.7);
+  without.r().copy_(with.r() * with.sigma);
+  for (int step = 0; step < 5; ++step) {
+    with.r().sub_(kRate * with.r_gradient());
+    without.r().sub_(kRate * without.r_gradient() * with.sigma.square());
+    EXPECT_TRUE(test::close(without.r(), with.r() * with.sigma, 1e-12)) << step;
+  }
+}
+
+TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
+  const OracleCase oracle("tiny_all_linear");
+  std::vector<Sequence> sequences = oracle.sequences();
+  weigh_step(sequences);
+  const PackedBatch batch = pack(sequences);
+  const auto bank = oracle.bank(torch::kFloat64);
+  AdaptedModel adapted = oracle.adapted(bank, torch::kFloat64);
+  objective(adapted.logits(batch, true), batch, bank->layout.head.labels.empty()).total.backward();
+
+  // The same weights merged, and autograd down to every one of them.
+  BaseModel model = oracle.model;
+  model.config.disable_dropout();
+  for (const Site& site : bank->layout.sites) {
+    model.replace(site.name + ".weight", model.site_weight(site).to(torch::kFloat64));
+  }
+  const BaseModel merged = merge_model(model, *oracle.basis, *bank, 0);
+  const std::unique_ptr<Backbone> backbone = make_backbone(merged, torch::kFloat64, torch::kCPU);
+  WeightGradients weights(merged, backbone->groups(), torch::kFloat64);
+  const ClassificationHead head(merged, torch::kFloat64, torch::kCPU);
+  const BatchTensors tensors = make_batch_tensors(batch, torch::kCPU);
+  const auto head_row = [&](const std::string& name) {
+    const LayoutSegment* segment = bank->layout.find(name);
+    return segment == nullptr
+               ? RowTensor{}
+               : RowTensor{.values = bank->values, .adapter = 0, .offset = segment->offset, .shape = segment->shape};
+  };
+  const HeadSegment all{.begin = 0,
+                        .end = batch.num_sequences(),
+                        .dense_weight = head_row("head.dense.weight"),
+                        .dense_bias = head_row("head.dense.bias"),
+                        .classifier_weight = head_row("head.classifier.weight"),
+                        .classifier_bias = head_row("head.classifier.bias")};
+  const torch::Tensor first = backbone->forward(tensors, weights, /*training=*/true, nullptr);
+  const torch::Tensor logits =
+      head.forward(first, {}, {all}, bank->layout.head.outputs, tensors.asked_keys, /*training=*/true);
+  objective(logits, batch, bank->layout.head.labels.empty()).total.backward();
+
+  for (const Site& site : bank->layout.sites) {
+    const LayoutSegment& segment = *bank->layout.find(site.name + ".r");
+    const torch::Tensor found = bank->gradients[0].narrow(0, segment.offset, segment.numel()).view(segment.shape);
+    const SiteBasis& pair = oracle.basis->at(site.name);
+    const torch::Tensor gradient = weights.gradient(site.name), a = pair.a.to(torch::kFloat64),
+                        b = pair.b.to(torch::kFloat64);
+    const double scale = bank->alpha / static_cast<double>(segment.shape[0]);
+    const torch::Tensor expected = scale * b.t().matmul(gradient).matmul(a.t());
+    EXPECT_TRUE(test::close(found, expected, 1e-9)) << site.name;
+    EXPECT_FALSE(test::close(found.t(), expected, 1e-2)) << site.name;  // control
+  }
+}
+
+}  // namespace
+}  // namespace loraxs
