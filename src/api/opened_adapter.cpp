@@ -43,13 +43,13 @@ OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesyste
           .file = std::move(opened.files.front()),
           .basis = std::move(opened.basis),
           .bank = std::move(opened.bank),
-          .memory = options.memory};
+          .memory = opened.memory};
 }
 
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
                               const OpenOptions& options, const Settings& settings) {
   if (adapters.empty()) throw Error("expected adapter files to open, found none");
-  OpenedBank opened{.model = model};
+  OpenedBank opened{.model = model, .memory = options.memory};
   std::vector<torch::Tensor> rows;  // each [1, row]
   for (const std::filesystem::path& path : adapters) {
     opened.files.push_back(read_adapter(path));
@@ -86,7 +86,7 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
 }
 
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision) {
-  return adapted_model(OpenedBank{.model = opened.model, .basis = opened.basis, .bank = opened.bank}, precision);
+  return adapted_model(OpenedBank{.model = opened.model, .basis = opened.basis, .bank = opened.bank, .memory = opened.memory}, precision);
 }
 
 AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision) {

@@ -47,6 +47,7 @@ struct OpenedBank {
   std::vector<AdapterFile> files;  // one per row
   std::shared_ptr<const Basis> basis;
   std::shared_ptr<Bank> bank;
+  WeightMemory memory = WeightMemory::kNormal;
 };
 /// Throws Error for an empty list and for an adapter of another layout, alpha or kind of basis than the first.
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
