@@ -5,6 +5,11 @@
 
 namespace loraxs {
 
+int64_t micro_batch_tokens(int64_t tokens_per_batch, int64_t step_tokens) {
+  constexpr int64_t kLeast = 192, kMost = 1024;
+  return tokens_per_batch > 0 ? tokens_per_batch : std::clamp(2 * step_tokens, kLeast, kMost);
+}
+
 std::vector<BatchPiece> cut_step(int64_t job, std::span<const int64_t> lengths, int64_t tokens, int64_t parts) {
   const auto count = static_cast<int64_t>(lengths.size());
   const int64_t total = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});

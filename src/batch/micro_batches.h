@@ -6,9 +6,10 @@
 
 namespace loraxs {
 
-/// What `tokens_per_batch: 0` means. Large enough for GEMM speed, small enough that activations stay small beside the
-/// weights (docs/benchmarks.md, A bank against its jobs one by one).
-constexpr int64_t kTokensPerMicroBatch = 1024;
+/// The budget of a micro-batch: `tokens_per_batch`, or where that is 0 twice the tokens of one job's mean step, so that
+/// a bank takes little more memory than one of its jobs (docs/benchmarks.md, A bank against its jobs one by one); at
+/// least 192, below which a GEMM is slow, and at most 1024, above which activations only grow.
+int64_t micro_batch_tokens(int64_t tokens_per_batch, int64_t step_tokens);
 
 /// Consecutive sequences [begin, end) of one job's step.
 struct BatchPiece {

@@ -37,6 +37,9 @@ class Training {
         jobs_(make_jobs(recipe_, setup.task_name)),
         examples_(choose_examples(setup.recipe.train, setup.train, setup.validation)),
         plan_(plan_steps(recipe_, examples_.train.size())),
+        tokens_per_batch_(micro_batch_tokens(
+            recipe_.tokens_per_batch,
+            recipe_.batch_size * (examples_.train.num_tokens() / examples_.train.size() + 1))),
         bank_(make_job_bank(setup, jobs_)),
         model_(setup.model, setup.basis, AdapterSet::of_bank(bank_), setup.dtype, setup.device,
                weight_memory(recipe_.memory)),
@@ -156,9 +159,8 @@ class Training {
     for (size_t j = 0; j < step.size(); ++j) {
       for (const Sequence& sequence : step[j]) lengths[j].push_back(static_cast<int64_t>(sequence.input_ids.size()));
     }
-    const int64_t tokens = recipe_.tokens_per_batch > 0 ? recipe_.tokens_per_batch : kTokensPerMicroBatch;
     std::vector<double> losses(step.size(), 0.0);
-    for (const auto& pieces : plan_micro_batches(lengths, tokens, recipe_.gradient_accumulation)) {
+    for (const auto& pieces : plan_micro_batches(lengths, tokens_per_batch_, recipe_.gradient_accumulation)) {
       std::vector<Sequence> sequences;
       for (const BatchPiece& piece : pieces) {
         const auto first = std::make_move_iterator(step[piece.job].begin());
@@ -325,6 +327,7 @@ class Training {
   std::vector<Job> jobs_;
   RunExamples examples_;
   StepPlan plan_;
+  int64_t tokens_per_batch_;  // about, of a micro-batch
   std::shared_ptr<Bank> bank_;
   AdaptedModel model_;
   OptimizerRows optimizer_;

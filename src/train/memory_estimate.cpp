@@ -45,8 +45,8 @@ int64_t encoder_activations(const BaseModel& model, int64_t ranks) {
 
 StepShape step_shape(const TrainRecipe& train, int64_t jobs, int64_t sentences, int64_t tokens,
                      torch::ScalarType dtype) {
-  const int64_t budget = train.tokens_per_batch > 0 ? train.tokens_per_batch : kTokensPerMicroBatch;
   const int64_t sentence = tokens > 0 ? tokens / sentences + 1 : train.max_length;
+  const int64_t budget = micro_batch_tokens(train.tokens_per_batch, train.batch_size * sentence);
   const int64_t parts = std::max<int64_t>(1, train.gradient_accumulation);
   return {.jobs = jobs,
           .tokens = std::min(budget, jobs * std::max<int64_t>(1, train.batch_size / parts) * sentence),

@@ -30,7 +30,7 @@ struct TrainRecipe {
   int64_t epochs = 3;                               // passes over the training data
   int64_t max_steps = 0;                            // stop after this many optimizer steps; 0 = by epochs
   int64_t batch_size = 32;                          // sentences of one job in one optimizer step
-  int64_t tokens_per_batch = 0;                     // of a micro-batch; 0 = kTokensPerMicroBatch
+  int64_t tokens_per_batch = 0;                     // of a micro-batch; 0: see micro_batch_tokens
   int64_t gradient_accumulation = 1;                // micro-batches of a job's step, at least
   std::vector<double> learning_rate = {1e-3};       // of R; a list makes a grid
   std::vector<double> head_learning_rate = {5e-3};  // of the head; a list makes a grid

@@ -45,7 +45,7 @@ void visit_train(TrainRecipe& t, Visitor& v) {
   v.key("max_steps", t.max_steps, Numbers::kNotNegative, "stop after this many steps; 0 = by epochs");
   v.key("batch_size", t.batch_size, Numbers::kPositive, "sentences of one job in one optimizer step");
   v.key("tokens_per_batch", t.tokens_per_batch, Numbers::kNotNegative,
-        "a step is cut into micro-batches of about so many tokens; 0 = 1024");
+        "a step is cut into micro-batches of about so many tokens; 0 = twice a mean step, 192 to 1024");
   v.key("gradient_accumulation", t.gradient_accumulation, Numbers::kPositive,
         "micro-batches a job's step is cut into at least; 1 = by tokens_per_batch");
   v.key("learning_rate", t.learning_rate, Numbers::kNotNegative, "of R; a list makes a grid");

@@ -26,6 +26,13 @@ TEST(MicroBatchesTest, SmallJobsShareABatchAndLargeOnesAreCut) {
   EXPECT_THAT(plan[3], ElementsAre(BatchPiece{3, 0, 1}));
 }
 
+TEST(MicroBatchesTest, BudgetIsWhatTheRecipeSaysOrFollowsTheMeanStep) {
+  EXPECT_EQ(micro_batch_tokens(64, 5000), 64);
+  EXPECT_EQ(micro_batch_tokens(0, 8 * 11), 192);
+  EXPECT_EQ(micro_batch_tokens(0, 32 * 11), 704);
+  EXPECT_EQ(micro_batch_tokens(0, 32 * 50), 1024);
+}
+
 TEST(MicroBatchesTest, PartsAreMadeAsFarAsThereAreSequences) {
   EXPECT_THAT(cut_step(0, std::vector<int64_t>{5, 5, 5, 5}, 1000, 2),
               ElementsAre(BatchPiece{0, 0, 2}, BatchPiece{0, 2, 4}));
