@@ -47,11 +47,9 @@ MergeCheck merge_to_folder(const OpenedAdapter& opened, const std::filesystem::p
   refuse_existing(out, "--out");
   const BaseModel merged = merge_model(opened.model, *opened.basis, *opened.bank, 0);
   write_model_folder(out, merged, opened.bank.get(), 0);
-  // The same rows with R = 0 on the merged weights must give what the adapter gives on the base.
+  // The head alone on the merged weights must give what the adapter gives on the base.
   AdaptedModel adapted = adapted_model(opened, "float32");
-  auto plain_bank = std::make_shared<Bank>(*opened.bank);
-  plain_bank->values = opened.bank->values.clone();
-  plain_bank->values.narrow(1, 0, opened.bank->layout.adapter_numbers).zero_();
+  const auto plain_bank = std::make_shared<Bank>(head_of(*opened.bank, 0));
   AdaptedModel plain(merged, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
   AdaptedModel base(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
   const PackedBatch batch = probe_batch(opened.model.config);

@@ -41,6 +41,9 @@ class TrainingRun {
   std::filesystem::path best_adapter(const Job& job) const;
 
  private:
+  /// Beside the adapter of each job's best epoch, where that holds the weights themselves, the model folder they make.
+  void write_merged(const TrainResult& result) const;
+
   Recipe recipe_;
   Settings settings_;
   std::string where_;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "adapt/head_tensors.h"
+#include "adapt/site_binding.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/safetensors.h"
@@ -23,21 +24,26 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
   };
   const bool has_head = layout.head.kind != "none";
   // With a head the model is a ForSequenceClassification, whose encoder stands under "bert."; without one it is bare.
+  // A decoder is a ForCausalLM.
+  const bool decoder = model.architecture->kind == ModelKind::kDecoder;
   const std::string& prefix = model.architecture->optional_prefixes.at(0);
   const auto module_path = [&](const Site& site) {
-    return has_head ? site.hf_name : site.hf_name.substr(prefix.size());
+    return has_head || decoder ? site.hf_name : site.hf_name.substr(prefix.size());
   };
   std::set<std::string> targets;
   nlohmann::json rank_pattern = nlohmann::json::object(), alpha_pattern = nlohmann::json::object();
-  const int64_t rank = layout.largest_rank();
-  for (size_t i = 0; i < layout.sites.size(); ++i) {
-    const Site& site = layout.sites[i];
-    const SiteBasis& pair = basis.at(site.name);
-    const int64_t site_rank = layout.ranks[i];
-    const torch::Tensor r = segment_value(bank, row, *layout.find(site.name + ".r")).to(torch::kFloat64);
-    add("base_model.model." + module_path(site) + ".lora_A.weight", pair.a.narrow(0, 0, site_rank));
-    add("base_model.model." + module_path(site) + ".lora_B.weight",
-        pair.b.narrow(1, 0, site_rank).to(torch::kFloat64).matmul(r));
+  const MethodTraits& traits = find_method(layout.method, "export").traits;
+  if (traits.owns_weight) {
+    throw Error(concat("export: peft: expected an adapter that adds to the weights, found method ", layout.method,
+                       ", which replaces them; write a model folder with loraxs merge"));
+  }
+  const int64_t rank = layout.largest_rank() * (traits.residual ? 2 : 1);
+  for (const Site& site : layout.sites) {
+    const LowRankForm form = low_rank_form(bank, row, site, basis);  // ΔW = b a
+    const int64_t site_rank = form.a.size(0);
+    const double scale = bank.alpha / static_cast<double>(site_rank);  // that PEFT multiplies with
+    add("base_model.model." + module_path(site) + ".lora_A.weight", form.a);
+    add("base_model.model." + module_path(site) + ".lora_B.weight", form.b / scale);
     targets.insert(module_path(site));
     if (site_rank != rank) {
       rank_pattern[module_path(site)] = site_rank;
@@ -57,7 +63,9 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
     if (layout.head.dense && shape.dense_saved != "classifier") modules_to_save.push_back(shape.dense_saved);
   }
   const nlohmann::json config = {{"peft_type", "LORA"},
-                                 {"task_type", has_head ? nlohmann::json("SEQ_CLS") : nlohmann::json(nullptr)},
+                                 {"task_type", has_head  ? nlohmann::json("SEQ_CLS")
+                                               : decoder ? nlohmann::json("CAUSAL_LM")
+                                                         : nlohmann::json(nullptr)},
                                  {"base_model_name_or_path", model.folder.string()},
                                  {"r", rank},
                                  {"lora_alpha", bank.alpha},
