@@ -1,6 +1,6 @@
 """Training speed side by side: `make bench`. Interleaved rounds on the same sentences; a JSON line per contender, ratios last.
 
-usage: compare.py [--rounds N] [--steps N] [--train FILE.tsv --columns 3 --label 1 --no-header] [--bf16]
+usage: compare.py [--method lora_xs|lora|full] [--rounds N] [--steps N] [--train FILE.tsv --columns 3 --label 1 --no-header] [--bf16]
 """
 
 import argparse
@@ -13,6 +13,12 @@ import time
 from pathlib import Path
 
 import torch
+
+METHODS = {
+    "lora_xs": {"rank": 16},
+    "lora": {"name": "lora", "rank": 16},
+    "full": {"name": "full", "targets": "all-linear"},
+}
 
 
 def gemm_tflops() -> float:
@@ -41,7 +47,7 @@ def ours(args: argparse.Namespace, steps: int) -> dict:
             json.dumps(
                 {
                     "model": args.model,
-                    "method": {"rank": 16},
+                    "method": METHODS[args.method],
                     "task": task,
                     "train": {"batch_size": 32, "max_steps": steps, "precision": precision, "checkpoint_seconds": 1000},
                     "output": f"{folder}/run",
@@ -69,7 +75,16 @@ def peer(args: argparse.Namespace, mode: str, steps: int, bf16: bool) -> dict:
         "--train",
         args.train,
     ]
-    command += ["--max-steps", str(steps), "--label", str(args.label), "--columns", *map(str, args.columns)]
+    command += [
+        "--method",
+        args.method,
+        "--max-steps",
+        str(steps),
+        "--label",
+        str(args.label),
+        "--columns",
+        *map(str, args.columns),
+    ]
     command += ["--no-header"] * args.no_header + ["--bf16"] * bf16
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
@@ -77,6 +92,7 @@ def peer(args: argparse.Namespace, mode: str, steps: int, bf16: bool) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="models/minilm")
+    parser.add_argument("--method", choices=list(METHODS), default="lora_xs")
     parser.add_argument("--train", default="data/qnli/train.tsv")
     parser.add_argument("--columns", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--label", type=int, default=3)

@@ -1,4 +1,5 @@
-"""Trains LoRA-XS with transformers + PEFT on QNLI-like pairs or single sentences and prints one JSON line.
+"""Trains LoRA-XS, LoRA or the weights themselves with transformers + PEFT on QNLI-like pairs or single sentences and prints one
+JSON line.
 
 modes: reference (float32, padded to 128, random order), best (dynamic padding, batches of similar length), head-only.
 """
@@ -18,6 +19,23 @@ from lora_xs_peer import add_lora_xs
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
 TARGETS = ["query", "value", "attention.output.dense", "output.dense"]
+
+
+def adapt(model, args: argparse.Namespace):
+    """The model with what `--method` trains; parameters of the adapter and of the head."""
+    if args.method == "lora_xs":
+        std = 0.0 if args.mode == "head-only" else 1e-5
+        model = add_lora_xs(model, TARGETS, args.rank, 16, args.seed, std)
+    elif args.method == "lora":
+        config = peft.LoraConfig(task_type="SEQ_CLS", r=args.rank, lora_alpha=16, target_modules=TARGETS)
+        model = peft.get_peft_model(model, config)
+    else:  # what our `method: full` on all-linear trains: the projections and the classifier, or everything
+        for name, parameter in model.named_parameters():
+            projection = ".layer." in name and "LayerNorm" not in name
+            parameter.requires_grad_(args.everything or projection or name.startswith("classifier"))
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    heads = [p for n, p in trained.items() if "classifier" in n]
+    return model, [p for n, p in trained.items() if "classifier" not in n], heads
 
 
 def read_rows(args: argparse.Namespace, name: str) -> tuple[list[tuple[str, ...]], list[float]]:
@@ -60,6 +78,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="models/minilm")
     parser.add_argument("--mode", choices=["reference", "best", "head-only"], default="best")
+    parser.add_argument("--method", choices=["lora_xs", "lora", "full"], default="lora_xs")
+    parser.add_argument("--everything", action="store_true", help="full: embeddings and norms too")
     parser.add_argument("--train", default="data/qnli/train.tsv")
     parser.add_argument("--validation", default="")
     parser.add_argument("--columns", type=int, nargs="+", default=[1, 2])
@@ -81,10 +101,7 @@ def main() -> None:
     texts, labels = read_rows(args, args.train)
     outputs = 1 if args.regression else len(set(labels))
     model = AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=outputs)
-    std = 0.0 if args.mode == "head-only" else 1e-5
-    model = add_lora_xs(model, TARGETS, args.rank, 16, args.seed, std)
-    rs = [p for n, p in model.named_parameters() if n.endswith(".r")]
-    heads = [p for n, p in model.named_parameters() if p.requires_grad and not n.endswith(".r")]
+    model, rs, heads = adapt(model, args)
     if args.mode == "head-only":
         for r in rs:
             r.requires_grad_(False)
@@ -131,7 +148,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "contender": f"transformers+peft {args.mode}" + (" bf16" if args.bf16 else ""),
+                "contender": f"transformers+peft {args.method} {args.mode}" + (" bf16" if args.bf16 else ""),
                 "sentences_per_second": trained / elapsed,
                 "spread": [min(rates), statistics.median(rates), max(rates)],
                 "steps": done,

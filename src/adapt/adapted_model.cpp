@@ -4,8 +4,39 @@
 
 #include <algorithm>
 
+#include "adapt/site_binding.h"
+
 namespace loraxs {
 namespace {
+
+bool residual(const AdapterSet& adapters) {
+  const auto is_residual = [](const auto& bank) {
+    return !bank->layout.sites.empty() && find_method(bank->layout.method, "bank").traits.residual;
+  };
+  const bool any = std::any_of(adapters.banks.begin(), adapters.banks.end(), is_residual);
+  TORCH_CHECK(!any || adapters.banks.size() == 1, "AdaptedModel: a residual base serves one bank");
+  return any;
+}
+
+/// Whether every slot brings all weights of the group itself, and no row without a slot will come: in training.
+bool brings_all(const ProjectionGroup& group, const AdapterSet& adapters) {
+  if (!adapters.trains()) return false;
+  return std::all_of(adapters.banks.begin(), adapters.banks.end(), [&](const auto& bank) {
+    if (!find_method(bank->layout.method, "bank").traits.owns_weight) return false;
+    return std::all_of(group.sites.begin(), group.sites.end(),
+                       [&](const Site& site) { return bank->layout.adapts(site.name); });
+  });
+}
+
+/// W as this AdapterSet's rows meet it.
+torch::Tensor base_weight(const BaseModel& model, const Site& site, const Basis* basis, const AdapterSet& adapters,
+                          const torch::TensorOptions& options) {
+  const torch::Tensor weight = model.site_weight(site);
+  if (!residual(adapters) || !adapters.adapts(site.name)) return weight.to(options);
+  const int64_t rank = adapters.banks.front()->layout.rank_of(site.name);
+  const auto type = options.dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  return (weight.to(type) - residual_loss(basis->at(site.name), rank, type)).to(options);
+}
 
 JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, const Basis* basis,
                       const AdapterSet& adapters, const torch::TensorOptions& options, WeightMemory memory,
@@ -13,14 +44,17 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   const auto basis_options = options.dtype(options.dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
   JoinedProjection projection;
   projection.out_features = group.out_features;
+  const bool own = brings_all(group, adapters);
+  const bool tight = memory == WeightMemory::kTight && !residual(adapters);
   std::vector<torch::Tensor> rows, biases;  // the last ones of a
   std::vector<BlockTensor> stored;
   bool any_bias = false;
   for (const Site& site : group.sites) {
-    if (memory == WeightMemory::kTight) {
+    if (own) continue;
+    if (tight) {
       stored.push_back(model.stored(site.name + ".weight"));
     } else {
-      rows.push_back(model.site_weight(site).to(options));
+      rows.push_back(base_weight(model, site, basis, adapters, options));
     }
     if (model.has(site.name + ".bias")) any_bias = true;
   }
@@ -31,26 +65,28 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   int64_t width = group.out_features;
   for (size_t i = 0; i < group.sites.size(); ++i) {
     const Site& site = group.sites[i];
-    const int64_t rank = adapters.largest_rank(site.name);
-    if (rank == 0) continue;
-    TORCH_CHECK(basis != nullptr, "AdaptedModel: adapters without a basis");
-    const SiteBasis& pair = basis->at(site.name);
-    TORCH_CHECK(pair.a.size(0) >= rank && pair.a.size(1) == site.in_features && pair.b.size(0) == site.out_features,
-                "AdaptedModel: basis of ", site.name, " is ", pair.a.sizes(), ", adapters want rank ", rank);
-    TORCH_CHECK(basis->recipe.nested() || pair.a.size(0) == rank, "AdaptedModel: basis is not nested");
+    if (!adapters.adapts(site.name)) continue;
+    const int64_t rank = adapters.basis_rank(site.name);
     JoinedSite joined{.column = group.columns[i], .out_features = site.out_features, .u_column = width, .rank = rank};
-    joined.b = pair.b.narrow(1, 0, rank).to(basis_options).contiguous();
-    joined.b_transposed = joined.b.t().contiguous();
-    rows.push_back(pair.a.narrow(0, 0, rank).to(options));
-    biases.push_back(torch::zeros({rank}, options));
-    width += rank;
+    if (rank > 0) {
+      TORCH_CHECK(basis != nullptr, "AdaptedModel: adapters without a basis");
+      const SiteBasis& pair = basis->at(site.name);
+      TORCH_CHECK(pair.a.size(0) >= rank && pair.a.size(1) == site.in_features && pair.b.size(0) == site.out_features,
+                  "AdaptedModel: basis of ", site.name, " is ", pair.a.sizes(), ", adapters want rank ", rank);
+      TORCH_CHECK(basis->recipe.nested() || pair.a.size(0) == rank, "AdaptedModel: basis is not nested");
+      joined.b = pair.b.narrow(1, 0, rank).to(basis_options).contiguous();
+      joined.b_transposed = joined.b.t().contiguous();
+      rows.push_back(pair.a.narrow(0, 0, rank).to(options));
+      biases.push_back(torch::zeros({rank}, options));
+      width += rank;
+    }
     adapted.push_back(site);
     projection.sites.push_back(std::move(joined));
   }
+  if (own) return projection;
   const torch::Tensor joined_rows = rows.empty() ? torch::Tensor() : torch::cat(rows);
-  projection.weight = stored.empty()
-                          ? FrozenWeight::packed(joined_rows, adapters.trains())
-                          : FrozenWeight::stored(std::move(stored), joined_rows, options.dtype().toScalarType());
+  projection.weight = tight ? FrozenWeight::stored(std::move(stored), joined_rows, options.dtype().toScalarType())
+                            : FrozenWeight::packed(joined_rows, adapters.trains());
   if (any_bias) projection.bias = torch::cat(biases);
   return projection;
 }
@@ -71,10 +107,9 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
     prepared.projection = join(model, group, basis_.get(), adapters_, options, memory, prepared.sites);
     if (memory == WeightMemory::kNormal) model.release_pages();
     for (const auto& bank : adapters_.banks) {
-      prepared.trained =
-          prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
-                               std::any_of(prepared.sites.begin(), prepared.sites.end(),
-                                           [&](const Site& s) { return bank->layout.rank_of(s.name) > 0; }));
+      prepared.trained = prepared.trained || (bank->gradients.defined() && bank->trains_sites &&
+                                              std::any_of(prepared.sites.begin(), prepared.sites.end(),
+                                                          [&](const Site& s) { return bank->layout.adapts(s.name); }));
     }
     prepared.slots = slot_sites(prepared.sites);
     groups_.push_back(std::move(prepared));
@@ -98,14 +133,12 @@ RowTensor AdaptedModel::row_tensor(const SlotRef& slot, const std::string& name)
   return tensor;
 }
 
-std::vector<std::vector<SegmentAdapters::Site>> AdaptedModel::slot_sites(const std::vector<Site>& sites) const {
-  std::vector<std::vector<SegmentAdapters::Site>> result;
+std::vector<std::vector<SiteAdapter>> AdaptedModel::slot_sites(const std::vector<Site>& sites) const {
+  std::vector<std::vector<SiteAdapter>> result;
   for (const SlotRef& slot : adapters_.slots) {
     result.emplace_back();
     for (const Site& site : sites) {
-      SegmentAdapters::Site entry{.r = row_tensor(slot, site.name + ".r")};
-      if (entry.r.defined()) entry.scale = adapters_.banks[slot.bank]->alpha / static_cast<double>(entry.r.shape[0]);
-      result.back().push_back(std::move(entry));
+      result.back().push_back(bind_site(*adapters_.banks[slot.bank], slot.row, site, basis_.get()));
     }
   }
   return result;
@@ -118,10 +151,12 @@ std::vector<SegmentAdapters> AdaptedModel::segment_adapters(const Group& group,
     if (segment.slot == kNoSlot || group.sites.empty()) continue;
     const Bank& bank = *adapters_.banks[adapters_.slots.at(segment.slot).bank];
     result.push_back({.begin = segment.begin, .end = segment.end, .sites = group.slots[segment.slot]});
-    for (SegmentAdapters::Site& entry : result.back().sites) {
-      if (!entry.r.defined()) continue;
-      entry.r.values = bank.values;
-      if (training_ && bank.trains_sites) entry.r.gradients = bank.gradients;
+    for (SiteAdapter& adapter : result.back().sites) {
+      adapter.for_parts([&](RowTensor& part) {
+        if (!part.defined()) return;
+        part.values = bank.values;
+        if (training_ && bank.trains_sites) part.gradients = bank.gradients;
+      });
     }
   }
   return result;

@@ -18,8 +18,9 @@ namespace loraxs {
 class AdaptedModel final : public ProjectionHook {
  public:
   /// Prepares compute-ready weights [W; a] for the largest rank of each site in `adapters`. `basis` must cover the
-  /// adapted sites at those ranks; a basis that is not nested must have exactly the adapters' rank. TORCH_CHECKs
-  /// otherwise.
+  /// sites whose adapters read it at those ranks; a basis that is not nested must have exactly the adapters' rank; all
+  /// adapters or none stand on a residual base. TORCH_CHECKs otherwise. Weights that every row in training brings
+  /// itself are not prepared.
   AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
                torch::ScalarType compute_dtype, torch::Device device = torch::kCPU,
                WeightMemory memory = WeightMemory::kNormal);
@@ -46,12 +47,12 @@ class AdaptedModel final : public ProjectionHook {
  private:
   struct Group {
     JoinedProjection projection;
-    std::vector<Site> sites;                                // the adapted ones, as in projection.sites
-    std::vector<std::vector<SegmentAdapters::Site>> slots;  // where each slot's R stand in its row: found once
+    std::vector<Site> sites;                      // the adapted ones, as in projection.sites
+    std::vector<std::vector<SiteAdapter>> slots;  // where each slot's tensors stand in its row: found once
     bool trained = false;
   };
   void bind(const PackedBatch& batch, bool training);
-  std::vector<std::vector<SegmentAdapters::Site>> slot_sites(const std::vector<Site>& sites) const;
+  std::vector<std::vector<SiteAdapter>> slot_sites(const std::vector<Site>& sites) const;
   std::vector<SegmentAdapters> segment_adapters(const Group& group, const std::vector<SlotSegment>& segments) const;
   RowTensor row_tensor(const SlotRef& slot, const std::string& name) const;
 

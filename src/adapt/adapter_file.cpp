@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "adapt/method.h"
 #include "io/error.h"
 #include "io/sha256.h"
 
@@ -31,7 +32,7 @@ BasisRecipe recipe_from_json(Fields fields) {
   BasisRecipe recipe;
   recipe.rank = fields.positive_int("rank", recipe.rank);
   recipe.variant = fields.choice("variant", recipe.variant,
-                                 {"weight", "random", "svd_of_random", "imported_svd", "imported_random"});
+                                 {"weight", "random", "svd_of_random", "vera", "imported_svd", "imported_random"});
   recipe.vectors = fields.choice("vectors", recipe.vectors, {"top", "middle", "bottom"});
   recipe.sigma = fields.boolean("sigma", recipe.sigma);
   recipe.seed = static_cast<uint64_t>(fields.non_negative_int("seed", 0));
@@ -58,14 +59,17 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
                    const Basis& basis, const AdapterProvenance& provenance) {
   const torch::Tensor values = bank.values.select(0, row).to(torch::kFloat32).contiguous();
   const auto bytes = std::as_bytes(std::span(values.const_data_ptr<float>(), values.numel()));
+  const bool on_basis = find_method(bank.layout.method, path.string()).traits.reads_basis;
   std::string fingerprint;
-  for (const double value : basis_fingerprint(basis, site_ranks(bank.layout))) {
-    fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
+  if (on_basis) {
+    for (const double value : basis_fingerprint(basis, site_ranks(bank.layout))) {
+      fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
+    }
   }
   std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                  {"base_id", model.base_id},
-                                                 {"basis_id", basis.basis_id},
-                                                 {"basis", recipe_to_json(basis.recipe).dump()},
+                                                 {"basis_id", on_basis ? basis.basis_id : ""},
+                                                 {"basis", on_basis ? recipe_to_json(basis.recipe).dump() : ""},
                                                  {"fingerprint", fingerprint},
                                                  {"alpha", nlohmann::json(bank.alpha).dump()},
                                                  {"layout", layout_to_json(bank.layout).dump()},
@@ -95,23 +99,29 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": row: expected a float32 vector, found ", dtype_name(view.dtype), " with ",
                        view.shape.size(), " dimensions"));
   }
-  AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id"), .basis_id = file.metadata_at("basis_id")};
+  AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id")};
   adapter.row_digest = file.metadata_at("row_digest");
   const std::string found = sha256_hex(view.bytes);
   if (found != adapter.row_digest) {
     throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ",
                        found.substr(0, 16), "…; the file is damaged"));
   }
-  adapter.basis = recipe_from_json(Fields(parse_metadata(file.metadata_at("basis"), where, "basis"), where, "basis"));
   const nlohmann::json alpha = parse_metadata(file.metadata_at("alpha"), where, "alpha");
   if (!alpha.is_number() || !(alpha.get<double>() > 0))
     throw Error(concat(where, ": alpha: expected a positive number"));
   adapter.alpha = alpha.get<double>();
   adapter.layout_json = file.metadata_at("layout");
-  parse_metadata(adapter.layout_json, where, "layout");
-  std::istringstream numbers(file.metadata_at("fingerprint"));
-  for (double value = 0; numbers >> value;) adapter.fingerprint.push_back(value);
-  if (adapter.fingerprint.empty() || !numbers.eof()) throw Error(concat(where, ": fingerprint: expected numbers"));
+  const nlohmann::json layout = parse_metadata(adapter.layout_json, where, "layout");
+  const auto method = layout.is_object() ? layout.find("method") : layout.end();
+  if (method == layout.end() || !method->is_string()) throw Error(concat(where, ": layout.method: expected a name"));
+  adapter.method = method->get<std::string>();
+  if (reads_basis(adapter)) {
+    adapter.basis_id = file.metadata_at("basis_id");
+    adapter.basis = recipe_from_json(Fields(parse_metadata(file.metadata_at("basis"), where, "basis"), where, "basis"));
+    std::istringstream numbers(file.metadata_at("fingerprint"));
+    for (double value = 0; numbers >> value;) adapter.fingerprint.push_back(value);
+    if (adapter.fingerprint.empty() || !numbers.eof()) throw Error(concat(where, ": fingerprint: expected numbers"));
+  }
   const auto optional = [&](const std::string& key) {
     const auto entry = file.metadata.find(key);
     return entry == file.metadata.end() ? std::string() : entry->second;
@@ -145,7 +155,11 @@ Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool acce
   return layout;
 }
 
-Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& basis) {
+bool reads_basis(const AdapterFile& file) { return find_method(file.method, file.path.string()).traits.reads_basis; }
+
+namespace {
+
+void check_basis(const AdapterFile& file, const Layout& layout, const Basis& basis) {
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     const auto pair = basis.sites.find(layout.sites[i].name);
     if (pair == basis.sites.end() || pair->second.a.size(0) < layout.ranks[i]) {
@@ -162,6 +176,12 @@ Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& ba
                "), and its fingerprint differs; R of one basis means nothing in another: pass the basis file it was "
                "trained with (--basis)"));
   }
+}
+
+}  // namespace
+
+Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& basis) {
+  if (reads_basis(file)) check_basis(file, layout, basis);
   Bank bank = make_bank(layout, file.alpha, 1);
   bank.values.select(0, 0).copy_(
       torch::from_blob(const_cast<float*>(file.row.data()), {layout.row_size}, torch::kFloat32));

@@ -26,7 +26,8 @@ struct AdapterProvenance {
 struct AdapterFile {
   std::filesystem::path path;
   std::string base_id;
-  std::string basis_id;
+  std::string method;    // as in the layout
+  std::string basis_id;  // empty where the method reads no basis; then the next two say nothing
   BasisRecipe basis;
   std::vector<double> fingerprint;
   double alpha = 16;
@@ -47,8 +48,12 @@ AdapterFile read_adapter(const std::filesystem::path& path);
 /// fingerprint) or the row's length is not the layout's.
 Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool accept_base = false);
 
-/// A bank of one from the file. Throws Error when `basis` is another one and the fingerprint does not match to 1e-4.
+/// A bank of one from the file. Throws Error when `basis` is another one than the method reads and the fingerprint does
+/// not match to 1e-4.
 Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& basis);
+
+/// Whether the file's method reads a basis.
+bool reads_basis(const AdapterFile& file);
 
 /// Ranks per site, as basis_fingerprint wants them.
 std::map<std::string, int64_t> site_ranks(const Layout& layout);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "adapt/method.h"
 #include "io/seeds.h"
 
 namespace loraxs {
@@ -20,21 +19,28 @@ AdapterSet AdapterSet::of_bank(std::shared_ptr<Bank> bank) {
   return set;
 }
 
-int64_t AdapterSet::largest_rank(const std::string& site) const {
+int64_t AdapterSet::basis_rank(const std::string& site) const {
   int64_t rank = 0;
-  for (const auto& bank : banks) rank = std::max(rank, bank->layout.rank_of(site));
+  for (const auto& bank : banks) {
+    const MethodTraits& traits = find_method(bank->layout.method, "bank").traits;
+    if (traits.reads_basis && !traits.residual) rank = std::max(rank, bank->layout.rank_of(site));
+  }
   return rank;
+}
+
+bool AdapterSet::adapts(const std::string& site) const {
+  return std::any_of(banks.begin(), banks.end(), [&](const auto& bank) { return bank->layout.adapts(site); });
 }
 
 bool AdapterSet::trains() const {
   return std::any_of(banks.begin(), banks.end(), [](const auto& bank) { return bank->gradients.defined(); });
 }
 
-void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
+void initialize_row(Bank& bank, int64_t row, const MethodStart& start, double head_std,
                     const std::optional<HeadDense>& dense) {
   const Layout& layout = bank.layout;
   std::vector<float> values(layout.row_size, 0.0F);
-  find_method(layout.method, "").initialize(layout, values, job_seed, init_std);
+  find_method(layout.method, "").initialize(layout, values, start);
   const auto put = [&](const LayoutSegment& segment, const torch::Tensor& tensor) {
     const torch::Tensor flat = tensor.to(torch::kFloat32).contiguous().view(-1);
     std::copy_n(flat.const_data_ptr<float>(), segment.numel(), values.begin() + segment.offset);
@@ -46,10 +52,18 @@ void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std,
       put(segment, is_weight ? dense->weight : dense->bias);
     } else if (is_weight) {
       fill_normal(std::span(values).subspan(segment.offset, segment.numel()),
-                  derive_seed(job_seed, "init " + segment.name), head_std);
+                  derive_seed(start.job_seed, "init " + segment.name), head_std);
     }
   }
   bank.values.select(0, row).copy_(torch::from_blob(values.data(), {layout.row_size}, torch::kFloat32));
+}
+
+Bank head_of(const Bank& bank, int64_t row) {
+  const Layout& whole = bank.layout;
+  const Layout layout = make_layout(whole.method, {}, std::vector<int64_t>{}, whole.head, whole.hidden_size, "head");
+  Bank head = make_bank(layout, bank.alpha, 1, bank.values.scalar_type());
+  head.values.select(0, 0).copy_(bank.values.select(0, row).narrow(0, whole.adapter_numbers, layout.row_size));
+  return head;
 }
 
 }  // namespace loraxs

@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "adapt/layout.h"
+#include "adapt/method.h"
 
 namespace loraxs {
 
 /// Adapters of one layout, one per row. One adapter is a bank of one.
 struct Bank {
   Layout layout;
-  double alpha = 16;         // R acts with scale alpha / rank
+  double alpha = 16;         // an adapter acts with the method's scale of it: alpha / rank
   torch::Tensor values;      // [adapters, row] float32 (float64 in tests)
   torch::Tensor gradients;   // like values; undefined when nothing is trained
   bool trains_sites = true;  // false: R stays where it is and only heads learn
@@ -38,8 +38,9 @@ struct AdapterSet {
 
   /// One slot per row of one bank.
   static AdapterSet of_bank(std::shared_ptr<Bank> bank);
-  /// Largest rank any bank uses at a site; 0 if none adapts it.
-  int64_t largest_rank(const std::string& site) const;
+  /// Largest rank at which some bank reads the basis' pair at a site; 0 if none does.
+  int64_t basis_rank(const std::string& site) const;
+  bool adapts(const std::string& site) const;
   /// Whether any bank has gradients to write.
   bool trains() const;
 };
@@ -52,7 +53,10 @@ struct HeadDense {
 
 /// A fresh row: the method's start for the sites, the family's for the head (normal of `head_std`, zero bias).
 /// `dense` starts the head's dense layer from a checkpoint's; without one it is drawn as the output projection.
-void initialize_row(Bank& bank, int64_t row, uint64_t job_seed, double init_std, double head_std,
+void initialize_row(Bank& bank, int64_t row, const MethodStart& start, double head_std,
                     const std::optional<HeadDense>& dense);
+
+/// The row's head alone, in a bank of one without sites: what stays beside merged weights.
+Bank head_of(const Bank& bank, int64_t row);
 
 }  // namespace loraxs

@@ -1,5 +1,6 @@
 #include "adapt/basis.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
@@ -10,6 +11,7 @@
 #include "adapt/svd.h"
 #include "io/error.h"
 #include "io/seeds.h"
+#include "io/sha256.h"
 
 namespace loraxs {
 namespace {
@@ -74,6 +76,39 @@ SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& nam
   torch::Tensor a = triples.v.t();  // [rank, in_features]
   if (recipe.sigma) a = a * triples.s.unsqueeze(1);
   return {.a = a.to(torch::kFloat32).contiguous(), .b = triples.u.to(torch::kFloat32).contiguous()};
+}
+
+torch::Tensor residual_loss(const SiteBasis& pair, int64_t rank, torch::ScalarType dtype) {
+  torch::NoGradGuard no_grad;
+  return pair.b.narrow(1, 0, rank).to(dtype).matmul(pair.a.narrow(0, 0, rank).to(dtype));
+}
+
+Basis draw_vera_basis(const std::vector<Site>& sites, const std::string& base_id, const BasisRecipe& recipe) {
+  torch::NoGradGuard no_grad;
+  int64_t in_features = 0, out_features = 0;
+  for (const Site& site : sites) {
+    in_features = std::max(in_features, site.in_features);
+    out_features = std::max(out_features, site.out_features);
+  }
+  // Kaiming-uniform with gain √2: ± √(6 / fan_in), a before b from one generator.
+  const at::Generator generator = at::detail::createCPUGenerator(recipe.seed);
+  const auto draw = [&](int64_t rows, int64_t columns) {
+    const double bound = std::sqrt(3.0) * (std::sqrt(2.0) / std::sqrt(static_cast<double>(columns)));
+    return torch::empty({rows, columns}, torch::TensorOptions().dtype(torch::kFloat32))
+        .uniform_(-bound, bound, generator);
+  };
+  const torch::Tensor a = draw(recipe.rank, in_features), b = draw(out_features, recipe.rank);
+  Basis basis{.recipe = recipe, .base_id = base_id};
+  Sha256 digest;
+  for (const torch::Tensor* each : {&a, &b}) {
+    digest.update(std::as_bytes(std::span(each->const_data_ptr<float>(), each->numel())));
+  }
+  basis.basis_id = digest.hex();
+  for (const Site& site : sites) {
+    basis.sites[site.name] = {.a = a.narrow(1, 0, site.in_features), .b = b.narrow(0, 0, site.out_features)};
+    basis.residuals[site.name] = 0;
+  }
+  return basis;
 }
 
 Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::Tensor(const Site&)>& weight_of,

@@ -18,7 +18,7 @@ namespace loraxs {
 /// What a basis is made of. Part of its file.
 struct BasisRecipe {
   int64_t rank = 16;               // largest rank: any smaller one is a prefix (variants with top or bottom vectors)
-  std::string variant = "weight";  // weight | random | svd_of_random | imported_svd | imported_random
+  std::string variant = "weight";  // weight | random | svd_of_random | vera | imported_svd | imported_random
   std::string vectors = "top";     // top | middle | bottom: which singular triples
   bool sigma = true;               // Σ on a, the input side
   uint64_t seed = 0;               // of the random variants
@@ -54,6 +54,13 @@ struct Basis {
 /// middle, does not fit). float64 inside, float32 out.
 SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& name, const BasisRecipe& recipe,
                              double* residual = nullptr);
+
+/// b a of the leading `rank` triples -> [out_features, in_features]: what a residual base loses.
+torch::Tensor residual_loss(const SiteBasis& pair, int64_t rank, torch::ScalarType dtype);
+
+/// VeRA's pair for sites of any widths: views of one a [rank, widest in] and one b [widest out, rank], drawn as PEFT
+/// 0.21 draws them from the recipe's seed. Nothing is written: the id is the digest of the pair.
+Basis draw_vera_basis(const std::vector<Site>& sites, const std::string& base_id, const BasisRecipe& recipe);
 
 /// All sites; `weight_of` gives [out_features, in_features]. Sites run in order, each with all threads; `progress`
 /// hears of each.

@@ -22,6 +22,18 @@ const LayoutSegment* Layout::find(const std::string& name) const {
   return nullptr;
 }
 
+const LayoutSegment* Layout::part(const Site& site, const std::string& name) const {
+  for (const std::string& full :
+       {site.name + "." + name, "shared." + site.module + "." + name, std::string("shared.") + name}) {
+    if (const LayoutSegment* segment = find(full)) return segment;
+  }
+  return nullptr;
+}
+
+bool Layout::adapts(const std::string& site) const {
+  return std::any_of(sites.begin(), sites.end(), [&](const Site& s) { return s.name == site; });
+}
+
 int64_t Layout::rank_of(const std::string& site) const {
   for (size_t i = 0; i < sites.size(); ++i) {
     if (sites[i].name == site) return ranks[i];
@@ -32,7 +44,8 @@ int64_t Layout::rank_of(const std::string& site) const {
 int64_t Layout::largest_rank() const { return ranks.empty() ? 0 : *std::max_element(ranks.begin(), ranks.end()); }
 
 bool Layout::operator==(const Layout& other) const {
-  return method == other.method && sites == other.sites && ranks == other.ranks && head == other.head;
+  return method == other.method && options == other.options && sites == other.sites && ranks == other.ranks &&
+         head == other.head;
 }
 
 HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
@@ -50,26 +63,42 @@ HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector
 }
 
 Layout make_layout(const std::string& method_name, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
-                   int64_t hidden_size, const std::string& where) {
-  return make_layout(method_name, sites, std::vector<int64_t>(sites.size(), rank), head, hidden_size, where);
+                   int64_t hidden_size, const std::string& where, const MethodOptions& options) {
+  return make_layout(method_name, sites, std::vector<int64_t>(sites.size(), rank), head, hidden_size, where, options);
 }
 
 Layout make_layout(const std::string& method_name, const std::vector<Site>& sites, const std::vector<int64_t>& ranks,
-                   const HeadLayout& head, int64_t hidden_size, const std::string& where) {
+                   const HeadLayout& head, int64_t hidden_size, const std::string& where,
+                   const MethodOptions& options) {
   const Method& method = find_method(method_name, where);
-  Layout layout{.method = method_name, .sites = sites, .ranks = ranks, .head = head, .hidden_size = hidden_size};
+  Layout layout{.method = method_name,
+                .options = options,
+                .sites = sites,
+                .ranks = ranks,
+                .head = head,
+                .hidden_size = hidden_size};
+  if (method.traits.owns_weight) layout.ranks.assign(sites.size(), 0);
+  for (size_t i = 0; i < sites.size() && !method.traits.owns_weight; ++i) {
+    const int64_t width = std::min(sites[i].in_features, sites[i].out_features);
+    if (ranks[i] >= 1 && (ranks[i] <= width || method.traits.any_rank)) continue;
+    throw Error(concat(where, ": method.rank: expected ",
+                       method.traits.any_rank ? "at least 1" : concat("1 to ", width), " (",
+                       method.traits.any_rank ? "" : "the smaller width of ", sites[i].name, "), found ", ranks[i]));
+  }
   const auto add = [&](LayoutSegment segment) {
     segment.offset = layout.row_size;
     layout.row_size += segment.numel();
     layout.segments.push_back(std::move(segment));
   };
-  for (size_t i = 0; i < sites.size(); ++i) {
-    const int64_t width = std::min(sites[i].in_features, sites[i].out_features);
-    if (ranks[i] < 1 || ranks[i] > width) {
-      throw Error(concat(where, ": method.rank: expected 1 to ", width, " (the smaller width of ", sites[i].name,
-                         "), found ", ranks[i]));
+  if (method.shared != nullptr && !sites.empty()) {
+    if (std::adjacent_find(ranks.begin(), ranks.end(), std::not_equal_to<>()) != ranks.end()) {
+      throw Error(concat(where, ": method.rank_pattern: expected one rank for ", method_name,
+                         ", whose sites share tensors, found several"));
     }
-    for (LayoutSegment segment : method.segments(sites[i], ranks[i])) {
+    for (LayoutSegment& segment : method.shared(sites, ranks.front(), options)) add(std::move(segment));
+  }
+  for (size_t i = 0; i < sites.size(); ++i) {
+    for (LayoutSegment segment : method.segments(sites[i], layout.ranks[i], options)) {
       segment.name = sites[i].name + "." + segment.name;
       add(std::move(segment));
     }
@@ -100,6 +129,23 @@ bool is_product(const Layout& layout, std::vector<std::string>& modules, std::ve
   return one_rank && layout.sites.size() == modules.size() * layers.size();
 }
 
+nlohmann::json options_to_json(const MethodOptions& options) {
+  return {{"rslora", options.rslora},
+          {"vectors", options.vectors},
+          {"tied", options.tied},
+          {"projection_seed", options.projection_seed}};
+}
+
+MethodOptions options_from_json(Fields fields) {
+  MethodOptions options;
+  options.rslora = fields.boolean("rslora", options.rslora);
+  options.vectors = fields.positive_int("vectors", options.vectors);
+  options.tied = fields.boolean("tied", options.tied);
+  options.projection_seed = fields.non_negative_int("projection_seed", options.projection_seed);
+  fields.finish();
+  return options;
+}
+
 }  // namespace
 
 nlohmann::json layout_to_json(const Layout& layout) {
@@ -114,12 +160,13 @@ nlohmann::json layout_to_json(const Layout& layout) {
     json["modules"] = modules;
     const bool consecutive = layers.back() - layers.front() + 1 == static_cast<int64_t>(layers.size());
     json["layers"] = consecutive ? nlohmann::json(concat(layers.front(), "-", layers.back())) : nlohmann::json(layers);
-    json["rank"] = layout.ranks.front();
+    if (layout.ranks.front() > 0) json["rank"] = layout.ranks.front();
   } else {
     nlohmann::json sites = nlohmann::json::object();
     for (size_t i = 0; i < layout.sites.size(); ++i) sites[layout.sites[i].name] = layout.ranks[i];
     json["sites"] = sites;
   }
+  if (!(layout.options == MethodOptions{})) json["options"] = options_to_json(layout.options);
   return json;
 }
 
@@ -150,7 +197,7 @@ Layout layout_from_json(const nlohmann::json& json, const Architecture& architec
     if (sites.size() != named.size()) fields.fail("sites", "names a projection that this model does not have");
   } else {
     const std::vector<std::string> modules = fields.strings("modules", {});
-    const int64_t rank = fields.positive_int("rank", 1);
+    const int64_t rank = fields.non_negative_int("rank", 0);
     const nlohmann::json layers_json = fields.raw("layers");
     std::set<int64_t> layers;
     if (layers_json.is_string()) {
@@ -181,8 +228,10 @@ Layout layout_from_json(const nlohmann::json& json, const Architecture& architec
       fields.fail("modules", "names a projection that this model does not have");
     }
   }
+  MethodOptions options;
+  if (fields.has("options")) options = options_from_json(fields.object("options"));
   fields.finish();
-  return make_layout(method, sites, ranks, head, config.hidden_size, where);
+  return make_layout(method, sites, ranks, head, config.hidden_size, where, options);
 }
 
 }  // namespace loraxs

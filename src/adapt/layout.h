@@ -32,11 +32,21 @@ struct HeadLayout {
 HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
                      const Architecture& architecture, const std::string& where);
 
-/// An adapter's row, segment by segment: sites in canonical order, then the head.
+/// What of a method's recipe, beside ranks, decides shapes and scale.
+struct MethodOptions {
+  bool rslora = false;           // scale alpha / √rank instead of alpha / rank
+  int64_t vectors = 64;          // TinyLoRA: numbers of v
+  bool tied = false;             // TinyLoRA: one v for all sites
+  int64_t projection_seed = 42;  // TinyLoRA: of P
+  bool operator==(const MethodOptions&) const = default;
+};
+
+/// An adapter's row, segment by segment: what sites share, sites in canonical order, then the head.
 struct Layout {
   std::string method = "lora_xs";
+  MethodOptions options;
   std::vector<Site> sites;
-  std::vector<int64_t> ranks;  // per site
+  std::vector<int64_t> ranks;  // per site; 0 where the method has no rank
   HeadLayout head;
   std::vector<LayoutSegment> segments;
   int64_t row_size = 0;         // numbers in a row
@@ -44,17 +54,21 @@ struct Layout {
   int64_t hidden_size = 0;
 
   const LayoutSegment* find(const std::string& name) const;
+  /// A site's tensor: its own, or the one it shares; null if the method has none.
+  const LayoutSegment* part(const Site& site, const std::string& name) const;
+  bool adapts(const std::string& site) const;
   int64_t rank_of(const std::string& site) const;  // 0 where the site is not adapted
   int64_t largest_rank() const;
   bool operator==(const Layout& other) const;
 };
 
 /// Rows of `method` for these sites, all of one rank. Throws Error when rank exceeds a site's smaller width (naming
-/// it).
+/// it) and the method has no use for that.
 Layout make_layout(const std::string& method, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
-                   int64_t hidden_size, const std::string& where);
+                   int64_t hidden_size, const std::string& where, const MethodOptions& options = {});
 Layout make_layout(const std::string& method, const std::vector<Site>& sites, const std::vector<int64_t>& ranks,
-                   const HeadLayout& head, int64_t hidden_size, const std::string& where);
+                   const HeadLayout& head, int64_t hidden_size, const std::string& where,
+                   const MethodOptions& options = {});
 
 /// Compact form for file metadata: sites that follow the pattern modules × layers × one rank are written as such.
 nlohmann::json layout_to_json(const Layout& layout);

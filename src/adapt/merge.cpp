@@ -3,28 +3,21 @@
 #include <nlohmann/json.hpp>
 
 #include "adapt/head_tensors.h"
+#include "adapt/site_binding.h"
 #include "adapt/tensor_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
 
 namespace loraxs {
-torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, const torch::Tensor& r, double scale,
-                           double sign) {
-  torch::NoGradGuard no_grad;
-  const auto type = weight.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const int64_t rank = r.size(0);
-  const torch::Tensor b = basis.b.narrow(1, 0, rank).to(type), a = basis.a.narrow(0, 0, rank).to(type);
-  return weight.to(type).add(b.matmul(r.to(type)).matmul(a), sign * scale).to(weight.scalar_type());
-}
-
 BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign) {
   BaseModel merged = model;
   for (const Site& site : bank.layout.sites) {
-    const LayoutSegment& segment = *bank.layout.find(site.name + ".r");
-    const double scale = bank.alpha / static_cast<double>(segment.shape[0]);
-    merged.replace(site.name + ".weight", merge_weight(model.site_weight(site), basis.at(site.name),
-                                                       segment_value(bank, row, segment), scale, sign));
+    merged.replace(site.name + ".weight", merged_weight(model.site_weight(site), bank, row, site, basis, sign));
+    const LayoutSegment* bias = bank.layout.find(site.name + ".bias");
+    if (bias == nullptr) continue;
+    merged.replace(site.name + ".bias",
+                   segment_value(bank, row, *bias).to(model.weight(site.name + ".bias").scalar_type()));
   }
   merged.base_id = compute_base_id(merged);
   return merged;

@@ -11,11 +11,8 @@
 
 namespace loraxs {
 
-/// weight + sign · scale · b R a, accumulated in float32 (float64 for float64), in the weight's dtype -> [out, in].
-torch::Tensor merge_weight(const torch::Tensor& weight, const SiteBasis& basis, const torch::Tensor& r, double scale,
-                           double sign = 1);
-
-/// The base with row `row` of `bank` merged into every adapted site; other weights are the base's own.
+/// The base with row `row` of `bank` merged into every adapted site (adapt/site_binding.h); other weights are the
+/// base's own. Throws Error for sign −1 where nothing of the base is left.
 BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign = 1);
 
 /// Writes a Hugging Face folder: model.safetensors with the base's tensor names (and the head, if the bank has one, as

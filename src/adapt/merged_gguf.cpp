@@ -1,7 +1,6 @@
 #include "adapt/merged_gguf.h"
 
-#include "adapt/head_tensors.h"
-#include "adapt/merge.h"
+#include "adapt/site_binding.h"
 #include "io/error.h"
 #include "io/gguf.h"
 #include "model/gguf_model.h"
@@ -33,7 +32,13 @@ void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model
   const Gguf file = read_gguf(model.folder);
   std::map<std::string, const Site*> adapted;  // by the tensor's name
   const std::map<std::string, std::string> names = gguf_weight_names(*model.architecture, model.config);
-  for (const Site& site : bank.layout.sites) adapted[names.at(site.name + ".weight")] = &site;
+  for (const Site& site : bank.layout.sites) {
+    adapted[names.at(site.name + ".weight")] = &site;
+    if (bank.layout.find(site.name + ".bias") != nullptr) {
+      throw Error(concat(path.string(), ": expected an adapter without biases, found method ", bank.layout.method,
+                         " with a bias of ", site.name, "; merge it into a Hugging Face folder"));
+    }
+  }
   std::vector<std::pair<std::string, std::string>> metadata;
   for (const auto& [key, value] : file.metadata) {
     if (key == "general.alignment") continue;  // the writer's own
@@ -57,9 +62,8 @@ void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model
                            "; --dtype float32, float16, bfloat16 or q8_0 unpacks the model and writes it so"));
       }
       source.bytes = [&model, &basis, &bank, row, written, site = *site->second] {
-        const torch::Tensor r = segment_value(bank, row, *bank.layout.find(site.name + ".r"));
-        const torch::Tensor weight = merge_weight(model.site_weight(site).to(torch::kFloat32), basis.at(site.name), r,
-                                                  bank.alpha / static_cast<double>(r.size(0)));
+        const torch::Tensor weight =
+            merged_weight(model.site_weight(site).to(torch::kFloat32), bank, row, site, basis);
         const int64_t heads =
             interleaved_heads(*model.architecture, model.config, site.name + ".weight", site.out_features);
         return quantize_blocks(written, to_stored_rows(weight, heads));

@@ -5,33 +5,57 @@
 #include <string>
 #include <vector>
 
+#include "adapt/basis.h"
 #include "adapt/layout.h"
+#include "model/base_model.h"
 
 namespace loraxs {
 
-/// Beyond a row, what a method needs. All false for LoRA-XS.
+/// Beyond a row, what a method needs. All false for a method whose every tensor stands in the row.
 struct MethodTraits {
-  bool saves_input = false;     // backward needs x, not only x aᵀ
-  bool owns_weight = false;     // trains or replaces the base weight
-  bool shared_tensors = false;  // tensors that several sites share
-  bool after_step = false;      // work after an optimizer step (masks)
-  bool needs_basis = false;     // A and B from a Basis
+  bool reads_basis = false;     // a or b is the frozen one of a Basis
+  bool residual = false;        // the base loses b a of the basis first (PiSSA)
+  bool owns_weight = false;     // the row holds the weights themselves; there is no rank
+  bool any_rank = false;        // ranks above a site's smaller width make sense
+  bool prunes = false;          // a RankAllocator works after each step (AdaLoRA)
   bool combines = false;        // adapters on one basis are a vector space
+  const char* basis = nullptr;  // the one variant of basis it reads; null: the recipe's choice
+};
+
+/// What a fresh row is made from.
+struct MethodStart {
+  uint64_t job_seed = 0;
+  double alpha = 16;
+  double init_std = 1e-5;
+  std::string init = "default";      // LoRA: default | gaussian | svd
+  double d_initial = 0.1;            // VeRA
+  const Basis* basis = nullptr;      // of methods that read one, and of starts from the SVD
+  const BaseModel* model = nullptr;  // of methods that own weights
 };
 
 struct Method {
   std::string name;
+  std::string meaning;  // one line for people
   MethodTraits traits;
+  std::vector<std::string> keys;  // of a recipe's `method` section, beyond those of every method
   /// Segments of one site (names without the site's prefix, offsets ignored).
-  std::vector<LayoutSegment> (*segments)(const Site& site, int64_t rank);
-  /// Fills a fresh row's site segments from the job's seed.
-  void (*initialize)(const Layout& layout, std::span<float> row, uint64_t job_seed, double init_std);
-  /// Trained numbers of one site, for counts.
-  int64_t (*count)(const Site& site, int64_t rank);
+  std::vector<LayoutSegment> (*segments)(const Site& site, int64_t rank, const MethodOptions& options);
+  /// Segments that sites share, named "shared.…", in front of the sites'; null: none. Sites of one module share
+  /// "shared.MODULE.PART", all sites "shared.PART".
+  std::vector<LayoutSegment> (*shared)(const std::vector<Site>& sites, int64_t rank, const MethodOptions& options);
+  /// Fills a fresh row's site segments, which are zero.
+  void (*initialize)(const Layout& layout, std::span<float> row, const MethodStart& start);
+  /// The factor of ΔW.
+  double (*scale)(double alpha, int64_t rank, const MethodOptions& options);
 };
 
 /// Throws Error naming the known methods.
 const Method& find_method(const std::string& name, const std::string& where);
 std::vector<std::string> method_names();
+
+/// alpha / rank, or alpha / √rank with rsLoRA.
+double rank_scale(double alpha, int64_t rank, const MethodOptions& options);
+/// The numbers of a segment inside a row; name as in the layout.
+std::span<float> segment_span(const Layout& layout, std::span<float> row, const std::string& name);
 
 }  // namespace loraxs

@@ -79,11 +79,9 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
     }
     write_model_folder(out, merge_model(base, *opened.basis, *opened.bank, 0), opened.bank.get(), 0, type.dtype);
   }
-  // The same rows with R = 0 on the merged weights must give what the adapter gives on the base.
+  // The head alone on the merged weights must give what the adapter gives on the base.
   AdaptedModel adapted = adapted_model(opened, "float32");
-  auto plain_bank = std::make_shared<Bank>(*opened.bank);
-  plain_bank->values = opened.bank->values.clone();
-  plain_bank->values.narrow(1, 0, opened.bank->layout.adapter_numbers).zero_();
+  const auto plain_bank = std::make_shared<Bank>(head_of(*opened.bank, 0));
   const BaseModel written = load_base_model(out, "");
   AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
   AdaptedModel base_model(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);

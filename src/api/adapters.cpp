@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <sstream>
 
+#include "adapt/method.h"
 #include "io/error.h"
 #include "io/text_file.h"
 
@@ -61,27 +63,38 @@ OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::stri
   OpenedAdapters opened;
   if (paths.empty()) return opened;
   std::vector<Layout> layouts;
-  size_t largest = 0;
+  std::optional<size_t> largest;  // of those that read a basis
   for (const std::string& path : paths) {
     opened.files.push_back(read_adapter(path));
-    layouts.push_back(resolve_layout(opened.files.back(), model, options.accept_base));
-    BasisRecipe recipe = opened.files.back().basis, widest = opened.files[largest].basis;
-    if (layouts.back().largest_rank() > layouts[largest].largest_rank()) largest = opened.files.size() - 1;
+    const AdapterFile& file = opened.files.back();
+    layouts.push_back(resolve_layout(file, model, options.accept_base));
+    const MethodTraits& traits = find_method(file.method, path).traits;
+    if (traits.residual && paths.size() > 1) {
+      throw Error(concat(path, ": expected adapters on the base as it is, found one of ", file.method,
+                         ", which changes the base for all; open it alone"));
+    }
+    if (!traits.reads_basis) continue;
+    const size_t index = opened.files.size() - 1;
+    if (!largest) largest = index;
+    BasisRecipe recipe = file.basis, widest = opened.files[*largest].basis;
+    if (layouts.back().largest_rank() > layouts[*largest].largest_rank()) largest = index;
     recipe.rank = widest.rank = 0;
     if (!(recipe == widest)) {
       throw Error(concat(path, ": expected an adapter on the same kind of basis as ",
-                         opened.files[largest].path.string(),
+                         opened.files[*largest].path.string(),
                          ", found another variant; rows of different bases do not add"));
     }
   }
   std::vector<Site> sites;
-  for (const Layout& layout : layouts) {
-    for (const Site& site : layout.sites) {
+  for (size_t i = 0; i < layouts.size(); ++i) {
+    if (!reads_basis(opened.files[i])) continue;
+    for (const Site& site : layouts[i].sites) {
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
     }
   }
-  opened.basis = basis_for(model, sites, opened.files[largest].basis,
-                           basis_file_of(opened.files[largest], options.basis_file), settings);
+  opened.basis = largest ? basis_for(model, sites, opened.files[*largest].basis,
+                                     basis_file_of(opened.files[*largest], options.basis_file), settings)
+                         : std::make_shared<Basis>();
   for (size_t i = 0; i < layouts.size(); ++i) {
     opened.banks.push_back(std::make_shared<Bank>(open_adapter(opened.files[i], layouts[i], *opened.basis)));
   }

@@ -19,6 +19,7 @@ BaseModel open_model(const std::filesystem::path& folder, const Settings& settin
 std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,
                                        const BasisRecipe& recipe, const std::filesystem::path& basis_file,
                                        const Settings& settings) {
+  if (recipe.variant == "vera") return std::make_shared<Basis>(draw_vera_basis(sites, model.base_id, recipe));
   if (!basis_file.empty()) return std::make_shared<Basis>(read_basis(basis_file));
   return std::make_shared<Basis>(cached_basis(
       settings.cache, sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id, recipe,
@@ -56,8 +57,11 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
     const AdapterFile& file = opened.files.back();
     const AdapterFile& first = opened.files.front();
     const Layout layout = resolve_layout(file, model, options.accept_base);
-    if (!opened.basis)
-      opened.basis = basis_for(model, layout.sites, file.basis, basis_file_of(file, options.basis_file), settings);
+    if (!opened.basis) {
+      opened.basis = reads_basis(file) ? basis_for(model, layout.sites, file.basis,
+                                                   basis_file_of(file, options.basis_file), settings)
+                                       : std::make_shared<Basis>();
+    }
     if (opened.bank &&
         (!(layout == opened.bank->layout) || file.alpha != first.alpha || !(file.basis == first.basis))) {
       throw Error(concat(path.string(), ": expected the layout, alpha and kind of basis of ", first.path.string(),

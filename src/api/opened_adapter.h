@@ -14,7 +14,8 @@ namespace loraxs {
 /// A Hugging Face folder. Its id is kept in the cache folder, so that the weights are hashed once.
 BaseModel open_model(const std::filesystem::path& folder, const Settings& settings);
 
-/// The basis for an adapter's sites: the file at `basis_file`, else computed (or taken from the cache) by the recipe.
+/// A basis without sites, where the method reads none. The basis for an adapter's sites: the file at `basis_file`, else
+/// computed (or taken from the cache) by the recipe.
 std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,
                                        const BasisRecipe& recipe, const std::filesystem::path& basis_file,
                                        const Settings& settings);

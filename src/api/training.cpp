@@ -1,10 +1,13 @@
 #include "api/training.h"
 
+#include "adapt/merge.h"
+#include "adapt/method.h"
 #include "api/opened_adapter.h"
 #include "api/task_encoder.h"
 #include "eval/metrics.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/gguf.h"
 #include "ops/frozen_gemm.h"
 #include "train/job.h"
 #include "train/memory_estimate.h"
@@ -100,9 +103,10 @@ int64_t TrainingRun::activation_limit() const {
 
 const Basis& TrainingRun::basis() {
   if (!setup_.basis) {
-    BasisRecipe basis = recipe_.method.basis;
+    BasisRecipe basis = method_basis(recipe_.method);
     basis.rank = setup_.layout.largest_rank();
-    setup_.basis = basis_for(model_, setup_.layout.sites, basis, {}, settings_);
+    setup_.basis = starts_from_basis(recipe_.method) ? basis_for(model_, setup_.layout.sites, basis, {}, settings_)
+                                                     : std::make_shared<Basis>();
     setup_.start = read_start_row(recipe_, setup_.layout, model_, *setup_.basis, where_);
   }
   return *setup_.basis;
@@ -122,8 +126,20 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
   }
   RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);
   TrainResult result = train(setup_, folder, options.allow_drift, observer);
+  if (find_method(setup_.layout.method, where_).traits.owns_weight) write_merged(result);
   write_file_atomically(folder.path() / "result.json", summarize_run(setup_, result).dump(1) + "\n");
   return result;
+}
+
+void TrainingRun::write_merged(const TrainResult& result) const {
+  if (is_gguf_path(model_.folder)) return;  // there is no config and tokenizer to take over
+  for (const JobResult& job : result.jobs) {
+    const std::filesystem::path folder = best_adapter(job.job).parent_path() / "merged";
+    std::filesystem::remove_all(folder);
+    const AdapterFile file = read_adapter(best_adapter(job.job));
+    const Bank bank = open_adapter(file, setup_.layout, *setup_.basis);
+    write_model_folder(folder, merge_model(model_, *setup_.basis, bank, 0), &bank, 0);
+  }
 }
 
 std::filesystem::path TrainingRun::best_adapter(const Job& job) const {

@@ -42,6 +42,8 @@ class TrainingRun {
 
  private:
   int64_t activation_limit() const;
+  /// Beside the adapter of each job's best epoch, where that holds the weights themselves, the model folder they make.
+  void write_merged(const TrainResult& result) const;
 
   Recipe recipe_;
   Settings settings_;

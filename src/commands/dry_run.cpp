@@ -78,7 +78,7 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   const StepShape step = step_shape(recipe.train, jobs, sizes.train, sizes.tokens, dtype);
   const MemoryEstimate memory = estimate_memory(model, layout, step, where);
   int64_t basis_numbers = 0;
-  for (size_t i = 0; i < layout.sites.size(); ++i) {
+  for (size_t i = 0; i < layout.sites.size() && starts_from_basis(method); ++i) {
     basis_numbers += layout.ranks[i] * (layout.sites[i].in_features + layout.sites[i].out_features);
   }
   constexpr int64_t kFloat = 4, kHeader = 2048;
@@ -90,6 +90,7 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
       {"task", task.name},
       {"data", sizes.source},
       {"jobs", jobs},
+      {"method", layout.method},
       {"sites", layout.sites.size()},
       {"targets", method.targets},
       {"rank", layout.largest_rank()},

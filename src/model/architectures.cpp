@@ -138,13 +138,18 @@ std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig
       std::string hf = with_layer(name->second, layer);
       hf.resize(hf.size() - std::string(".weight").size());
       const auto [in_features, out_features] = features(config, module);
+      const std::string bias = "layers.{}." + module + ".bias";
+      const bool has_bias = std::any_of(architecture.weight_names.begin(), architecture.weight_names.end(),
+                                        [&](const auto& pair) { return pair.first == bias; }) &&
+                            (!architecture.has_weight || architecture.has_weight(config, bias));
       sites.push_back(
           {.name = concat("layers.", layer, ".", module),
            .module = module,
            .hf_name = (architecture.optional_prefixes.empty() ? "" : architecture.optional_prefixes[0]) + hf,
            .layer = layer,
            .in_features = in_features,
-           .out_features = out_features});
+           .out_features = out_features,
+           .has_bias = has_bias});
     }
   }
   return sites;

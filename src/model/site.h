@@ -14,6 +14,7 @@ struct Site {
   int64_t layer = 0;
   int64_t in_features = 0;
   int64_t out_features = 0;
+  bool has_bias = false;
   bool operator==(const Site&) const = default;
 };
 

@@ -28,9 +28,13 @@ struct OptimizerRows {
   torch::Tensor values, gradients, first_moments, second_moments;
 };
 
+/// What a step multiplies gradients of this norm with: min(1, max_grad_norm / (norm + 1e-6)), torch's clip_grad_norm_;
+/// 1 without clipping.
+double clip_factor(double norm, double max_grad_norm);
+
 /// One AdamW step (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of row `adapter`; `step`
-/// counts from 1. Clips as torch.nn.utils.clip_grad_norm_: factor min(1, max_grad_norm / (norm + 1e-6)). Sets the row's
-/// gradient to zero. Returns the norm before clipping; when it is not finite nothing is changed.
+/// counts from 1. Clips by clip_factor. Sets the row's gradient to zero. Returns the norm before clipping; when it is
+/// not finite nothing is changed.
 double adamw_step_(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
                    const AdamWConfig& config);
 

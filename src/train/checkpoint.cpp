@@ -22,7 +22,9 @@ const Tensors& tensors() {
   static const Tensors all = {{"values", &TrainingState::values},
                               {"first_moments", &TrainingState::first_moments},
                               {"second_moments", &TrainingState::second_moments},
-                              {"best_values", &TrainingState::best_values}};
+                              {"best_values", &TrainingState::best_values},
+                              {"importance", &TrainingState::importance},
+                              {"uncertainty", &TrainingState::uncertainty}};
   return all;
 }
 
@@ -93,6 +95,7 @@ void write_checkpoint(const std::filesystem::path& run, const TrainingState& sta
     std::map<std::string, TensorBytes> rows;
     for (const auto& [name, member] : tensors()) {
       const torch::Tensor& tensor = state.*member;
+      if (!tensor.defined()) continue;
       TORCH_CHECK(tensor.is_contiguous() && tensor.device().is_cpu(), "checkpoint: ", name);
       rows[name] = {.dtype = tensor.scalar_type() == torch::kFloat64 ? Dtype::kFloat64 : Dtype::kFloat32,
                     .shape = tensor.sizes().vec(),
@@ -134,7 +137,9 @@ std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path&
     state.sentences = fields.non_negative_int("sentences", 0);
     state.tokens = fields.non_negative_int("tokens", 0);
     const Safetensors rows = read_safetensors(folder / "rows.safetensors");
-    for (const auto& [name, member] : tensors()) state.*member = view_tensor(rows.at(name)).clone();
+    for (const auto& [name, member] : tensors()) {
+      if (rows.tensors.contains(name)) state.*member = view_tensor(rows.at(name)).clone();
+    }
     return state;
   }
   return std::nullopt;

@@ -27,6 +27,8 @@ struct TrainingState {
   torch::Tensor first_moments;       // [jobs, row]
   torch::Tensor second_moments;      // [jobs, row]
   torch::Tensor best_values;         // [jobs, row] rows of the best epochs
+  torch::Tensor importance;          // [jobs, adapter_numbers] of methods that prune; else undefined
+  torch::Tensor uncertainty;         // [jobs, adapter_numbers] likewise
   std::vector<BestEpoch> best;       // per job
   std::vector<int64_t> job_steps;    // per job: fewer than `step` where patience ended it
   std::vector<double> loss_sums;     // per job, since the last step line

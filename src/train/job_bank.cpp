@@ -13,8 +13,14 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
   std::optional<HeadDense> dense;
   if (model.has(name + ".weight")) dense = {model.weight(name + ".weight"), model.weight(name + ".bias")};
   for (size_t j = 0; j < jobs.size(); ++j) {
-    initialize_row(*bank, static_cast<int64_t>(j), jobs[j].key, method.train_sites ? method.init_std : 0.0,
-                   model.config.initializer_range, dense);
+    const MethodStart start{.job_seed = jobs[j].key,
+                            .alpha = method.alpha,
+                            .init_std = method.train_sites ? method.init_std : 0.0,
+                            .init = method.init,
+                            .d_initial = method.d_initial,
+                            .basis = setup.basis.get(),
+                            .model = &model};
+    initialize_row(*bank, static_cast<int64_t>(j), start, model.config.initializer_range, dense);
     if (setup.start) {
       bank->values.select(0, static_cast<int64_t>(j))
           .narrow(0, 0, setup.start->numbers.numel())

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "adapt/method.h"
+#include "adapt/rank_allocator.h"
 #include "batch/micro_batches.h"
 #include "eval/metrics.h"
 #include "eval/score.h"
@@ -52,6 +54,10 @@ class Training {
     state_.loss_sums.resize(jobs_.size());
     state_.epoch_losses.resize(jobs_.size());
     state_.best_values = bank_->values.clone();
+    if (!find_method(setup.layout.method, "train").traits.prunes || !bank_->trains_sites) return;
+    allocator_.emplace(setup.layout, setup.recipe.method.adalora, plan_.total_steps);
+    state_.importance = torch::zeros({bank_->num_adapters(), setup.layout.adapter_numbers}, bank_->values.options());
+    state_.uncertainty = torch::zeros_like(state_.importance);
   }
 
   TrainResult run(bool allow_drift) {
@@ -179,7 +185,10 @@ class Training {
   void step() {
     const auto start = Clock::now();
     const std::vector<size_t> active = active_jobs();
-    const std::vector<double> losses = accumulate(next_step());
+    std::vector<double> losses = accumulate(next_step());
+    for (size_t i = 0; i < active.size() && allocator_; ++i) {
+      losses[active[i]] += allocator_->add_penalty_(bank_->values[active[i]], bank_->gradients[active[i]]);
+    }
     const double factor = schedule_factor(recipe_.schedule, state_.step, plan_.warmup_steps, plan_.total_steps);
     ++state_.step;
     update(active, factor, losses);
@@ -191,6 +200,7 @@ class Training {
   /// One optimizer step of the active rows, side by side: a row's bits do not depend on the thread that did it.
   void update(const std::vector<size_t>& active, double factor, const std::vector<double>& losses) {
     std::vector<double> norms(active.size());
+    const torch::Tensor gradients = allocator_ ? bank_->gradients.clone() : torch::Tensor();  // the step zeroes them
     at::parallel_for(0, static_cast<int64_t>(active.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const Job& job = jobs_[active[i]];
@@ -207,6 +217,11 @@ class Training {
         throw Error(concat(folder_.path().string(), ": step ", state_.step, ", job ", jobs_[j].name,
                            ": expected a finite loss and gradient, found loss ", losses[j], " and gradient norm ",
                            norms[i], "; lower train.learning_rate or train.head_learning_rate"));
+      }
+      if (allocator_) {
+        const torch::Tensor row = bank_->values[j];
+        const RankMemory memory{state_.importance[j], state_.uncertainty[j]};
+        allocator_->prune_(row, gradients[j] * clip_factor(norms[i], config_.max_grad_norm), memory, state_.step);
       }
       state_.job_steps[j] = state_.step;
       state_.loss_sums[j] += losses[j];
@@ -334,6 +349,7 @@ class Training {
   AdamWConfig config_;
   RunIdentity identity_;
   TrainingState state_;
+  std::optional<RankAllocator> allocator_;    // of methods that prune
   std::vector<std::vector<int64_t>> orders_;  // per job, of order_epoch_
   int64_t order_epoch_ = -1;
   std::vector<double> last_losses_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapt/counts.h"
+#include "adapt/method.h"
 #include "batch/micro_batches.h"
 #include "io/error.h"
 #include "io/gguf.h"
@@ -67,9 +68,11 @@ MemoryEstimate estimate_memory(const BaseModel& model, const Layout& layout, con
   constexpr int64_t kBanks = 5, kDirections = 2;
   const ModelConfig& config = model.config;
   const auto number = static_cast<int64_t>(c10::elementSize(step.dtype));
+  const MethodTraits& traits = find_method(layout.method, where).traits;
   int64_t ranks = 0, a = 0, b = 0;  // numbers of the basis
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     ranks += layout.ranks[i];
+    if (!traits.reads_basis) continue;
     a += layout.ranks[i] * layout.sites[i].in_features;
     b += layout.ranks[i] * layout.sites[i].out_features;
   }
@@ -78,6 +81,9 @@ MemoryEstimate estimate_memory(const BaseModel& model, const Layout& layout, con
   MemoryEstimate memory{.base = resident_base_bytes(model, step.dtype, step.weights, kDirections),
                         .basis = (a + 2 * b) * kFloat + copies_of_a * a * number,
                         .rows = kBanks * step.jobs * layout.row_size * kFloat};
+  for (const Site& site : layout.sites) {  // weights that the row holds are not packed
+    if (traits.owns_weight) memory.base -= kDirections * site.in_features * site.out_features * number;
+  }
   int64_t layer = 1, recomputable = 0;
   if (is_decoder(model)) {
     // Of every layer its input and u, and what backward reads; of one at a time about as much again of gradients, twice

@@ -1,5 +1,7 @@
 #include "train/recipe.h"
 
+#include <algorithm>
+
 #include "io/error.h"
 #include "io/fields.h"
 #include "train/recipe_keys.h"
@@ -176,6 +178,27 @@ void refuse_contradicted_budget(const nlohmann::json& json, const Recipe& recipe
   }
 }
 
+/// Every method has its own keys: `rank` of full fine-tuning is somebody's mistake. The default may stand there, as it
+/// does in the resolved recipe of a run.
+void refuse_foreign_keys(const nlohmann::json& json, const Recipe& recipe, const std::string& where) {
+  const std::vector<std::string> common = {"name", "targets", "layers", "train_sites"};
+  if (!json.contains("method")) return;
+  const nlohmann::json defaults = Recipe{}.to_json().at("method"), given = recipe.to_json().at("method");
+  const auto has = [](const std::vector<std::string>& keys, const std::string& key) {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  };
+  for (const auto& [key, value] : json.at("method").items()) {
+    if (has(common, key) || has(find_method(recipe.method.name, where).keys, key)) continue;
+    if (given.at(key) == defaults.at(key)) continue;
+    std::string owners;
+    for (const std::string& name : method_names()) {
+      if (has(find_method(name, where).keys, key)) owners += (owners.empty() ? "" : ", ") + name;
+    }
+    throw Error(concat(where, ": method.", key, ": expected no such key for ", recipe.method.name, ", found ",
+                       value.dump(), "; it belongs to ", owners));
+  }
+}
+
 }  // namespace
 
 Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
@@ -199,6 +222,10 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
     fail("train.init_adapter", "a file for init_head: carry, found none");
   }
   refuse_contradicted_budget(json, recipe, where);
+  refuse_foreign_keys(json, recipe, where);
+  if (recipe.method.name == "adalora" && recipe.method.adalora.target_rank > recipe.method.rank) {
+    fail("method.adalora.target_rank", "at most method.rank");
+  }
   recipe.method.basis.rank = recipe.method.rank;
   return recipe;
 }

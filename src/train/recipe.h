@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapt/basis.h"
+#include "adapt/rank_allocator.h"
 #include "data/task.h"
 #include "ops/row_optimizer.h"
 
@@ -16,12 +17,19 @@ namespace loraxs {
 struct MethodRecipe {
   std::string name = "lora_xs";                  // adaptation method
   int64_t budget = 0;                            // chooses rank and targets; 0 = they are given
-  int64_t rank = 16;                             // R is [rank, rank]
-  double alpha = 16;                             // R's contribution is scaled by alpha / rank
+  int64_t rank = 16;                             // of an adapter: R is [rank, rank], a and b have rank vectors
+  double alpha = 16;                             // the contribution is scaled by alpha / rank
+  bool rslora = false;                           // by alpha / √rank instead
   std::vector<std::string> targets = {"paper"};  // paper, all-linear, module names, or site:NAME
   std::vector<int64_t> layers;                   // layers that get adapters; empty = all
   std::map<std::string, int64_t> rank_pattern;   // other ranks for some of the targets, named like targets
-  double init_std = 1e-5;                        // standard deviation of R at the start
+  std::string init = "default";                  // of LoRA: default | gaussian | svd
+  double init_std = 1e-5;                        // standard deviation of R at the start, of a for init: svd
+  double d_initial = 0.1;                        // VeRA's d at the start
+  int64_t vectors = 64;                          // TinyLoRA: numbers of v
+  bool tied = false;                             // TinyLoRA: one v for all sites
+  int64_t projection_seed = 42;                  // TinyLoRA: of P
+  RankBudget adalora;                            // AdaLoRA: how ranks are pruned
   bool train_sites = true;                       // false: R stays at 0 and only the head learns
   BasisRecipe basis;                             // basis: {variant, vectors, sigma, seed}
 };

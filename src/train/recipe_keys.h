@@ -19,16 +19,32 @@ using Choices = std::vector<std::string>;
 template <typename Visitor>
 void visit_method(MethodRecipe& m, Visitor& v) {
   v.open("method");
-  v.key("name", m.name, Choices(method_names()), "adaptation method: lora_xs");
+  v.key("name", m.name, Choices(method_names()),
+        "lora_xs | lora | pissa | full | vera | adalora | tied_lora | tiny_lora");
   v.key("budget", m.budget, Numbers::kNotNegative,
         "numbers an adapter may have: chooses rank and targets; 0 = as given");
-  v.key("rank", m.rank, Numbers::kPositive, "R is [rank, rank]");
-  v.key("alpha", m.alpha, Numbers::kPositive, "R acts with scale alpha / rank");
+  v.key("rank", m.rank, Numbers::kPositive, "R is [rank, rank]; a and b have so many vectors");
+  v.key("alpha", m.alpha, Numbers::kPositive, "the adapter acts with scale alpha / rank");
+  v.key("rslora", m.rslora, "scale alpha / sqrt(rank) instead (lora, pissa, tied_lora)");
   v.key("targets", m.targets, "paper, all-linear, module names ([query, value]), or site:NAME");
   v.key("layers", m.layers, Numbers::kNotNegative, "layers that get adapters; empty = all");
   v.key("rank_pattern", m.rank_pattern, "other ranks for some targets: {query: 32}");
-  v.key("init_std", m.init_std, Numbers::kNotNegative, "standard deviation of R at the start");
+  v.key("init", m.init, Choices{"default", "gaussian", "svd"}, "lora: default (Kaiming, b = 0) | gaussian | svd");
+  v.key("init_std", m.init_std, Numbers::kNotNegative, "standard deviation of R at the start (lora with svd: of a)");
   v.key("train_sites", m.train_sites, "false: R stays where it starts and only the head learns");
+  v.key("d_initial", m.d_initial, Numbers::kAny, "vera: d at the start");
+  v.key("vectors", m.vectors, Numbers::kPositive, "tiny_lora: numbers of v");
+  v.key("tied", m.tied, "tiny_lora: one v for all sites");
+  v.key("projection_seed", m.projection_seed, Numbers::kNotNegative, "tiny_lora: of the fixed P");
+  v.open("adalora");
+  v.key("target_rank", m.adalora.target_rank, Numbers::kPositive, "mean rank of a site in the end");
+  v.key("initial_steps", m.adalora.initial_steps, Numbers::kNotNegative, "steps before pruning starts");
+  v.key("final_steps", m.adalora.final_steps, Numbers::kNotNegative, "steps after pruning has ended");
+  v.key("interval", m.adalora.interval, Numbers::kPositive, "steps between two prunings");
+  v.key("beta1", m.adalora.beta1, Numbers::kFraction, "of the mean importance");
+  v.key("beta2", m.adalora.beta2, Numbers::kFraction, "of the mean uncertainty");
+  v.key("orthogonality", m.adalora.orthogonality, Numbers::kNotNegative, "weight of the penalty on a and b");
+  v.close();
   v.open("basis");
   v.key("variant", m.basis.variant, Choices{"weight", "random", "svd_of_random"}, "weight | random | svd_of_random");
   v.key("vectors", m.basis.vectors, Choices{"top", "middle", "bottom"}, "top | middle | bottom singular vectors");

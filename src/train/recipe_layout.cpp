@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapt/budget.h"
+#include "adapt/method.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -46,11 +47,28 @@ Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const B
       ranks[i] = rank;
     }
   }
-  if (!method.basis.nested() && std::adjacent_find(ranks.begin(), ranks.end(), std::not_equal_to<>()) != ranks.end()) {
+  const MethodTraits& traits = find_method(method.name, where).traits;
+  if (traits.reads_basis && !method_basis(method).nested() &&
+      std::adjacent_find(ranks.begin(), ranks.end(), std::not_equal_to<>()) != ranks.end()) {
     throw Error(concat(where, ": method.rank_pattern: expected a nested basis (top or bottom vectors), found ",
-                       method.basis.vectors, " ", method.basis.variant, ", which has one basis per rank"));
+                       method.basis.vectors, " ", method_basis(method).variant, ", which has one basis per rank"));
   }
-  return make_layout(method.name, sites, ranks, head, model.config.hidden_size, where);
+  return make_layout(method.name, sites, ranks, head, model.config.hidden_size, where,
+                     {.rslora = method.rslora,
+                      .vectors = method.vectors,
+                      .tied = method.tied,
+                      .projection_seed = method.projection_seed});
+}
+
+BasisRecipe method_basis(const MethodRecipe& method) {
+  BasisRecipe basis = method.basis;
+  const MethodTraits& traits = find_method(method.name, "method").traits;
+  if (traits.basis != nullptr) basis.variant = traits.basis;
+  return basis;
+}
+
+bool starts_from_basis(const MethodRecipe& method) {
+  return find_method(method.name, "method").traits.reads_basis || method.init == "svd";
 }
 
 HeadLayout task_head(const std::string& kind, const Task& task, const Architecture& architecture,

@@ -17,6 +17,11 @@ MethodRecipe resolve_budget(MethodRecipe method, const BaseModel& model, const s
 Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const BaseModel& model,
                      const std::string& where);
 
+/// The basis that the method's sites read, of the recipe's choice or the method's own.
+BasisRecipe method_basis(const MethodRecipe& method);
+/// Whether a run needs a basis: to compute with, or for its fresh rows.
+bool starts_from_basis(const MethodRecipe& method);
+
 /// The head that a recipe's `head: kind` means for a task on a family: none for language models. Throws Error where
 /// task, head and family do not go together.
 HeadLayout task_head(const std::string& kind, const Task& task, const Architecture& architecture,

@@ -73,7 +73,8 @@ class RecipesTest(unittest.TestCase):
                     self.assertEqual(result.returncode, 0, result.stderr)
                     found = json.loads(result.stdout)
                     self.assertEqual(found["weights"], "absent")
-                    self.assertEqual(found["trained_parameters"], SITES[model] * rank**2)
+                    if path.parts[1] != "methods":
+                        self.assertEqual(found["trained_parameters"], SITES[model] * rank**2)
                     self.assertEqual(found["task"], task)
                     if path.parts[1] == "glue":
                         self.assertEqual(found["train_examples"], official[task])

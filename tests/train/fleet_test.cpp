@@ -27,7 +27,7 @@ std::vector<Job> make_test_jobs() {
 std::shared_ptr<Bank> start_bank(const test::OracleCase& oracle, const std::vector<Job>& jobs) {
   auto bank = std::make_shared<Bank>(make_bank(oracle.layout, 16, static_cast<int64_t>(jobs.size())));
   for (size_t j = 0; j < jobs.size(); ++j) {
-    initialize_row(*bank, static_cast<int64_t>(j), jobs[j].key, /*init_std=*/0.3, /*head_std=*/0.3, {});
+    initialize_row(*bank, static_cast<int64_t>(j), {.job_seed = jobs[j].key, .init_std = 0.3}, /*head_std=*/0.3, {});
   }
   bank->gradients = torch::zeros_like(bank->values);
   return bank;

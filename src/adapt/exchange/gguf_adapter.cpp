@@ -1,6 +1,6 @@
 #include "adapt/exchange/gguf_adapter.h"
 
-#include "adapt/head_tensors.h"
+#include "adapt/site_binding.h"
 #include "io/error.h"
 #include "io/gguf.h"
 #include "model/gguf_model.h"
@@ -27,12 +27,10 @@ void export_gguf_adapter(const std::filesystem::path& path, const BaseModel& mod
   std::vector<GgufTensorSource> tensors;
   for (const Site& site : bank.layout.sites) {
     const std::string& name = names.at(site.name + ".weight");
-    const torch::Tensor r = segment_value(bank, row, *bank.layout.find(site.name + ".r")).to(torch::kFloat64);
-    const SiteBasis& pair = basis.at(site.name);
-    const torch::Tensor a = pair.a.narrow(0, 0, r.size(0)).to(torch::kFloat32).contiguous();
-    const torch::Tensor b = pair.b.narrow(1, 0, r.size(0)).to(torch::kFloat64).matmul(r).to(torch::kFloat32);
+    const LoraForm form = lora_form(bank, row, site, basis, "gguf");
     const int64_t heads = interleaved_heads(family, model.config, site.name + ".weight", site.out_features);
-    for (const auto& [suffix, value] : {std::pair{".lora_a", a}, std::pair{".lora_b", to_stored_rows(b, heads)}}) {
+    for (const auto& [suffix, value] :
+         {std::pair{".lora_a", form.a}, std::pair{".lora_b", to_stored_rows(form.b, heads)}}) {
       tensors.push_back(
           {.name = name + suffix, .type = BlockType::kF32, .shape = value.sizes().vec(), .bytes = [value = value] {
              const auto* bytes = static_cast<const std::byte*>(value.const_data_ptr());

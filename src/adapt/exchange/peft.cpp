@@ -1,10 +1,12 @@
 #include "adapt/exchange/peft.h"
 
-#include <functional>
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "adapt/head_tensors.h"
+#include "adapt/site_binding.h"
 #include "adapt/tensor_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -31,6 +33,14 @@ class PeftFolder {
     file_.add(kPrefix + name, tensor.to(torch::kFloat32));
   }
 
+  /// lora_A and lora_B of a projection; `a` and `b` as PEFT multiplies them.
+  void add_site(const Site& site, const torch::Tensor& a, const torch::Tensor& b) {
+    const std::string path = module_path(site);
+    ranks_[path] = a.size(0);
+    add(path + ".lora_A.weight", a);
+    add(path + ".lora_B.weight", b);
+  }
+
   void add_head(int64_t row) {
     if (!has_head()) return;
     const HeadShape& shape = model_.architecture->head;
@@ -45,12 +55,12 @@ class PeftFolder {
     const Layout& layout = bank_.layout;
     std::set<std::string> targets;
     nlohmann::json rank_pattern = nlohmann::json::object(), alpha_pattern = nlohmann::json::object();
-    const int64_t rank = layout.largest_rank();
-    for (size_t i = 0; i < layout.sites.size(); ++i) {
-      const std::string path = module_path(layout.sites[i]);
+    int64_t rank = 0;
+    for (const auto& [path, own] : ranks_) rank = std::max(rank, own);
+    for (const auto& [path, own] : ranks_) {
       targets.insert(path);
-      if (layout.ranks[i] == rank) continue;
-      rank_pattern[path] = layout.ranks[i];
+      if (own == rank) continue;
+      rank_pattern[path] = own;
       alpha_pattern[path] = bank_.alpha;
     }
     nlohmann::json saved = nullptr, task = nullptr;
@@ -89,29 +99,19 @@ class PeftFolder {
 
   const BaseModel& model_;
   const Bank& bank_;
+  std::map<std::string, int64_t> ranks_;  // of the projections, by module path
   TensorFile file_;
 };
-
-/// Hands every site with its factors at its rank and its R to `add`.
-void each_site(const Basis& basis, const Bank& bank, int64_t row,
-               const std::function<void(const Site&, const SiteBasis&, const torch::Tensor& r)>& add) {
-  for (const Site& site : bank.layout.sites) {
-    const torch::Tensor r = segment_value(bank, row, *bank.layout.find(site.name + ".r"));
-    const SiteBasis& pair = basis.at(site.name);
-    add(site, {.a = pair.a.narrow(0, 0, r.size(0)), .b = pair.b.narrow(1, 0, r.size(0))}, r);
-  }
-}
 
 }  // namespace
 
 void export_peft(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                  int64_t row) {
   PeftFolder peft(model, bank);
-  each_site(basis, bank, row, [&](const Site& site, const SiteBasis& pair, const torch::Tensor& r) {
-    const std::string path = peft.module_path(site);
-    peft.add(path + ".lora_A.weight", pair.a);
-    peft.add(path + ".lora_B.weight", pair.b.to(torch::kFloat64).matmul(r.to(torch::kFloat64)));
-  });
+  for (const Site& site : bank.layout.sites) {
+    const LoraForm form = lora_form(bank, row, site, basis, "peft");
+    peft.add_site(site, form.a, form.b);
+  }
   peft.add_head(row);
   write_folder_atomically(folder, [&](const std::filesystem::path& aside) { peft.write(aside, /*saves_head=*/true); });
 }
@@ -119,6 +119,10 @@ void export_peft(const std::filesystem::path& folder, const BaseModel& model, co
 void export_reference(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                       int64_t row) {
   const Layout& layout = bank.layout;
+  if (layout.method != "lora_xs") {
+    throw Error(concat("export: reference: expected an adapter of lora_xs, found method ", layout.method,
+                       "; --format peft holds it as LoRA"));
+  }
   const int64_t rank = layout.largest_rank();
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     if (layout.ranks[i] == rank) continue;
@@ -126,12 +130,12 @@ void export_reference(const std::filesystem::path& folder, const BaseModel& mode
                        "; the reference's layout has one rank; --format peft can say both"));
   }
   PeftFolder peft(model, bank);
-  each_site(basis, bank, row, [&](const Site& site, const SiteBasis& pair, const torch::Tensor& r) {
-    const std::string path = peft.module_path(site);
-    peft.add(path + ".lora_A.weight", pair.a);
-    peft.add(path + ".lora_B.weight", pair.b);
-    peft.add(path + "_lora_latent_mapping.weight", r);
-  });
+  for (const Site& site : layout.sites) {
+    const SiteBasis& pair = basis.at(site.name);
+    peft.add_site(site, pair.a.narrow(0, 0, rank), pair.b.narrow(1, 0, rank));
+    peft.add(peft.module_path(site) + "_lora_latent_mapping.weight",
+             segment_value(bank, row, *layout.find(site.name + ".r")));
+  }
   peft.add_head(row);
   const nlohmann::json reconstruction = {{"reconstruction_type", "svd"},
                                          {"reconstr_mode", "separated"},

@@ -1,5 +1,4 @@
-// adapt/exchange/peft.h: a LoRA-XS adapter as folders of PEFT: as plain LoRA, or in the layout of the paper's
-// reference.
+// adapt/exchange/peft.h: an adapter as folders of PEFT: as plain LoRA, or in the layout of the paper's reference.
 #pragma once
 #include <filesystem>
 
@@ -9,9 +8,10 @@
 
 namespace loraxs {
 
-/// lora_A = a, lora_B = b R: adapter_model.safetensors and adapter_config.json as PEFT 0.10 and later, and what follows
-/// its format (vLLM), read them. Any LoRA runtime then serves it, at LoRA's size. A trained head goes in as
-/// modules_to_save. Complete or absent.
+/// adapter_model.safetensors and adapter_config.json as PEFT 0.10 and later, and what follows its format (vLLM), read
+/// them. Any LoRA runtime then serves it, at LoRA's size: everything of a method but a stands in lora_B (lora_A = a,
+/// lora_B = b R for LoRA-XS); PiSSA takes two ranks, one to take off what its base lost. A trained head goes in as
+/// modules_to_save. Complete or absent. Throws Error where PEFT cannot hold the adapter.
 void export_peft(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                  int64_t row);
 

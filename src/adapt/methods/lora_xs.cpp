@@ -5,27 +5,30 @@
 namespace loraxs {
 namespace {
 
-std::vector<LayoutSegment> segments(const Site&, int64_t rank) { return {{.name = "r", .shape = {rank, rank}}}; }
+std::vector<LayoutSegment> segments(const Site&, int64_t rank, const MethodOptions&) {
+  return {{.name = "r", .shape = {rank, rank}}};
+}
 
 // R ~ N(0, init_std²), 1e-5 in all of the paper's experiments (footnote 4). Drawn per site, so that a site's start does
 // not depend on which other sites are adapted.
-void initialize(const Layout& layout, std::span<float> row, uint64_t job_seed, double init_std) {
+void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
   for (const LayoutSegment& segment : layout.segments) {
     if (segment.head) continue;
-    fill_normal(row.subspan(segment.offset, segment.numel()), derive_seed(job_seed, "init " + segment.name), init_std);
+    fill_normal(row.subspan(segment.offset, segment.numel()), derive_seed(start.job_seed, "init " + segment.name),
+                start.init_std);
   }
 }
-
-int64_t count(const Site&, int64_t rank) { return rank * rank; }
 
 }  // namespace
 
 Method lora_xs() {
   return {.name = "lora_xs",
-          .traits = {.needs_basis = true, .combines = true},
+          .meaning = "R between frozen singular vectors",
+          .traits = {.reads_basis = true, .combines = true},
+          .keys = {"budget", "rank", "alpha", "rank_pattern", "init_std", "basis"},
           .segments = segments,
           .initialize = initialize,
-          .count = count};
+          .scale = rank_scale};
 }
 
 }  // namespace loraxs

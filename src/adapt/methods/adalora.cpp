@@ -1,0 +1,40 @@
+#include "adapt/methods/adalora.h"
+
+#include "io/seeds.h"
+
+namespace loraxs {
+namespace {
+
+std::vector<LayoutSegment> segments(const Site& site, int64_t rank, const MethodOptions&) {
+  return {{.name = "a", .shape = {rank, site.in_features}},
+          {.name = "d", .shape = {rank}},
+          {.name = "b", .shape = {site.out_features, rank}}};
+}
+
+// PEFT 0.21: a, b ~ N(0, 0.02²), d = 0.
+void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+  constexpr double kStd = 0.02;
+  for (const Site& site : layout.sites) {
+    for (const char* part : {".a", ".b"}) {
+      fill_normal(segment_span(layout, row, site.name + part), derive_seed(start.job_seed, "init " + site.name + part),
+                  kStd);
+    }
+  }
+}
+
+// PEFT divides by the rank it started with and 1e-5, whatever is pruned later.
+double scale(double alpha, int64_t rank, const MethodOptions&) { return alpha / (static_cast<double>(rank) + 1e-5); }
+
+}  // namespace
+
+Method adalora() {
+  return {.name = "adalora",
+          .meaning = "triples a, d, b, pruned to a budget over all sites",
+          .traits = {.prunes = true},
+          .keys = {"rank", "alpha", "adalora"},
+          .segments = segments,
+          .initialize = initialize,
+          .scale = scale};
+}
+
+}  // namespace loraxs

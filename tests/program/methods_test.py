@@ -1,0 +1,166 @@
+"""Every method through the program: dry run, training, resume, eval, predict, merge, export. Arguments: PROGRAM ORACLES."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from support.tiny_run import make_data, make_model, make_recipe, results_of, run, train_command
+
+PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
+RANK, SITES = 4, 12  # three layers of query, value, attention output [32, 32] and MLP output [64 -> 32]
+METHODS = {
+    "lora_xs from zero": ({"name": "lora_xs", "init_std": 0}, SITES * 16),
+    "lora_xs, random basis": (
+        {"name": "lora_xs", "init_std": 0.3, "basis": {"variant": "random", "seed": 5}},
+        SITES * 16,
+    ),
+    "lora_xs, basis of a random matrix": ({"name": "lora_xs", "basis": {"variant": "svd_of_random"}}, SITES * 16),
+    "lora_xs, bottom": ({"name": "lora_xs", "init_std": 0.3, "basis": {"vectors": "bottom"}}, SITES * 16),
+    "lora_xs, a rank per module": ({"name": "lora_xs", "rank_pattern": {"query": 2}}, 9 * 16 + 3 * 4),
+    "lora": ({"name": "lora"}, 9 * RANK * 64 + 3 * RANK * 96),
+    "rslora": (
+        {"name": "lora", "rslora": True, "rank_pattern": {"query": 2}},
+        6 * RANK * 64 + 3 * 2 * 64 + 3 * RANK * 96,
+    ),
+    "lora from the SVD": ({"name": "lora", "init": "svd"}, 9 * RANK * 64 + 3 * RANK * 96),
+    "pissa": ({"name": "pissa"}, 9 * RANK * 64 + 3 * RANK * 96),
+    "vera": ({"name": "vera"}, SITES * (32 + RANK)),
+    "adalora": (
+        {"name": "adalora", "adalora": {"target_rank": 2, "initial_steps": 3, "final_steps": 4}},
+        9 * RANK * 65 + 3 * RANK * 97,
+    ),
+    "tied_lora": ({"name": "tied_lora"}, 3 * RANK * 64 + RANK * 96 + SITES * (32 + RANK)),
+    "tiny_lora": ({"name": "tiny_lora", "vectors": 8}, SITES * 8),
+    "tiny_lora, tied": ({"name": "tiny_lora", "vectors": 8, "tied": True}, 8),
+    "full": ({"name": "full"}, 9 * 33 * 32 + 3 * 65 * 32),
+}
+BASIS_FREE = {"lora", "rslora", "lora from the SVD", "adalora", "tied_lora", "full"}
+
+
+class MethodsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = Path(tempfile.mkdtemp())
+        make_model(ORACLES, cls.folder / "model")
+        make_data(cls.folder)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        shutil.rmtree(cls.folder)
+
+    def command(self, name: str, method: dict, *more: str) -> list[str]:
+        command = train_command(PROGRAM, self.folder, name.replace(" ", "-").replace(",", ""), *more)
+        recipe = make_recipe(self.folder)
+        recipe["method"] = ({} if method["name"] == "full" else {"rank": RANK}) | method
+        recipe["train"] |= {"learning_rate": 1e-2, "head_learning_rate": 1e-2}
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(recipe))
+        command[2] = str(path)
+        return command
+
+    def json_of(self, command: list[str]) -> dict:
+        result = run(command)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout.splitlines()[-1])
+
+    def test_every_method(self) -> None:
+        for name, (method, numbers) in METHODS.items():
+            with self.subTest(name):
+                command = self.command(name, method)
+                output = Path(next(a for a in command if a.startswith("output="))[7:])
+                planned = self.json_of([*command, "--dry-run"])
+                done = self.json_of(command)
+                self.assertEqual((planned["trained_parameters"], done["trained_parameters"]), (numbers, numbers))
+                self.assertEqual(planned["basis_bytes"] == 0, name in BASIS_FREE - {"lora from the SVD"})
+                adapter = output / "seed-0/best.safetensors"
+                self.assertLessEqual(adapter.stat().st_size, planned["adapter_bytes_at_most"])
+                self.resume(command, output)
+                on_model = [
+                    "--model",
+                    str(self.folder / "model"),
+                    "--adapter",
+                    str(adapter),
+                    "--cache",
+                    str(self.folder / "cache"),
+                ]
+                data = str(self.folder / "validation.csv")
+                scored = self.json_of(
+                    [PROGRAM, "eval", *on_model, "--task", "classification", "--data", data, "--json"]
+                )
+                self.assertAlmostEqual(scored["value"], done["seeds"][0]["value"], places=6)
+                self.assertGreater(done["value"], 0.6)  # it learns
+                texts = self.folder / "texts.txt"
+                texts.write_text("abc xyz\nhello kq\n")
+                predicted = run([PROGRAM, "predict", *on_model, "--input", str(texts), "--json"])
+                self.assertEqual(len(predicted.stdout.splitlines()), 2, predicted.stderr)
+                merged = self.json_of([PROGRAM, "merge", *on_model, "--out", f"{output}-merged", "--json"])
+                self.assertLessEqual(merged["merged_against_adapted"], 1e-5)
+                self.assertGreater(merged["adapter_effect"], 1e-4)  # control: the adapter does something
+                exported = run([PROGRAM, "export", *on_model, "--format", "peft", "--out", f"{output}-peft"])
+                if method["name"] == "full":
+                    self.assertEqual(exported.returncode, 2)
+                    self.assertIn("loraxs merge", exported.stderr)
+                    whole = (output / "seed-0/merged/model.safetensors").read_bytes()
+                    self.assertEqual(whole, Path(f"{output}-merged/model.safetensors").read_bytes())
+                else:
+                    self.assertEqual(exported.returncode, 0, exported.stderr)
+
+    def resume(self, command: list[str], output: Path) -> None:
+        """From the last checkpoint but one, the same bytes come out."""
+        expected = results_of(output)
+        newest = max((output / "checkpoints").iterdir(), key=lambda p: int(p.name.removeprefix("step-")))
+        shutil.rmtree(newest)
+        for path in output.glob("seed-*"):
+            shutil.rmtree(path)
+        result = run([*command, "--resume"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(results_of(output), expected)
+
+    def test_bad_input_is_one_sentence(self) -> None:
+        for method, words in (
+            ({"name": "lora", "rank": 0}, ["method.rank"]),
+            ({"name": "lora", "rank": 33}, ["method.rank", "1 to 32"]),
+            ({"name": "lorra"}, ["did you mean lora?"]),
+            ({"name": "full", "rank": 8}, ["method.rank", "no such key for full"]),
+            ({"name": "lora", "d_initial": 1}, ["method.d_initial", "vera"]),
+            ({"name": "vera", "rank_pattern": {"query": 2}}, ["method.rank_pattern"]),
+            ({"name": "adalora", "adalora": {"target_rank": 8}}, ["target_rank"]),
+            ({"name": "lora", "budget": 100}, ["method.budget"]),
+        ):
+            with self.subTest(str(method)):
+                command = self.command("bad", method)
+                result = run(command)
+                self.assertEqual(result.returncode, 2, result.stdout)
+                for word in words:
+                    self.assertIn(word, result.stderr)
+                self.assertEqual(len(result.stderr.strip().splitlines()), 1)
+                self.assertFalse((self.folder / "bad").exists())
+
+    def test_combine_wants_lora_xs(self) -> None:
+        command = self.command("two", {"name": "lora"})
+        self.json_of(command)
+        a, b = (self.folder / f"two/seed-{s}/best.safetensors" for s in (0, 1))
+        result = subprocess.run(
+            [
+                PROGRAM,
+                "combine",
+                f"0.5*{a} + 0.5*{b}",
+                "--model",
+                str(self.folder / "model"),
+                "--out",
+                str(self.folder / "c"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("lora_xs", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
