@@ -1,10 +1,10 @@
 """What a LoRA loses when it is projected on the basis of LoRA-XS: residual and score before and after.
 
-usage: projection_study.py [--loras 20] [--steps 40] [--ranks 16 32 64] [--eval 512]
+usage: projection_study.py [--loras 20] [--steps 40] [--ranks 16 32 64] [--eval 512] [--program build/release/loraxs]
 
 Trains LoRAs of rank 8 with PEFT on MiniLM and QNLI, a seed and a learning rate each, imports all of them at every rank
 (loraxs import --in … --threshold 1), compares every residual with the closed form on a dense SVD in float64, and scores the
-adapters before (PEFT) and after (loraxs eval) on the same pairs. Beside them, loraxs trains LoRA-XS on the same examples.
+adapters before (PEFT) and after (loraxs eval) on the same pairs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertForSequenceClassification
 
-PROGRAM, MODEL, DATA = "build/release/loraxs", Path("models/minilm"), Path("data/qnli")
+MODEL, DATA = Path("models/minilm"), Path("data/qnli")
 LABELS = ["entailment", "not_entailment"]
 TARGETS = ["query", "value", "attention.output.dense", "output.dense"]
 MAX_LENGTH, BATCH, RANK, ALPHA = 128, 16, 8, 16
@@ -104,8 +104,8 @@ def canonical(module: str) -> str:
     return f"layers.{layer}.{names.get(rest, 'mlp_output')}"
 
 
-def loraxs(*arguments: str) -> list[dict]:
-    result = subprocess.run([PROGRAM, *arguments, "--json", "-q"], check=True, capture_output=True, text=True)
+def loraxs(program: str, *arguments: str) -> list[dict]:
+    result = subprocess.run([program, *arguments, "--json", "-q"], check=True, capture_output=True, text=True)
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--ranks", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--eval", type=int, default=512)
+    parser.add_argument("--program", default="build/release/loraxs")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
@@ -144,7 +145,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
         for rank in args.ranks:
             out = scratch / f"out{rank}"
-            imported = loraxs("import", "--model", str(MODEL), "--in", str(scratch / "in"), "--out", str(out), "--rank", str(rank),
+            imported = loraxs(args.program, "import", "--model", str(MODEL), "--in", str(scratch / "in"), "--out", str(out), "--rank", str(rank),
                               "--threshold", "1", "--labels", ",".join(LABELS))  # fmt: skip
             difference, worst, after = 0.0, 0.0, {}
             for line in imported:
@@ -153,7 +154,7 @@ def main() -> None:
                 found = dict(line["residuals"])
                 difference = max(difference, *(abs(found[canonical(m)] - value) for m, value in expected.items()))
                 worst = max(worst, *found.values())
-                score = loraxs("eval", "--model", str(MODEL), "--adapter", line["out"], "--task", "qnli", "--data", str(DATA),
+                score = loraxs(args.program, "eval", "--model", str(MODEL), "--adapter", line["out"], "--task", "qnli", "--data", str(DATA),
                                "--set", f"max_validation_examples={args.eval}")  # fmt: skip
                 after[name] = score[-1]["value"]
             residuals = [line["residual"] for line in imported]

@@ -51,6 +51,7 @@ EnergyStudy study_energy(const BaseModel& model, const std::optional<OpenedAdapt
   const TaskGradient gradient =
       task_gradient(at, head_bank(model, adapter, task, options.seed), encoded, task.regression());
   EnergyStudy study{.examples = encoded.size(), .loss = gradient.loss};
+  study.sites.reserve(sites.size());
   for (const Site& site : sites) {  // the basis is the base's, whatever is merged
     study.sites.push_back({site, captured_energies(model.site_weight(site), gradient.weights.at(site.name),
                                                    options.rank, derive_seed(options.seed, site.name))});

@@ -21,6 +21,7 @@ std::vector<std::string> labels_for(const PeftAdapter& adapter, const BaseModel&
   if (adapter.head.empty() || !import.labels.empty()) return import.labels;
   const int64_t outputs = adapter.head.at("head.classifier.weight").size(0);
   std::vector<std::string> labels;
+  labels.reserve(outputs);
   const nlohmann::json config = read_json(model.folder / "config.json");
   const nlohmann::json names = config.value("id2label", nlohmann::json::object());
   for (int64_t i = 0; i < outputs; ++i) {
@@ -98,6 +99,7 @@ ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::pa
   refuse_existing(out, "--out");
   const PeftAdapter adapter = read_peft(from, *model.architecture, model.config);
   std::vector<Site> sites;
+  sites.reserve(adapter.modules.size());
   for (const PeftModule& module : adapter.modules) sites.push_back(module.site);
   Importer importer(model, import);
   importer.prepare(sites, settings);

@@ -69,6 +69,7 @@ std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& p
   std::vector<int64_t> slots(opened.bank->num_adapters());
   std::iota(slots.begin(), slots.end(), 0);
   std::vector<TaskScore> scores;
+  scores.reserve(slots.size());
   for (const double value : score_slots(model, examples, slots, task.metric, task.regression())) {
     scores.push_back({.value = value, .examples = examples.size()});
   }

@@ -43,6 +43,7 @@ std::vector<Neighbour> nearest_adapters(const BaseModel& model, const std::files
   std::erase_if(others, [&](const auto& path) { return std::filesystem::equivalent(path, adapter); });
   if (others.empty()) throw Error(concat(folder.string(), ": expected other adapters than ", adapter.string()));
   std::vector<std::string> paths = {adapter.string()};
+  paths.reserve(others.size() + 1);
   for (const std::filesystem::path& path : others) paths.push_back(path.string());
   const OpenedAdapters opened = open_adapters(model, paths, options, settings);
   const torch::Tensor at = delta_coordinates(opened.banks, *opened.basis);  // [adapters, coordinates]

@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -13,9 +14,8 @@
 namespace loraxs {
 namespace {
 
-const std::vector<std::string> kColumns = {"weight",      "random",     "rank²/(out·in)", "gradient",   "weight/random",
-                                           "output cos²", "input cos²", "output angle",   "input angle"};
-
+constexpr std::array kColumns = {"weight",      "random",     "rank²/(out·in)", "gradient",   "weight/random",
+                                 "output cos²", "input cos²", "output angle",   "input angle"};
 constexpr size_t kShares = 5;  // the first columns
 
 std::vector<double> values_of(const CapturedEnergy& e) {
@@ -61,9 +61,11 @@ std::vector<std::pair<std::string, std::vector<double>>> table_rows(const Energy
 }
 
 std::string report_of(const EnergyStudy& study, const StudyOptions& options) {
+  std::vector<std::string> order;  // of modules, as a layer has them
   std::map<std::string, std::vector<Curve>> modules;
   for (const SiteEnergy& row : study.sites) {
     std::vector<Curve>& curves = modules[row.site.module];
+    if (curves.empty()) order.push_back(row.site.module);
     if (curves.empty()) {
       curves = {{.name = "gradient's own"},
                 {.name = "of the weight"},
@@ -77,10 +79,12 @@ std::string report_of(const EnergyStudy& study, const StudyOptions& options) {
     }
   }
   std::vector<std::string> charts;
-  for (const auto& [module, curves] : modules)
-    charts.push_back(svg_chart(module + ": log10 of the captured share", "layer", curves));
+  charts.reserve(order.size());
+  for (const std::string& module : order) {
+    charts.push_back(svg_chart(module + ": log10 of the captured share", "layer", modules[module]));
+  }
   std::string table = "<h2>Numbers</h2><table><tr><th>projection</th>";
-  for (const std::string& column : kColumns) table += "<th>" + escape_html(column) + "</th>";
+  for (const char* column : kColumns) table += "<th>" + escape_html(column) + "</th>";
   table += "</tr>\n";
   for (const auto& [name, values] : table_rows(study)) {
     table += "<tr><td>" + escape_html(name) + "</td>";
@@ -121,10 +125,11 @@ int run_study(const StudyOptions& options, const CommonOptions& common) {
     for (const std::string& cell : cells) std::cout << between << cell;
     std::cout << (csv ? "\n" : " |\n");
   };
-  line("projection", kColumns);
+  line("projection", {kColumns.begin(), kColumns.end()});
   if (!csv) line("---", std::vector<std::string>(kColumns.size(), "---"));
   for (const auto& [name, values] : table_rows(study)) {
     std::vector<std::string> cells;
+    cells.reserve(values.size());
     for (const double value : values) cells.push_back(short_number(value));
     line(name, cells);
   }

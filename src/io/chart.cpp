@@ -113,9 +113,9 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
   double legend_x = kLeft;
   size_t colour = 0;
   for (const Curve& curve : curves) {
-    const std::string stroke =
-        concat("stroke=\"", kColours[colour++ % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"",
-               curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
+    const std::string mark =
+        concat("stroke=\"", kColours[colour++ % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"");
+    const std::string stroke = mark + (curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
     std::string points;
     if (curve.dashed && curve.points.size() == 1) {  // one score to compare with: a level across the chart
       const double y = py(curve.points.front().second);
@@ -127,7 +127,7 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
                   "</title></polyline>");
     if (curve.points.size() <= 40 && !(curve.dashed && curve.points.size() == 1)) {
       for (const auto& [x, y] : curve.points) {
-        svg += concat("<circle ", stroke, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>",
+        svg += concat("<circle ", mark, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>",
                       escape_html(curve.name), ": ", short_number(x), ", ", short_number(y), "</title></circle>");
       }
     }

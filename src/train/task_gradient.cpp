@@ -45,11 +45,13 @@ TaskGradient task_gradient(const BaseModel& model, const Bank& head, const Encod
     classifier.emplace(quiet, torch::kFloat32, torch::kCPU);
   }
   std::vector<Sequence> sequences;
+  sequences.reserve(examples.size());
   for (int64_t i = 0; i < examples.size(); ++i) sequences.push_back(examples.sequence(i, /*slot=*/0));
   weigh_step(sequences);
   TaskGradient gradient;
   for (const std::vector<int64_t>& indices : batches_by_tokens(examples.lengths(), kTokensPerBatch)) {
     std::vector<Sequence> chosen;
+    chosen.reserve(indices.size());
     for (const int64_t index : indices) chosen.push_back(sequences[index]);
     const PackedBatch batch = pack(chosen);
     const BatchTensors tensors = make_batch_tensors(batch, torch::kCPU);

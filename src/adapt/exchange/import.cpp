@@ -26,6 +26,7 @@ HeadLayout head_of(const PeftAdapter& adapter, const BaseModel& model, const std
 Bank empty_bank(const PeftAdapter& adapter, const BaseModel& model, int64_t rank, double alpha,
                 const std::vector<std::string>& labels) {
   std::vector<Site> sites;
+  sites.reserve(adapter.modules.size());
   for (const PeftModule& module : adapter.modules) sites.push_back(module.site);
   Bank bank = make_bank(make_layout("lora_xs", sites, rank, head_of(adapter, model, labels), model.config.hidden_size,
                                     adapter.folder.string()),

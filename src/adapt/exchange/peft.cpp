@@ -14,7 +14,7 @@
 namespace loraxs {
 namespace {
 
-const std::string kPrefix = "base_model.model.";
+constexpr const char* kPrefix = "base_model.model.";
 
 /// The folder in the making: tensors and config of a PEFT adapter on one model.
 class PeftFolder {
