@@ -40,7 +40,9 @@ def metamath(source: Path, out: Path) -> None:
     write(out / "held.jsonl", in_turn([records[-HELD:] for records in lists]))
 
 
+WRITERS = {"commonsense": commonsense, "metamath": metamath}
+
 if __name__ == "__main__":
     kind, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     out.mkdir(parents=True, exist_ok=True)
-    {"commonsense": commonsense, "metamath": metamath}[kind](source, out)
+    WRITERS[kind](source, out)

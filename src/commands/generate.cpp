@@ -96,8 +96,6 @@ AnswerOptions answering_of(const GenerateOptions& options) {
                           .batch = options.batch};
   answering.sampling.top_logprobs = options.logprobs;
   answering.check("command line");
-  if (options.search.beams > 1 && options.logprobs >= 0)
-    throw Error("--logprobs: expected no beams, which have no log-probabilities of tokens; leave one of the two out");
   return answering;
 }
 

@@ -64,6 +64,7 @@ std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& 
   const TargetLosses losses = target_losses(model, examples, slots, proceed);
   const auto targets = static_cast<double>(std::accumulate(losses.targets.begin(), losses.targets.end(), int64_t{0}));
   std::vector<double> means;
+  means.reserve(losses.sums.size());
   for (const std::vector<double>& sums : losses.sums)
     means.push_back(std::accumulate(sums.begin(), sums.end(), 0.0) / targets);
   return means;

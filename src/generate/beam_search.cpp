@@ -71,8 +71,6 @@ bool BeamSearch::advance(std::span<const float> logits, int64_t vocab) {
 }
 
 void BeamSearch::add_answer(const Beam& beam, bool end_token, bool ended) {
-  const bool full = static_cast<int64_t>(finished_.size()) == options_.beams;
-  if (full && options_.early_stopping == EarlyStopping::kWhenFull) return;
   BeamAnswer answer{.tokens = beam.tokens,
                     .score = beam.score / std::pow(static_cast<double>(generated_), options_.length_penalty),
                     .ended = ended};

@@ -21,7 +21,7 @@ SEARCHES = [  # prompts, beams, returned, length penalty, index into EARLY_STOPP
     (50, 4, 2, 1.0, 0),
     (5, 4, 4, 2.0, 0),
     (5, 4, 1, 0.0, 1),
-    (5, 3, 3, 1.0, 1),
+    (20, 3, 3, 1.0, 1),
     (5, 4, 2, 0.5, 2),
     (5, 4, 2, -0.5, 2),
 ]

@@ -138,7 +138,10 @@ class GenerateTest(unittest.TestCase):
             (["--prompt", "a", "--beams", "2", "--temperature", "1"], "beams: expected temperature 0"),
             (["--prompt", "a", "--beams", "2", "--n", "3"], "n: expected from 1 to 2 answers of 2 beams, found 3"),
             (["--prompt", "a", "--n", "3"], "n: expected 1 answer at temperature 0"),
-            (["--prompt", "a", "--beams", "2", "--logprobs", "0"], "--logprobs: expected no beams"),
+            (
+                ["--prompt", "a", "--beams", "2", "--logprobs", "0"],
+                "neither a repetition penalty nor log-probabilities",
+            ),
             (["--prompt", "a", "--length-penalty", "2"], "belong to beam search"),
             (["--prompt", "a", "--beams", "0"], "--beams"),
         ):

@@ -79,7 +79,7 @@ class RecipesTest(unittest.TestCase):
                     if path.parts[1] == "glue":
                         self.assertEqual(found["train_examples"], official[task])
                         self.assertEqual(found["steps_per_epoch"], -(-official[task] // 32))
-                    if task in STEPS:
+                    if task in STEPS and path.parts[1] != "decoder":  # whose files hold a part
                         steps = ("train_examples", "steps_per_epoch", "total_steps", "warmup_steps")
                         self.assertEqual(tuple(found[key] for key in steps), STEPS[task])
                     self.assertGreater(found["memory_bytes_estimate"], 0)
