@@ -62,8 +62,7 @@ void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model
                            "; --dtype float32, float16, bfloat16 or q8_0 unpacks the model and writes it so"));
       }
       source.bytes = [&model, &basis, &bank, row, written, site = *site->second] {
-        const torch::Tensor weight =
-            merged_weight(model.site_weight(site).to(torch::kFloat32), bank, row, site, basis);
+        const torch::Tensor weight = merged_weight(model.site_weight(site).to(torch::kFloat32), bank, row, site, basis);
         const int64_t heads =
             interleaved_heads(*model.architecture, model.config, site.name + ".weight", site.out_features);
         return quantize_blocks(written, to_stored_rows(weight, heads));

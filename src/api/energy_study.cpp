@@ -22,7 +22,8 @@ Bank head_bank(const BaseModel& model, const std::optional<OpenedAdapter>& adapt
   const HeadLayout head = task_head("full", task, *model.architecture, "study");
   Bank bank =
       make_bank(make_layout("lora_xs", {}, std::vector<int64_t>(), head, model.config.hidden_size, "study"), 1, 1);
-  initialize_row(bank, 0, derive_seed(seed, task.name), 0, model.config.initializer_range, {});
+  initialize_row(bank, 0, {.job_seed = derive_seed(seed, task.name), .init_std = 0}, model.config.initializer_range,
+                 {});
   return bank;
 }
 

@@ -58,9 +58,9 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
     const AdapterFile& first = opened.files.front();
     const Layout layout = resolve_layout(file, model, options.accept_base);
     if (!opened.basis) {
-      opened.basis = reads_basis(file) ? basis_for(model, layout.sites, file.basis,
-                                                   basis_file_of(file, options.basis_file), settings)
-                                       : std::make_shared<Basis>();
+      opened.basis = reads_basis(file)
+                         ? basis_for(model, layout.sites, file.basis, basis_file_of(file, options.basis_file), settings)
+                         : std::make_shared<Basis>();
     }
     if (opened.bank &&
         (!(layout == opened.bank->layout) || file.alpha != first.alpha || !(file.basis == first.basis))) {
@@ -90,7 +90,9 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
 }
 
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision) {
-  return adapted_model(OpenedBank{.model = opened.model, .basis = opened.basis, .bank = opened.bank, .memory = opened.memory}, precision);
+  return adapted_model(
+      OpenedBank{.model = opened.model, .basis = opened.basis, .bank = opened.bank, .memory = opened.memory},
+      precision);
 }
 
 AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision) {

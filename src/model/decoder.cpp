@@ -65,8 +65,8 @@ Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
 
 torch::Tensor Decoder::embed(const BatchTensors& batch) const {
   torch::NoGradGuard no_grad;  // frozen
-  const torch::Tensor words = words_.defined() ? words_.index_select(0, batch.input_ids).to(compute_dtype_)
-                                               : gather_rows(word_blocks_, batch.input_ids, compute_dtype_);
+  torch::Tensor words = words_.defined() ? words_.index_select(0, batch.input_ids).to(compute_dtype_)
+                                         : gather_rows(word_blocks_, batch.input_ids, compute_dtype_);
   if (config_.embedding_scale == 1) return words;  // [tokens, hidden]
   // transformers keeps the factor in float32, then in the compute dtype: its rounding is part of the model.
   return words * torch::full({}, config_.embedding_scale, words.options().dtype(torch::kFloat32)).to(compute_dtype_);

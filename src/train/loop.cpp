@@ -39,9 +39,9 @@ class Training {
         jobs_(make_jobs(recipe_, setup.task_name)),
         examples_(choose_examples(setup.recipe.train, setup.train, setup.validation)),
         plan_(plan_steps(recipe_, examples_.train.size())),
-        tokens_per_batch_(micro_batch_tokens(
-            recipe_.tokens_per_batch,
-            recipe_.batch_size * (examples_.train.num_tokens() / examples_.train.size() + 1))),
+        tokens_per_batch_(
+            micro_batch_tokens(recipe_.tokens_per_batch,
+                               recipe_.batch_size * (examples_.train.num_tokens() / examples_.train.size() + 1))),
         bank_(make_job_bank(setup, jobs_)),
         model_(setup.model, setup.basis, AdapterSet::of_bank(bank_), setup.dtype, setup.device,
                weight_memory(recipe_.memory)),

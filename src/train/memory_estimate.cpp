@@ -13,7 +13,7 @@ namespace loraxs {
 namespace {
 
 constexpr int64_t kFloat = 4;
-constexpr int64_t kProcessBytes = 250'000'000;  // resident after `loraxs doctor`, LibTorch and a tokenizer included
+constexpr int64_t kProcessBytes = 165'000'000;  // peak of a training of a model of 100,000 numbers
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 bool is_decoder(const BaseModel& model) { return model.architecture->kind == ModelKind::kDecoder; }

@@ -112,8 +112,9 @@ TEST(MergedGgufTest, HoldsTheMergedWeightsAndAllMetadata) {
       if (adapted) {  // control
         EXPECT_FALSE(test::close(read.weight(name), f.model.weight(name), 0.05)) << name;
       }
-      if (!type && !adapted)
+      if (!type && !adapted) {
         EXPECT_TRUE(std::equal(block.bytes.begin(), block.bytes.end(), read.stored(name).bytes.begin()));
+      }
     }
   }
 }

@@ -56,7 +56,7 @@ class MethodsTest(unittest.TestCase):
         command = train_command(PROGRAM, self.folder, name.replace(" ", "-").replace(",", ""), *more)
         recipe = make_recipe(self.folder)
         recipe["method"] = ({} if method["name"] == "full" else {"rank": RANK}) | method
-        recipe["train"] |= {"learning_rate": 1e-2, "head_learning_rate": 1e-2}
+        recipe["train"] |= {"learning_rate": 1e-2, "head_learning_rate": 1e-2, "checkpoint_seconds": 1000}
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(recipe))
         command[2] = str(path)
