@@ -13,8 +13,10 @@ std::vector<loraxs::Example> sentences(const std::vector<std::string>& dishes) {
   const std::vector<std::string> good = {"warm and rich", "a joy to eat", "the best in town", "perfectly done"};
   std::vector<loraxs::Example> examples;
   for (const std::string& dish : dishes) {
-    for (const std::string& opinion : bad) examples.push_back({"The " + dish + " was " + opinion + ".", {}, 0});
-    for (const std::string& opinion : good) examples.push_back({"The " + dish + " was " + opinion + ".", {}, 1});
+    for (const std::string& opinion : bad)
+      examples.push_back({.first = "The " + dish + " was " + opinion + ".", .target = 0});
+    for (const std::string& opinion : good)
+      examples.push_back({.first = "The " + dish + " was " + opinion + ".", .target = 1});
   }
   return examples;
 }

@@ -23,7 +23,8 @@ using Row = std::tuple<std::string, std::optional<std::string>, double>;
 std::vector<Example> examples_of(const std::vector<Row>& rows) {
   std::vector<Example> examples;
   examples.reserve(rows.size());
-  for (const auto& [first, second, target] : rows) examples.push_back({first, second, target});
+  for (const auto& [first, second, target] : rows)
+    examples.push_back({.first = first, .second = second, .target = target});
   return examples;
 }
 

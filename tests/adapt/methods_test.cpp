@@ -263,7 +263,7 @@ TEST_P(MethodTest, MergedEqualsAdaptedAndTheFileComesBack) {
   std::filesystem::remove_all(out);  // what tests/oracles/check_methods.py reads
   std::filesystem::create_directories(out.parent_path());
   if (oracle.method == "full") {
-    EXPECT_ERROR(export_peft(out, oracle.model, *oracle.basis, *bank, 0), "write a model folder with loraxs merge");
+    EXPECT_ERROR(export_peft(out, oracle.model, *oracle.basis, *bank, 0), "write a model with loraxs merge");
     EXPECT_ERROR(merge_model(oracle.model, *oracle.basis, *bank, 0, -1), "weights take the base's place");
     return;
   }
