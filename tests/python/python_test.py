@@ -181,7 +181,8 @@ class TensorTest(PythonTest):
         self.assertTrue((self.folder / "peft/adapter_config.json").exists())
         for arguments, part in (
             (("peft", self.folder / "peft"), "expected nothing"),
-            (("gguf", "x"), "peft or loraxs"),
+            (("gguf", "x"), "family that GGUF files hold"),
+            (("onnx", "x"), "peft, gguf, reference or loraxs"),
         ):
             with self.assertRaisesRegex(loraxs.Error, part):
                 adapter.export(*arguments)
