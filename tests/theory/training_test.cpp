@@ -5,12 +5,13 @@
 #include "adapt/merge.h"
 #include "adapt/subspace.h"
 #include "adapt/svd.h"
-#include "model/weight_gradients.h"
 #include "ops/adapted_linear.h"
 #include "support/close.h"
 #include "support/oracle.h"
 #include "support/random_tensor.h"
+#include "support/weight_gradients.h"
 #include "train/objective.h"
+#include "train/task_gradient.h"
 
 namespace loraxs {
 namespace {
@@ -120,7 +121,7 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   }
   const BaseModel merged = merge_model(model, *oracle.basis, *bank, 0);
   const std::unique_ptr<Backbone> backbone = make_backbone(merged, torch::kFloat64, torch::kCPU);
-  WeightGradients weights(merged, backbone->groups(), torch::kFloat64);
+  test::WeightGradients weights(merged, backbone->groups(), torch::kFloat64);
   const ClassificationHead head(merged, torch::kFloat64, torch::kCPU);
   const BatchTensors tensors = make_batch_tensors(batch, torch::kCPU);
   const auto head_row = [&](const std::string& name) {
@@ -150,6 +151,17 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
     const torch::Tensor expected = scale * b.t().matmul(gradient).matmul(a.t());
     EXPECT_TRUE(test::close(found, expected, 1e-9)) << site.name;
     EXPECT_FALSE(test::close(found.t(), expected, 1e-2)) << site.name;  // control
+  }
+
+  // What the energy study measures is the same gradient, by way of full fine-tuning in float32.
+  EncodedExamples examples;
+  for (const Sequence& sequence : sequences) {
+    examples.encodings.push_back({.input_ids = sequence.input_ids, .token_type_ids = sequence.token_type_ids});
+    examples.targets.push_back(sequence.target);
+  }
+  const TaskGradient measured = task_gradient(merged, *bank, examples, bank->layout.head.labels.empty());
+  for (const Site& site : bank->layout.sites) {
+    EXPECT_TRUE(test::close(measured.weights.at(site.name), weights.gradient(site.name), 1e-5)) << site.name;
   }
 }
 
