@@ -3,30 +3,23 @@
 import json
 import shutil
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
-from support.tiny_run import make_data, make_model, run, train_command
+from support.tiny_run import TinyRunTest, run
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 ROBERTA, LOANS = ORACLES / "tiny_roberta", ORACLES / "exchange"
 
 
-class ExchangeTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = Path(cls.scratch.name)
-        make_model(ORACLES, cls.folder / "model")
-        make_data(cls.folder)
-        done = run(train_command(PROGRAM, cls.folder, "run"))
-        assert done.returncode == 0, done.stderr
-        cls.first, cls.second = (str(cls.folder / f"run/seed-{seed}/best.safetensors") for seed in (0, 1))
+class ExchangeTest(TinyRunTest):
+    oracles = ORACLES
 
     @classmethod
-    def tearDownClass(cls) -> None:
-        cls.scratch.cleanup()
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.trained(PROGRAM, "run")
+        cls.first, cls.second = (str(cls.folder / f"run/seed-{seed}/best.safetensors") for seed in (0, 1))
 
     def command(self, name: str, *more: str, model: Path | None = None) -> list[str]:
         return [
@@ -43,14 +36,6 @@ class ExchangeTest(unittest.TestCase):
         result = run(command)
         self.assertEqual(result.returncode, 0, f"{command}: {result.stderr}")
         return result.stdout.splitlines()
-
-    def refused(self, command: list[str], *parts: str) -> None:
-        result = run(command)
-        self.assertEqual(result.returncode, 2, f"{command}: {result.stderr}")
-        lines = [line for line in result.stderr.strip().splitlines() if "basis site=" not in line]
-        self.assertEqual(len(lines), 1, result.stderr)
-        for part in parts:
-            self.assertIn(part, lines[0])
 
     def test_import_exact_and_projected(self) -> None:
         source, out = str(LOANS / "reference_tiny_roberta/ft"), self.folder / "imported"

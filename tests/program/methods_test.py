@@ -2,13 +2,11 @@
 
 import json
 import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
-from support.tiny_run import make_data, make_model, make_recipe, results_of, run, train_command
+from support.tiny_run import TinyRunTest, make_recipe, results_of, run, train_command
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 RANK, SITES = 4, 12  # three layers of query, value, attention output [32, 32] and MLP output [64 -> 32]
@@ -41,16 +39,8 @@ METHODS = {
 BASIS_FREE = {"lora", "rslora", "lora from the SVD", "adalora", "tied_lora", "full"}
 
 
-class MethodsTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = Path(tempfile.mkdtemp())
-        make_model(ORACLES, cls.folder / "model")
-        make_data(cls.folder)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        shutil.rmtree(cls.folder)
+class MethodsTest(TinyRunTest):
+    oracles = ORACLES
 
     def command(self, name: str, method: dict, *more: str) -> list[str]:
         command = train_command(PROGRAM, self.folder, name.replace(" ", "-").replace(",", ""), *more)
@@ -132,34 +122,19 @@ class MethodsTest(unittest.TestCase):
             ({"name": "lora", "budget": 100}, ["method.budget"]),
         ):
             with self.subTest(str(method)):
-                command = self.command("bad", method)
-                result = run(command)
-                self.assertEqual(result.returncode, 2, result.stdout)
-                for word in words:
-                    self.assertIn(word, result.stderr)
-                self.assertEqual(len(result.stderr.strip().splitlines()), 1)
+                self.refused(self.command("bad", method), *words)
                 self.assertFalse((self.folder / "bad").exists())
+
+    def test_a_residual_base_is_not_kept_as_stored(self) -> None:
+        self.refused(self.command("tight", {"name": "pissa"}, "--memory", "tight"), "train.memory", "pissa", "tight")
+        self.assertFalse((self.folder / "tight").exists())
 
     def test_combine_wants_lora_xs(self) -> None:
         command = self.command("two", {"name": "lora"})
         self.json_of(command)
         a, b = (self.folder / f"two/seed-{s}/best.safetensors" for s in (0, 1))
-        result = subprocess.run(
-            [
-                PROGRAM,
-                "combine",
-                f"0.5*{a} + 0.5*{b}",
-                "--model",
-                str(self.folder / "model"),
-                "--out",
-                str(self.folder / "c"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.assertEqual(result.returncode, 2)
-        self.assertIn("lora_xs", result.stderr)
+        model = ["--model", str(self.folder / "model"), "--out", str(self.folder / "c")]
+        self.refused([PROGRAM, "combine", f"0.5*{a} + 0.5*{b}", *model], "lora_xs")
 
 
 if __name__ == "__main__":

@@ -7,44 +7,26 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from support.tiny_run import make_data, make_model, results_of, run, train_command
+from support.tiny_run import TinyRunTest, results_of, run, train_command
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 
 
-class ProgramTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = Path(cls.scratch.name)
-        make_model(ORACLES, cls.folder / "model")
-        make_data(cls.folder)
-        done = run(train_command(PROGRAM, cls.folder, "whole"))
-        assert done.returncode == 0, done.stderr
-        cls.done = json.loads(done.stdout.splitlines()[-1])
-        cls.adapter = str(cls.folder / "whole/seed-0/best.safetensors")
+class ProgramTest(TinyRunTest):
+    oracles = ORACLES
 
     @classmethod
-    def tearDownClass(cls) -> None:
-        cls.scratch.cleanup()
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.done = cls.trained(PROGRAM, "whole")
+        cls.adapter = str(cls.folder / "whole/seed-0/best.safetensors")
 
     def on_model(self, command: str, *more: str) -> list[str]:
         return [PROGRAM, command, "--model", str(self.folder / "model"), "--adapter", self.adapter, "--cache", str(self.folder / "cache"), *more]  # fmt: skip
-
-    def refused(self, command: list[str], *parts: str) -> str:
-        """Exit 2 and one sentence on stderr that contains all parts."""
-        result = run(command)
-        self.assertEqual(result.returncode, 2, f"{command}: {result.stderr}")
-        lines = result.stderr.strip().splitlines()
-        self.assertEqual(len(lines), 1, result.stderr)
-        for part in parts:
-            self.assertIn(part, lines[0])
-        return lines[0]
 
     def refused_recipe(self, setting: str, *parts: str) -> None:
         left = self.folder / "refused"

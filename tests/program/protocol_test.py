@@ -4,13 +4,12 @@ import json
 import shutil
 import statistics
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
-from support.tiny_run import make_data, make_model, run, train_command
+from support.tiny_run import TinyRunTest, run, train_command
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 
@@ -19,19 +18,14 @@ def row(path: Path) -> np.ndarray:
     return load_file(path)["row"]
 
 
-class ProtocolTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = Path(cls.scratch.name)
-        make_model(ORACLES, cls.folder / "model")
-        make_data(cls.folder)
-        cls.start = cls.train("start", "train.seeds=[0]")
-        cls.start_file = cls.folder / "start/seed-0/best.safetensors"
+class ProtocolTest(TinyRunTest):
+    oracles = ORACLES
 
     @classmethod
-    def tearDownClass(cls) -> None:
-        cls.scratch.cleanup()
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.start = cls.train("start", "train.seeds=[0]")
+        cls.start_file = cls.folder / "start/seed-0/best.safetensors"
 
     @classmethod
     def command(cls, name: str, *settings: str) -> list[str]:
@@ -39,16 +33,7 @@ class ProtocolTest(unittest.TestCase):
 
     @classmethod
     def train(cls, name: str, *settings: str) -> dict:
-        result = run(cls.command(name, *settings))
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout.splitlines()[-1])
-
-    def refused(self, command: list[str], *parts: str) -> None:
-        result = run(command)
-        self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
-        for part in parts:
-            self.assertIn(part, result.stderr)
+        return cls.trained(PROGRAM, name, *(part for s in settings for part in ("--set", s)))
 
     def evaluations(self, name: str, job: str) -> list[dict]:
         lines = (self.folder / name / "metrics.jsonl").read_text().splitlines()

@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
 import loraxs
 import torch
 from safetensors.torch import load_file
-from support.tiny_run import make_data, make_model, make_recipe, results_of, run, train_command
+from support.tiny_run import TinyRunTest, make_recipe, results_of, run
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
@@ -24,22 +23,16 @@ def rows_of(path: Path) -> list[tuple[str, str]]:
     return [tuple(line.rsplit(",", 1)) for line in path.read_text().splitlines()[1:]]
 
 
-class PythonTest(unittest.TestCase):
+class PythonTest(TinyRunTest):
+    oracles = ORACLES
+
     @classmethod
     def setUpClass(cls) -> None:
-        cls.scratch = tempfile.TemporaryDirectory()
-        cls.folder = Path(cls.scratch.name)
-        make_model(ORACLES, cls.folder / "model")
-        make_data(cls.folder)
-        done = run(train_command(PROGRAM, cls.folder, "whole"))
-        assert done.returncode == 0, done.stderr
+        super().setUpClass()
+        cls.trained(PROGRAM, "whole")
         cls.cache = cls.folder / "cache"
         cls.model = loraxs.Model(cls.folder / "model", cache=cls.cache)
         cls.paths = [cls.folder / f"whole/seed-{seed}/best.safetensors" for seed in (0, 1)]
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.scratch.cleanup()
 
     def recipe(self, name: str) -> dict:
         return make_recipe(self.folder) | {"output": str(self.folder / name)}

@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
+import unittest
 from pathlib import Path
 
 
@@ -53,3 +55,37 @@ def results_of(folder: Path) -> dict[str, bytes]:
     """What an interrupted and resumed run must have in common with an uninterrupted one, byte for byte."""
     names = ["metrics.jsonl", *(f"seed-{s}/{kind}.safetensors" for s in (0, 1) for kind in ("best", "last"))]
     return {name: (folder / name).read_bytes() for name in names}
+
+
+class TinyRunTest(unittest.TestCase):
+    """A folder with the tiny model and its data, removed at the end. Derived classes say where `oracles` are."""
+
+    oracles: Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = Path(cls.scratch.name)
+        make_model(cls.oracles, cls.folder / "model")
+        make_data(cls.folder)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.scratch.cleanup()
+
+    @classmethod
+    def trained(cls, program: str, name: str, *more: str) -> dict:
+        """What a training into the sub-folder `name` prints last."""
+        done = run(train_command(program, cls.folder, name, *more))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def refused(self, command: list[str], *parts: str) -> str:
+        """Exit 2 and, progress aside, one sentence on stderr that contains all parts."""
+        result = run(command)
+        self.assertEqual(result.returncode, 2, f"{command}: {result.stderr}")
+        lines = [line for line in result.stderr.strip().splitlines() if "basis site=" not in line]
+        self.assertEqual(len(lines), 1, result.stderr)
+        for part in parts:
+            self.assertIn(part, lines[0])
+        return lines[0]
