@@ -11,8 +11,8 @@ namespace loraxs {
 struct Example {
   std::string first;                  // language models: the prompt; empty in plain text
   std::optional<std::string> second;  // pair tasks: the second text; language models: the answer
-  std::optional<std::string> asked;   // language models: the prompt of the paper's evaluation, where it is not `first`
   std::optional<double> target;       // label index, or the score of a regression task; absent when unlabelled
+  std::optional<std::string> asked;   // language models: the prompt of the paper's evaluation, where it is not `first`
   nlohmann::ordered_json messages;    // a conversation as chat templates take it, in place of the texts; else null
   std::string where;                  // "chats.jsonl:12", for errors of conversations; empty elsewhere
 };
