@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "adapt/site_binding.h"
+#include "io/error.h"
 
 namespace loraxs {
 namespace {
@@ -45,7 +46,7 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   JoinedProjection projection;
   projection.out_features = group.out_features;
   const bool own = brings_all(group, adapters);
-  const bool tight = memory == WeightMemory::kTight && !residual(adapters);
+  const bool tight = memory == WeightMemory::kTight;
   std::vector<torch::Tensor> rows, biases;  // the last ones of a
   std::vector<BlockTensor> stored;
   bool any_bias = false;
@@ -101,6 +102,10 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
       device_(device),
       backbone_(make_backbone(model, compute_dtype, device)) {
   torch::NoGradGuard no_grad;
+  if (memory == WeightMemory::kTight && residual(adapters_)) {
+    throw Error(concat("memory: expected normal for ", adapters_.banks.front()->layout.method,
+                       ", which takes a part off the base's weights, found tight"));
+  }
   const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
   for (const ProjectionGroup& group : backbone_->groups()) {
     Group prepared;

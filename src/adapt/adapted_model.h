@@ -20,7 +20,7 @@ class AdaptedModel final : public ProjectionHook {
   /// Prepares compute-ready weights [W; a] for the largest rank of each site in `adapters`. `basis` must cover the
   /// sites whose adapters read it at those ranks; a basis that is not nested must have exactly the adapters' rank; all
   /// adapters or none stand on a residual base. TORCH_CHECKs otherwise. Weights that every row in training brings
-  /// itself are not prepared.
+  /// itself are not prepared. Throws Error for a residual base in tight memory, which holds the file's own weights.
   AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
                torch::ScalarType compute_dtype, torch::Device device = torch::kCPU,
                WeightMemory memory = WeightMemory::kNormal);

@@ -29,8 +29,11 @@ std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string&
     rows.push_back(bank.values);
   }
   bank.values = torch::cat(rows);  // [points, row]
-  const OpenedBank line{
-      .model = model, .files = opened.files, .basis = opened.basis, .bank = std::make_shared<Bank>(bank)};
+  const OpenedBank line{.model = model,
+                        .files = opened.files,
+                        .basis = opened.basis,
+                        .bank = std::make_shared<Bank>(bank),
+                        .memory = options.memory};
   const std::vector<TaskScore> scores = score_rows(line, precision, task);
   for (int64_t i = 0; i < points; ++i) sweep[i].value = scores[i].value;
   return sweep;

@@ -206,7 +206,7 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
   Reader reader(Fields(json, where));
   visit_recipe(recipe, reader);
   reader.here().finish();
-  const auto fail = [&](const char* key, const char* message) {
+  const auto fail = [&](const char* key, const std::string& message) {
     throw Error(concat(where, ": ", key, ": expected ", message));
   };
   if (recipe.model.empty()) fail("model", "a Hugging Face model folder, found none");
@@ -225,6 +225,10 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
   refuse_foreign_keys(json, recipe, where);
   if (recipe.method.name == "adalora" && recipe.method.adalora.target_rank > recipe.method.rank) {
     fail("method.adalora.target_rank", "at most method.rank");
+  }
+  if (recipe.train.memory == "tight" && find_method(recipe.method.name, where).traits.residual) {
+    fail("train.memory",
+         concat("normal for ", recipe.method.name, ", which takes a part off the base's weights, found tight"));
   }
   recipe.method.basis.rank = recipe.method.rank;
   return recipe;
