@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import unittest
 from pathlib import Path
@@ -111,8 +111,7 @@ class PackageTest(unittest.TestCase):
 
     def test_archive(self) -> None:
         packed = self.succeeded(run(ROOT / "scripts/package", BUILD)).split(":")[0]
-        with tarfile.open(ROOT / packed) as archive:
-            archive.extractall(self.folder / "unpacked", filter="data")
+        shutil.unpack_archive(ROOT / packed, self.folder / "unpacked")
         (top,) = (self.folder / "unpacked").iterdir()
         for name in ("README.md", "LICENSE", "bin/loraxs", "include/loraxs/api/training.h"):
             self.assertTrue((top / name).exists(), name)
