@@ -66,6 +66,12 @@ class Importer {
       write_adapter(result.out, projected.bank, 0, model_, *basis_, {.summary = summary_of(result)});
       return;
     }
+    if (!result.lora_xs) {
+      const Bank bank = import_lora(adapter, model_, labels);
+      result.rank = bank.layout.largest_rank();
+      write_adapter(result.out, bank, 0, model_, {}, {.summary = summary_of(result)});
+      return;
+    }
     ImportedCheckpoint checkpoint = import_checkpoint(adapter, model_, labels);
     result.rank = checkpoint.basis.recipe.rank;
     result.basis_variant = checkpoint.basis.recipe.variant;
@@ -73,8 +79,14 @@ class Importer {
     const std::filesystem::path aside = result.out.string() + ".basis";
     write_basis(aside, checkpoint.basis);
     result.basis_file = travelling_basis(result.out, checkpoint.basis.basis_id);
-    std::filesystem::rename(aside, result.basis_file);
-    write_adapter(result.out, checkpoint.bank, 0, model_, checkpoint.basis, {.summary = summary_of(result)});
+    try {
+      write_adapter(result.out, checkpoint.bank, 0, model_, checkpoint.basis, {.summary = summary_of(result)});
+      std::filesystem::rename(aside, result.basis_file);
+    } catch (...) {  // neither means anything without the other
+      std::filesystem::remove(result.out);
+      std::filesystem::remove(aside);
+      throw;
+    }
   }
 
  private:

@@ -23,10 +23,10 @@ nlohmann::json to_json(const ImportedAdapter& imported) {
   }
   json.update({{"out", imported.out.string()},
                {"kind", imported.lora_xs ? "lora_xs" : "lora"},
-               {"basis", imported.basis_variant},
                {"sites", imported.sites},
                {"rank", imported.rank},
                {"bytes", bytes_of(imported)}});
+  if (!imported.basis_variant.empty()) json["basis"] = imported.basis_variant;
   if (!imported.basis_file.empty()) json["basis_file"] = imported.basis_file.string();
   if (!imported.loss.modules.empty()) {
     json["residual"] = imported.loss.whole;
@@ -35,7 +35,7 @@ nlohmann::json to_json(const ImportedAdapter& imported) {
   return json;
 }
 
-/// One line of the table: "exact", or the residual of all modules and the worst.
+/// One line of the table: what an exact import brought, or the residual of all modules and the worst.
 void print_row(const ImportedAdapter& imported) {
   std::cout << "| " << name_of(imported.from) << " | ";
   if (!imported.error.empty()) {
@@ -45,7 +45,9 @@ void print_row(const ImportedAdapter& imported) {
   std::cout << (imported.lora_xs ? "LoRA-XS" : "LoRA") << " | " << imported.sites << " | " << imported.rank << " | "
             << human_bytes(bytes_of(imported)) << " | ";
   if (imported.loss.modules.empty()) {
-    std::cout << "exact, basis " << imported.basis_file.filename().string() << " |\n";
+    std::cout << "none: as it is";
+    if (!imported.basis_file.empty()) std::cout << ", basis " << imported.basis_file.filename().string();
+    std::cout << " |\n";
   } else {
     std::cout << imported.loss.whole << ", worst " << imported.loss.worst().second << " ("
               << imported.loss.worst().first << ") |\n";

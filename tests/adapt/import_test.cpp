@@ -213,10 +213,40 @@ TEST(ImportTest, WhatIsMissingUnknownOrMisshapenIsListed) {
   std::filesystem::resize_file(truncated.write() / "adapter_model.safetensors", 1000);
   EXPECT_ERROR(read(truncated.folder.path(), oracle.model), "adapter_model.safetensors");
   const PeftAdapter lora = read(exchange("loras/lora0"), oracle.model);
-  EXPECT_ERROR(import_checkpoint(lora, oracle.model, kLabels), "found a plain LoRA; --rank N projects it");
+  EXPECT_ERROR(import_checkpoint(lora, oracle.model, kLabels), "expected R beside A and B, found a plain LoRA");
+  EXPECT_ERROR(import_lora(read(exchange("reference_tiny_roberta/ft"), oracle.model), oracle.model, kLabels),
+               "expected a plain LoRA, found R");
   EXPECT_ERROR(
       import_checkpoint(read(exchange("reference_tiny_roberta/ft"), oracle.model), oracle.model, {"yes", "no"}),
       "the names of 3 classes, found 2");
+}
+
+TEST(LoraImportTest, ComputesWhatPeftComputes) {
+  const OracleCase oracle("tiny_roberta");
+  for (const std::string name : {"loras/lora0", "stabilised", "patterned"}) {
+    SCOPED_TRACE(name);
+    const PeftAdapter lora = read(exchange(name), oracle.model);
+    Bank bank = import_lora(lora, oracle.model, kLabels);
+    EXPECT_EQ(bank.layout.method, "lora");
+    const torch::Tensor expected = expected_of(name);
+    EXPECT_LE(test::largest_error(logits_of(oracle, {}, bank), expected), 1e-5);
+    bank.alpha *= 2;  // control
+    EXPECT_GT(test::largest_error(logits_of(oracle, {}, bank), expected), 1e-2);
+  }
+}
+
+TEST(LoraImportTest, ExportedAgainItIsTheSame) {
+  const OracleCase oracle("tiny_roberta");
+  const test::TemporaryFolder folder;
+  const PeftAdapter original = read(exchange("loras/lora1"), oracle.model);
+  export_peft(folder / "again", oracle.model, {}, import_lora(original, oracle.model, kLabels), 0);
+  const PeftAdapter again = read(folder / "again", oracle.model);
+  ASSERT_EQ(again.modules.size(), original.modules.size());
+  for (size_t i = 0; i < again.modules.size(); ++i) {
+    EXPECT_EQ(again.modules[i].scale, original.modules[i].scale);
+    EXPECT_TRUE(again.modules[i].a.equal(original.modules[i].a));
+    EXPECT_TRUE(again.modules[i].b.equal(original.modules[i].b));
+  }
 }
 
 Basis basis_of(const OracleCase& oracle, const PeftAdapter& adapter, int64_t rank) {

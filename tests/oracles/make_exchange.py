@@ -157,6 +157,7 @@ def main() -> None:
     for number in range(4):
         make_lora(oracles, out / "loras" / f"lora{number}", "tiny_roberta", number)
     make_lora(oracles, out / "stabilised", "tiny_roberta", 9, use_rslora=True, alpha_pattern={"value": 3})
+    make_lora(oracles, out / "patterned", "tiny_roberta", 11, rank_pattern={"query": 5, "output.dense": 64})
     make_q8_0(out)
     make_words(out)
 

@@ -6,6 +6,7 @@ import sys
 import unittest
 from pathlib import Path
 
+import safetensors.numpy
 from support.tiny_run import TinyRunTest, run
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
@@ -52,12 +53,26 @@ class ExchangeTest(TinyRunTest):
         self.assertTrue((again / "ft/adapter_model.safetensors").exists())
         lora, refused = str(LOANS / "loras/lora0"), self.folder / "refused.safetensors"
         self.refused(self.command("import", "--from", lora, "--out", str(refused), "--rank", "4", model=ROBERTA), "relative residual", "--threshold")  # fmt: skip
-        self.refused(
-            self.command("import", "--from", lora, "--out", str(refused), model=ROBERTA), "plain LoRA", "--rank N"
-        )
         self.refused(self.command("import", "--from", lora, "--out", str(refused), "--rank", "4"), "not in this model")
         self.refused(self.command("import", "--out", str(refused), model=ROBERTA), "--from FOLDER")
         self.assertFalse(refused.exists())
+
+    def test_lora_as_it_is(self) -> None:
+        out = self.folder / "lora.safetensors"
+        command = self.command("import", "--from", str(LOANS / "loras/lora0"), "--out", str(out), "--json", model=ROBERTA)  # fmt: skip
+        line = json.loads(self.succeeds(command)[0])
+        self.assertEqual((line["kind"], line["rank"], line.get("basis")), ("lora", 3, None))
+        again = self.folder / "lora"
+        self.succeeds(self.command("export", "--adapter", str(out), "--format", "peft", "--out", str(again), model=ROBERTA))  # fmt: skip
+        both = [
+            safetensors.numpy.load_file(folder / "adapter_model.safetensors")
+            for folder in (LOANS / "loras/lora0", again)
+        ]
+        self.assertEqual(both[0].keys(), both[1].keys())
+        for name, value in both[0].items():
+            self.assertTrue((value == both[1][name]).all(), name)
+        rows = self.succeeds(self.command("import", "--in", str(LOANS / "loras"), "--out", str(self.folder / "as-they-are"), model=ROBERTA))  # fmt: skip
+        self.assertEqual(sum("as it is" in row for row in rows), 4)
 
     def test_import_of_a_folder(self) -> None:
         source = self.folder / "loans"

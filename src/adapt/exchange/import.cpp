@@ -23,13 +23,26 @@ HeadLayout head_of(const PeftAdapter& adapter, const BaseModel& model, const std
                    *model.architecture, where);
 }
 
-Bank empty_bank(const PeftAdapter& adapter, const BaseModel& model, int64_t rank, double alpha,
-                const std::vector<std::string>& labels) {
+std::vector<Site> sites_of(const PeftAdapter& adapter) {
   std::vector<Site> sites;
   sites.reserve(adapter.modules.size());
   for (const PeftModule& module : adapter.modules) sites.push_back(module.site);
-  Bank bank = make_bank(make_layout("lora_xs", sites, rank, head_of(adapter, model, labels), model.config.hidden_size,
-                                    adapter.folder.string()),
+  return sites;
+}
+
+std::vector<int64_t> ranks_of(const PeftAdapter& adapter) {
+  std::vector<int64_t> ranks;
+  ranks.reserve(adapter.modules.size());
+  for (const PeftModule& module : adapter.modules) ranks.push_back(module.rank());
+  return ranks;
+}
+
+/// A bank of one of `method` with the adapter's head; its sites are zero.
+Bank empty_bank(const PeftAdapter& adapter, const BaseModel& model, const std::string& method,
+                const std::vector<int64_t>& ranks, double alpha, const std::vector<std::string>& labels,
+                const MethodOptions& options = {}) {
+  Bank bank = make_bank(make_layout(method, sites_of(adapter), ranks, head_of(adapter, model, labels),
+                                    model.config.hidden_size, adapter.folder.string(), options),
                         alpha, 1);
   for (const LayoutSegment& segment : bank.layout.segments) {
     if (segment.head) segment_value(bank, 0, segment).copy_(adapter.head.at(segment.name));
@@ -55,10 +68,7 @@ ImportedCheckpoint import_checkpoint(const PeftAdapter& adapter, const BaseModel
   ImportedCheckpoint imported;
   bool singular = true;
   for (const PeftModule& module : adapter.modules) {
-    if (!module.r.defined()) {
-      throw Error(concat(
-          where, ": expected R beside A and B, found a plain LoRA; --rank N projects it on the basis of ", "rank N"));
-    }
+    if (!module.r.defined()) throw Error(concat(where, ": expected R beside A and B, found a plain LoRA"));
     if (module.rank() != first.rank() || module.scale != first.scale) {
       throw Error(concat(where, ": ", module.site.hf_name, ": expected rank ", first.rank(), " and scale ", first.scale,
                          " as in ", first.site.hf_name, ", found ", module.rank(), " and ", module.scale,
@@ -70,11 +80,26 @@ ImportedCheckpoint import_checkpoint(const PeftAdapter& adapter, const BaseModel
   }
   imported.basis.base_id = model.base_id;
   imported.basis.recipe = {.rank = first.rank(), .variant = singular ? "imported_svd" : "imported_random"};
-  imported.bank = empty_bank(adapter, model, first.rank(), first.scale * static_cast<double>(first.rank()), labels);
+  imported.bank = empty_bank(adapter, model, "lora_xs", ranks_of(adapter),
+                             first.scale * static_cast<double>(first.rank()), labels);
   for (const PeftModule& module : adapter.modules) {
     segment_value(imported.bank, 0, *imported.bank.layout.find(module.site.name + ".r")).copy_(module.r);
   }
   return imported;
+}
+
+Bank import_lora(const PeftAdapter& adapter, const BaseModel& model, const std::vector<std::string>& labels) {
+  torch::NoGradGuard no_grad;
+  if (adapter.has_r()) throw Error(concat(adapter.folder.string(), ": expected a plain LoRA, found R beside A and B"));
+  const MethodOptions options{.rslora = adapter.rslora};
+  const double alpha = adapter.modules.front().alpha;
+  Bank bank = empty_bank(adapter, model, "lora", ranks_of(adapter), alpha, labels, options);
+  for (const PeftModule& module : adapter.modules) {
+    const double factor = module.alpha / alpha;
+    segment_value(bank, 0, *bank.layout.find(module.site.name + ".a")).copy_(module.a);
+    segment_value(bank, 0, *bank.layout.find(module.site.name + ".b")).copy_(module.b * factor);
+  }
+  return bank;
 }
 
 const std::pair<std::string, double>& ProjectionLoss::worst() const {
@@ -86,7 +111,8 @@ ProjectedAdapter import_projected(const PeftAdapter& adapter, const BaseModel& m
                                   const std::vector<std::string>& labels) {
   torch::NoGradGuard no_grad;
   const int64_t rank = basis.recipe.rank;
-  ProjectedAdapter projected{.bank = empty_bank(adapter, model, rank, static_cast<double>(rank), labels)};
+  ProjectedAdapter projected{.bank = empty_bank(adapter, model, "lora_xs", std::vector(adapter.modules.size(), rank),
+                                             static_cast<double>(rank), labels)};
   double lost = 0, whole = 0;
   for (const PeftModule& module : adapter.modules) {
     const SiteBasis& pair = basis.at(module.site.name);

@@ -1,4 +1,4 @@
-// adapt/exchange/import.h: adapters of others as rows: LoRA-XS of the reference as it is, LoRA as its projection.
+// adapt/exchange/import.h: adapters of others as rows: LoRA-XS of the reference and LoRA as they are, either projected.
 #pragma once
 #include <string>
 #include <vector>
@@ -19,6 +19,10 @@ struct ImportedCheckpoint {
 };
 ImportedCheckpoint import_checkpoint(const PeftAdapter& adapter, const BaseModel& model,
                                      const std::vector<std::string>& labels);
+
+/// A plain LoRA as it is: a row of method `lora` with A and B, in a bank of one. Modules may differ in rank; where they
+/// differ in alpha, B takes the factor over. Throws Error for LoRA-XS.
+Bank import_lora(const PeftAdapter& adapter, const BaseModel& model, const std::vector<std::string>& labels);
 
 /// What a projection on another basis lost: ‖ΔW − b R a‖ / ‖ΔW‖.
 struct ProjectionLoss {

@@ -1,9 +1,9 @@
 #include "adapt/exchange/peft_reader.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
+#include "adapt/method.h"
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/safetensors.h"
@@ -19,7 +19,7 @@ constexpr const char* kConfig = "adapter_config.json";
 struct PeftConfig {
   int64_t rank = 8;
   double alpha = 8;
-  bool rank_stabilised = false;
+  bool rslora = false;
   std::vector<std::string> targets;             // a pattern matches no name
   std::map<std::string, double> alpha_pattern;  // module or its dotted end -> alpha
   bool partial = false;                         // layers or modules are left out on purpose
@@ -38,7 +38,7 @@ PeftConfig read_config(const std::filesystem::path& path) {
   PeftConfig config;
   config.rank = fields.positive_int("r", config.rank);
   config.alpha = fields.positive_number("lora_alpha", config.alpha);
-  config.rank_stabilised = fields.boolean("use_rslora", false);
+  config.rslora = fields.boolean("use_rslora", false);
   config.targets = fields.strings("target_modules", {});
   config.partial = !fields.raw("layers_to_transform").is_null() || !fields.raw("exclude_modules").is_null();
   const nlohmann::json pattern = fields.raw("alpha_pattern");
@@ -172,7 +172,7 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
   const Safetensors file = read_safetensors(path);
   const std::vector<Site> sites = list_sites(architecture, model_config);
   std::map<std::string, PeftModule> modules;  // by canonical name
-  PeftAdapter adapter{.folder = folder};
+  PeftAdapter adapter{.folder = folder, .rslora = config.rslora};
   Complaints complaints;
   for (const auto& [name, view] : file.tensors) {
     const Key key = parse_key(name);
@@ -220,12 +220,11 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
       PeftModule& module = found->second;
       check_module(complaints, site.hf_name, module, any_r);
       if (!module.a.defined() || module.a.dim() != 2) continue;
-      double alpha = config.alpha;
+      module.alpha = config.alpha;
       for (const auto& [name, own] : config.alpha_pattern) {
-        if (names_module(site.hf_name, name)) alpha = own;
+        if (names_module(site.hf_name, name)) module.alpha = own;
       }
-      const auto rank = static_cast<double>(std::max<int64_t>(1, module.rank()));
-      module.scale = alpha / (config.rank_stabilised ? std::sqrt(rank) : rank);
+      module.scale = rank_scale(module.alpha, std::max<int64_t>(1, module.rank()), {.rslora = config.rslora});
       adapter.modules.push_back(module);
     } else if (!config.partial && std::any_of(config.targets.begin(), config.targets.end(),
                                               [&](const auto& target) { return names_module(site.hf_name, target); })) {

@@ -18,13 +18,15 @@ struct PeftModule {
   torch::Tensor a;   // [rank, in_features] float32
   torch::Tensor b;   // [out_features, rank] float32
   torch::Tensor r;   // [rank, rank] float32; undefined in plain LoRA
-  double scale = 1;  // alpha / rank, or alpha / √rank where the config says use_rslora
+  double alpha = 8;  // as the config says
+  double scale = 1;  // alpha / rank, or alpha / √rank with rslora
 
   int64_t rank() const { return a.size(0); }
 };
 
 struct PeftAdapter {
   std::filesystem::path folder;
+  bool rslora = false;                        // the config says use_rslora
   std::vector<PeftModule> modules;            // in canonical order
   std::map<std::string, torch::Tensor> head;  // "head.classifier.weight" … float32; empty without a head
 

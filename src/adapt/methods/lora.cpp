@@ -38,6 +38,7 @@ void initialize(const Layout& layout, std::span<float> row, const MethodStart& s
 Method lora() {
   return {.name = "lora",
           .meaning = "a and b trained",
+          .traits = {.any_rank = true},
           .keys = {"rank", "alpha", "rank_pattern", "rslora", "init", "init_std", "basis"},
           .segments = segments,
           .initialize = initialize,
