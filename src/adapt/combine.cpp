@@ -106,20 +106,25 @@ class ExpressionReader {
   bool in_mean_ = false;
 };
 
+/// 1 − Σ wᵢ: what of h₀ is in h₀ + Σ wᵢ (hᵢ − h₀).
+double weight_of_start(const std::vector<CombineInput>& inputs) {
+  double rest = 1;
+  for (const CombineInput& input : inputs) rest -= input.weight;
+  return rest;
+}
+
 HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   if (rule.kind == "none") return {};
   if (rule.kind == "take") return inputs.at(rule.take).bank->layout.head;
   const HeadLayout& first = inputs.front().bank->layout.head;
-  double sum = 0;
   for (const CombineInput& input : inputs) {
-    if (!(input.bank->layout.head == first)) {
-      throw Error("combine: the adapters have different heads; say which one to keep with --head NAME, or --head none");
-    }
-    sum += input.weight;
+    if (input.bank->layout.head == first) continue;
+    throw Error("combine: the adapters have different heads; say which one to keep with --head NAME, or --head none");
   }
-  if (first.kind != "none" && std::abs(sum - 1) > 1e-9) {
-    throw Error(concat("combine: heads can be summed only with weights that sum to 1, found ", sum,
-                       "; say which head to keep with --head NAME, or --head none"));
+  if (first.kind != "none" && !rule.start.defined() && std::abs(weight_of_start(inputs)) > 1e-9) {
+    throw Error(concat("combine: heads that did not start from one known draw (same seed and task) can be summed only "
+                       "with weights that sum to 1, found ",
+                       1 - weight_of_start(inputs), "; say which head to keep with --head NAME, or --head none"));
   }
   return first;
 }
@@ -175,6 +180,9 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
           (bank.alpha / static_cast<double>(rank)) / (first.alpha / static_cast<double>(target.shape[0]));
       into.narrow(0, 0, rank).narrow(1, 0, rank).add_(segment_of(values, *source), inputs[i].weight * scale);
     }
+  }
+  if (rule.kind == "auto" && rule.start.defined()) {
+    row.narrow(0, layout.adapter_numbers, rule.start.numel()).add_(rule.start, weight_of_start(inputs));
   }
   Bank result = make_bank(layout, first.alpha, 1, first.values.scalar_type());
   result.values.select(0, 0).copy_(row);

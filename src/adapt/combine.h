@@ -24,9 +24,10 @@ std::vector<CombineTerm> parse_combination(const std::string& expression);
 struct HeadRule {
   std::string kind = "auto";  // auto | none | take
   size_t take = 0;            // index of the term whose head is taken
+  torch::Tensor start;        // [numbers of the head] h₀ that all heads started from; undefined where it is not known
 };
 
-/// An adapter to be combined: a row of a bank, with the head it started from if that is known (h₀ of its seed).
+/// An adapter to be combined: a row of a bank.
 struct CombineInput {
   const Bank* bank = nullptr;
   int64_t row = 0;
@@ -35,8 +36,8 @@ struct CombineInput {
 
 /// A bank of one whose ΔW is Σ weight · ΔW of the inputs: per site R = Σ wᵢ (sᵢ / s) Rᵢ, smaller ranks zero-padded,
 /// missing sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums. Heads: with
-/// "auto", all inputs must have the same head layout and Σ weight = 1 (then h = Σ wᵢ hᵢ), else Error says which rule to
-/// give.
+/// "auto", all inputs must have the same head layout, and h = h₀ + Σ wᵢ (hᵢ − h₀); without h₀ that needs Σ weight = 1,
+/// else Error says which rule to give.
 Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& head);
 
 }  // namespace loraxs

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
+#include "adapt/fresh_head.h"
 #include "adapt/method.h"
 #include "io/error.h"
 #include "io/text_file.h"
+#include "train/job.h"
 
 namespace loraxs {
 namespace {
@@ -45,6 +48,27 @@ std::map<std::string, double> read_weights(const std::string& path,
   }
   for (auto& [name, weight] : weights) weight /= sum;
   return weights;
+}
+
+/// The key of the job whose fresh head this adapter's head started from; nothing where the file does not tell.
+std::optional<uint64_t> head_key(const AdapterFile& file) {
+  const auto summary = nlohmann::json::parse(file.provenance.summary, nullptr, /*allow_exceptions=*/false);
+  if (!summary.is_object() || file.provenance.task.empty()) return {};
+  const auto seed = summary.find("seed");
+  if (seed == summary.end() || !seed->is_number_integer()) return {};
+  if (const auto start = summary.find("start"); start != summary.end() && start->value("head", "") != "fresh") return {};
+  return job_key(seed->get<uint64_t>(), file.provenance.task);
+}
+
+/// h₀ of adapters whose heads are of one layout and started from one draw; undefined otherwise.
+torch::Tensor common_start(const BaseModel& model, const OpenedAdapters& opened) {
+  const HeadLayout& head = opened.banks.front()->layout.head;
+  const std::optional<uint64_t> key = head_key(opened.files.front());
+  if (!key || head.kind == "none") return {};
+  for (size_t i = 0; i < opened.banks.size(); ++i) {
+    if (head_key(opened.files[i]) != key || !(opened.banks[i]->layout.head == head)) return {};
+  }
+  return fresh_head(model, head, *key).values.select(0, 0);
 }
 
 }  // namespace
@@ -139,6 +163,7 @@ CombinedAdapters combine_adapters(const BaseModel& model, const std::string& exp
   }
   if (!found) throw Error(concat("--head ", head, ": expected auto, none or one of the adapters in the expression"));
   combined.head = rule.take;
+  if (rule.kind == "auto") rule.start = common_start(model, combined.opened);
   combined.bank = combine(inputs, rule);
   return combined;
 }

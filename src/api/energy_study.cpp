@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "adapt/fresh_head.h"
 #include "adapt/merge.h"
 #include "api/predictor.h"
 #include "api/task_encoder.h"
 #include "io/error.h"
 #include "io/seeds.h"
+#include "train/job.h"
 #include "train/recipe_layout.h"
 #include "train/task_gradient.h"
 
@@ -19,12 +21,7 @@ Bank head_bank(const BaseModel& model, const std::optional<OpenedAdapter>& adapt
     check_head(adapter->file, adapter->bank->layout.head, task);
     return *adapter->bank;
   }
-  const HeadLayout head = task_head("full", task, *model.architecture, "study");
-  Bank bank =
-      make_bank(make_layout("lora_xs", {}, std::vector<int64_t>(), head, model.config.hidden_size, "study"), 1, 1);
-  initialize_row(bank, 0, {.job_seed = derive_seed(seed, task.name), .init_std = 0}, model.config.initializer_range,
-                 {});
-  return bank;
+  return fresh_head(model, task_head("full", task, *model.architecture, "study"), job_key(seed, task.name));
 }
 
 }  // namespace

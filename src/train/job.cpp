@@ -8,6 +8,8 @@
 
 namespace loraxs {
 
+uint64_t job_key(uint64_t seed, const std::string& task_name) { return derive_seed(seed, task_name); }
+
 std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_name) {
   std::vector<Job> jobs;
   const bool grid = train.learning_rate.size() * train.head_learning_rate.size() > 1;
@@ -17,7 +19,7 @@ std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_nam
       for (const int64_t seed : train.seeds) {
         jobs.push_back({.name = grid ? concat("lr-", rate, "-head-", head_rate, "-seed-", seed) : concat("seed-", seed),
                         .seed = seed,
-                        .key = derive_seed(static_cast<uint64_t>(seed), task_name),
+                        .key = job_key(static_cast<uint64_t>(seed), task_name),
                         .learning_rate = rate,
                         .head_learning_rate = head_rate,
                         .setting = setting});

@@ -1,5 +1,7 @@
 #include "train/job_bank.h"
 
+#include "adapt/fresh_head.h"
+
 namespace loraxs {
 
 std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<Job>& jobs) {
@@ -9,9 +11,7 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
   auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
   bank->trains_sites = method.train_sites;
   const BaseModel& model = setup.model;
-  const std::string name = model.architecture->head.dense;
-  std::optional<HeadDense> dense;
-  if (model.has(name + ".weight")) dense = {model.weight(name + ".weight"), model.weight(name + ".bias")};
+  const std::optional<HeadDense> dense = pretrained_dense(model);
   for (size_t j = 0; j < jobs.size(); ++j) {
     const MethodStart start{.job_seed = jobs[j].key,
                             .alpha = method.alpha,

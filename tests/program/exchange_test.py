@@ -6,6 +6,7 @@ import sys
 import unittest
 from pathlib import Path
 
+import numpy as np
 import safetensors.numpy
 from support.tiny_run import TinyRunTest, run
 
@@ -122,6 +123,28 @@ class ExchangeTest(TinyRunTest):
         self.assertIn("<svg", report.read_text())
         self.refused([part if part != "3" else "1" for part in sweep], "at least 2 points")
         self.refused(self.command("combine", "mean(/nowhere)", "--out", str(self.folder / "x.safetensors")), "/nowhere")
+
+    def test_heads_of_one_draw_combine_with_any_weights(self) -> None:
+        rates = "train.learning_rate=[0,1e-3,1e-2]", "train.head_learning_rate=[0,1e-2]"
+        self.trained(PROGRAM, "grid", *(part for rate in rates for part in ("--set", rate)))
+
+        def adapter(rate: str, head: str, seed: int) -> str:
+            return str(self.folder / f"grid/lr-{rate}-head-{head}-seed-{seed}/last.safetensors")
+
+        def row(path: str | Path) -> np.ndarray:
+            return safetensors.numpy.load_file(path)["row"].astype(np.float64)
+
+        one, other, start = adapter("0.001", "0.01", 0), adapter("0.01", "0.01", 0), adapter("0", "0", 0)
+        out, numbers = self.folder / "difference.safetensors", 2 * 32 + 2  # of the head, at the end of a row
+        self.succeeds(self.command("combine", f"{one} - 0.5*{other}", "--out", str(out)))
+        plain = row(one) - 0.5 * row(other)
+        head = plain[-numbers:] + 0.5 * row(start)[-numbers:]
+        np.testing.assert_allclose(row(out)[:-numbers], plain[:-numbers], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(row(out)[-numbers:], head, rtol=1e-6, atol=1e-7)
+        self.assertGreater(np.abs(row(start)[-numbers:]).max(), 0.01)  # control: h₀ matters
+        elsewhere = str(self.folder / "x.safetensors")
+        self.refused(self.command("combine", f"{one} - 0.5*{adapter('0.01', '0.01', 1)}", "--out", elsewhere), "weights that sum to 1", "--head")  # fmt: skip
+        self.refused(self.command("combine", f"{out} - 0.5*{out}", "--out", elsewhere), "weights that sum to 1")
 
     def test_study(self) -> None:
         report = self.folder / "energy.html"
