@@ -113,9 +113,9 @@ Basis draw_vera_basis(const std::vector<Site>& sites, const std::string& base_id
 
 Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::Tensor(const Site&)>& weight_of,
                     const std::string& base_id, const BasisRecipe& recipe, const LogSink& progress) {
-  if (recipe.imported()) {
+  if (recipe.travels()) {
     throw Error(
-        concat("basis: expected the file that was imported with the adapter (--basis FILE), found none; a basis "
+        concat("basis: expected the file that came with the adapter (--basis FILE), found none; a basis "
                "of variant ",
                recipe.variant, " cannot be computed from the weights"));
   }

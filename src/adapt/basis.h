@@ -18,15 +18,17 @@ namespace loraxs {
 /// What a basis is made of. Part of its file.
 struct BasisRecipe {
   int64_t rank = 16;               // largest rank: any smaller one is a prefix (variants with top or bottom vectors)
-  std::string variant = "weight";  // weight | random | svd_of_random | vera | imported_svd | imported_random
+  std::string variant = "weight";  // weight | random | svd_of_random | vera | gradient | imported_svd | …_random
   std::string vectors = "top";     // top | middle | bottom: which singular triples
   bool sigma = true;               // Σ on a, the input side
   uint64_t seed = 0;               // of the random variants
   bool operator==(const BasisRecipe&) const = default;
-  /// Came with a checkpoint: cannot be computed, its file must be named.
-  bool imported() const { return variant.starts_with("imported"); }
+  /// Came with a checkpoint or from a task's gradient: the weights do not give it, so its file travels with adapters.
+  bool travels() const { return variant.starts_with("imported") || variant == "gradient"; }
   /// Ranks below `rank` are prefixes of it; otherwise every rank has a basis of its own (middle, random).
-  bool nested() const { return variant == "weight" || variant == "svd_of_random" ? vectors != "middle" : false; }
+  bool nested() const {
+    return (variant == "weight" || variant == "svd_of_random" || variant == "gradient") && vectors != "middle";
+  }
 };
 
 /// Basis of one projection: the adapted weight is W + scale · b · R · a.
@@ -70,6 +72,8 @@ Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::T
 /// Bytes of the file: safetensors with "SITE.a", "SITE.b" and metadata (format, base_id, recipe fields, solver,
 /// residuals).
 void write_basis(const std::filesystem::path& path, Basis& basis);  // sets basis_id and path
+/// The basis_id that write_basis would give.
+std::string basis_digest(const Basis& basis);
 /// Maps a file and checks it whole: every pair's shapes, finite values, metadata. Throws Error.
 Basis read_basis(const std::filesystem::path& path);
 

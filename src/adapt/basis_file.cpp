@@ -31,9 +31,7 @@ std::string cache_key(const std::string& base_id, const std::vector<Site>& sites
   return sha256_hex(key);
 }
 
-}  // namespace
-
-void write_basis(const std::filesystem::path& path, Basis& basis) {
+std::vector<std::byte> serialize(const Basis& basis) {
   std::map<std::string, TensorBytes> tensors;
   for (const auto& [name, pair] : basis.sites) {
     tensors[name + ".a"] = bytes_of(pair.a);
@@ -48,11 +46,19 @@ void write_basis(const std::filesystem::path& path, Basis& basis) {
                                                        {"seed", std::to_string(basis.recipe.seed)},
                                                        {"solver", kSolver},
                                                        {"residuals", nlohmann::json(basis.residuals).dump()}};
-  const std::vector<std::byte> bytes = serialize_safetensors(tensors, metadata);
+  return serialize_safetensors(tensors, metadata);
+}
+
+}  // namespace
+
+void write_basis(const std::filesystem::path& path, Basis& basis) {
+  const std::vector<std::byte> bytes = serialize(basis);
   write_file_atomically(path, bytes);
   basis.basis_id = sha256_hex(bytes);
   basis.path = path;
 }
+
+std::string basis_digest(const Basis& basis) { return sha256_hex(serialize(basis)); }
 
 Basis read_basis(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);

@@ -9,8 +9,8 @@ std::optional<HeadDense> pretrained_dense(const BaseModel& model) {
 }
 
 Bank fresh_head(const BaseModel& model, const HeadLayout& head, uint64_t job_key) {
-  Bank bank = make_bank(
-      make_layout("lora_xs", {}, std::vector<int64_t>(), head, model.config.hidden_size, "head"), /*alpha=*/1, 1);
+  Bank bank = make_bank(make_layout("lora_xs", {}, std::vector<int64_t>(), head, model.config.hidden_size, "head"),
+                        /*alpha=*/1, 1);
   initialize_row(bank, 0, {.job_seed = job_key}, model.config.initializer_range, pretrained_dense(model));
   return bank;
 }

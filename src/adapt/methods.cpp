@@ -4,6 +4,7 @@
 #include "adapt/methods/adalora.h"
 #include "adapt/methods/full.h"
 #include "adapt/methods/lora.h"
+#include "adapt/methods/lora_sb.h"
 #include "adapt/methods/lora_xs.h"
 #include "adapt/methods/pissa.h"
 #include "adapt/methods/tied_lora.h"
@@ -16,7 +17,7 @@ namespace loraxs {
 namespace {
 
 const std::vector<Method>& methods() {
-  static const std::vector<Method> all = {lora_xs(), lora(),    pissa(),     full(),
+  static const std::vector<Method> all = {lora_xs(), lora_sb(), lora(),      pissa(),    full(),
                                           vera(),    adalora(), tied_lora(), tiny_lora()};
   return all;
 }

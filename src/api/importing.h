@@ -24,11 +24,12 @@ struct ImportedAdapter {
   bool lora_xs = false;              // brought R; else a plain LoRA
   ProjectionLoss loss;               // empty without a projection
   int64_t sites = 0, rank = 0;       // the largest rank
-  std::string error;  // import_folder: why there is no file; the rest is then as far as it came
+  std::string error;                 // import_folder: why there is no file; the rest is then as far as it came
 };
 
 /// Reads `from` and writes the adapter `out`: projected, or as it is, LoRA with its A and B in the row and LoRA-XS with
-/// its basis beside it (travelling_basis). Throws Error when a module's residual exceeds the threshold; nothing is left then.
+/// its basis beside it (travelling_basis). Throws Error when a module's residual exceeds the threshold; nothing is left
+/// then.
 ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::path& from,
                                const std::filesystem::path& out, const ImportSettings& import,
                                const Settings& settings);

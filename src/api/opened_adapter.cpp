@@ -32,9 +32,12 @@ std::filesystem::path travelling_basis(const std::filesystem::path& adapter, con
 }
 
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file) {
-  if (!basis_file.empty() || !adapter.basis.imported()) return basis_file;
-  std::filesystem::path beside = travelling_basis(adapter.path, adapter.basis_id);
-  return std::filesystem::exists(beside) ? beside : std::filesystem::path();
+  if (!basis_file.empty() || !adapter.basis.travels()) return basis_file;
+  for (const std::filesystem::path& place : {adapter.path, adapter.path.parent_path()}) {
+    std::filesystem::path beside = travelling_basis(place, adapter.basis_id);
+    if (std::filesystem::exists(beside)) return beside;
+  }
+  return {};
 }
 
 OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,

@@ -20,9 +20,11 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
                                        const BasisRecipe& recipe, const std::filesystem::path& basis_file,
                                        const Settings& settings);
 
-/// Where an imported adapter's own basis lies: beside it, as the first 16 digits of its id with .basis.safetensors.
+/// Where an adapter's own basis lies (BasisRecipe::travels): beside it, as the first 16 digits of its id with
+/// .basis.safetensors.
 std::filesystem::path travelling_basis(const std::filesystem::path& adapter, const std::string& basis_id);
-/// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis if it has one, else none.
+/// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis beside it or beside its
+/// folder if there is one, else none.
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file);
 
 struct OpenOptions {

@@ -1,5 +1,6 @@
 #include "api/training.h"
 
+#include "adapt/fresh_head.h"
 #include "adapt/merge.h"
 #include "adapt/method.h"
 #include "api/opened_adapter.h"
@@ -8,14 +9,19 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
+#include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/gradient_start.h"
 #include "train/job.h"
 #include "train/memory_estimate.h"
 #include "train/recipe_layout.h"
+#include "train/run_examples.h"
 #include "train/summary.h"
 
 namespace loraxs {
 namespace {
+
+constexpr const char* kGradientVariant = "gradient";
 
 void check_task(const Task& task, const std::string& where) {
   if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
@@ -104,12 +110,71 @@ int64_t TrainingRun::activation_limit() const {
 const Basis& TrainingRun::basis() {
   if (!setup_.basis) {
     BasisRecipe basis = method_basis(recipe_.method);
+    const std::string& from = recipe_.train.init_adapter;
+    if (basis.variant == kGradientVariant && from.empty()) {
+      start_from_gradient();
+      return *setup_.basis;
+    }
     basis.rank = setup_.layout.largest_rank();
-    setup_.basis = starts_from_basis(recipe_.method) ? basis_for(model_, setup_.layout.sites, basis, {}, settings_)
+    const std::filesystem::path brought =
+        from.empty() ? std::filesystem::path() : basis_file_of(read_adapter(from), {});
+    setup_.basis = starts_from_basis(recipe_.method) ? basis_for(model_, setup_.layout.sites, basis, brought, settings_)
                                                      : std::make_shared<Basis>();
     setup_.start = read_start_row(recipe_, setup_.layout, model_, *setup_.basis, where_);
   }
   return *setup_.basis;
+}
+
+std::filesystem::path TrainingRun::gradient_start_path() const {
+  return std::filesystem::path(recipe_.output) / "start.safetensors";
+}
+
+void TrainingRun::start_from_gradient() {
+  const EncodedExamples& examples = choose_examples(recipe_.train, train_, validation_).train;
+  const int64_t warmup_steps = std::max<int64_t>(1, plan_steps(recipe_.train, examples.size()).warmup_steps);
+  const std::filesystem::path path = gradient_start_path();
+  if (std::filesystem::exists(path)) {  // the run is resumed
+    Recipe recipe = recipe_;
+    recipe.train.init_adapter = path.string();
+    recipe.train.init_head = "fresh";
+    setup_.basis = std::make_shared<Basis>(read_basis(basis_file_of(read_adapter(path), {})));
+    setup_.start = read_start_row(recipe, setup_.layout, model_, *setup_.basis, where_);
+  } else {
+    const HeadLayout& head = setup_.layout.head;
+    if (head.kind != "none" && recipe_.train.seeds.size() > 1) {
+      throw Error(concat(where_, ": train.seeds: expected one seed for ", recipe_.method.name,
+                         ", whose gradient goes through that seed's head, found ", recipe_.train.seeds.size(),
+                         "; train the others in runs of their own"));
+    }
+    const EncodedExamples chosen = gradient_examples(examples, recipe_.method.gradient_examples);
+    const Bank fresh = fresh_head(model_, head, make_jobs(recipe_.train, setup_.task_name).front().key);
+    const TaskGradient gradient = task_gradient(model_, fresh, chosen, setup_.kind == TaskKind::kRegression);
+    GradientStart start = gradient_start(gradient, setup_.layout, recipe_.method.alpha, model_.base_id);
+    start.basis.basis_id = basis_digest(start.basis);
+    setup_.basis = std::make_shared<Basis>(std::move(start.basis));
+    setup_.start = StartRow{
+        .path = path,
+        .task = setup_.task_name,
+        .row_digest = sha256_hex(std::as_bytes(std::span(start.row.const_data_ptr<float>(), start.row.numel()))),
+        .numbers = start.row,
+        .num_sites = static_cast<int64_t>(setup_.layout.sites.size())};
+    if (settings_.log) {
+      settings_.log(LogLevel::kInfo, concat("gradient examples=", chosen.size(), " loss=", gradient.loss));
+    }
+  }
+  setup_.start->warmup_steps = warmup_steps;
+}
+
+void TrainingRun::write_start() const {
+  if (!setup_.basis->recipe.travels() || setup_.basis->sites.empty()) return;
+  Basis basis = *setup_.basis;
+  write_basis(travelling_basis(gradient_start_path(), basis.basis_id), basis);
+  if (setup_.start->warmup_steps == 0) return;
+  Bank bank = make_bank(make_layout(setup_.layout.method, setup_.layout.sites, setup_.layout.ranks, {},
+                                    setup_.layout.hidden_size, where_, setup_.layout.options),
+                        recipe_.method.alpha, 1);
+  bank.values.select(0, 0).copy_(setup_.start->numbers);
+  write_adapter(gradient_start_path(), bank, 0, model_, basis, setup_.provenance);
 }
 
 TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& options) {
@@ -125,6 +190,7 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
                          recipe_.train.max_length, " tokens"));
   }
   RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);
+  write_start();
   TrainResult result = train(setup_, folder, options.allow_drift, observer);
   if (find_method(setup_.layout.method, where_).traits.owns_weight) write_merged(result);
   write_file_atomically(folder.path() / "result.json", summarize_run(setup_, result).dump(1) + "\n");

@@ -30,7 +30,7 @@ class TrainingRun {
   const TrainSetup& setup() const { return setup_; }
 
   /// The basis of the recipe's sites, computed when it is first asked for: before run(), where that takes a while. An
-  /// adapter to start from is read and checked against it.
+  /// adapter to start from brings its own where that travels, and is checked against it.
   const Basis& basis();
 
   /// Trains every job and writes the run folder `recipe.output`. Throws Error when it exists and is not resumed, and
@@ -42,6 +42,12 @@ class TrainingRun {
 
  private:
   int64_t activation_limit() const;
+  /// LoRA-SB: where basis and start of the run lie in its folder.
+  std::filesystem::path gradient_start_path() const;
+  /// Fills basis and start from there, or from the task's gradient.
+  void start_from_gradient();
+  /// Basis and start that a run folder must keep, beside its adapters.
+  void write_start() const;
   /// Beside the adapter of each job's best epoch, where that holds the weights themselves, the model folder they make.
   void write_merged(const TrainResult& result) const;
 

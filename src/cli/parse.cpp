@@ -213,8 +213,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   auto* in = import_app->add_option("--in", import.folder, "Folder of such folders, imported side by side");
   from->excludes(in);
   import_app->add_option("--out", import.out, "Adapter file to write (a folder with --in)")->required();
-  import_app
-      ->add_option("--rank", import.rank, "Project on the model's basis of this rank; 0 = as it is, exactly")
+  import_app->add_option("--rank", import.rank, "Project on the model's basis of this rank; 0 = as it is, exactly")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   import_app->add_option("--basis", import.basis, "Basis file to project on");

@@ -24,7 +24,7 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
     if (setup.start) {
       bank->values.select(0, static_cast<int64_t>(j))
           .narrow(0, 0, setup.start->numbers.numel())
-          .copy_(setup.start->numbers);
+          .copy_(setup.start->numbers_at(jobs[j].learning_rate));
     }
   }
   bank->gradients = torch::zeros_like(bank->values);

@@ -31,6 +31,7 @@ struct MethodRecipe {
   int64_t projection_seed = 42;                  // TinyLoRA: of P
   RankBudget adalora;                            // AdaLoRA: how ranks are pruned
   bool train_sites = true;                       // false: R stays at 0 and only the head learns
+  int64_t gradient_examples = 0;                 // LoRA-SB: whose gradient makes basis and start; 0 = a thousandth
   BasisRecipe basis;                             // basis: {variant, vectors, sigma, seed}
 };
 

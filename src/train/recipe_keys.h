@@ -20,7 +20,7 @@ template <typename Visitor>
 void visit_method(MethodRecipe& m, Visitor& v) {
   v.open("method");
   v.key("name", m.name, Choices(method_names()),
-        "lora_xs | lora | pissa | full | vera | adalora | tied_lora | tiny_lora");
+        "lora_xs | lora_sb | lora | pissa | full | vera | adalora | tied_lora | tiny_lora");
   v.key("budget", m.budget, Numbers::kNotNegative,
         "numbers an adapter may have: chooses rank and targets; 0 = as given");
   v.key("rank", m.rank, Numbers::kPositive, "R is [rank, rank]; a and b have so many vectors");
@@ -36,6 +36,8 @@ void visit_method(MethodRecipe& m, Visitor& v) {
   v.key("vectors", m.vectors, Numbers::kPositive, "tiny_lora: numbers of v");
   v.key("tied", m.tied, "tiny_lora: one v for all sites");
   v.key("projection_seed", m.projection_seed, Numbers::kNotNegative, "tiny_lora: of the fixed P");
+  v.key("gradient_examples", m.gradient_examples, Numbers::kNotNegative,
+        "lora_sb: training examples whose gradient it starts from; 0 = a thousandth, at least 32");
   v.open("adalora");
   v.key("target_rank", m.adalora.target_rank, Numbers::kPositive, "mean rank of a site in the end");
   v.key("initial_steps", m.adalora.initial_steps, Numbers::kNotNegative, "steps before pruning starts");

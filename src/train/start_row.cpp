@@ -23,6 +23,10 @@ std::string describe(const HeadLayout& head) {
 
 }  // namespace
 
+torch::Tensor StartRow::numbers_at(double learning_rate) const {
+  return warmup_steps > 0 ? numbers * (learning_rate / static_cast<double>(warmup_steps)) : numbers;
+}
+
 nlohmann::json StartRow::to_json() const {
   constexpr size_t kShown = 16;
   return {{"adapter", path.string()},

@@ -1,4 +1,5 @@
-// train/start_row.h: a run that starts from an adapter instead of fresh rows: MNLI before MRPC, RTE and STS-B.
+// train/start_row.h: a run that starts from an adapter instead of fresh rows: MNLI before MRPC, RTE and STS-B; and
+// LoRA-SB's start from a gradient.
 #pragma once
 #include <torch/types.h>
 
@@ -12,7 +13,7 @@
 
 namespace loraxs {
 
-/// The numbers that every job starts with: R of all sites, and the head where it is carried too.
+/// What every job starts with: R of all sites, and the head where it is carried too.
 struct StartRow {
   std::filesystem::path path;
   std::string task;           // that the adapter was trained on
@@ -20,7 +21,10 @@ struct StartRow {
   torch::Tensor numbers;      // [adapter_numbers or row_size] float32: the first numbers of a row
   int64_t num_sites = 0;      // whose R is carried
   bool carries_head = false;  // else each job draws its own
+  int64_t warmup_steps = 0;   // > 0: numbers are a step of size 1, taken at the learning rate of the first of these
 
+  /// The numbers for a job of this learning rate.
+  torch::Tensor numbers_at(double learning_rate) const;
   /// What is carried and what is fresh, for metrics, the result and the adapter's own summary.
   nlohmann::json to_json() const;
 };

@@ -113,7 +113,7 @@ class MethodsTest(TinyRunTest):
     def test_bad_input_is_one_sentence(self) -> None:
         for method, words in (
             ({"name": "lora", "rank": 0}, ["method.rank"]),
-            ({"name": "lora", "rank": 33}, ["method.rank", "1 to 32"]),
+            ({"name": "pissa", "rank": 33}, ["method.rank", "1 to 32"]),
             ({"name": "lorra"}, ["did you mean lora?"]),
             ({"name": "full", "rank": 8}, ["method.rank", "no such key for full"]),
             ({"name": "lora", "d_initial": 1}, ["method.d_initial", "vera"]),
@@ -124,6 +124,40 @@ class MethodsTest(TinyRunTest):
             with self.subTest(str(method)):
                 self.refused(self.command("bad", method), *words)
                 self.assertFalse((self.folder / "bad").exists())
+
+    def test_lora_sb_brings_its_basis(self) -> None:
+        one = ["--set", "train.seeds=[0]"]
+        self.refused(self.command("sb", {"name": "lora_sb"}), "train.seeds", "one seed")
+        self.assertFalse((self.folder / "sb").exists())
+        self.refused(self.command("sb", {"name": "lora_sb", "basis": {"seed": 1}}), "method.basis", "lora_sb")
+        command = self.command("sb", {"name": "lora_sb", "gradient_examples": 24}, *one)
+        done = self.json_of(command)
+        self.assertEqual(done["trained_parameters"], SITES * 16)
+        self.assertGreater(done["value"], 0.6)
+        output = self.folder / "sb"
+        bases, adapter = list(output.glob("*.basis.safetensors")), output / "seed-0/best.safetensors"
+        self.assertEqual(len(bases), 1)
+        files = ("metrics.jsonl", "start.safetensors", "seed-0/best.safetensors", "seed-0/last.safetensors")
+        bytes_of = {name: (output / name).read_bytes() for name in files}
+        shutil.rmtree(output / "seed-0")
+        checkpoints = sorted((output / "checkpoints").iterdir(), key=lambda p: int(p.name.removeprefix("step-")))
+        for kept in (len(checkpoints) - 1, 0):  # from the last but one, and from the start alone
+            for path in checkpoints[kept:]:
+                shutil.rmtree(path, ignore_errors=True)
+            self.json_of([*command, "--resume"])
+            self.assertEqual({name: (output / name).read_bytes() for name in files}, bytes_of)
+        on_model = ["--model", str(self.folder / "model"), "--cache", str(self.folder / "cache")]
+        data = ["--task", "classification", "--data", str(self.folder / "validation.csv"), "--json"]
+        scored = self.json_of([PROGRAM, "eval", *on_model, "--adapter", str(adapter), *data])
+        self.assertAlmostEqual(scored["value"], done["value"], places=6)
+        merged = self.json_of([PROGRAM, "merge", *on_model, "--adapter", str(adapter), "--out", f"{output}-m", "--json"])  # fmt: skip
+        self.assertLessEqual(merged["merged_against_adapted"], 1e-5)
+        self.assertGreater(merged["adapter_effect"], 1e-4)
+        further = self.command("further", {"name": "lora_sb"}, *one, "--set", f"train.init_adapter={adapter}")
+        self.json_of(further)
+        self.assertEqual([path.name for path in (self.folder / "further").glob("*.basis.safetensors")], [bases[0].name])
+        bases[0].unlink()
+        self.refused([PROGRAM, "eval", *on_model, "--adapter", str(adapter), *data], "--basis FILE", "gradient")
 
     def test_a_residual_base_is_not_kept_as_stored(self) -> None:
         self.refused(self.command("tight", {"name": "pissa"}, "--memory", "tight"), "train.memory", "pissa", "tight")

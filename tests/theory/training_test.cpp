@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "adapt/adapted_model.h"
+#include "adapt/head_tensors.h"
 #include "adapt/merge.h"
 #include "adapt/subspace.h"
 #include "adapt/svd.h"
@@ -10,6 +11,7 @@
 #include "support/oracle.h"
 #include "support/random_tensor.h"
 #include "support/weight_gradients.h"
+#include "train/gradient_start.h"
 #include "train/objective.h"
 #include "train/task_gradient.h"
 
@@ -104,6 +106,15 @@ TEST(TrainingTest, T12WithSigmaTheStepIsPreconditionedBySigmaSquared) {
   }
 }
 
+EncodedExamples examples_of(const std::vector<Sequence>& sequences) {
+  EncodedExamples examples;
+  for (const Sequence& sequence : sequences) {
+    examples.encodings.push_back({.input_ids = sequence.input_ids, .token_type_ids = sequence.token_type_ids});
+    examples.targets.push_back(sequence.target);
+  }
+  return examples;
+}
+
 TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   const OracleCase oracle("tiny_all_linear");
   std::vector<Sequence> sequences = oracle.sequences();
@@ -154,15 +165,61 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   }
 
   // What the energy study measures is the same gradient, by way of full fine-tuning in float32.
-  EncodedExamples examples;
-  for (const Sequence& sequence : sequences) {
-    examples.encodings.push_back({.input_ids = sequence.input_ids, .token_type_ids = sequence.token_type_ids});
-    examples.targets.push_back(sequence.target);
-  }
-  const TaskGradient measured = task_gradient(merged, *bank, examples, bank->layout.head.labels.empty());
+  const TaskGradient measured = task_gradient(merged, *bank, examples_of(sequences), bank->layout.head.labels.empty());
   for (const Site& site : bank->layout.sites) {
     EXPECT_TRUE(test::close(measured.weights.at(site.name), weights.gradient(site.name), 1e-5)) << site.name;
   }
+}
+
+/// LoRA-SB: b R a is the best approximation of −sign(G) at its rank, and a small step along it lowers the loss.
+TEST(TrainingTest, AStartFromTheGradientIsTheBestStepOfItsRank) {
+  const OracleCase oracle("tiny_all_linear");
+  std::vector<Sequence> sequences = oracle.sequences();
+  weigh_step(sequences);
+  const auto given = oracle.bank(torch::kFloat32);
+  const HeadLayout& head = given->layout.head;
+  const bool regression = head.labels.empty();
+  BaseModel model = oracle.model;
+  model.config.disable_dropout();
+  const TaskGradient gradient = task_gradient(model, *given, examples_of(sequences), regression);
+
+  constexpr double kAlpha = 7;
+  std::vector<int64_t> ranks(given->layout.sites.size(), 3);
+  ranks[1] = 2;  // a prefix of the basis
+  const Layout layout = make_layout("lora_sb", given->layout.sites, ranks, head, model.config.hidden_size, "test");
+  const GradientStart start = gradient_start(gradient, layout, kAlpha, model.base_id);
+  Bank bank = make_bank(layout, kAlpha, 1);
+  bank.values[0].narrow(0, 0, layout.adapter_numbers).copy_(start.row);
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const Site& site = layout.sites[i];
+    const torch::Tensor step = -gradient.weights.at(site.name).sign().to(torch::kFloat64);
+    const torch::Tensor r = segment_value(bank, 0, *layout.find(site.name + ".r")).to(torch::kFloat64);
+    const SiteBasis& pair = start.basis.at(site.name);
+    const torch::Tensor b = pair.b.narrow(1, 0, ranks[i]).to(torch::kFloat64),
+                        a = pair.a.narrow(0, 0, ranks[i]).to(torch::kFloat64);
+    const double scale = kAlpha / static_cast<double>(ranks[i]);
+    const double left = (step - scale * b.matmul(r).matmul(a)).square().sum().item<double>();
+    const torch::Tensor sigma = at::linalg_svdvals(step);
+    const double expected = sigma.narrow(0, ranks[i], sigma.size(0) - ranks[i]).square().sum().item<double>();
+    EXPECT_NEAR(left / expected, 1, 1e-5) << site.name;
+    EXPECT_LT(expected, step.square().sum().item<double>()) << site.name;  // control: it caught something
+  }
+
+  const int64_t head_numbers = layout.row_size - layout.adapter_numbers;
+  const auto loss_at = [&](double size) {
+    auto moved = std::make_shared<Bank>(make_bank(layout, kAlpha, 1));
+    moved->values[0].narrow(0, 0, layout.adapter_numbers).copy_(start.row * size);
+    moved->values[0]
+        .narrow(0, layout.adapter_numbers, head_numbers)
+        .copy_(given->values[0].narrow(0, given->layout.adapter_numbers, head_numbers));
+    AdaptedModel adapted(model, std::make_shared<Basis>(start.basis), AdapterSet::of_bank(moved), torch::kFloat32);
+    const PackedBatch batch = pack(sequences);
+    torch::NoGradGuard no_grad;
+    return objective(adapted.logits(batch, false), batch, regression).total.item<double>();
+  };
+  EXPECT_NEAR(loss_at(0), gradient.loss, 1e-5 * gradient.loss);
+  EXPECT_LT(loss_at(1e-3), loss_at(0));
+  EXPECT_GT(loss_at(-1e-3), loss_at(0));
 }
 
 }  // namespace

@@ -80,8 +80,8 @@ ImportedCheckpoint import_checkpoint(const PeftAdapter& adapter, const BaseModel
   }
   imported.basis.base_id = model.base_id;
   imported.basis.recipe = {.rank = first.rank(), .variant = singular ? "imported_svd" : "imported_random"};
-  imported.bank = empty_bank(adapter, model, "lora_xs", ranks_of(adapter),
-                             first.scale * static_cast<double>(first.rank()), labels);
+  imported.bank =
+      empty_bank(adapter, model, "lora_xs", ranks_of(adapter), first.scale * static_cast<double>(first.rank()), labels);
   for (const PeftModule& module : adapter.modules) {
     segment_value(imported.bank, 0, *imported.bank.layout.find(module.site.name + ".r")).copy_(module.r);
   }
@@ -112,7 +112,7 @@ ProjectedAdapter import_projected(const PeftAdapter& adapter, const BaseModel& m
   torch::NoGradGuard no_grad;
   const int64_t rank = basis.recipe.rank;
   ProjectedAdapter projected{.bank = empty_bank(adapter, model, "lora_xs", std::vector(adapter.modules.size(), rank),
-                                             static_cast<double>(rank), labels)};
+                                                static_cast<double>(rank), labels)};
   double lost = 0, whole = 0;
   for (const PeftModule& module : adapter.modules) {
     const SiteBasis& pair = basis.at(module.site.name);
