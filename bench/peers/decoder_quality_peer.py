@@ -1,7 +1,7 @@
 """Trains LoRA-XS on a decoder's records with transformers + PEFT, answers alone in the loss, and prints one JSON line with the
 held-out loss before and after. The recipe is that of recipes/decoder: what `loraxs train` does with the same records.
 
-usage: decoder_quality_peer.py --gguf FILE --task commonsense|metamath --train FILE --held FILE --rank R --alpha A
+usage: decoder_quality_peer.py --gguf FILE --task commonsense|metamath|gsm8k --train FILE --held FILE --rank R --alpha A
        --learning-rate X --schedule linear|cosine --warmup-ratio X --max-grad-norm X --max-length N [--bf16]
 """
 
@@ -19,12 +19,14 @@ from train_decoder_peer import TARGETS, padded
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ALPACA = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+ALPACA_FIELDS = {"metamath": ("query", "response"), "gsm8k": ("question", "answer")}
 INDENT = " " * 16
 
 
 def prompt_and_answer(task: str, record: dict) -> tuple[str, str]:
-    if task == "metamath":
-        return f"{ALPACA}\n\n### Instruction:\n{record['query']}\n\n### Response:", record["response"]
+    if task in ALPACA_FIELDS:
+        question, answer = ALPACA_FIELDS[task]
+        return f"{ALPACA}\n\n### Instruction:\n{record[question]}\n\n### Response:", record[answer]
     instruction = f"{INDENT}### Instruction:\n{INDENT}{record['instruction']}\n\n{INDENT}### Response:\n{INDENT}"
     return f"{ALPACA}  \n\n{instruction}", record["output"]
 

@@ -1,7 +1,7 @@
 """LoRA-XS of several ranks on SmolLM2, beside the base and transformers + PEFT: held-out loss and grades, a Markdown table.
 
-usage: decoder.py commonsense|metamath SOURCE [--ranks 16 32 64] [--peer-rank N] [--limit N] [--work FOLDER] [--threads N]
-SOURCE as decoder_data.py takes it. What is in the work folder is not done again, so a broken run goes on where it was.
+usage: decoder.py commonsense|metamath|gsm8k SOURCE [--ranks 16 32 64] [--peer-rank N] [--limit N] [--work FOLDER] [--threads N]
+SOURCE as decoder_data.py takes it; --limit 0 leaves the grades out. What is in the work folder is not done again, so a broken run goes on where it was.
 """
 
 import argparse
@@ -21,6 +21,7 @@ RECIPES = {  # alpha / rank, and what the peer is told of recipes/decoder
         "--learning-rate 2e-3 --schedule linear --warmup-ratio 0.1 --max-grad-norm 0.5 --max-length 256",
     ),
     "metamath": (1, "--learning-rate 4e-3 --schedule cosine --warmup-ratio 0.02 --max-grad-norm 1 --max-length 512"),
+    "gsm8k": (1, "--learning-rate 4e-3 --schedule cosine --warmup-ratio 0.02 --max-grad-norm 1 --max-length 512"),
 }
 
 
@@ -40,6 +41,9 @@ class Comparison:
         self.data: Path = args.work / self.kind
         self.data.mkdir(parents=True, exist_ok=True)
         decoder_data.WRITERS[self.kind](args.source, self.data)
+        self.tests = decoder_data.SETS if self.kind == "commonsense" else ["held"]
+        if args.limit == 0:
+            self.tests = []
         self.options = ["--model", MODEL, "-t", args.threads, "-q", "--json"]
 
     def train(self, rank: int) -> Path:
@@ -62,8 +66,7 @@ class Comparison:
         kept = self.args.work / f"{self.kind}-{name.replace(' ', '-')}"
         loss = last_line([*words, "--by", "loss", "--data", self.data / "held.jsonl"], kept.with_suffix(".loss.json"))
         cells = [name, f"{loss['loss']:.4f}"]
-        tests = decoder_data.SETS if self.kind == "commonsense" else ["held"]
-        for test in tests:
+        for test in self.tests:
             answers = kept.with_suffix(f".{test}.jsonl")
             graded = [*words, "--data", self.data / f"{test}.jsonl", "--limit", self.args.limit, "--answers", answers]
             result = last_line(graded, kept.with_suffix(f".{test}.json"))
@@ -78,8 +81,8 @@ class Comparison:
         return last_line(words, self.args.work / f"{self.kind}-peer-r{rank}.json")
 
     def table(self) -> None:
-        tests = decoder_data.SETS if self.kind == "commonsense" else ["held"]
-        rows = [["", "held-out loss", *(f"{test}: strict / compatible" for test in tests)], ["---"] * (2 + len(tests))]
+        titles = ["", "held-out loss", *(f"{test}: strict / compatible" for test in self.tests)]
+        rows = [titles, ["---"] * len(titles)]
         rows.append(self.row("base", None))
         rows += [self.row(f"r = {rank}", self.train(rank)) for rank in self.args.ranks]
         for row in rows:

@@ -139,6 +139,7 @@ void TrainingRun::start_from_gradient() {
     recipe.train.init_head = "fresh";
     setup_.basis = std::make_shared<Basis>(read_basis(basis_file_of(read_adapter(path), {})));
     setup_.start = read_start_row(recipe, setup_.layout, model_, *setup_.basis, where_);
+    if (setup_.start) setup_.start->warmup_steps = warmup_steps;
   } else {
     const HeadLayout& head = setup_.layout.head;
     if (head.kind != "none" && recipe_.train.seeds.size() > 1) {
@@ -157,19 +158,19 @@ void TrainingRun::start_from_gradient() {
         .task = setup_.task_name,
         .row_digest = sha256_hex(std::as_bytes(std::span(start.row.const_data_ptr<float>(), start.row.numel()))),
         .numbers = start.row,
-        .num_sites = static_cast<int64_t>(setup_.layout.sites.size())};
+        .num_sites = static_cast<int64_t>(setup_.layout.sites.size()),
+        .warmup_steps = warmup_steps};
     if (settings_.log) {
       settings_.log(LogLevel::kInfo, concat("gradient examples=", chosen.size(), " loss=", gradient.loss));
     }
   }
-  setup_.start->warmup_steps = warmup_steps;
 }
 
 void TrainingRun::write_start() const {
-  if (!setup_.basis->recipe.travels() || setup_.basis->sites.empty()) return;
+  if (!setup_.basis->recipe.travels()) return;
   Basis basis = *setup_.basis;
   write_basis(travelling_basis(gradient_start_path(), basis.basis_id), basis);
-  if (setup_.start->warmup_steps == 0) return;
+  if (!setup_.start || setup_.start->warmup_steps == 0) return;
   Bank bank = make_bank(make_layout(setup_.layout.method, setup_.layout.sites, setup_.layout.ranks, {},
                                     setup_.layout.hidden_size, where_, setup_.layout.options),
                         recipe_.method.alpha, 1);

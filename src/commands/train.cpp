@@ -36,7 +36,8 @@ std::string clock_text(double seconds) {
 /// A bar on a terminal, a line every few seconds elsewhere.
 class ProgressPrinter {
  public:
-  explicit ProgressPrinter(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+  ProgressPrinter(bool quiet, bool counts_tokens)
+      : quiet_(quiet), counts_tokens_(counts_tokens), terminal_(isatty(STDERR_FILENO) != 0) {}
 
   void step(const StepReport& report) {
     if (quiet_) return;
@@ -45,19 +46,20 @@ class ProgressPrinter {
     if (std::chrono::duration<double>(now - shown_).count() < interval && report.step != report.total_steps) return;
     shown_ = now;
     char line[200];
+    const double speed = counts_tokens_ ? report.tokens_per_second : report.sentences_per_second;
     if (terminal_) {
       constexpr int kWidth = 24;
       const int filled = static_cast<int>(kWidth * report.step / report.total_steps);
       const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, '.');
-      std::snprintf(line, sizeof line, "\r[%s] step %ld/%ld  epoch %ld/%ld  loss %.4f  %.0f sentences/s  ETA %s \x1b[K",
-                    bar.c_str(), report.step, report.total_steps, report.epoch, report.epochs, report.loss,
-                    report.sentences_per_second, clock_text(report.seconds_left).c_str());
+      std::snprintf(line, sizeof line, "\r[%s] step %ld/%ld  epoch %ld/%ld  loss %.4f  %.0f %s/s  ETA %s \x1b[K",
+                    bar.c_str(), report.step, report.total_steps, report.epoch, report.epochs, report.loss, speed,
+                    unit(), clock_text(report.seconds_left).c_str());
       std::cerr << line << std::flush;
       open_ = true;
     } else {
-      std::snprintf(line, sizeof line, "step=%ld/%ld epoch=%ld/%ld loss=%.4f sentences_per_second=%.0f eta=%s",
-                    report.step, report.total_steps, report.epoch, report.epochs, report.loss,
-                    report.sentences_per_second, clock_text(report.seconds_left).c_str());
+      std::snprintf(line, sizeof line, "step=%ld/%ld epoch=%ld/%ld loss=%.4f %s_per_second=%.0f eta=%s", report.step,
+                    report.total_steps, report.epoch, report.epochs, report.loss, unit(), speed,
+                    clock_text(report.seconds_left).c_str());
       std::cerr << line << '\n';
     }
   }
@@ -72,7 +74,9 @@ class ProgressPrinter {
   }
 
  private:
-  bool quiet_, terminal_, open_ = false;
+  const char* unit() const { return counts_tokens_ ? "tokens" : "sentences"; }
+
+  bool quiet_, counts_tokens_, terminal_, open_ = false;
   std::chrono::steady_clock::time_point shown_{};
 };
 
@@ -95,7 +99,8 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const std::string basis_id = run.basis().basis_id;  // until here Ctrl-C ends the program: there is nothing to save
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
-  ProgressPrinter progress(common.quiet);
+  const bool language_model = setup.kind == TaskKind::kLanguageModel;
+  ProgressPrinter progress(common.quiet, language_model);
   const bool scored = setup.validation.size() > 0 || recipe.train.selection == "split";
   const TrainObserver observer{
       .on_step = [&](const StepReport& report) { progress.step(report); },
@@ -115,10 +120,11 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
     if (common.json) {
       std::cout << done.dump() << '\n';
     } else {
-      std::cout << summary_text(done) << "adapter file: " << human_bytes(result.adapter_bytes)
-                << "\nspeed: " << static_cast<int64_t>(done["sentences_per_second"].get<double>())
-                << " sentences/s\nrun: " << recipe.output << " (report.html, " << result.jobs.front().job.name
-                << "/best.safetensors)\n";
+      std::cout << summary_text(done) << "adapter file: " << human_bytes(result.adapter_bytes) << "\nspeed: "
+                << static_cast<int64_t>(
+                       done[language_model ? "tokens_per_second" : "sentences_per_second"].get<double>())
+                << (language_model ? " tokens/s\nrun: " : " sentences/s\nrun: ") << recipe.output << " (report.html, "
+                << result.jobs.front().job.name << "/best.safetensors)\n";
     }
     return 0;
   } catch (const Interrupted& stop) {

@@ -250,6 +250,7 @@ class Training {
                        .epochs = plan_.epochs,
                        .loss = mean,
                        .sentences_per_second = static_cast<double>(state_.sentences) / state_.train_seconds,
+                       .tokens_per_second = static_cast<double>(state_.tokens) / state_.train_seconds,
                        .seconds_left = per_step * static_cast<double>(plan_.total_steps - state_.step)});
   }
 

@@ -21,7 +21,7 @@ struct StepReport {
   int64_t step = 0, total_steps = 0;
   int64_t epoch = 0, epochs = 0;
   double loss = 0;  // mean over jobs of this step's loss
-  double sentences_per_second = 0;
+  double sentences_per_second = 0, tokens_per_second = 0;
   double seconds_left = 0;
 };
 
