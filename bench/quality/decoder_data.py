@@ -4,7 +4,7 @@ usage: decoder_data.py commonsense|metamath|gsm8k SOURCE OUT
 SOURCE of commonsense: the folder of LLM-Adapters' sets (arc_easy, boolq, …, each with train.json and test.json): the first
 80 training records of four sets, taken in turn, the last 20 test records of each as held-out data, and a file of the first 100
 of each for grading. SOURCE of metamath: a .jsonl of MetaMathQA's schema: 80 records of each type, taken in turn, for training,
-20 others of each as held-out data. SOURCE of gsm8k: the folder with train.jsonl and test.jsonl: the first 1,024 and 128 records.
+20 others of each as held-out data. SOURCE of gsm8k: the folder with train.jsonl and test.jsonl: the first 384 and 128 records.
 """
 
 import json
@@ -41,7 +41,7 @@ def metamath(source: Path, out: Path) -> None:
 
 
 def gsm8k(source: Path, out: Path) -> None:
-    for name, kept, count in (("train.jsonl", "train.jsonl", 1024), ("test.jsonl", "held.jsonl", 128)):
+    for name, kept, count in (("train.jsonl", "train.jsonl", 384), ("test.jsonl", "held.jsonl", 128)):
         lines = (source / name).read_text().splitlines()[:count]
         write(out / kept, [json.loads(line) for line in lines])
 
