@@ -56,8 +56,8 @@ std::optional<uint64_t> head_key(const AdapterFile& file) {
   if (!summary.is_object() || file.provenance.task.empty()) return {};
   const auto seed = summary.find("seed");
   if (seed == summary.end() || !seed->is_number_integer()) return {};
-  if (const auto start = summary.find("start"); start != summary.end() && start->value("head", "") != "fresh")
-    return {};
+  const auto start = summary.find("start");
+  if (start != summary.end() && !(start->is_object() && start->value("head", "") == "fresh")) return {};
   return job_key(seed->get<uint64_t>(), file.provenance.task);
 }
 
