@@ -110,7 +110,7 @@ torch::Tensor Decoder::run_layer(int64_t l, const torch::Tensor& x, const Pass& 
   const Layer& layer = layers_[l];
   const RowKind rows = is_last(l) ? RowKind::kAsked : RowKind::kTokens;
   const auto project = [&](size_t group, const torch::Tensor& input) { return pass.hook.project(group, input, rows); };
-  const torch::Tensor attended = attend(l, rms_norm(x, layer.attention_norm, config_.norm_eps), pass);
+  const torch::Tensor attended = attend(l, rms_norm(x, layer.attention_norm, config_.norm_eps, compute_dtype_), pass);
   const auto [middle, normed] =
       residual_rms_norm(project(layer.attention_output, attended),
                         is_last(l) ? x.index_select(0, pass.batch.asked_rows) : x, layer.mlp_norm, config_.norm_eps);
@@ -138,6 +138,8 @@ torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, 
            .training = training});
   const int64_t recompute = training ? recomputed_layers(batch.input_ids.size(0)) : 0;
   torch::Tensor x = embed(batch);  // [tokens, hidden]
+  // The sums are what bfloat16 rounds most often. Where nothing is kept for backward, float32 costs next to nothing.
+  if (compute_dtype_ == torch::kBFloat16 && !training && !torch::GradMode::is_enabled()) x = x.to(torch::kFloat32);
   for (int64_t l = 0; l < config_.num_hidden_layers; ++l) {
     const Layer& layer = layers_[l];
     const bool trains = x.requires_grad() || hook.trains(layer.query) || hook.trains(layer.key_value) ||
@@ -148,7 +150,7 @@ torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, 
       x = run_layer(l, x, *pass);
     }
   }
-  return rms_norm(x, final_norm_, config_.norm_eps);  // [asked, hidden]
+  return rms_norm(x, final_norm_, config_.norm_eps, compute_dtype_);  // [asked, hidden]
 }
 
 }  // namespace loraxs

@@ -15,15 +15,15 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kGrainRows = 8;
 
-// out = z γ / rms with z = residual + y, or the residual alone where y is null
-template <typename T>
-LORAXS_INLINE void forward_row(T* sum, T* out, float* inverse_rms, const T* y, const T* residual, const float* weight,
+// out = z γ / rms with z = residual + y, or the residual alone where y is null. T: of projections, S: of the residual
+template <typename T, typename S>
+LORAXS_INLINE void forward_row(S* sum, T* out, float* inverse_rms, const T* y, const S* residual, const float* weight,
                                float eps, int64_t hidden) {
   if (y != nullptr) {
 #pragma omp simd
     for (int64_t c = 0; c < hidden; ++c) simd::narrow(sum + c, simd::widen(residual + c) + simd::widen(y + c));
   }
-  const T* z = y != nullptr ? sum : residual;
+  const S* z = y != nullptr ? sum : residual;
   float squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (int64_t c = 0; c < hidden; ++c) squares += simd::widen(z + c) * simd::widen(z + c);
@@ -51,30 +51,37 @@ LORAXS_INLINE void backward_row(T* dz, T* dy, const T* dsum, const T* dout, cons
   for (int64_t c = hidden; c < width; ++c) simd::narrow(dy + c, 0.0F);
 }
 
-#define LORAXS_RMS_KERNELS(T)                                                                               \
-  LORAXS_KERNEL void forward_kernel(T* sum, T* out, float* inverse_rms, const T* y, const T* residual,      \
-                                    const float* weight, float eps, int64_t hidden) {                       \
-    forward_row(sum, out, inverse_rms, y, residual, weight, eps, hidden);                                   \
-  }                                                                                                         \
+#define LORAXS_FORWARD_KERNEL(T, S)                                                                    \
+  LORAXS_KERNEL void forward_kernel(S* sum, T* out, float* inverse_rms, const T* y, const S* residual, \
+                                    const float* weight, float eps, int64_t hidden) {                  \
+    forward_row(sum, out, inverse_rms, y, residual, weight, eps, hidden);                              \
+  }
+#define LORAXS_BACKWARD_KERNEL(T)                                                                           \
   LORAXS_KERNEL void backward_kernel(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse, \
                                      const float* weight, int64_t hidden, int64_t width) {                  \
     backward_row(dz, dy, dsum, dout, z, inverse, weight, hidden, width);                                    \
   }
-LORAXS_RMS_KERNELS(float)
-LORAXS_RMS_KERNELS(c10::BFloat16)
-#undef LORAXS_RMS_KERNELS
+LORAXS_FORWARD_KERNEL(float, float)
+LORAXS_FORWARD_KERNEL(c10::BFloat16, c10::BFloat16)
+LORAXS_FORWARD_KERNEL(c10::BFloat16, float)
+LORAXS_BACKWARD_KERNEL(float)
+LORAXS_BACKWARD_KERNEL(c10::BFloat16)
+#undef LORAXS_FORWARD_KERNEL
+#undef LORAXS_BACKWARD_KERNEL
 
 /// `y` undefined: the norm alone. -> {sum (undefined without y), normed, 1/rms [rows]}
-template <typename T>
+template <typename T, typename S>
 variable_list forward_fast(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
                            double eps) {
   const int64_t rows = residual.size(0), hidden = residual.size(1);
-  torch::Tensor sum, out = torch::empty_like(residual);
+  torch::Tensor sum, out = residual.new_empty({rows, hidden}, c10::CppTypeToScalarType<T>::value);
   if (y.defined()) sum = torch::empty_like(residual);
   torch::Tensor inverse = torch::empty({rows}, residual.options().dtype(torch::kFloat32));
-  T *sum_data = sum.defined() ? sum.mutable_data_ptr<T>() : nullptr, *out_data = out.mutable_data_ptr<T>();
+  S* sum_data = sum.defined() ? sum.mutable_data_ptr<S>() : nullptr;
+  T* out_data = out.mutable_data_ptr<T>();
   float* inverse_data = inverse.mutable_data_ptr<float>();
-  const T *y_data = y.defined() ? y.const_data_ptr<T>() : nullptr, *residual_data = residual.const_data_ptr<T>();
+  const T* y_data = y.defined() ? y.const_data_ptr<T>() : nullptr;
+  const S* residual_data = residual.const_data_ptr<S>();
   const int64_t y_stride = y.defined() ? y.stride(0) : 0;
   const float* weight_data = weight.const_data_ptr<float>();
   at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
@@ -109,9 +116,11 @@ variable_list backward_fast(const torch::Tensor& dsum, const torch::Tensor& dout
 }
 
 variable_list forward_any(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
-                          double eps) {
-  return residual.scalar_type() == torch::kFloat32 ? forward_fast<float>(y, residual, weight, eps)
-                                                   : forward_fast<c10::BFloat16>(y, residual, weight, eps);
+                          double eps, torch::ScalarType out) {
+  if (out == torch::kFloat32) return forward_fast<float, float>(y, residual, weight, eps);
+  return residual.scalar_type() == torch::kFloat32
+             ? forward_fast<c10::BFloat16, float>(y, residual, weight, eps)
+             : forward_fast<c10::BFloat16, c10::BFloat16>(y, residual, weight, eps);
 }
 
 variable_list backward_any(const torch::Tensor& dsum, const torch::Tensor& dout, const variable_list& saved,
@@ -124,7 +133,7 @@ variable_list backward_any(const torch::Tensor& dsum, const torch::Tensor& dout,
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& weight, double eps) {
-    const variable_list done = forward_any({}, x, weight, eps);
+    const variable_list done = forward_any({}, x, weight, eps, x.scalar_type());
     ctx->save_for_backward({x, done[2], weight});
     return done[1];
   }
@@ -138,7 +147,7 @@ class ResidualRmsNorm : public torch::autograd::Function<ResidualRmsNorm> {
  public:
   static variable_list forward(AutogradContext* ctx, const torch::Tensor& y, const torch::Tensor& residual,
                                const torch::Tensor& weight, double eps) {
-    const variable_list done = forward_any(y, residual, weight, eps);
+    const variable_list done = forward_any(y, residual, weight, eps, y.scalar_type());
     ctx->save_for_backward({done[0], done[2], weight});
     ctx->saved_data["width"] = y.size(1);
     return {done[0], done[1]};
@@ -215,16 +224,29 @@ bool fast(const torch::Tensor& x) {
          x.stride(1) == 1;
 }
 
+void expect_no_gradient(const torch::Tensor& x) {
+  TORCH_CHECK(!(torch::GradMode::is_enabled() && x.requires_grad()), "rms_norm of two types has no gradient");
+}
+
 }  // namespace
 
-torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps) {
-  return fast(x) ? RmsNorm::apply(x.contiguous(), weight, eps) : rms_norm_reference(x, weight, eps);
+torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps, torch::ScalarType out) {
+  if (!fast(x)) return rms_norm_reference(x, weight, eps, out);
+  if (x.scalar_type() == out) return RmsNorm::apply(x.contiguous(), weight, eps);
+  expect_no_gradient(x);
+  return forward_any({}, x.contiguous(), weight, eps, out)[1];
 }
 
 std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y, const torch::Tensor& residual,
                                                           const torch::Tensor& weight, double eps) {
   if (!fast(y)) return residual_rms_norm_reference(y, residual, weight, eps);
-  const variable_list done = ResidualRmsNorm::apply(y, residual.contiguous(), weight, eps);
+  variable_list done;
+  if (y.scalar_type() == residual.scalar_type()) {
+    done = ResidualRmsNorm::apply(y, residual.contiguous(), weight, eps);
+  } else {
+    expect_no_gradient(y);
+    done = forward_any(y, residual.contiguous(), weight, eps, y.scalar_type());
+  }
   return {done[0], done[1]};
 }
 
@@ -232,22 +254,23 @@ torch::Tensor head_rms_norm_(const torch::Tensor& x, const torch::Tensor& weight
   return fast(x) ? HeadRmsNorm::apply(x, weights.contiguous(), eps) : head_rms_norm_reference(x, weights, eps);
 }
 
-torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps) {
+torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps,
+                                 torch::ScalarType out) {
   const torch::Tensor wide = x.to(weight.scalar_type());
-  return (wide * (wide.square().mean(-1, /*keepdim=*/true) + eps).rsqrt() * weight).to(x.scalar_type());
+  return (wide * (wide.square().mean(-1, /*keepdim=*/true) + eps).rsqrt() * weight).to(out);
 }
 
 std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch::Tensor& y,
                                                                     const torch::Tensor& residual,
                                                                     const torch::Tensor& weight, double eps) {
   const torch::Tensor sum = residual + y.narrow(1, 0, residual.size(1));
-  return {sum, rms_norm_reference(sum, weight, eps)};
+  return {sum, rms_norm_reference(sum, weight, eps, y.scalar_type())};
 }
 
 torch::Tensor head_rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weights, double eps) {
   const int64_t columns = weights.numel();
   const torch::Tensor heads = x.narrow(1, 0, columns).reshape({x.size(0), weights.size(0), weights.size(1)});
-  return torch::cat({rms_norm_reference(heads, weights, eps).reshape({x.size(0), columns}),
+  return torch::cat({rms_norm_reference(heads, weights, eps, x.scalar_type()).reshape({x.size(0), columns}),
                      x.narrow(1, columns, x.size(1) - columns)},
                     1);
 }

@@ -62,8 +62,10 @@ void expect_fused_equals_plain(const Operator& fused, const Operator& plain, con
 TEST(RmsNormTest, FastEqualsPlain) {
   const torch::Tensor weight = 1 + 0.2 * normal({37}, 1);
   expect_fused_equals_plain(
-      [&](const Tensors& in) { return Tensors{rms_norm(in[0], weight, 3e-3)}; },
-      [&](const Tensors& in) { return Tensors{rms_norm_reference(in[0], weight.to(torch::kFloat64), 3e-3)}; },
+      [&](const Tensors& in) { return Tensors{rms_norm(in[0], weight, 3e-3, in[0].scalar_type())}; },
+      [&](const Tensors& in) {
+        return Tensors{rms_norm_reference(in[0], weight.to(torch::kFloat64), 3e-3, torch::kFloat64)};
+      },
       {normal({11, 37}, 2)});
 }
 
@@ -77,6 +79,22 @@ TEST(RmsNormTest, ResidualFormEqualsPlainAndLeavesFurtherColumnsAlone) {
                             {normal({11, 37 + 5}, 2), normal({11, 37}, 3)});
 }
 
+TEST(RmsNormTest, FloatResidualBesideBfloatProjectionsKeepsItsDigits) {
+  const torch::Tensor weight = 1 + 0.2 * normal({37}, 1), residual = normal({11, 37}, 3);
+  const torch::Tensor y = normal({11, 37 + 5}, 2).to(torch::kBFloat16);
+  const torch::NoGradGuard no_grad;
+  const auto [sum, normed] = residual_rms_norm(y, residual, weight, 3e-3);
+  const torch::Tensor exact = residual + y.narrow(1, 0, 37).to(torch::kFloat32);
+  EXPECT_TRUE(sum.equal(exact));
+  EXPECT_FALSE(close(sum.to(torch::kBFloat16), exact, 1e-4));  // control
+  const torch::Tensor expected = rms_norm(exact, weight, 3e-3, torch::kFloat32);
+  EXPECT_EQ(normed.scalar_type(), torch::kBFloat16);
+  EXPECT_TRUE(close(normed, expected, 4e-3));
+  EXPECT_TRUE(normed.equal(rms_norm(exact, weight, 3e-3, torch::kBFloat16)));
+  const torch::AutoGradMode with_grad(true);
+  EXPECT_THROW(rms_norm(exact.clone().requires_grad_(true), weight, 3e-3, torch::kBFloat16), c10::Error);
+}
+
 TEST(RmsNormTest, HeadFormEqualsPlainAndLeavesFurtherColumnsAlone) {
   const torch::Tensor weights = 1 + 0.2 * normal({3, 10}, 1);  // three heads of ten, each its own
   const torch::Tensor x = normal({13, 3 * 10 + 7}, 2);
@@ -86,8 +104,10 @@ TEST(RmsNormTest, HeadFormEqualsPlainAndLeavesFurtherColumnsAlone) {
       {x});
   const torch::Tensor normed = head_rms_norm_(x.clone(), weights, 3e-3);
   EXPECT_TRUE(normed.narrow(1, 30, 7).equal(x.narrow(1, 30, 7)));
-  EXPECT_TRUE(close(normed.narrow(1, 10, 10), rms_norm(x.narrow(1, 10, 10).contiguous(), weights[1], 3e-3), 1e-6));
-  EXPECT_FALSE(close(normed.narrow(1, 10, 10), rms_norm(x.narrow(1, 10, 10).contiguous(), weights[0], 3e-3), 1e-3));
+  EXPECT_TRUE(close(normed.narrow(1, 10, 10),
+                    rms_norm(x.narrow(1, 10, 10).contiguous(), weights[1], 3e-3, torch::kFloat32), 1e-6));
+  EXPECT_FALSE(close(normed.narrow(1, 10, 10),
+                     rms_norm(x.narrow(1, 10, 10).contiguous(), weights[0], 3e-3, torch::kFloat32), 1e-3));
 }
 
 TEST(RotaryTest, FastEqualsPlainAndTurnsNothingElse) {

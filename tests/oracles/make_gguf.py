@@ -209,7 +209,7 @@ def text_ids(path: Path) -> list[int]:
 
 @torch.no_grad()
 def logits_of(model, ids: list[int]) -> np.ndarray:
-    return model(input_ids=torch.tensor([ids])).logits[0].numpy()
+    return model(input_ids=torch.tensor([ids])).logits[0].float().numpy()
 
 
 def make_models(out: Path, real: Path) -> None:
@@ -231,12 +231,17 @@ def make_models(out: Path, real: Path) -> None:
         save_file({"logits": logits_of(model, ids), "ids": np.array(ids, np.int32)}, out / f"{name}.safetensors")
     # What transformers reads from the files: every number, and logits.
     for name, path in {"mixed": out / "mixed.gguf", "smollm2": real}.items():
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+
+        def load(dtype: torch.dtype, path: Path = path) -> torch.nn.Module:
+            return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype).eval()
+
+        model = load(torch.float32)
         digests = {
             key: hashlib.sha256(value.numpy().tobytes()).hexdigest() for key, value in model.state_dict().items()
         }
         words = text_ids(path) if name == "smollm2" else ids
         tensors = {"ids": np.array(words, np.int32), "logits": logits_of(model, words)}
+        tensors["logits16"] = logits_of(load(torch.bfloat16), words)
         save_file(tensors, out / f"{name}.safetensors", digests)
 
 
