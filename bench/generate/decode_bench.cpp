@@ -1,6 +1,6 @@
-// Tokens per second of greedy decoding: loraxs_decode_bench MODEL PRECISION BATCH ADAPTERS RANK NEW_TOKENS RUNS.
-// Prompts of 32 random ids; with ADAPTERS > 0 sequence i uses adapter i mod ADAPTERS, random R on every linear module.
-// One line of JSON: median and all rates, prefill not counted, threads and the GEMM table.
+// Tokens per second of greedy decoding: loraxs_decode_bench MODEL PRECISION normal|tight BATCH ADAPTERS RANK NEW_TOKENS
+// RUNS. Prompts of 32 random ids; with ADAPTERS > 0 sequence i uses adapter i mod ADAPTERS, random R on every linear
+// module. One line of JSON: median and all rates, prefill not counted, threads and the GEMM table.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -53,14 +53,15 @@ double tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t b
 
 int run(const std::vector<std::string>& words) {
   const torch::ScalarType dtype = resolve_precision(words[1]);
-  const int64_t batch = std::stoll(words[2]), adapters = std::stoll(words[3]), rank = std::stoll(words[4]);
+  const WeightMemory memory = words[2] == "tight" ? WeightMemory::kTight : WeightMemory::kNormal;
+  const int64_t batch = std::stoll(words[3]), adapters = std::stoll(words[4]), rank = std::stoll(words[5]);
   const BaseModel base = open_model(words[0], {});
   auto basis = std::make_shared<Basis>();
   const AdapterSet set = random_adapters(base, adapters, rank, *basis);
-  AdaptedModel model(base, basis, set, dtype);
+  AdaptedModel model(base, basis, set, dtype, torch::kCPU, memory);
   std::vector<double> rates;
-  for (int64_t i = 0; i < std::stoll(words[6]); ++i)
-    rates.push_back(tokens_per_second(model, dtype, batch, adapters, std::stoll(words[5])));
+  for (int64_t i = 0; i < std::stoll(words[7]); ++i)
+    rates.push_back(tokens_per_second(model, dtype, batch, adapters, std::stoll(words[6])));
   std::vector<double> sorted = rates;
   std::sort(sorted.begin(), sorted.end());
   std::cout << nlohmann::json({{"tokens_per_second", sorted[sorted.size() / 2]},
@@ -69,6 +70,7 @@ int run(const std::vector<std::string>& words) {
                                {"adapters", adapters},
                                {"rank", rank},
                                {"precision", words[1]},
+                               {"memory", words[2]},
                                {"gemm", gemm_record()}})
                    .dump()
             << '\n';
@@ -79,8 +81,8 @@ int run(const std::vector<std::string>& words) {
 }  // namespace loraxs
 
 int main(int argc, char** argv) {
-  if (argc != 8) {
-    std::cerr << "usage: loraxs_decode_bench MODEL PRECISION BATCH ADAPTERS RANK NEW_TOKENS RUNS\n";
+  if (argc != 9) {
+    std::cerr << "usage: loraxs_decode_bench MODEL PRECISION normal|tight BATCH ADAPTERS RANK NEW_TOKENS RUNS\n";
     return 2;
   }
   return loraxs::run({argv + 1, argv + argc});

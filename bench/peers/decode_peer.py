@@ -40,7 +40,7 @@ def peer_rate(model, batch: int, runs: int) -> float:
 
 
 def our_rate(program: Path, model: Path, precision: str, batch: int, adapters: int, rank: int, runs: int) -> float:
-    words = [program, model, precision, batch, adapters, rank, NEW_TOKENS, runs]
+    words = [program, model, precision, "normal", batch, adapters, rank, NEW_TOKENS, runs]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     result = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True, env=environment)
     return json.loads(result.stdout)["tokens_per_second"]

@@ -15,29 +15,29 @@ using namespace blocks;
 
 template <typename Type>
 LORAXS_INLINE void unpack_row(const Byte* blocks, int64_t elements, float* out) {
-  for (int64_t i = 0; i < elements / Type::kElements; ++i) {
-    Type::unpack(blocks + i * Type::kBytes, out + i * Type::kElements);
+  int64_t i = 0;
+  if constexpr (Type::kElements == 1) {
+    for (; i + 8 <= elements; i += 8) Lanes::store(out + i, Type::eight(blocks + i * Type::kBytes));
   }
+  for (; i < elements; i += Type::kElements) Type::unpack(blocks + i / Type::kElements * Type::kBytes, out + i);
 }
 
-/// Σ x w in sixteen chains.
-template <typename T>
-LORAXS_INLINE float dot(const T* x, const float* w, int64_t count) {
-  using V = simd::Vector<8>;
-  V::Value low{}, high{};
+/// Σ x w in 32 chains, and one for what is left.
+LORAXS_INLINE float dot(const float* x, const float* w, int64_t count) {
+  Floats sums[4] = {};
   int64_t i = 0;
-  for (; i + 16 <= count; i += 16) {
-    low += V::load(x + i) * V::load(w + i);
-    high += V::load(x + i + 8) * V::load(w + i + 8);
+  for (; i + 32 <= count; i += 32) {
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) sums[c] += Lanes::load(x + i + 8 * c) * Lanes::load(w + i + 8 * c);
   }
-  low += high;
-  float sum = ((low[0] + low[4]) + (low[2] + low[6])) + ((low[1] + low[5]) + (low[3] + low[7]));
-  for (; i < count; ++i) sum += simd::widen(x + i) * w[i];
+  const Floats all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  float sum = ((all[0] + all[4]) + (all[2] + all[6])) + ((all[1] + all[5]) + (all[3] + all[7]));
+  for (; i < count; ++i) sum += x[i] * w[i];
   return sum;
 }
 
 struct Product {
-  const void* x;
+  const float* x;
   void* out;
   int64_t rows, x_stride, out_stride;
 };
@@ -46,8 +46,7 @@ template <typename Type, typename T>
 LORAXS_INLINE void multiply_row(const Byte* blocks, int64_t columns, float* scratch, const Product& p, int64_t column) {
   unpack_row<Type>(blocks, columns, scratch);
   for (int64_t r = 0; r < p.rows; ++r) {
-    simd::narrow(static_cast<T*>(p.out) + r * p.out_stride + column,
-                 dot(static_cast<const T*>(p.x) + r * p.x_stride, scratch, columns));
+    simd::narrow(static_cast<T*>(p.out) + r * p.out_stride + column, dot(p.x + r * p.x_stride, scratch, columns));
   }
 }
 
@@ -170,10 +169,11 @@ void block_matvec_(const torch::Tensor& out, const torch::Tensor& x, const Block
               "block_matvec_: x ", x.sizes(), ", tensor ", at::IntArrayRef(tensor.shape), ", out ", out.sizes());
   const Kernels& kernels = kernels_of(tensor.type);
   const Multiply multiply = is_float ? kernels.float32 : kernels.bfloat16;
-  const Product product{.x = x.const_data_ptr(),
+  const torch::Tensor wide = x.to(torch::kFloat32);  // once, not for every row of the tensor
+  const Product product{.x = wide.const_data_ptr<float>(),
                         .out = out.mutable_data_ptr(),
                         .rows = x.size(0),
-                        .x_stride = x.stride(0),
+                        .x_stride = wide.stride(0),
                         .out_stride = out.stride(0)};
   constexpr int64_t kGrain = 32;
   at::parallel_for(0, tensor.rows(), kGrain, [&](int64_t begin, int64_t end) {
