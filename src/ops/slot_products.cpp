@@ -10,13 +10,48 @@ namespace loraxs {
 namespace {
 
 constexpr int64_t kFewRows = 8;  // below, transposing R costs more than multiplying with it
+using Eight = simd::Vector<8>::Value;
+
+/// Columns 0 to 7 of eight rows that stand `stride` apart.
+LORAXS_INLINE void transpose(const float* rows, int64_t stride, Eight columns[8]) {
+  Eight pairs[8], quads[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    const Eight x = simd::Vector<8>::load(rows + i * stride), y = simd::Vector<8>::load(rows + (i + 1) * stride);
+    pairs[i] = __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      quads[i + 2 * j] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      quads[i + 2 * j + 1] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    columns[i] = __builtin_shufflevector(quads[i], quads[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    columns[i + 4] = __builtin_shufflevector(quads[i], quads[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
 /// z [begin, begin + CHAINS) = scale · R u, the sums side by side in one vector: a loop over scalars becomes products
 /// and additions that round apart.
 template <int CHAINS, typename T>
 LORAXS_INLINE void multiply_chains(float* z, const T* u, const float* rows, int64_t rank, float scale) {
   using V = simd::Vector<CHAINS>;
   typename V::Value sums = {};
-  for (int64_t k = 0; k < rank; ++k, ++rows) {
+  int64_t k = 0;
+  if constexpr (CHAINS == 8) {
+    for (; k + 8 <= rank; k += 8, rows += 8) {
+      Eight columns[8];
+      transpose(rows, rank, columns);
+#pragma GCC unroll 8
+      for (int c = 0; c < 8; ++c) sums += scale * simd::widen(u + k + c) * columns[c];
+    }
+  }
+  for (; k < rank; ++k, ++rows) {
     typename V::Value column;
 #pragma GCC unroll 8
     for (int c = 0; c < CHAINS; ++c) column[c] = rows[c * rank];
