@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "api/task_encoder.h"
+#include "batch/token_budget.h"
 #include "eval/score.h"
 #include "io/error.h"
 

@@ -21,8 +21,6 @@
 namespace loraxs {
 namespace {
 
-constexpr const char* kGradientVariant = "gradient";
-
 void check_task(const Task& task, const std::string& where) {
   if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
   if (task.language_model()) return;  // its metric is the held-out loss
@@ -109,12 +107,12 @@ int64_t TrainingRun::activation_limit() const {
 
 const Basis& TrainingRun::basis() {
   if (!setup_.basis) {
-    BasisRecipe basis = method_basis(recipe_.method);
-    const std::string& from = recipe_.train.init_adapter;
-    if (basis.variant == kGradientVariant && from.empty()) {
+    if (starts_from_gradient(recipe_)) {
       start_from_gradient();
       return *setup_.basis;
     }
+    BasisRecipe basis = method_basis(recipe_.method);
+    const std::string& from = recipe_.train.init_adapter;
     basis.rank = setup_.layout.largest_rank();
     const std::filesystem::path brought =
         from.empty() ? std::filesystem::path() : basis_file_of(read_adapter(from), {});

@@ -115,6 +115,7 @@ struct ParamsOptions {
 struct TableOptions {
   std::vector<std::string> runs;    // folders of finished runs
   std::string format = "markdown";  // markdown | csv
+  bool by_run = false;              // a row per run, with its folder
 };
 /// What generate and chat draw from, and how.
 struct DecodingOptions {

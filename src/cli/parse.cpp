@@ -277,6 +277,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   TableOptions table;
   auto* table_app = app.add_subcommand("table", "Rows of finished runs: parameters, rank, score per task, average");
   table_app->add_option("runs", table.runs, "Run folders")->required();
+  table_app->add_flag("--by-run", table.by_run, "A row per run, with its folder: two starts or settings of one method");
   table_app->add_option("--format", table.format, "markdown or csv")
       ->check(CLI::IsMember({"markdown", "csv"}))
       ->capture_default_str();

@@ -75,7 +75,8 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   const int64_t held_out = sizes.train > 0 ? num_held_out(recipe.train, sizes.train) : 0;
   const StepPlan plan = sizes.train > 0 ? plan_steps(recipe.train, sizes.train - held_out) : StepPlan{};
   const torch::ScalarType dtype = resolve_precision(recipe.train.precision);
-  const StepShape step = step_shape(recipe.train, jobs, sizes.train, sizes.tokens, dtype);
+  StepShape step = step_shape(recipe.train, jobs, sizes.train, sizes.tokens, dtype);
+  step.starts_from_gradient = starts_from_gradient(recipe);
   const MemoryEstimate memory = estimate_memory(model, layout, step, where);
   int64_t basis_numbers = 0;
   for (size_t i = 0; i < layout.sites.size() && starts_from_basis(method); ++i) {
@@ -112,6 +113,7 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
       {"memory_bytes_basis", memory.basis},
       {"memory_bytes_rows", memory.rows},
       {"memory_bytes_activations", memory.activations},
+      {"memory_bytes_gradient_pass", memory.gradient_pass},
       {"precision", torch::toString(dtype)}};
   if (common.json) {
     std::cout << json.dump() << '\n';

@@ -24,8 +24,9 @@ struct Cell {
   std::optional<double> deviation;
 };
 
-/// Runs of one model, method and rank.
+/// Runs of one model, method and rank; or one run.
 struct TableRow {
+  std::string run;  // folder; empty where the row holds several
   std::string model, method;
   int64_t parameters = 0;
   std::string rank;
@@ -49,7 +50,7 @@ std::string hundredths(double value) {
   return text;
 }
 
-std::vector<TableRow> read_rows(const std::vector<std::string>& runs) {
+std::vector<TableRow> read_rows(const std::vector<std::string>& runs, bool by_run) {
   std::vector<TableRow> rows;
   for (const std::string& run : runs) {
     const std::filesystem::path path = std::filesystem::path(run) / "result.json";
@@ -61,7 +62,8 @@ std::vector<TableRow> read_rows(const std::vector<std::string>& runs) {
     Fields fields(read_json(path), path.string());
     fields.ignore_unknown();
     const nlohmann::json rank = fields.raw("rank");
-    TableRow key{.model = fields.text("model", ""),
+    TableRow key{.run = by_run ? run : "",
+                 .model = fields.text("model", ""),
                  .method = fields.text("method", ""),
                  .parameters = fields.non_negative_int("trained_parameters", 0),
                  .rank = rank.is_null() ? "mixed" : rank.dump()};
@@ -70,13 +72,14 @@ std::vector<TableRow> read_rows(const std::vector<std::string>& runs) {
     Cell cell{.run = run, .value = fields.number("value", 0)};
     if (fields.has("standard_deviation")) cell.deviation = fields.number("standard_deviation", 0);
     auto row = std::find_if(rows.begin(), rows.end(), [&](const TableRow& other) {
-      return other.model == key.model && other.method == key.method && other.parameters == key.parameters &&
-             other.rank == key.rank;
+      return other.run == key.run && other.model == key.model && other.method == key.method &&
+             other.parameters == key.parameters && other.rank == key.rank;
     });
     if (row == rows.end()) row = rows.insert(rows.end(), key);
     if (const auto [other, is_new] = row->cells.emplace(task, cell); !is_new) {
       throw Error(concat(run, ": expected one run of ", task,
-                         " per row, found another of the same model, method and rank: ", other->second.run));
+                         " per row, found another of the same model, method and rank: ", other->second.run,
+                         "; --by-run gives each a row"));
     }
   }
   std::stable_sort(rows.begin(), rows.end(),
@@ -130,10 +133,11 @@ void print_line(const std::vector<std::string>& cells, bool csv) {
 }  // namespace
 
 int run_table(const TableOptions& options, const CommonOptions&) {
-  const std::vector<TableRow> rows = read_rows(options.runs);
+  const std::vector<TableRow> rows = read_rows(options.runs, options.by_run);
   const auto columns = columns_of(rows);
   const bool csv = options.format == "csv";
   std::vector<std::string> head = {"model", "method", "params", "rank"};
+  if (options.by_run) head.insert(head.begin(), "run");
   for (const auto& [task, title] : columns) {
     head.push_back(title);
     if (csv) head.push_back(title + " std");
@@ -144,6 +148,7 @@ int run_table(const TableOptions& options, const CommonOptions&) {
   for (const TableRow& row : rows) {
     std::vector<std::string> cells = {row.model, row.method,
                                       csv ? std::to_string(row.parameters) : short_count(row.parameters), row.rank};
+    if (options.by_run) cells.insert(cells.begin(), row.run);
     for (const auto& [task, title] : columns) {
       const auto cell = row.cells.find(task);
       const bool there = cell != row.cells.end();

@@ -10,8 +10,6 @@
 
 namespace loraxs {
 
-constexpr int64_t kTokensPerBatch = 2048;  // large enough for GEMM speed, small enough for the L2 cache to help
-
 /// Logits of every example for each of `slots` -> [slots][examples, outputs] float32 on the CPU. Packed by
 /// `tokens_per_batch` tokens, longest first; `proceed` is asked before each batch and may throw.
 std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExamples& examples,

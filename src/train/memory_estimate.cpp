@@ -5,6 +5,7 @@
 #include "adapt/counts.h"
 #include "adapt/method.h"
 #include "batch/micro_batches.h"
+#include "batch/token_budget.h"
 #include "io/error.h"
 #include "io/gguf.h"
 #include "model/decoder.h"
@@ -40,6 +41,19 @@ int64_t encoder_activations(const BaseModel& model, int64_t ranks) {
   // outputs, and the activation between the MLP's projections.
   const int64_t attended = config.num_attention_heads * config.head_dim;
   return outputs + ranks + config.num_hidden_layers * (attended + 4 * config.hidden_size + config.intermediate_size);
+}
+
+/// task_gradient: all projections and their gradients as a row, and batches of kTokensPerBatch, in float32.
+int64_t gradient_pass_bytes(const BaseModel& model) {
+  const ModelConfig& config = model.config;
+  int64_t numbers = 2 * count_weights(list_sites(*model.architecture, config));
+  if (is_decoder(model)) {
+    numbers += 2 * config.vocab_size * config.hidden_size +
+               kTokensPerBatch * config.num_hidden_layers * kept_per_token(config);
+  } else {
+    numbers += kTokensPerBatch * encoder_activations(model, /*ranks=*/0);
+  }
+  return kProcessBytes + numbers * kFloat;
 }
 
 }  // namespace
@@ -95,8 +109,9 @@ MemoryEstimate estimate_memory(const BaseModel& model, const Layout& layout, con
   } else {
     memory.activations = step.tokens * encoder_activations(model, ranks) * number;
   }
+  if (step.starts_from_gradient) memory.gradient_pass = gradient_pass_bytes(model);
   if (step.limit == 0) return memory;
-  const int64_t left = step.limit - (memory.total() - recomputable);
+  const int64_t left = step.limit - (memory.base + memory.basis + memory.rows + memory.activations - recomputable);
   if (left < 0) {
     const bool tight = step.weights == WeightMemory::kTight;
     throw Error(concat(

@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -16,6 +17,7 @@ namespace loraxs {
 struct StepShape {
   int64_t jobs = 1;
   int64_t tokens = 0;                            // of the largest micro-batch
+  bool starts_from_gradient = false;             // of the whole weights, once (train/gradient_start.h)
   torch::ScalarType dtype = torch::kFloat32;     // of weights and activations; rows are float32
   WeightMemory weights = WeightMemory::kNormal;  // how the base's are kept
   int64_t limit = 0;                             // bytes that the process may take; 0 = as many as it needs
@@ -27,7 +29,8 @@ struct MemoryEstimate {
   int64_t rows = 0;               // values, gradients, two moments and the best row of every job
   int64_t activations = 0;        // of the largest micro-batch
   int64_t activation_limit = -1;  // for Backbone::limit_activations; -1: all are kept
-  int64_t total() const { return base + basis + rows + activations; }
+  int64_t gradient_pass = 0;      // of task_gradient before the first step, gone when that begins; 0: there is none
+  int64_t total() const { return std::max(base + basis + rows + activations, gradient_pass); }
 };
 
 /// The step of a recipe with so many jobs on `sentences` examples of `tokens` in all; 0 tokens: not counted, every text

@@ -71,6 +71,10 @@ bool starts_from_basis(const MethodRecipe& method) {
   return find_method(method.name, "method").traits.reads_basis || method.init == "svd";
 }
 
+bool starts_from_gradient(const Recipe& recipe) {
+  return method_basis(recipe.method).variant == "gradient" && recipe.train.init_adapter.empty();
+}
+
 HeadLayout task_head(const std::string& kind, const Task& task, const Architecture& architecture,
                      const std::string& where) {
   const bool decoder = architecture.kind == ModelKind::kDecoder;

@@ -21,6 +21,8 @@ Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const B
 BasisRecipe method_basis(const MethodRecipe& method);
 /// Whether a run needs a basis: to compute with, or for its fresh rows.
 bool starts_from_basis(const MethodRecipe& method);
+/// Whether that basis and R come from the task's own gradient before the first step (train/gradient_start.h).
+bool starts_from_gradient(const Recipe& recipe);
 
 /// The head that a recipe's `head: kind` means for a task on a family: none for language models. Throws Error where
 /// task, head and family do not go together.

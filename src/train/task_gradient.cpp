@@ -3,7 +3,6 @@
 #include <memory>
 
 #include "batch/token_budget.h"
-#include "eval/score.h"
 #include "train/language_objective.h"
 
 namespace loraxs {

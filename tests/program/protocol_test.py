@@ -183,7 +183,13 @@ class ProtocolTest(TinyRunTest):
         self.assertEqual(lines[1], "m,lora_xs,24576,16,95.87,,66.96,1.23,81.42")
         own = run([PROGRAM, "table", str(self.folder / "start")])
         self.assertIn(f"{100 * self.start['value']:.2f}", own.stdout.splitlines()[2])
-        self.refused([PROGRAM, "table", *runs, result("d", task="cola", value=0.5)], "cola", "results/a")
+        twice = [*runs, result("d", task="cola", value=0.5)]
+        self.refused([PROGRAM, "table", *twice], "cola", "results/a", "--by-run")
+        lines = run([PROGRAM, "table", *twice, "--by-run", "--format", "csv"]).stdout.splitlines()
+        self.assertEqual(lines[0], "run,model,method,params,rank,SST-2,SST-2 std,CoLA,CoLA std,avg")
+        self.assertIn(f"{runs[0]},m,lora_xs,24576,16,,,66.96,1.23,", lines)
+        self.assertIn(f"{twice[3]},m,lora_xs,24576,16,,,50.00,,", lines)
+        self.assertEqual(len(lines), 1 + len(twice))
         self.refused([PROGRAM, "table", str(self.folder / "model")], "result.json")
         self.refused([PROGRAM, "table", result("e", task="cola", value=None)], "value")
 
