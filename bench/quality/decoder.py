@@ -1,6 +1,6 @@
 """LoRA-XS of several ranks on SmolLM2, beside the base and transformers + PEFT: held-out loss and grades, a Markdown table.
 
-usage: decoder.py commonsense|metamath|gsm8k SOURCE [--ranks 16 32 64] [--peer-rank N] [--limit N] [--work FOLDER] [--threads N]
+usage: decoder.py commonsense|metamath|gsm8k SOURCE [--ranks 16 32 64] [--peer-rank N] [--limit N] [--test TASK=FILE] [--work FOLDER] [--threads N]
 SOURCE as decoder_data.py takes it; --limit 0 leaves the grades out. What is in the work folder is not done again, so a broken run goes on where it was.
 """
 
@@ -18,9 +18,9 @@ MODEL = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RECIPES = {  # alpha / rank, and what the peer is told of recipes/decoder
     "commonsense": (
         2,
-        "--learning-rate 2e-3 --schedule linear --warmup-ratio 0.1 --max-grad-norm 0.5 --max-length 256",
+        "--learning-rate 1e-3 --schedule linear --warmup-ratio 0.1 --max-grad-norm 0.5 --max-length 256",
     ),
-    "metamath": (1, "--learning-rate 4e-3 --schedule cosine --warmup-ratio 0.02 --max-grad-norm 1 --max-length 512"),
+    "metamath": (1, "--learning-rate 2e-3 --schedule cosine --warmup-ratio 0.02 --max-grad-norm 1 --max-length 512"),
     "gsm8k": (1, "--learning-rate 4e-3 --schedule cosine --warmup-ratio 0.02 --max-grad-norm 1 --max-length 512"),
 }
 
@@ -41,7 +41,9 @@ class Comparison:
         self.data: Path = args.work / self.kind
         self.data.mkdir(parents=True, exist_ok=True)
         decoder_data.WRITERS[self.kind](args.source, self.data)
-        self.tests = decoder_data.SETS if self.kind == "commonsense" else ["held"]
+        names = decoder_data.SETS if self.kind == "commonsense" else ["held"]
+        self.tests = [(name, self.kind, self.data / f"{name}.jsonl") for name in names]
+        self.tests += [(task, task, Path(path)) for task, path in (test.split("=", 1) for test in args.test)]
         if args.limit == 0:
             self.tests = []
         self.options = ["--model", MODEL, "-t", args.threads, "-q", "--json"]
@@ -62,14 +64,17 @@ class Comparison:
 
     def row(self, name: str, adapter: Path | None) -> list[str]:
         more = ["--adapter", adapter] if adapter else []
-        words = [PROGRAM, "eval", *self.options, "--task", self.kind, *more]
+        words = [PROGRAM, "eval", *self.options, *more]
         kept = self.args.work / f"{self.kind}-{name.replace(' ', '-')}"
-        loss = last_line([*words, "--by", "loss", "--data", self.data / "held.jsonl"], kept.with_suffix(".loss.json"))
+        loss = last_line(
+            [*words, "--task", self.kind, "--by", "loss", "--data", self.data / "held.jsonl"],
+            kept.with_suffix(".loss.json"),
+        )
         cells = [name, f"{loss['loss']:.4f}"]
-        for test in self.tests:
-            answers = kept.with_suffix(f".{test}.jsonl")
-            graded = [*words, "--data", self.data / f"{test}.jsonl", "--limit", self.args.limit, "--answers", answers]
-            result = last_line(graded, kept.with_suffix(f".{test}.json"))
+        for name_of, task, path in self.tests:
+            answers = kept.with_suffix(f".{name_of}.jsonl")
+            graded = [*words, "--task", task, "--data", path, "--limit", self.args.limit, "--answers", answers]
+            result = last_line(graded, kept.with_suffix(f".{name_of}.json"))
             cells.append(f"{result['strict']:.3f} / {result['compatible']:.3f}")
         return cells
 
@@ -81,7 +86,7 @@ class Comparison:
         return last_line(words, self.args.work / f"{self.kind}-peer-r{rank}.json")
 
     def table(self) -> None:
-        titles = ["", "held-out loss", *(f"{test}: strict / compatible" for test in self.tests)]
+        titles = ["", "held-out loss", *(f"{test}: strict / compatible" for test, _, _ in self.tests)]
         rows = [titles, ["---"] * len(titles)]
         rows.append(self.row("base", None))
         rows += [self.row(f"r = {rank}", self.train(rank)) for rank in self.args.ranks]
@@ -100,6 +105,7 @@ def main() -> None:
     parser.add_argument("--peer-rank", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="the peer's base in bfloat16")
     parser.add_argument("--limit", type=int, default=100)
+    parser.add_argument("--test", action="append", default=[], metavar="TASK=FILE", help="graded too")
     parser.add_argument("--work", type=Path, default=Path("runs/decoder-quality"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     Comparison(parser.parse_args()).table()

@@ -2,8 +2,8 @@
 
 usage: decoder_data.py commonsense|metamath|gsm8k SOURCE OUT
 SOURCE of commonsense: the folder of LLM-Adapters' sets (arc_easy, boolq, …, each with train.json and test.json): the first
-80 training records of four sets, taken in turn, the last 20 test records of each as held-out data, and a file of the first 100
-of each for grading. SOURCE of metamath: a .jsonl of MetaMathQA's schema: 80 records of each type, taken in turn, for training,
+160 training records of four sets, taken in turn, the last 20 test records of each as held-out data, and a file of the first 100
+of each for grading. SOURCE of metamath: a .jsonl of MetaMathQA's schema: 192 records of each type, taken in turn, for training,
 20 others of each as held-out data. SOURCE of gsm8k: the folder with train.jsonl and test.jsonl: the first 384 and 128 records.
 """
 
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 SETS = ["arc_easy", "boolq", "openbookqa", "winogrande"]
-TRAIN, HELD, TEST = 80, 20, 100
+TRAIN, WORKED, HELD, TEST = 160, 192, 20, 100
 
 
 def in_turn(lists: list[list]) -> list:
@@ -36,7 +36,7 @@ def metamath(source: Path, out: Path) -> None:
     records = [json.loads(line) for line in source.read_text().splitlines()]
     types = sorted({record["type"] for record in records})
     lists = [[record for record in records if record["type"] == kind] for kind in types]
-    write(out / "train.jsonl", in_turn([records[:TRAIN] for records in lists]))
+    write(out / "train.jsonl", in_turn([records[:WORKED] for records in lists]))
     write(out / "held.jsonl", in_turn([records[-HELD:] for records in lists]))
 
 

@@ -110,11 +110,8 @@ ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::pa
                                const Settings& settings) {
   refuse_existing(out, "--out");
   const PeftAdapter adapter = read_peft(from, *model.architecture, model.config);
-  std::vector<Site> sites;
-  sites.reserve(adapter.modules.size());
-  for (const PeftModule& module : adapter.modules) sites.push_back(module.site);
   Importer importer(model, import);
-  importer.prepare(sites, settings);
+  importer.prepare(adapter.sites(), settings);
   ImportedAdapter result{.from = from, .out = out};
   importer.run(adapter, result);
   return result;

@@ -23,13 +23,6 @@ HeadLayout head_of(const PeftAdapter& adapter, const BaseModel& model, const std
                    *model.architecture, where);
 }
 
-std::vector<Site> sites_of(const PeftAdapter& adapter) {
-  std::vector<Site> sites;
-  sites.reserve(adapter.modules.size());
-  for (const PeftModule& module : adapter.modules) sites.push_back(module.site);
-  return sites;
-}
-
 std::vector<int64_t> ranks_of(const PeftAdapter& adapter) {
   std::vector<int64_t> ranks;
   ranks.reserve(adapter.modules.size());
@@ -41,7 +34,7 @@ std::vector<int64_t> ranks_of(const PeftAdapter& adapter) {
 Bank empty_bank(const PeftAdapter& adapter, const BaseModel& model, const std::string& method,
                 const std::vector<int64_t>& ranks, double alpha, const std::vector<std::string>& labels,
                 const MethodOptions& options = {}) {
-  Bank bank = make_bank(make_layout(method, sites_of(adapter), ranks, head_of(adapter, model, labels),
+  Bank bank = make_bank(make_layout(method, adapter.sites(), ranks, head_of(adapter, model, labels),
                                     model.config.hidden_size, adapter.folder.string(), options),
                         alpha, 1);
   for (const LayoutSegment& segment : bank.layout.segments) {

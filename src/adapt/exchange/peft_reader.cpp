@@ -148,6 +148,13 @@ void check_module(Complaints& complaints, const std::string& name, const PeftMod
 
 bool is_peft_folder(const std::filesystem::path& folder) { return std::filesystem::exists(folder / kConfig); }
 
+std::vector<Site> PeftAdapter::sites() const {
+  std::vector<Site> sites;
+  sites.reserve(modules.size());
+  for (const PeftModule& module : modules) sites.push_back(module.site);
+  return sites;
+}
+
 std::string PeftAdapter::head_kind(const Architecture& architecture) const {
   if (head.empty()) return "none";
   const bool dense = head.contains("head.dense.weight");

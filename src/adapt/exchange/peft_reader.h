@@ -30,6 +30,7 @@ struct PeftAdapter {
   std::vector<PeftModule> modules;            // in canonical order
   std::map<std::string, torch::Tensor> head;  // "head.classifier.weight" … float32; empty without a head
 
+  std::vector<Site> sites() const;
   /// Whether it is LoRA-XS: every module brings its R, or none does.
   bool has_r() const { return modules.front().r.defined(); }
   /// "none", "output", "full" or "pooler": what the row of such a head is called in this family.
