@@ -53,7 +53,7 @@ double tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t b
 
 int run(const std::vector<std::string>& words) {
   const torch::ScalarType dtype = resolve_precision(words[1]);
-  const WeightMemory memory = words[2] == "tight" ? WeightMemory::kTight : WeightMemory::kNormal;
+  const WeightMemory memory = weight_memory(words[2]);
   const int64_t batch = std::stoll(words[3]), adapters = std::stoll(words[4]), rank = std::stoll(words[5]);
   const BaseModel base = open_model(words[0], {});
   auto basis = std::make_shared<Basis>();

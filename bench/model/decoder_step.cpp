@@ -1,5 +1,6 @@
 // Training steps of a decoder on the batches of bench/peers/train_decoder_peer.py, as one JSON line: usage
-// loraxs_decoder_step FOLDER [steps] [rank] [float32 | bfloat16] [activation budget in MB, -1 = keep everything].
+// loraxs_decoder_step FOLDER [steps] [rank] [float32 | bfloat16] [activation budget in MB, -1 = keep everything]
+// [normal | tight].
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -59,6 +60,7 @@ int run(const std::vector<std::string>& arguments) {
   const int64_t steps = std::stoll(argument(1, "4")), rank = std::stoll(argument(2, "64"));
   const auto dtype = argument(3, "float32") == "bfloat16" ? torch::kBFloat16 : torch::kFloat32;
   const int64_t budget_mb = std::stoll(argument(4, "-1"));
+  const WeightMemory memory = weight_memory(argument(5, "normal"));
   const BaseModel model = load_base_model(folder, "");
   int64_t weights = 0;
   for (const auto& [name, tensor] : model.weights) weights += tensor.numel() * c10::elementSize(dtype);
@@ -67,7 +69,7 @@ int run(const std::vector<std::string>& arguments) {
   const auto bank = std::make_shared<Bank>(make_bank(layout, static_cast<double>(rank), 1));
   fill_normal(std::span(bank->values.mutable_data_ptr<float>(), bank->values.numel()), 1, 1e-5);
   bank->gradients = torch::zeros_like(bank->values);
-  AdaptedModel adapted(model, random_basis(sites, rank), AdapterSet::of_bank(bank), dtype);
+  AdaptedModel adapted(model, random_basis(sites, rank), AdapterSet::of_bank(bank), dtype, torch::kCPU, memory);
   if (budget_mb >= 0) adapted.limit_activations(budget_mb << 20);
   const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
                            torch::zeros_like(bank->values)};
@@ -95,6 +97,7 @@ int run(const std::vector<std::string>& arguments) {
                                {"weight_bytes", weights},
                                {"memory_above_weights_bytes", peak_bytes() - weights},
                                {"dtype", torch::toString(dtype)},
+                               {"memory", argument(5, "normal")},
                                {"threads", at::get_num_threads()}})
                    .dump()
             << '\n';

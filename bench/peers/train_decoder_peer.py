@@ -1,7 +1,7 @@
 """Trains LoRA-XS on a decoder with transformers + PEFT, loss on answers alone, and prints one JSON line.
 
 usage: train_decoder_peer.py FOLDER [--make] [--steps N] [--rank R] [--bf16]
-`--make` writes FOLDER first: a Llama of SmolLM2-135M's shape with random weights, and batches.safetensors, steps of four
+`--make` writes FOLDER first: a Llama of SmolLM2-135M's shape with random weights of the precision, and batches.safetensors, steps of four
 sequences as long as GSM8K's with answers of two thirds, which bench/model/decoder_step.cpp trains on too.
 """
 
@@ -22,7 +22,7 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 BATCH = 4
 
 
-def make(folder: Path, layers: int) -> None:
+def make(folder: Path, layers: int, dtype: torch.dtype) -> None:
     config = LlamaConfig(
         vocab_size=49152,
         hidden_size=576,
@@ -36,7 +36,7 @@ def make(folder: Path, layers: int) -> None:
         rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
     )
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).to(dtype).save_pretrained(folder)
     generator = torch.Generator().manual_seed(1)
     lengths = (80 + 120 * torch.rand(64 * BATCH, generator=generator) ** 1.5).int()
     ids = torch.randint(0, config.vocab_size, (int(lengths.sum()),), generator=generator).int()
@@ -69,9 +69,9 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
-    if args.make:
-        make(args.folder, args.layers)
     dtype = torch.bfloat16 if args.bf16 else torch.float32
+    if args.make:
+        make(args.folder, args.layers, dtype)
     model = AutoModelForCausalLM.from_pretrained(args.folder, dtype=dtype)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     model = add_lora_xs(model, TARGETS, args.rank, args.rank, seed=0, task_type="CAUSAL_LM").train()

@@ -1,6 +1,6 @@
 """LoRA-XS of several ranks on SmolLM2, beside the base and transformers + PEFT: held-out loss and grades, a Markdown table.
 
-usage: decoder.py commonsense|metamath|gsm8k SOURCE [--ranks 16 32 64] [--peer-rank N] [--limit N] [--test TASK=FILE] [--work FOLDER] [--threads N]
+usage: decoder.py commonsense|metamath|gsm8k SOURCE [--ranks 16 32 64] [--peer-rank N] [--limit N] [--new-tokens N] [--test TASK=FILE] [--work FOLDER] [--threads N]
 SOURCE as decoder_data.py takes it; --limit 0 leaves the grades out. What is in the work folder is not done again, so a broken run goes on where it was.
 """
 
@@ -67,13 +67,14 @@ class Comparison:
         words = [PROGRAM, "eval", *self.options, *more]
         kept = self.args.work / f"{self.kind}-{name.replace(' ', '-')}"
         loss = last_line(
-            [*words, "--task", self.kind, "--by", "loss", "--data", self.data / "held.jsonl"],
+            [*words, "--task", self.kind, "--by", "loss", "--prompt", "training", "--data", self.data / "held.jsonl"],
             kept.with_suffix(".loss.json"),
         )
         cells = [name, f"{loss['loss']:.4f}"]
         for name_of, task, path in self.tests:
             answers = kept.with_suffix(f".{name_of}.jsonl")
             graded = [*words, "--task", task, "--data", path, "--limit", self.args.limit, "--answers", answers]
+            graded += ["-n", self.args.new_tokens]
             result = last_line(graded, kept.with_suffix(f".{name_of}.json"))
             cells.append(f"{result['strict']:.3f} / {result['compatible']:.3f}")
         return cells
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--peer-rank", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="the peer's base in bfloat16")
     parser.add_argument("--limit", type=int, default=100)
+    parser.add_argument("--new-tokens", type=int, default=0, help="longest answer; 0 = the grader's")
     parser.add_argument("--test", action="append", default=[], metavar="TASK=FILE", help="graded too")
     parser.add_argument("--work", type=Path, default=Path("runs/decoder-quality"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())

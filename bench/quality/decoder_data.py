@@ -2,8 +2,8 @@
 
 usage: decoder_data.py commonsense|metamath|gsm8k SOURCE OUT
 SOURCE of commonsense: the folder of LLM-Adapters' sets (arc_easy, boolq, …, each with train.json and test.json): the first
-160 training records of four sets, taken in turn, the last 20 test records of each as held-out data, and a file of the first 100
-of each for grading. SOURCE of metamath: a .jsonl of MetaMathQA's schema: 192 records of each type, taken in turn, for training,
+120 training records of four sets, taken in turn, the last 20 test records of each as held-out data, and a file of the first 100
+of each for grading. SOURCE of metamath: a .jsonl of MetaMathQA's schema: 128 records of each type, taken in turn, for training,
 20 others of each as held-out data. SOURCE of gsm8k: the folder with train.jsonl and test.jsonl: the first 384 and 128 records.
 """
 
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 SETS = ["arc_easy", "boolq", "openbookqa", "winogrande"]
-TRAIN, WORKED, HELD, TEST = 160, 192, 20, 100
+TRAIN, WORKED, HELD, TEST = 120, 128, 20, 100
 
 
 def in_turn(lists: list[list]) -> list:
