@@ -1,9 +1,9 @@
 #include "commands/session.h"
 
-#include <sys/resource.h>
-
 #include <array>
+#include <fstream>
 #include <iostream>
+#include <string_view>
 
 #include "io/error.h"
 
@@ -68,10 +68,14 @@ OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions
 }
 
 int64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  constexpr int64_t kKilobyte = 1024;  // ru_maxrss on Linux
-  return usage.ru_maxrss * kKilobyte;
+  // Not getrusage: its figure survives exec, so a large parent would count as ours.
+  std::ifstream status("/proc/self/status");
+  constexpr std::string_view kPeak = "VmHWM:";
+  constexpr int64_t kKilobyte = 1024;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(kPeak)) return std::stoll(line.substr(kPeak.size())) * kKilobyte;
+  }
+  return 0;
 }
 
 std::string human_bytes(int64_t bytes) {

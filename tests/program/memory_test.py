@@ -76,6 +76,12 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(changed.returncode, 0)
         self.assertGreater(abs(self.row("changed") - self.row("normal")).max(), 1e-4)  # control
 
+    def test_peak_is_the_programs_own_whoever_starts_it(self) -> None:
+        ballast = b"x" * GIB  # resident here while the program runs
+        done = json.loads(self.train("peak").stdout.splitlines()[-1])
+        self.assertGreater(done["peak_memory_bytes"], 50e6)
+        self.assertLess(done["peak_memory_bytes"], len(ballast))
+
     def test_dry_run_says_what_the_keys_save(self) -> None:
         normal, tight = self.dry_run(), self.dry_run("--set", "train.memory=tight")
         self.assertLess(tight["memory_bytes_base"], normal["memory_bytes_base"])
