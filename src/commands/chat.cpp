@@ -3,6 +3,7 @@
 #include <chrono>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "api/adapters.h"
 #include "api/text_model.h"
@@ -109,12 +110,15 @@ class ChatSession {
     return true;
   }
 
-  void save(const std::string& path) const {
+  /// What this chat has saved, it may save again further on.
+  void save(const std::string& path) {
     if (path.empty()) throw Error("/save: expected a file name, found none");
     nlohmann::ordered_json messages = nlohmann::ordered_json::array();
     for (const ChatTurn& turn : conversation_.turns())
       messages.push_back({{"role", turn.role}, {"content", turn.content}});
-    write_file_atomically(path, nlohmann::ordered_json{{"messages", messages}}.dump() + "\n");
+    write_file_atomically(path, nlohmann::ordered_json{{"messages", messages}}.dump() + "\n",
+                          saved_.contains(path) ? Existing::kReplaced : Existing::kRefused);
+    saved_.insert(path);
   }
 
   void answer(const std::string& text) {
@@ -170,6 +174,7 @@ class ChatSession {
   Scheduler* scheduler_ = nullptr;  // model_'s
   int64_t slot_ = kNoSlot;
   uint64_t answers_ = 0;
+  std::set<std::string> saved_;  // files that /save wrote
 };
 
 }  // namespace
