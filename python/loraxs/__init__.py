@@ -42,7 +42,8 @@ class Job:
     value: float | None  # the metric in the best epoch; None without validation data
     best_epoch: int | None
     last_loss: float  # mean over the last epoch
-    adapter: Path  # the file of the best epoch
+    adapter: Path | None  # the file of the best epoch; None where the job ended before it had one
+    ended: str | None  # where and why it ended alone: a loss or gradient that is not finite
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def train(
     """Train the adapters of a recipe: a YAML file, or the same as a dict.
 
     In a dict `task.train` and `task.validation` may be lists of (text, label) or (first, second, label) instead of files.
-    `set` overrides keys of a file: "train.epochs=3". `progress` gets a dict per step and epoch. Ctrl-C, or an exception
+    `set` overrides keys of a file: "train.epochs=3". `progress` gets a dict per step, epoch and job that ended alone. Ctrl-C, or an exception
     from `progress`, saves the state before it is raised; `resume=True` continues with the same bits.
     """
     if isinstance(recipe, Mapping):

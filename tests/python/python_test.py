@@ -54,6 +54,9 @@ class TrainingTest(PythonTest):
         self.assertEqual(sum(event["event"] == "step" for event in events), done.steps)
         best = [event for event in events if event["event"] == "epoch" and event["job"] == "seed-0" and event["best"]]
         self.assertEqual(best[-1][done.metric], done.jobs[0].value)
+        resumed = loraxs.train(self.recipe("from_dict"), cache=self.cache, resume=True)  # after its end
+        self.assertEqual(resumed.jobs, done.jobs)
+        self.assertGreater(resumed.jobs[0].last_loss, 0)
         output = [f"output={self.folder / 'from_file'}"]
         loraxs.train(self.folder / "recipe.yaml", set=output, cache=self.cache)
         self.assert_same_run("from_file")
