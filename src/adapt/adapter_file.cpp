@@ -10,7 +10,7 @@
 namespace loraxs {
 namespace {
 
-constexpr const char* kFormat = "loraxs-adapter-1";
+constexpr const char* kAdapterFormat = "loraxs-adapter-1";
 
 std::string number_text(double value) {
   char text[32];
@@ -67,7 +67,7 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
       fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
     }
   }
-  std::map<std::string, std::string> metadata = {{"format", kFormat},
+  std::map<std::string, std::string> metadata = {{"format", kAdapterFormat},
                                                  {"base_id", model.base_id},
                                                  {"basis_id", on_basis ? basis.basis_id : ""},
                                                  {"basis", on_basis ? recipe_to_json(basis.recipe).dump() : ""},
@@ -89,8 +89,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
   const std::string format = file.metadata_at("format");
-  if (format != kFormat) {
-    throw Error(concat(where, ": format: expected ", kFormat, ", found ", format,
+  if (format != kAdapterFormat) {
+    throw Error(concat(where, ": format: expected ", kAdapterFormat, ", found ", format,
                        format.starts_with("loraxs-basis") ? "; this is a basis, not an adapter" : ""));
   }
   if (file.tensors.size() != 1)
