@@ -10,8 +10,8 @@
 namespace loraxs {
 namespace {
 
-constexpr const char* kFormat = "loraxs-adapter-2";
-constexpr const char* kReadToo = "loraxs-adapter-1";  // whose digest, row_digest, is of the row alone
+constexpr const char* kAdapterFormat = "loraxs-adapter-2";
+constexpr const char* kFirstAdapterFormat = "loraxs-adapter-1";  // whose digest, row_digest, is of the row alone
 
 /// Over every entry of the metadata but itself, in the order of their names, and the row: key and value, each behind
 /// its length as 8 little-endian bytes, then the row's bytes.
@@ -85,7 +85,7 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
       fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
     }
   }
-  std::map<std::string, std::string> metadata = {{"format", kFormat},
+  std::map<std::string, std::string> metadata = {{"format", kAdapterFormat},
                                                  {"base_id", model.base_id},
                                                  {"basis_id", on_basis ? basis.basis_id : ""},
                                                  {"basis", on_basis ? recipe_to_json(basis.recipe).dump() : ""},
@@ -108,8 +108,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
   const std::string format = file.metadata_at("format");
-  if (format != kFormat && format != kReadToo) {
-    throw Error(concat(where, ": format: expected ", kFormat, ", found ", format,
+  if (format != kAdapterFormat && format != kFirstAdapterFormat) {
+    throw Error(concat(where, ": format: expected ", kAdapterFormat, ", found ", format,
                        format.starts_with("loraxs-basis") ? "; this is a basis, not an adapter" : ""));
   }
   if (file.tensors.size() != 1)
@@ -121,7 +121,7 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   }
   AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id")};
   adapter.row_digest = sha256_hex(view.bytes);
-  const bool of_row = format == kReadToo;
+  const bool of_row = format == kFirstAdapterFormat;
   const std::string& expected = file.metadata_at(of_row ? "row_digest" : "digest");
   const std::string found = of_row ? adapter.row_digest : digest_of(file.metadata, view.bytes);
   if (found != expected) {

@@ -21,9 +21,10 @@
 namespace loraxs {
 namespace {
 
-constexpr const char* kFormat = "loraxs-checkpoint-3";
-constexpr const char* kReadToo = "loraxs-checkpoint-2";  // without last_losses and ended; null where not finite
-constexpr std::array<const char*, 3> kFiles = {"digest", "state.json", "rows.safetensors"};
+constexpr const char* kCheckpointFormat = "loraxs-checkpoint-3";
+constexpr const char* kLastCheckpointFormat =
+    "loraxs-checkpoint-2";  // without last_losses and ended; null where not finite
+constexpr std::array<const char*, 3> kCheckpointFiles = {"digest", "state.json", "rows.safetensors"};
 
 using Tensors = std::vector<std::pair<const char*, torch::Tensor TrainingState::*>>;
 const Tensors& tensors() {
@@ -64,7 +65,7 @@ std::string folder_digest(const std::filesystem::path& folder) {
 
 /// False when a file is missing or its bytes are others. Throws Error when one is there and cannot be read.
 bool complete(const std::filesystem::path& folder) {
-  for (const char* name : kFiles) {
+  for (const char* name : kCheckpointFiles) {
     std::error_code ignored;
     if (!std::filesystem::exists(folder / name, ignored) && !ignored) return false;
   }
@@ -74,7 +75,7 @@ bool complete(const std::filesystem::path& folder) {
 /// Takes away our files, the digest first: what is left is no checkpoint. The folder goes if nothing else is in it.
 void remove_checkpoint(const std::filesystem::path& folder) {
   std::error_code ignored;
-  for (const char* name : kFiles) ::unlink((folder / name).c_str());
+  for (const char* name : kCheckpointFiles) ::unlink((folder / name).c_str());
   std::filesystem::remove(folder, ignored);
 }
 
@@ -193,7 +194,7 @@ void write_checkpoint(const std::filesystem::path& run, const TrainingState& sta
   nlohmann::json best = nlohmann::json::array(), ended = nlohmann::json::array();
   for (const BestEpoch& entry : state.best) best.push_back(to_json(entry));
   for (const auto& entry : state.ended) ended.push_back(to_json(entry));
-  const nlohmann::json json = {{"format", kFormat},
+  const nlohmann::json json = {{"format", kCheckpointFormat},
                                {"content", identity.content},
                                {"numerics", identity.numerics},
                                {"step", state.step},
@@ -219,7 +220,7 @@ void write_checkpoint(const std::filesystem::path& run, const TrainingState& sta
                     .shape = tensor.sizes().vec(),
                     .bytes = std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes())};
     }
-    write_safetensors(folder / "rows.safetensors", rows, {{"format", kFormat}});
+    write_safetensors(folder / "rows.safetensors", rows, {{"format", kCheckpointFormat}});
     write_file_atomically(folder / "state.json", json.dump(1) + "\n");
     write_file_atomically(folder / "digest", folder_digest(folder));
   };
@@ -243,8 +244,9 @@ std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path&
     const nlohmann::json json = read_json(where);
     Fields fields(json, where);
     fields.ignore_unknown();
-    if (const std::string format = fields.text("format", ""); format != kFormat && format != kReadToo) {
-      throw Error(concat(where, ": format: expected ", kFormat, ", found ", format));
+    if (const std::string format = fields.text("format", "");
+        format != kCheckpointFormat && format != kLastCheckpointFormat) {
+      throw Error(concat(where, ": format: expected ", kCheckpointFormat, ", found ", format));
     }
     if (fields.text("content", "") != identity.content) {
       throw Error(concat(folder.string(),
