@@ -48,12 +48,14 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
   mallopt(M_TOP_PAD, 64 << 20);
   try {
     if (command->common.threads > 0) at::set_num_threads(static_cast<int>(command->common.threads));
-    return loraxs::dispatch(*command);
+    const int code = loraxs::dispatch(*command);
+    if (!std::cout.flush()) throw loraxs::Error("standard output: expected to take the result, found it full or closed");
+    return code;
   } catch (const loraxs::Error& error) {
     std::cerr << "loraxs: " << error.what() << '\n';
     return 2;  // the user can fix it
   } catch (const std::filesystem::filesystem_error& error) {
-    std::cerr << "loraxs: " << error.what() << '\n';
+    std::cerr << "loraxs: " << error.path1().string() << ": cannot be used: " << error.code().message() << '\n';
     return 2;
   } catch (const std::exception& error) {
     std::cerr << "loraxs: internal error: " << error.what() << '\n';
