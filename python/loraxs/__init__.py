@@ -66,6 +66,7 @@ class Prediction:
     label: str  # empty for regression
     score: float  # probability of the label, or the predicted value
     scores: dict[str, float] = field(default_factory=dict)  # probability per label; empty for regression
+    error: str = ""  # why there is no prediction: the outputs are not finite; the others of a call are not touched
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,10 @@ class MergeCheck:
 
 
 class Predictor:
-    """An adapter with its head, prepared once for many calls. Raises Error when the adapter has no head."""
+    """An adapter with its head, prepared once for many calls. Raises Error when the adapter has no head.
+
+    Threads may share it: calls wait for each other. Threads with a Predictor each run at the same time.
+    """
 
     def __init__(self, adapter: Adapter, precision: str = "auto") -> None:
         self._native = _Predictor(adapter, precision)
@@ -90,8 +94,11 @@ class Predictor:
 
     def predict(self, texts: Iterable[Text]) -> list[Prediction]:
         """One prediction per text or pair, in order."""
-        found = self._native.predict(_texts(texts))
-        return [Prediction(label, score, dict(zip(self.labels, scores, strict=True))) for label, score, scores in found]
+        labels = self.labels
+        return [
+            Prediction(label, score, dict(zip(labels, scores, strict=True)) if scores else {}, error)
+            for label, score, scores, error in self._native.predict(_texts(texts))
+        ]
 
     def logits(self, texts: Iterable[Text]) -> torch.Tensor:
         """[texts, outputs] float32."""
