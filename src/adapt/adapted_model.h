@@ -15,6 +15,7 @@
 
 namespace loraxs {
 
+/// Belongs to one thread: what it knows of the batch at hand stands in it. Several may share model, basis and banks.
 class AdaptedModel final : public ProjectionHook {
  public:
   /// Prepares compute-ready weights [W; a] for the largest rank of each site in `adapters`. `basis` must cover the

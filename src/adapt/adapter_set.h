@@ -12,7 +12,8 @@
 
 namespace loraxs {
 
-/// Adapters of one layout, one per row. One adapter is a bank of one.
+/// Adapters of one layout, one per row. One adapter is a bank of one. Threads may read it together, while none trains
+/// or writes to its rows.
 struct Bank {
   Layout layout;
   double alpha = 16;         // an adapter acts with the method's scale of it: alpha / rank

@@ -123,11 +123,13 @@ void SamplingOptions::check(const std::string& where) const {
   const auto fail = [&](const char* option, const char* expected, double found) {
     throw Error(concat(where, ": ", option, ": expected ", expected, ", found ", found));
   };
-  constexpr double kSmallest = std::numeric_limits<float>::min(), kLargest = std::numeric_limits<float>::max();
-  if (!(repetition_penalty >= kSmallest && repetition_penalty <= kLargest))
-    fail("repetition penalty", "a number above 0 in float32's range", repetition_penalty);
-  if (temperature != 0 && !(temperature >= kSmallest && temperature <= kLargest))
-    fail("temperature", "a number ≥ 0 (0 is greedy) in float32's range", temperature);
+  const auto in_range = [](double value) {
+    return value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max();
+  };
+  if (!(repetition_penalty > 0)) fail("repetition penalty", "a number above 0", repetition_penalty);
+  if (!in_range(repetition_penalty)) fail("repetition penalty", "a number in float32's range", repetition_penalty);
+  if (!(temperature >= 0)) fail("temperature", "a number ≥ 0 (0 is greedy)", temperature);
+  if (temperature > 0 && !in_range(temperature)) fail("temperature", "0 or a number in float32's range", temperature);
   if (top_k < 0) fail("top-k", "an integer ≥ 0 (0 keeps all)", static_cast<double>(top_k));
   if (!(top_p > 0 && top_p <= 1)) fail("top-p", "a number above 0 and at most 1", top_p);
   if (!(min_p >= 0 && min_p < 1)) fail("min-p", "a number from 0 to below 1", min_p);

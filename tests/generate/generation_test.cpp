@@ -177,11 +177,12 @@ TEST(GenerationTest, BeamSearchesAreThoseOfTransformers) {
     for (size_t p = 0; p < found.size(); ++p) {
       std::vector<int32_t> prompt = oracle.prompts[p];
       prompt.resize(std::min<size_t>(prompt.size(), kLongest));
-      scheduler.submit(
-          {.prompt = prompt,
-           .options = searches.options,
-           .max_new_tokens = searches.answers.size(2),
-           .on_finish = [&answers = found[p]](std::vector<BeamAnswer> best) { answers = std::move(best); }});
+      scheduler.submit({.prompt = prompt,
+                        .options = searches.options,
+                        .max_new_tokens = searches.answers.size(2),
+                        .on_finish = [&answers = found[p]](std::vector<BeamAnswer> best, const std::string&) {
+                          answers = std::move(best);
+                        }});
     }
     while (scheduler.step()) {
     }

@@ -172,10 +172,12 @@ class FailureTest(unittest.TestCase):
     def setUpClass(cls) -> None:
         """A token of PROMPTS[1] that nobody else reads or writes computes no numbers."""
         cls.tokenizer = AutoTokenizer.from_pretrained(MODEL)
+        chat = cls.tokenizer.apply_chat_template([{"role": "user", "content": "a"}] * 2, add_generation_prompt=True, tokenize=False)  # fmt: skip
         rows = lines_of("--input", prompt_file([{"prompt": p} for p in PROMPTS]), "-n", "20", "--logprobs", "0")
         elsewhere = {entry["id"] for row in rows for entry in row["logprobs"]}
-        elsewhere |= {i for k, prompt in enumerate(PROMPTS) if k != 1 for i in cls.tokenizer(prompt).input_ids}
-        token = next(i for i in cls.tokenizer(PROMPTS[1]).input_ids if i not in elsewhere)
+        others = [chat, *(prompt for k, prompt in enumerate(PROMPTS) if k != 1)]
+        elsewhere |= {i for text in others for i in cls.tokenizer(text).input_ids}
+        token = next(i for i in cls.tokenizer("import torch").input_ids if i not in elsewhere)
         cls.broken = break_token(MODEL, Path(CACHE.name) / "broken", token)
 
     def compare(self, rows: list[dict], failing: set[int], *more: str, model: Path, sentences: list[str]) -> None:
@@ -190,7 +192,9 @@ class FailureTest(unittest.TestCase):
         self.assertEqual(len(told), len(failing), done.stderr)
         for k, row in enumerate(found):
             if k not in failing:
-                self.assertEqual(row, next(expected))
+                alone = next(expected)
+                for key in ("text", "tokens", "finish_reason"):
+                    self.assertEqual(row[key], alone[key], f"{key} of row {k}")
                 continue
             self.assertEqual(row["finish_reason"], "error")
             self.assertIn(f"loraxs: {row['error']}", told)
@@ -202,7 +206,7 @@ class FailureTest(unittest.TestCase):
         rows = [{"prompt": p} for p in PROMPTS]
         sentence = ["prompts.jsonl:2: token 1 of the answer: expected finite logits, found NaN for token 0"]
         for more in (
-            ("--logprobs", "1"),
+            ("--ignore-eos", "--logprobs", "1"),
             ("--temperature", "0.8", "--top-p", "0.9", "--repetition-penalty", "1.2", "--seed", "3"),
             ("--temperature", "0.8", "--top-k", "7", "--n", "3"),
             ("--beams", "3", "--n", "2"),
@@ -222,7 +226,7 @@ class FailureTest(unittest.TestCase):
 
     def test_an_answer_that_breaks_later(self) -> None:
         """The token is the second of an answer: the third has no logits, and the text before stays."""
-        whole = lines_of("--prompt", "a", "-n", "8", "--logprobs", "0")[0]
+        whole = lines_of("--prompt", "a", "-n", "8", "--ignore-eos", "--logprobs", "0")[0]
         ids = [entry["id"] for entry in whole["logprobs"]]
         place = next(k for k in range(1, 8) if ids[k] not in ids[:k] and ids[k] not in self.tokenizer("a").input_ids)
         broken = break_token(MODEL, Path(CACHE.name) / "later", ids[place])
@@ -250,7 +254,7 @@ class FailureTest(unittest.TestCase):
             "prompts.jsonl:4: expected a prompt of at most 511 tokens",
             f"prompts.jsonl:6: {damaged}",
         ]
-        for more in (("--logprobs", "0"), ("--beams", "2")):
+        for more in ((), ("--beams", "2")):
             with self.subTest(more):
                 self.compare(rows, {1, 2, 3, 5}, "-n", "9", *more, model=MODEL, sentences=sentences)
 
@@ -280,6 +284,38 @@ class FailureTest(unittest.TestCase):
         self.assertRegex(done.stderr, "^loraxs: chat: token 1 of the answer: expected finite logits")
         turns = [turn["content"] for turn in json.loads(saved.read_text())["messages"] if turn["role"] == "user"]
         self.assertEqual(turns, ["a", "a"])
+
+
+class InterruptTest(unittest.TestCase):
+    def test_ctrl_c_ends_with_130_and_keeps_what_was_printed(self) -> None:
+        words = [PROGRAM, "generate", "--model", str(MODEL), "--precision", "float32", "-t", "1", "--cache", CACHE.name]
+        words += ["--json", "--batch", "1", "-n", "400", "--ignore-eos"]
+        words += ["--input", prompt_file([{"prompt": p} for p in PROMPTS * 100])]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            self.assertEqual(json.loads(process.stdout.readline())["tokens"], 400)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual((process.wait(), process.stderr.read()), (130, ""))
+
+    def test_a_closed_pipe_ends_it(self) -> None:
+        words = [
+            PROGRAM,
+            "generate",
+            "--model",
+            str(MODEL),
+            "-t",
+            "1",
+            "--cache",
+            CACHE.name,
+            "--batch",
+            "1",
+            "-n",
+            "40",
+        ]
+        words += ["--input", prompt_file([{"prompt": p} for p in PROMPTS * 100])]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            self.assertTrue(process.stdout.readline())
+            process.stdout.close()
+            self.assertEqual((process.wait(), process.stderr.read()), (-signal.SIGPIPE, ""))
 
 
 class Terminal:
