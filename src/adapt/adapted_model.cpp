@@ -92,6 +92,17 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   return projection;
 }
 
+/// Rows [0, rows) in two lists, as `is_answer`(row) says.
+template <typename IsAnswer>
+AnswerRows answer_rows(int64_t rows, const IsAnswer& is_answer) {
+  std::vector<int64_t> answers, others;
+  for (int64_t row = 0; row < rows; ++row) (is_answer(row) ? answers : others).push_back(row);
+  const auto index = [](const std::vector<int64_t>& list) {
+    return list.empty() ? torch::Tensor() : torch::tensor(list, torch::kInt64);
+  };
+  return {.answers = index(answers), .others = index(others)};
+}
+
 }  // namespace
 
 AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
@@ -100,6 +111,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
       basis_(std::move(basis)),
       adapters_(std::move(adapters)),
       device_(device),
+      memory_(memory),
       backbone_(make_backbone(model, compute_dtype, device)) {
   torch::NoGradGuard no_grad;
   if (memory == WeightMemory::kTight && residual(adapters_)) {
@@ -171,12 +183,20 @@ void AdaptedModel::bind(const PackedBatch& batch, bool training) {
   training_ = training;
   token_segments_ = token_segments(batch);
   asked_segments_ = asked_segments(batch);
+  token_answers_ = asked_answers_ = {};
+  if (memory_ == WeightMemory::kNormal || batch.answer_rows.empty()) return;
+  std::vector<bool> of_answers(batch.num_tokens());
+  for (const int32_t row : batch.answer_rows) of_answers[row] = true;
+  token_answers_ = answer_rows(batch.num_tokens(), [&](int64_t row) { return of_answers[row]; });
+  asked_answers_ = answer_rows(batch.num_asked(), [&](int64_t row) { return of_answers[batch.asked_rows[row]]; });
 }
 
 torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKind rows) {
   const Group& group = groups_.at(index);
-  const auto segments = segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : asked_segments_);
-  return adapted_linear(x, trains(index) ? anchor_ : torch::Tensor(), group.projection, segments);
+  const bool tokens = rows == RowKind::kTokens;
+  const auto segments = segment_adapters(group, tokens ? token_segments_ : asked_segments_);
+  return adapted_linear(x, trains(index) ? anchor_ : torch::Tensor(), group.projection, segments,
+                        tokens ? token_answers_ : asked_answers_);
 }
 
 bool AdaptedModel::trains(size_t group) const { return training_ && groups_.at(group).trained; }
@@ -188,7 +208,8 @@ torch::Tensor AdaptedModel::encode(const PackedBatch& batch, bool training, KeyV
 
 torch::Tensor AdaptedModel::token_logits(const PackedBatch& batch, KeyValueCache* cache) {
   TORCH_CHECK(language_head_ != nullptr, "AdaptedModel::token_logits: an encoder predicts no tokens");
-  return language_head_->logits(encode(batch, /*training=*/false, cache));
+  const torch::Tensor hidden = encode(batch, /*training=*/false, cache);  // [asked, hidden]
+  return language_head_->logits(hidden, asked_answers_);
 }
 
 CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {

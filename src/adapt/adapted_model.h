@@ -60,6 +60,7 @@ class AdaptedModel final : public ProjectionHook {
   std::shared_ptr<const Basis> basis_;
   AdapterSet adapters_;
   torch::Device device_;
+  WeightMemory memory_;
   std::unique_ptr<Backbone> backbone_;
   std::unique_ptr<ClassificationHead> head_;     // when some bank has a head
   std::unique_ptr<LanguageHead> language_head_;  // of decoders
@@ -68,6 +69,7 @@ class AdaptedModel final : public ProjectionHook {
 
   // Of the batch at hand.
   std::vector<SlotSegment> token_segments_, asked_segments_;
+  AnswerRows token_answers_, asked_answers_;  // empty in normal memory, where all rows go one way
   bool training_ = false;
 };
 

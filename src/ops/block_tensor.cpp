@@ -204,13 +204,24 @@ torch::Tensor gather_rows(const BlockTensor& tensor, const torch::Tensor& ids, t
   return out.to(dtype);
 }
 
-void block_matvec_(const torch::Tensor& out, const torch::Tensor& x, const BlockTensor& tensor) {
+BlockTensor block_view(const torch::Tensor& values) {
+  TORCH_CHECK(values.is_contiguous() && values.dim() == 2 &&
+                  (values.scalar_type() == torch::kFloat32 || values.scalar_type() == torch::kBFloat16),
+              "block_view: ", values.sizes(), " ", values.scalar_type());
+  const auto owner = std::make_shared<const torch::Tensor>(values);
+  return {.type = values.scalar_type() == torch::kFloat32 ? BlockType::kF32 : BlockType::kBF16,
+          .shape = values.sizes().vec(),
+          .bytes = {static_cast<const std::byte*>(owner->const_data_ptr()), owner->nbytes()},
+          .owner = owner};
+}
+
+void block_product_(const torch::Tensor& out, const torch::Tensor& x, const BlockTensor& tensor) {
   const int64_t columns = tensor.columns();
   const bool is_float = x.scalar_type() == torch::kFloat32;
   TORCH_CHECK(x.scalar_type() == out.scalar_type() && (is_float || x.scalar_type() == torch::kBFloat16) &&
                   x.size(1) == columns && x.stride(1) == 1 && out.stride(1) == 1 && out.size(0) == x.size(0) &&
                   out.size(1) == tensor.rows(),
-              "block_matvec_: x ", x.sizes(), ", tensor ", at::IntArrayRef(tensor.shape), ", out ", out.sizes());
+              "block_product_: x ", x.sizes(), ", tensor ", at::IntArrayRef(tensor.shape), ", out ", out.sizes());
   const Unpack unpack = unpack_of(tensor.type);
   const auto multiply = is_float ? simd::kernel<multiply_rows<float>> : simd::kernel<multiply_rows<c10::BFloat16>>;
   const torch::Tensor wide = x.to(torch::kFloat32);  // once, not for every row of the tensor
