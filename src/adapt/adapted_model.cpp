@@ -226,17 +226,28 @@ CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
   return language_head_->loss(hidden, tensors.target_ids, weights.to(device_, dtype));
 }
 
-torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
+HeadLogits AdaptedModel::logits(const PackedBatch& batch, bool training) {
   TORCH_CHECK(head_ != nullptr, "AdaptedModel::logits: no bank has a head");
   TORCH_CHECK(batch.num_asked() == batch.num_sequences(), "AdaptedModel::logits: expected one asked row a sequence");
   bind(batch, training);
   const BatchTensors tensors = make_batch_tensors(batch, device_);
   const torch::Tensor first = backbone_->forward(tensors, *this, training, nullptr);  // [sequences, hidden]
   std::vector<HeadSegment> segments;
-  int64_t outputs = 0;
-  for (const auto& bank : adapters_.banks) outputs = std::max(outputs, bank->layout.head.outputs);
+  HeadLogits logits;
+  int64_t widest = 0;
   for (const SlotSegment& segment : asked_segments_) {
-    if (segment.slot == kNoSlot) continue;
+    const HeadLayout none;
+    const HeadLayout& head =
+        segment.slot == kNoSlot ? none : adapters_.banks[adapters_.slots.at(segment.slot).bank]->layout.head;
+    const bool regression = head.outputs > 0 && head.labels.empty();
+    widest = std::max(widest, head.outputs);
+    if (!logits.runs.empty() && logits.runs.back().outputs == head.outputs &&
+        logits.runs.back().regression == regression) {
+      logits.runs.back().end = segment.end;
+    } else {
+      logits.runs.push_back({segment.begin, segment.end, head.outputs, regression});
+    }
+    if (head.outputs == 0) continue;
     const SlotRef& slot = adapters_.slots.at(segment.slot);
     segments.push_back({.begin = segment.begin,
                         .end = segment.end,
@@ -245,7 +256,9 @@ torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
                         .classifier_weight = row_tensor(slot, "head.classifier.weight"),
                         .classifier_bias = row_tensor(slot, "head.classifier.bias")});
   }
-  return head_->forward(first, training ? anchor_ : torch::Tensor(), segments, outputs, tensors.asked_keys, training);
+  logits.values =
+      head_->forward(first, training ? anchor_ : torch::Tensor(), segments, widest, tensors.asked_keys, training);
+  return logits;
 }
 
 }  // namespace loraxs

@@ -31,9 +31,9 @@ class AdaptedModel final : public ProjectionHook {
   torch::Tensor token_logits(const PackedBatch& batch, KeyValueCache* cache = nullptr);
   /// Decoders: cross-entropy of the asked rows' target ids, each weighted with its sequence's loss weight.
   CrossEntropy token_loss(const PackedBatch& batch, bool training);
-  /// Logits -> [sequences, outputs] float32 (float64), outputs = the largest of the banks; sequences whose slot has no
-  /// head are zero. `training` turns dropout on and lets backward() write the banks' gradients.
-  torch::Tensor logits(const PackedBatch& batch, bool training);
+  /// Logits of the sequences, each as wide as its slot's head. `training` turns dropout on and lets backward() write
+  /// the banks' gradients.
+  HeadLogits logits(const PackedBatch& batch, bool training);
 
   /// See Backbone::limit_activations.
   void limit_activations(int64_t bytes) { backbone_->limit_activations(bytes); }

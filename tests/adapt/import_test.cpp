@@ -38,7 +38,7 @@ torch::Tensor logits_of(const OracleCase& oracle, const Basis& basis, const Bank
   const bool decoder = oracle.model.architecture->kind == ModelKind::kDecoder;
   const PackedBatch batch = pack(oracle.sequences(), decoder ? Ask::kAll : Ask::kLoss);
   torch::NoGradGuard no_grad;
-  return decoder ? model.token_logits(batch) : model.logits(batch, false);
+  return decoder ? model.token_logits(batch) : model.logits(batch, false).values;
 }
 
 torch::Tensor expected_of(const std::string& folder, const std::string& name = "logits") {

@@ -130,12 +130,13 @@ struct MethodCase {
   }
   torch::Tensor logits(AdaptedModel& adapted) const {
     torch::NoGradGuard no_grad;
-    return decoder() ? adapted.token_logits(pack(sequences(), Ask::kAll)) : adapted.logits(pack(sequences()), false);
+    return decoder() ? adapted.token_logits(pack(sequences(), Ask::kAll))
+                     : adapted.logits(pack(sequences()), false).values;
   }
   ObjectiveValue loss(AdaptedModel& adapted, std::vector<Sequence> step) const {
     weigh_step(step);
     const PackedBatch batch = pack(step);
-    return decoder() ? language_objective(adapted, batch) : objective(adapted.logits(batch, true), batch, false);
+    return decoder() ? language_objective(adapted, batch) : objective(adapted.logits(batch, true), batch);
   }
 };
 
@@ -302,7 +303,7 @@ TEST_P(MethodTest, EightJobsInOneBankEqualEachAloneBitForBit) {
         batch.insert(batch.end(), own.begin(), own.end());
       }
       const PackedBatch packed = pack(batch);
-      (oracle.decoder() ? language_objective(model, packed) : objective(model.logits(packed, true), packed, false))
+      (oracle.decoder() ? language_objective(model, packed) : objective(model.logits(packed, true), packed))
           .total.backward();
       const RateSegment rate{0, oracle.layout.row_size, 1e-2};
       for (size_t j = 0; j < jobs.size(); ++j) {

@@ -54,7 +54,7 @@ size_t accumulate_step(AdaptedModel& model, std::vector<std::vector<Sequence>> s
       sequences.insert(sequences.end(), first + piece.begin, first + piece.end);
     }
     const PackedBatch batch = pack(sequences);
-    objective(model.logits(batch, true), batch, false).total.backward();
+    objective(model.logits(batch, true), batch).total.backward();
   }
   return plan.size();
 }

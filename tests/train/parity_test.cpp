@@ -29,7 +29,7 @@ TEST_P(ParityTest, LogitsWithAndWithoutTheAdapterEqualTransformers) {
   for (const Precision& precision : kPrecisions) {
     SCOPED_TRACE(precision.suffix);
     const auto logits = [&](const std::shared_ptr<Bank>& bank) {
-      return oracle.adapted(bank, precision.dtype).logits(batch, false);
+      return oracle.adapted(bank, precision.dtype).logits(batch, false).values;
     };
     const torch::Tensor plain = oracle.tensor(std::string("logits") + precision.suffix);
     const torch::Tensor adapted = oracle.tensor(std::string("adapted_logits") + precision.suffix);
@@ -50,7 +50,7 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
     SCOPED_TRACE(precision.suffix);
     const auto bank = oracle.bank(precision.dtype);
     AdaptedModel model = oracle.adapted(bank, precision.dtype);
-    const ObjectiveValue loss = objective(model.logits(batch, true), batch, bank->layout.head.labels.empty());
+    const ObjectiveValue loss = objective(model.logits(batch, true), batch);
     EXPECT_NEAR(loss.job_losses[0], oracle.tensor(std::string("loss") + precision.suffix).item<double>(),
                 precision.logits * std::max(1.0, std::abs(loss.job_losses[0])));
     loss.total.backward();
@@ -78,12 +78,12 @@ TEST_P(ParityTest, BatchOrderAndNeighboursDoNotMatter) {
   const OracleCase oracle(GetParam());
   std::vector<Sequence> sequences = oracle.sequences();
   AdaptedModel model = oracle.adapted(oracle.bank(torch::kFloat32), torch::kFloat32);
-  const torch::Tensor together = model.logits(pack(sequences), false);
+  const torch::Tensor together = model.logits(pack(sequences), false).values;
   std::vector<torch::Tensor> alone;
-  for (const Sequence& sequence : sequences) alone.push_back(model.logits(pack(std::vector{sequence}), false));
+  for (const Sequence& s : sequences) alone.push_back(model.logits(pack(std::vector{s}), false).values);
   EXPECT_LE(test::largest_error(together, torch::cat(alone)), 1e-5);
   std::reverse(sequences.begin(), sequences.end());
-  EXPECT_LE(test::largest_error(model.logits(pack(sequences), false).flip(0), together), 1e-5);
+  EXPECT_LE(test::largest_error(model.logits(pack(sequences), false).values.flip(0), together), 1e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ParityTest,
@@ -115,7 +115,7 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
         for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
         weigh_step(chosen);
         const PackedBatch batch = pack(chosen);
-        const ObjectiveValue loss = objective(model.logits(batch, true), batch, false);
+        const ObjectiveValue loss = objective(model.logits(batch, true), batch);
         loss.total.backward();
         const double factor = schedule_factor("linear", step, 6, steps);
         std::vector<RateSegment> rates = {{0, bank->layout.adapter_numbers, 1e-2 * factor}};
