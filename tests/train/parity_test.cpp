@@ -4,8 +4,10 @@
 
 #include "io/error.h"
 #include "ops/row_optimizer.h"
+#include "support/bfloat_gradients.h"
 #include "support/close.h"
 #include "support/oracle.h"
+#include "support/trajectory.h"
 #include "train/objective.h"
 #include "train/schedule.h"
 
@@ -74,6 +76,17 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
   }
 }
 
+TEST_P(ParityTest, BfloatGradientsAreNoFurtherFromFloatThanTransformers) {
+  const OracleCase oracle(GetParam());
+  std::vector<Sequence> sequences = oracle.sequences();
+  weigh_step(sequences);
+  const PackedBatch batch = pack(sequences);
+  const auto bank = oracle.bank(torch::kFloat32);
+  AdaptedModel model = oracle.adapted(bank, torch::kBFloat16);
+  objective(model.logits(batch, true), batch).total.backward();
+  test::expect_no_further(oracle, *bank);
+}
+
 TEST_P(ParityTest, BatchOrderAndNeighboursDoNotMatter) {
   const OracleCase oracle(GetParam());
   std::vector<Sequence> sequences = oracle.sequences();
@@ -88,28 +101,23 @@ TEST_P(ParityTest, BatchOrderAndNeighboursDoNotMatter) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, ParityTest,
                          testing::Values("tiny_paper", "tiny_all_linear", "tiny_regression", "tiny_roberta",
-                                         "tiny_xlm_roberta", "tiny_distilbert", "minilm"));
+                                         "tiny_xlm_roberta", "tiny_distilbert", "minilm"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
   const OracleCase oracle("tiny_paper", "trajectory.safetensors");
   const std::vector<Sequence> sequences = oracle.sequences();
   const torch::Tensor order = oracle.tensor("batches");
-  struct Setting {
-    torch::ScalarType dtype;
-    const char* suffix;
-    double tolerance;
-  };
-  for (const Setting& setting : {Setting{torch::kFloat64, "64", 1e-7}, Setting{torch::kFloat32, "32", 1e-3}}) {
-    for (const std::string head : {"frozen", "trained"}) {
-      SCOPED_TRACE(setting.suffix + (" head " + head));
-      const auto bank = oracle.bank(setting.dtype);
-      AdaptedModel model = oracle.adapted(bank, setting.dtype);
+  const int64_t all_steps = order.size(0);
+  for (const std::string head : {"frozen", "trained"}) {
+    SCOPED_TRACE(head);
+    const torch::Tensor losses = oracle.tensor("loss64." + head), expected = oracle.tensor("rows64." + head);
+    const auto run = [&](torch::ScalarType dtype, double learning_rate, int64_t steps) {
+      const auto bank = oracle.bank(dtype);
+      AdaptedModel model = oracle.adapted(bank, dtype);
       const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
                                torch::zeros_like(bank->values)};
-      const torch::Tensor losses = oracle.tensor(concat("loss", setting.suffix, ".", head));
-      const torch::Tensor expected = oracle.tensor(concat("rows", setting.suffix, ".", head));
-      double worst_loss = 0, worst_row = 0;
-      const int64_t steps = order.size(0);
+      test::Trajectory trajectory;
       for (int64_t step = 0; step < steps; ++step) {
         std::vector<Sequence> chosen;
         for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
@@ -117,19 +125,23 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
         const PackedBatch batch = pack(chosen);
         const ObjectiveValue loss = objective(model.logits(batch, true), batch);
         loss.total.backward();
-        const double factor = schedule_factor("linear", step, 6, steps);
-        std::vector<RateSegment> rates = {{0, bank->layout.adapter_numbers, 1e-2 * factor}};
+        const double factor = schedule_factor("linear", step, 6, all_steps);
+        std::vector<RateSegment> rates = {{0, bank->layout.adapter_numbers, learning_rate * factor}};
         if (head == "trained") rates.push_back({bank->layout.adapter_numbers, bank->layout.row_size, 5e-3 * factor});
         adamw_step_(rows, 0, step + 1, rates, AdamWConfig{});
-        const double reference = losses[step].item<double>();
-        worst_loss =
-            std::max(worst_loss, std::abs(loss.job_losses[0] - reference) / std::max(1.0, std::abs(reference)));
-        worst_row = std::max(worst_row, test::relative_error(bank->values.select(0, 0), expected[step]));
+        trajectory.add(loss.job_losses[0], losses[step].item<double>(), bank->values[0], expected[step]);
       }
-      EXPECT_LE(worst_loss, setting.tolerance);
-      EXPECT_LE(worst_row, setting.tolerance);
-      EXPECT_GT(test::relative_error(expected[steps - 1], expected[0]), 0.01);  // control: the steps move the row
-    }
+      return trajectory;
+    };
+    const test::Trajectory exact = run(torch::kFloat64, 1e-2, all_steps);
+    EXPECT_LE(exact.worst_loss(), 1e-7);
+    EXPECT_LE(exact.worst_row(), 1e-7);
+    const torch::Tensor loss_spread = oracle.tensor("loss_spread." + head),
+                        row_spread = oracle.tensor("rows_spread." + head);
+    const int64_t steps = loss_spread.size(0);
+    EXPECT_TRUE(run(torch::kFloat32, 1e-2, steps).is_as_near_as(loss_spread, row_spread));
+    EXPECT_FALSE(run(torch::kFloat32, 1.01e-2, steps).is_as_near_as(loss_spread, row_spread));  // control
+    EXPECT_GT(test::relative_error(expected[steps - 1], expected[0]), 0.01);  // control: the steps move the row
   }
 }
 
