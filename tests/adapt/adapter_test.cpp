@@ -138,8 +138,8 @@ TEST(CombineTest, ExpressionsAreReadWithPositions) {
   EXPECT_ERROR(parse_combination(""), "expected a number or a file name");
 }
 
-TEST(ExportTest, PeftAndMergedFoldersForTheOracle) {
-  // Checked by tests/oracles/check_peft.py in transformers + PEFT, with the adapter's logits beside them.
+/// Checked by tests/oracles/check_peft.py in transformers + PEFT, with the adapter's logits beside them.
+TEST(ExportTest, WritesPeftAndMergedFoldersForTheOracle) {
   for (const std::string name : {"tiny_all_linear", "tiny_roberta", "tiny_xlm_roberta", "tiny_distilbert"}) {
     const OracleCase oracle(name);
     const std::filesystem::path out = test::oracle_folder() / "exports" / name;
