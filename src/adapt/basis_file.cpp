@@ -49,13 +49,17 @@ std::vector<std::byte> serialize(const Basis& basis) {
   return serialize_safetensors(tensors, metadata);
 }
 
+void write_bytes(const std::filesystem::path& path, Basis& basis, Existing existing) {
+  const std::vector<std::byte> bytes = serialize(basis);
+  write_file_atomically(path, bytes, existing);
+  basis.basis_id = sha256_hex(bytes);
+  basis.path = path;
+}
+
 }  // namespace
 
 void write_basis(const std::filesystem::path& path, Basis& basis) {
-  const std::vector<std::byte> bytes = serialize(basis);
-  write_file_atomically(path, bytes);
-  basis.basis_id = sha256_hex(bytes);
-  basis.path = path;
+  write_bytes(path, basis, Existing::kRefused);
 }
 
 std::string basis_digest(const Basis& basis) { return sha256_hex(serialize(basis)); }
@@ -120,7 +124,7 @@ Basis cached_basis(const std::filesystem::path& cache_folder, const std::vector<
   }
   Basis basis = compute_basis(sites, weight_of, base_id, recipe, log);
   std::filesystem::create_directories(cache_folder);
-  write_basis(path, basis);
+  write_bytes(path, basis, Existing::kReplaced);
   return basis;
 }
 

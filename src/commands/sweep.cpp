@@ -13,6 +13,7 @@
 namespace loraxs {
 
 int run_sweep(const SweepOptions& options, const CommonOptions& common) {
+  if (!options.report.empty()) refuse_existing(options.report, "--report");
   const Settings settings = settings_of(common);
   const AdapterFile from = read_adapter(options.from);
   const nlohmann::json layout = nlohmann::json::parse(from.layout_json);
