@@ -18,17 +18,17 @@ using test::OracleCase;
 
 class ParityTest : public testing::TestWithParam<const char*> {};
 
-struct Precision {
+struct EncoderPrecision {
   torch::ScalarType dtype;
   const char* suffix;
   double logits, gradients;  // tolerances
 };
-const Precision kPrecisions[] = {{torch::kFloat32, "", 1e-5, 1e-5}, {torch::kFloat64, "64", 1e-10, 1e-8}};
+const EncoderPrecision kEncoderPrecisions[] = {{torch::kFloat32, "", 1e-5, 1e-5}, {torch::kFloat64, "64", 1e-10, 1e-8}};
 
 TEST_P(ParityTest, LogitsWithAndWithoutTheAdapterEqualTransformers) {
   const OracleCase oracle(GetParam());
   const PackedBatch batch = pack(oracle.sequences());
-  for (const Precision& precision : kPrecisions) {
+  for (const EncoderPrecision& precision : kEncoderPrecisions) {
     SCOPED_TRACE(precision.suffix);
     const auto logits = [&](const std::shared_ptr<Bank>& bank) {
       return oracle.adapted(bank, precision.dtype).logits(batch, false).values;
@@ -48,7 +48,7 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
   std::vector<Sequence> sequences = oracle.sequences();
   weigh_step(sequences);
   const PackedBatch batch = pack(sequences);
-  for (const Precision& precision : kPrecisions) {
+  for (const EncoderPrecision& precision : kEncoderPrecisions) {
     SCOPED_TRACE(precision.suffix);
     const auto bank = oracle.bank(precision.dtype);
     AdaptedModel model = oracle.adapted(bank, precision.dtype);
