@@ -1,4 +1,4 @@
-# Libraries of docs/architecture.md section "Dependencies", with the fixes that building them into one program needs.
+# The libraries that loraxs stands on, with the fixes that building them into one program needs.
 
 # LibTorch of the pip wheel in .venv, unless the caller names another one by Torch_DIR or CMAKE_PREFIX_PATH.
 file(GLOB wheel_torch ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)

@@ -92,6 +92,17 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
   return projection;
 }
 
+/// Rows [0, rows) in two lists, as `is_answer`(row) says.
+template <typename IsAnswer>
+AnswerRows answer_rows(int64_t rows, const IsAnswer& is_answer) {
+  std::vector<int64_t> answers, others;
+  for (int64_t row = 0; row < rows; ++row) (is_answer(row) ? answers : others).push_back(row);
+  const auto index = [](const std::vector<int64_t>& list) {
+    return list.empty() ? torch::Tensor() : torch::tensor(list, torch::kInt64);
+  };
+  return {.answers = index(answers), .others = index(others)};
+}
+
 }  // namespace
 
 AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, AdapterSet adapters,
@@ -100,6 +111,7 @@ AdaptedModel::AdaptedModel(const BaseModel& model, std::shared_ptr<const Basis> 
       basis_(std::move(basis)),
       adapters_(std::move(adapters)),
       device_(device),
+      memory_(memory),
       backbone_(make_backbone(model, compute_dtype, device)) {
   torch::NoGradGuard no_grad;
   if (memory == WeightMemory::kTight && residual(adapters_)) {
@@ -171,12 +183,20 @@ void AdaptedModel::bind(const PackedBatch& batch, bool training) {
   training_ = training;
   token_segments_ = token_segments(batch);
   asked_segments_ = asked_segments(batch);
+  token_answers_ = asked_answers_ = {};
+  if (memory_ == WeightMemory::kNormal || batch.answer_rows.empty()) return;
+  std::vector<bool> of_answers(batch.num_tokens());
+  for (const int32_t row : batch.answer_rows) of_answers[row] = true;
+  token_answers_ = answer_rows(batch.num_tokens(), [&](int64_t row) { return of_answers[row]; });
+  asked_answers_ = answer_rows(batch.num_asked(), [&](int64_t row) { return of_answers[batch.asked_rows[row]]; });
 }
 
 torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKind rows) {
   const Group& group = groups_.at(index);
-  const auto segments = segment_adapters(group, rows == RowKind::kTokens ? token_segments_ : asked_segments_);
-  return adapted_linear(x, trains(index) ? anchor_ : torch::Tensor(), group.projection, segments);
+  const bool tokens = rows == RowKind::kTokens;
+  const auto segments = segment_adapters(group, tokens ? token_segments_ : asked_segments_);
+  return adapted_linear(x, trains(index) ? anchor_ : torch::Tensor(), group.projection, segments,
+                        tokens ? token_answers_ : asked_answers_);
 }
 
 bool AdaptedModel::trains(size_t group) const { return training_ && groups_.at(group).trained; }
@@ -188,7 +208,8 @@ torch::Tensor AdaptedModel::encode(const PackedBatch& batch, bool training, KeyV
 
 torch::Tensor AdaptedModel::token_logits(const PackedBatch& batch, KeyValueCache* cache) {
   TORCH_CHECK(language_head_ != nullptr, "AdaptedModel::token_logits: an encoder predicts no tokens");
-  return language_head_->logits(encode(batch, /*training=*/false, cache));
+  const torch::Tensor hidden = encode(batch, /*training=*/false, cache);  // [asked, hidden]
+  return language_head_->logits(hidden, asked_answers_);
 }
 
 CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
@@ -205,17 +226,28 @@ CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
   return language_head_->loss(hidden, tensors.target_ids, weights.to(device_, dtype));
 }
 
-torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
+HeadLogits AdaptedModel::logits(const PackedBatch& batch, bool training) {
   TORCH_CHECK(head_ != nullptr, "AdaptedModel::logits: no bank has a head");
   TORCH_CHECK(batch.num_asked() == batch.num_sequences(), "AdaptedModel::logits: expected one asked row a sequence");
   bind(batch, training);
   const BatchTensors tensors = make_batch_tensors(batch, device_);
   const torch::Tensor first = backbone_->forward(tensors, *this, training, nullptr);  // [sequences, hidden]
   std::vector<HeadSegment> segments;
-  int64_t outputs = 0;
-  for (const auto& bank : adapters_.banks) outputs = std::max(outputs, bank->layout.head.outputs);
+  HeadLogits logits;
+  int64_t widest = 0;
   for (const SlotSegment& segment : asked_segments_) {
-    if (segment.slot == kNoSlot) continue;
+    const HeadLayout none;
+    const HeadLayout& head =
+        segment.slot == kNoSlot ? none : adapters_.banks[adapters_.slots.at(segment.slot).bank]->layout.head;
+    const bool regression = head.outputs > 0 && head.labels.empty();
+    widest = std::max(widest, head.outputs);
+    if (!logits.runs.empty() && logits.runs.back().outputs == head.outputs &&
+        logits.runs.back().regression == regression) {
+      logits.runs.back().end = segment.end;
+    } else {
+      logits.runs.push_back({segment.begin, segment.end, head.outputs, regression});
+    }
+    if (head.outputs == 0) continue;
     const SlotRef& slot = adapters_.slots.at(segment.slot);
     segments.push_back({.begin = segment.begin,
                         .end = segment.end,
@@ -224,7 +256,9 @@ torch::Tensor AdaptedModel::logits(const PackedBatch& batch, bool training) {
                         .classifier_weight = row_tensor(slot, "head.classifier.weight"),
                         .classifier_bias = row_tensor(slot, "head.classifier.bias")});
   }
-  return head_->forward(first, training ? anchor_ : torch::Tensor(), segments, outputs, tensors.asked_keys, training);
+  logits.values =
+      head_->forward(first, training ? anchor_ : torch::Tensor(), segments, widest, tensors.asked_keys, training);
+  return logits;
 }
 
 }  // namespace loraxs

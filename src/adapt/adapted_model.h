@@ -32,9 +32,9 @@ class AdaptedModel final : public ProjectionHook {
   torch::Tensor token_logits(const PackedBatch& batch, KeyValueCache* cache = nullptr);
   /// Decoders: cross-entropy of the asked rows' target ids, each weighted with its sequence's loss weight.
   CrossEntropy token_loss(const PackedBatch& batch, bool training);
-  /// Logits -> [sequences, outputs] float32 (float64), outputs = the largest of the banks; sequences whose slot has no
-  /// head are zero. `training` turns dropout on and lets backward() write the banks' gradients.
-  torch::Tensor logits(const PackedBatch& batch, bool training);
+  /// Logits of the sequences, each as wide as its slot's head. `training` turns dropout on and lets backward() write
+  /// the banks' gradients.
+  HeadLogits logits(const PackedBatch& batch, bool training);
 
   /// See Backbone::limit_activations.
   void limit_activations(int64_t bytes) { backbone_->limit_activations(bytes); }
@@ -61,6 +61,7 @@ class AdaptedModel final : public ProjectionHook {
   std::shared_ptr<const Basis> basis_;
   AdapterSet adapters_;
   torch::Device device_;
+  WeightMemory memory_;
   std::unique_ptr<Backbone> backbone_;
   std::unique_ptr<ClassificationHead> head_;     // when some bank has a head
   std::unique_ptr<LanguageHead> language_head_;  // of decoders
@@ -69,6 +70,7 @@ class AdaptedModel final : public ProjectionHook {
 
   // Of the batch at hand.
   std::vector<SlotSegment> token_segments_, asked_segments_;
+  AnswerRows token_answers_, asked_answers_;  // empty in normal memory, where all rows go one way
   bool training_ = false;
 };
 

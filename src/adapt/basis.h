@@ -64,8 +64,8 @@ torch::Tensor residual_loss(const SiteBasis& pair, int64_t rank, torch::ScalarTy
 /// 0.21 draws them from the recipe's seed. Nothing is written: the id is the digest of the pair.
 Basis draw_vera_basis(const std::vector<Site>& sites, const std::string& base_id, const BasisRecipe& recipe);
 
-/// All sites; `weight_of` gives [out_features, in_features]. Sites run in order, each with all threads; `progress`
-/// hears of each.
+/// All sites; `weight_of` gives [out_features, in_features]. Sites run side by side, one thread each, so `weight_of` is
+/// called by several at a time; `progress` hears of each as it is done, one call at a time, in any order.
 Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::Tensor(const Site&)>& weight_of,
                     const std::string& base_id, const BasisRecipe& recipe, const LogSink& progress);
 

@@ -49,7 +49,7 @@ MergedType merged_type(const std::string& name, bool to_gguf) {
 torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
   torch::NoGradGuard no_grad;
   const bool has_head = model.adapters().banks.front()->layout.head.kind != "none";
-  return has_head ? model.logits(batch, false) : model.encode(batch, false);
+  return has_head ? model.logits(batch, false).values : model.encode(batch, false);
 }
 
 }  // namespace

@@ -46,8 +46,7 @@ EnergyStudy study_energy(const BaseModel& model, const std::optional<OpenedAdapt
                                       .encode(task, examples, std::min(options.max_length, model.config.max_length()));
   if (encoded.size() == 0) throw Error("--max-length: expected room for an answer, found none in any example");
   const BaseModel at = adapter ? merge_model(model, *adapter->basis, *adapter->bank, 0) : model;
-  const TaskGradient gradient =
-      task_gradient(at, head_bank(model, adapter, task, options.seed), encoded, task.regression());
+  const TaskGradient gradient = task_gradient(at, head_bank(model, adapter, task, options.seed), encoded);
   EnergyStudy study{.examples = encoded.size(), .loss = gradient.loss};
   study.sites.reserve(sites.size());
   for (const Site& site : sites) {  // the basis is the base's, whatever is merged

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "io/error.h"
+#include "ops/isa.h"
 
 namespace loraxs {
 
@@ -25,7 +26,7 @@ torch::ScalarType resolve_precision(const std::string& precision, std::string* r
     throw Error(concat("precision: expected auto, float32, bfloat16 or float64, found ", precision));
   }
 #if defined(__x86_64__) && defined(__GNUC__)
-  if (__builtin_cpu_supports("avx512bf16")) {
+  if (isa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16")) {
     because("the CPU has avx512_bf16");
     return torch::kBFloat16;
   }

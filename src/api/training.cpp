@@ -148,7 +148,7 @@ void TrainingRun::start_from_gradient() {
     }
     const EncodedExamples chosen = gradient_examples(examples, recipe_.method.gradient_examples);
     const Bank fresh = fresh_head(model_, head, make_jobs(recipe_.train, setup_.task_name).front().key);
-    const TaskGradient gradient = task_gradient(model_, fresh, chosen, setup_.kind == TaskKind::kRegression);
+    const TaskGradient gradient = task_gradient(model_, fresh, chosen);
     GradientStart start = gradient_start(gradient, setup_.layout, recipe_.method.alpha, model_.base_id);
     start.basis.basis_id = basis_digest(start.basis);
     setup_.basis = std::make_shared<Basis>(std::move(start.basis));

@@ -51,6 +51,9 @@ PackedBatch pack(std::span<const Sequence> sequences, Ask ask) {
                                   sequence.token_type_ids.end());
     }
     for (int64_t i = 0; i < length; ++i) batch.positions.push_back(static_cast<int32_t>(sequence.first_position + i));
+    for (int64_t i = length - sequence.answer_tokens; i < length; ++i) {
+      batch.answer_rows.push_back(static_cast<int32_t>(batch.starts.back() + i));
+    }
     ask_for(batch, sequence, batch.starts.back(), ask);
     batch.starts.push_back(static_cast<int32_t>(batch.input_ids.size()));
     batch.blocks_per_sequence = std::max(batch.blocks_per_sequence, static_cast<int64_t>(sequence.blocks.size()));

@@ -21,6 +21,7 @@ struct Sequence {
   int64_t first_position = 0;           // position of input_ids[0]: those before it are in the cache
   std::vector<int32_t> blocks;          // block table of the key/value cache, as far as the last token; empty: no cache
   bool asks_next = false;               // generation: the token after the last one is asked for
+  int64_t answer_tokens = 0;            // generation: so many of input_ids, the last ones, are of the answer
   double loss_weight = 1;               // of each of its loss terms: 1 / terms in the whole step of its job
 };
 
@@ -40,6 +41,7 @@ struct PackedBatch {
   std::vector<int32_t> asked_rows;      // [asked] rows whose hidden states are wanted, ascending
   std::vector<int32_t> asked_starts;    // [sequences + 1], where each sequence's asked rows start
   std::vector<int32_t> target_ids;      // [asked] the token after an asked row, where a sequence has is_target; else -1
+  std::vector<int32_t> answer_rows;     // rows of tokens that are of an answer, ascending
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(slots.size()); }

@@ -22,7 +22,8 @@ std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExam
       std::vector<Sequence> sequences;
       sequences.reserve(indices.size());
       for (const int64_t index : indices) sequences.push_back(examples.sequence(index, slots[s]));
-      const torch::Tensor logits = model.logits(pack(sequences), /*training=*/false).to(torch::kCPU, torch::kFloat32);
+      const HeadLogits heads = model.logits(pack(sequences), /*training=*/false);
+      const torch::Tensor logits = heads.of(heads.runs.front()).to(torch::kCPU, torch::kFloat32);  // one slot: one run
       if (!results[s].defined()) results[s] = torch::empty({examples.size(), logits.size(1)});
       results[s].index_copy_(0, rows, logits);
     }

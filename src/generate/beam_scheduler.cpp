@@ -55,6 +55,7 @@ bool BeamScheduler::step() {
         sequence.input_ids = {first, first + search->scheduled};
       } else {
         sequence.input_ids = {search->beams.running()[b].tokens.back()};
+        sequence.answer_tokens = 1;
       }
       sequence.asks_next = search->cached + search->scheduled >= search->prompt_size();
       if (sequence.asks_next && b == 0) asking.push_back(search);

@@ -80,6 +80,8 @@ bool Scheduler::step() {
     sequence.first_position = request->cached;
     sequence.blocks = request->blocks;
     sequence.asks_next = request->scheduled == request->pending();
+    const auto in_prompt = static_cast<int64_t>(request->given.prompt.size()) - request->cached;
+    sequence.answer_tokens = request->scheduled - std::clamp<int64_t>(in_prompt, 0, request->scheduled);
     if (sequence.asks_next) asking.push_back(id);
     sequences.push_back(std::move(sequence));
   }

@@ -45,11 +45,11 @@ struct SchedulerOptions {
 
 /// Not thread-safe: one thread submits, cancels and steps. Callbacks run inside step() and cancel(); they may submit
 /// requests and cancel others.
-/// A request's tokens depend on the request alone: rows do not depend on their neighbours (ops/frozen_gemm.h), and
+/// A request's tokens depend on the request alone: rows do not depend on their neighbours (ops/frozen_weight.h), and
 /// draws count by the request's own tokens. So does its failure: one whose logits are not finite ends with kError, and
 /// the others go on with the same bits. A full cache takes the blocks of the youngest request, which is computed anew
-/// later; the oldest always goes on. What else leaves step() (a callback's exception, a lack of memory) ends them all:
-/// only destruction is left.
+/// later, prompt as prompt and answer as answer; the oldest always goes on. What else leaves step() (a callback's
+/// exception, a lack of memory) ends them all: only destruction is left.
 class Scheduler {
  public:
   Scheduler(StepModel& model, SchedulerOptions options);

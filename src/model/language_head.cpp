@@ -16,7 +16,9 @@ LanguageHead::LanguageHead(const BaseModel& model, torch::ScalarType compute_dty
   }
 }
 
-torch::Tensor LanguageHead::logits(const torch::Tensor& hidden) const { return projection_.forward(hidden, {}); }
+torch::Tensor LanguageHead::logits(const torch::Tensor& hidden, const AnswerRows& rows) const {
+  return projection_.forward(hidden, {}, rows);
+}
 
 CrossEntropy LanguageHead::loss(const torch::Tensor& hidden, const torch::Tensor& targets,
                                 const torch::Tensor& weights) const {

@@ -13,8 +13,8 @@ class LanguageHead {
   LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training,
                WeightMemory memory);
 
-  /// hidden [asked, hidden] -> [asked, vocab], dtype of hidden.
-  torch::Tensor logits(const torch::Tensor& hidden) const;
+  /// hidden [asked, hidden] -> [asked, vocab], dtype of hidden. `rows` as in FrozenWeight::forward.
+  torch::Tensor logits(const torch::Tensor& hidden, const AnswerRows& rows = {}) const;
   /// Cross-entropy of the targets [asked] int64, weighted; logits never exist whole.
   CrossEntropy loss(const torch::Tensor& hidden, const torch::Tensor& targets, const torch::Tensor& weights) const;
 

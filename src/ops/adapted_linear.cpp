@@ -62,10 +62,11 @@ void add_shared_outputs_(const torch::Tensor& y, const JoinedSite& site, size_t 
 class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& /*anchor*/,
-                               const JoinedProjection* projection, const std::vector<SegmentAdapters>* segments) {
+                               const JoinedProjection* projection, const std::vector<SegmentAdapters>* segments,
+                               const AnswerRows* answers) {
     const bool frozen = projection->weight.out_features() > 0;
     TORCH_CHECK(frozen || covered(*segments) == x.size(0), "adapted_linear: rows without a weight");
-    torch::Tensor y = frozen ? projection->weight.forward(x, projection->bias)
+    torch::Tensor y = frozen ? projection->weight.forward(x, projection->bias, *answers)
                              : x.new_empty({x.size(0), projection->out_features});  // [rows, width]
     for (size_t i = 0; i < projection->sites.size(); ++i) add_shared_outputs_(y, projection->sites[i], i, *segments);
     torch::Tensor kept_x;
@@ -149,16 +150,16 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     torch::Tensor dx;
     if (needs_dx) dx = frozen ? projection.weight.backward(dy) : own_dx;
     if (needs_dx && frozen && own_dx.defined()) dx = dx + own_dx;
-    return {dx, {}, {}, {}};
+    return {dx, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
 torch::Tensor adapted_linear(const torch::Tensor& x, const torch::Tensor& anchor, const JoinedProjection& projection,
-                             const std::vector<SegmentAdapters>& segments) {
+                             const std::vector<SegmentAdapters>& segments, const AnswerRows& rows) {
   const torch::Tensor tie = anchor.defined() ? anchor : x.new_zeros({});  // autograd wants a defined input
-  return AdaptedLinear::apply(x, tie, &projection, &segments);
+  return AdaptedLinear::apply(x, tie, &projection, &segments, &rows);
 }
 
 torch::Tensor adapted_linear_reference(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,

@@ -31,9 +31,9 @@ struct SegmentAdapters {
 /// Backward adds to the rows' gradients and gives dx = [dy | du] · [W; a] plus du · a of trained a. Of the activations
 /// only u is kept; x too where a or W is trained.
 /// `anchor` is a scalar that requires grad: where x does not (lowest layer), it keeps this node in the graph; dx is
-/// then not computed.
+/// then not computed. `rows` as in FrozenWeight::forward.
 torch::Tensor adapted_linear(const torch::Tensor& x, const torch::Tensor& anchor, const JoinedProjection& projection,
-                             const std::vector<SegmentAdapters>& segments);
+                             const std::vector<SegmentAdapters>& segments, const AnswerRows& rows = {});
 
 /// LoRA-XS by dense ATen operators for one site and one slot: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ -> [rows,
 /// out_features].

@@ -146,7 +146,7 @@ LORAXS_INLINE void apply_lanes(float* values, const uint16_t* lanes, int64_t cou
 }
 
 template <typename T>
-LORAXS_INLINE void forward_work(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {
+LORAXS_INLINE void attention_forward(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {
   const int64_t keys = simd::padded(w.num_keys);
   copy_transposed(s.key_transposed.data(), keys, w.key, w.key_stride, w.num_keys, w.head_dim);
   copy_rows(s.value_rows.data(), s.dim, w.value, w.key_stride, w.num_keys, w.head_dim, 1.0F);
@@ -176,8 +176,8 @@ LORAXS_INLINE void forward_work(const Work<T>& w, Scratch& s, T* out, int64_t ou
 // With P the probabilities, M the mask times its scale, P' = P ∘ M:
 //   dV += P'ᵀ dO,  dP = (dO Vᵀ) ∘ M,  dS = P ∘ (dP − rowsum(dP ∘ P)),  dQ = scale · dS K,  dK += dSᵀ (scale · Q)
 template <typename T>
-LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query, T* d_key,
-                                 T* d_value, int64_t d_query_stride, int64_t d_key_stride) {
+LORAXS_INLINE void attention_backward(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query,
+                                      T* d_key, T* d_value, int64_t d_query_stride, int64_t d_key_stride) {
   const int64_t keys = simd::padded(w.num_keys);
   copy_transposed(s.key_transposed.data(), keys, w.key, w.key_stride, w.num_keys, w.head_dim);
   copy_transposed(s.value_transposed.data(), keys, w.value, w.key_stride, w.num_keys, w.head_dim);
@@ -234,18 +234,6 @@ LORAXS_INLINE void backward_work(const Work<T>& w, Scratch& s, const T* d_out, i
   }
 }
 
-#define LORAXS_ATTENTION_KERNELS(T)                                                                                \
-  LORAXS_KERNEL void forward_kernel(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {                    \
-    forward_work(w, s, out, out_stride);                                                                           \
-  }                                                                                                                \
-  LORAXS_KERNEL void backward_kernel(const Work<T>& w, Scratch& s, const T* d_out, int64_t out_stride, T* d_query, \
-                                     T* d_key, T* d_value, int64_t d_query_stride, int64_t d_key_stride) {         \
-    backward_work(w, s, d_out, out_stride, d_query, d_key, d_value, d_query_stride, d_key_stride);                 \
-  }
-LORAXS_ATTENTION_KERNELS(float)
-LORAXS_ATTENTION_KERNELS(c10::BFloat16)
-#undef LORAXS_ATTENTION_KERNELS
-
 struct AttentionCall : torch::CustomClassHolder {
   AttentionColumns columns;
   AttentionShape shape;
@@ -299,7 +287,7 @@ torch::Tensor forward_fast(const AttentionCall& call, const torch::Tensor& queri
     for (int64_t task = begin; task < end; ++task) {
       const int64_t sequence = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       T* rows = out_data + query_starts[sequence] * stride + kv_head * group * shape.head_dim;
-      forward_kernel(call.work<T>(queries, keys_values, sequence, kv_head), scratch, rows, stride);
+      simd::kernel<attention_forward<T>>(call.work<T>(queries, keys_values, sequence, kv_head), scratch, rows, stride);
     }
   });
   return out;
@@ -333,11 +321,12 @@ variable_list backward_fast(const AttentionCall& call, const torch::Tensor& quer
       const int64_t sequence = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       const int64_t first_query = query_starts[sequence], first_key = key_starts[sequence];
       const int64_t query_column = kv_head * group * shape.head_dim, key_column = kv_head * shape.head_dim;
-      backward_kernel(call.work<T>(queries, keys_values, sequence, kv_head), scratch,
-                      d_out_data + first_query * stride + query_column, stride,
-                      dq + first_query * dq_stride + columns.query + query_column,
-                      dkv + first_key * dkv_stride + columns.key + key_column,
-                      dkv + first_key * dkv_stride + columns.value + key_column, dq_stride, dkv_stride);
+      simd::kernel<attention_backward<T>>(call.work<T>(queries, keys_values, sequence, kv_head), scratch,
+                                          d_out_data + first_query * stride + query_column, stride,
+                                          dq + first_query * dq_stride + columns.query + query_column,
+                                          dkv + first_key * dkv_stride + columns.key + key_column,
+                                          dkv + first_key * dkv_stride + columns.value + key_column, dq_stride,
+                                          dkv_stride);
     }
   });
   if (call.joined) return {d_keys_values, {}, {}};

@@ -42,9 +42,13 @@ void dequantize_rows_(const torch::Tensor& out, const BlockTensor& tensor, int64
 /// Rows `ids` [tokens] int64 -> [tokens, columns]: a word embedding's lookup.
 torch::Tensor gather_rows(const BlockTensor& tensor, const torch::Tensor& ids, torch::ScalarType dtype);
 
-/// out [x rows, tensor rows] = x [x rows, columns] · tensorᵀ for few rows of x: every row of the tensor is unpacked
-/// into cache once and multiplied with all of x, so the weights are read once, at their size in the file. x and out:
-/// float32 or bfloat16, unit column stride. A row of the result does not depend on how many there are.
-void block_matvec_(const torch::Tensor& out, const torch::Tensor& x, const BlockTensor& tensor);
+/// `values` [rows, columns], float32 or bfloat16, contiguous, as a tensor of blocks of one number: the same memory.
+BlockTensor block_view(const torch::Tensor& values);
+
+/// out [x rows, tensor rows] = x [x rows, columns] · tensorᵀ. Rows of the tensor are unpacked into cache once and
+/// multiplied with all of x there, so the weights are read once, at their size in the file. x and out: float32 or
+/// bfloat16, unit column stride; sums in float32, in one fixed order: a row of the result does not depend on how many
+/// there are.
+void block_product_(const torch::Tensor& out, const torch::Tensor& x, const BlockTensor& tensor);
 
 }  // namespace loraxs

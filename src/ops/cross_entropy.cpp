@@ -39,13 +39,6 @@ LORAXS_INLINE float loss_row(T* z, int64_t vocab, int64_t target, float weight, 
   return loss;
 }
 
-LORAXS_KERNEL float loss_kernel(float* z, int64_t vocab, int64_t target, float weight, bool gradient) {
-  return loss_row(z, vocab, target, weight, gradient);
-}
-LORAXS_KERNEL float loss_kernel(c10::BFloat16* z, int64_t vocab, int64_t target, float weight, bool gradient) {
-  return loss_row(z, vocab, target, weight, gradient);
-}
-
 /// Losses of a chunk's logits [rows, vocab] into `losses`; the logits become their own gradient where one is wanted.
 template <typename T>
 void losses_fast(const torch::Tensor& logits, const torch::Tensor& targets, const torch::Tensor& weights,
@@ -56,7 +49,9 @@ void losses_fast(const torch::Tensor& logits, const torch::Tensor& targets, cons
   const float* weight = weights.const_data_ptr<float>();
   float* loss = losses.mutable_data_ptr<float>();
   at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) loss[r] = loss_kernel(z + r * vocab, vocab, target[r], weight[r], gradient);
+    for (int64_t r = begin; r < end; ++r) {
+      loss[r] = simd::kernel<loss_row<T>>(z + r * vocab, vocab, target[r], weight[r], gradient);
+    }
   });
 }
 

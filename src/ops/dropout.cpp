@@ -10,7 +10,7 @@
 namespace loraxs {
 namespace {
 
-LORAXS_KERNEL void drop_row(float* row, int64_t columns, uint64_t key, uint32_t position, uint32_t threshold,
+LORAXS_INLINE void drop_row(float* row, int64_t columns, uint64_t key, uint32_t position, uint32_t threshold,
                             float scale, uint16_t* lanes) {
   simd::dropout_lanes(key, position, 0, columns, lanes);
 #pragma omp simd
@@ -62,8 +62,8 @@ torch::Tensor apply_dropout(const torch::Tensor& x, const Dropout& dropout, cons
   at::parallel_for(0, x.size(0), 16, [&](int64_t begin, int64_t end) {
     std::vector<uint16_t> lanes(simd::lanes_size(columns));
     for (int64_t row = begin; row < end; ++row) {
-      drop_row(data + row * columns, columns, dropout.key(static_cast<uint64_t>(keys[row])), positions[row],
-               dropout.threshold, static_cast<float>(dropout.scale()), lanes.data());
+      simd::kernel<drop_row>(data + row * columns, columns, dropout.key(static_cast<uint64_t>(keys[row])),
+                             positions[row], dropout.threshold, static_cast<float>(dropout.scale()), lanes.data());
     }
   });
   return result;

@@ -56,7 +56,7 @@ FrozenWeight FrozenWeight::stored(std::vector<BlockTensor> parts, const torch::T
     frozen.out_features_ += tail.size(0);
   }
   frozen.parts_ = std::move(parts);
-  frozen.tail_ = tail;
+  frozen.tail_ = tail.defined() ? tail.contiguous() : tail;
   frozen.dtype_ = dtype;
   return frozen;
 }
@@ -85,22 +85,38 @@ void FrozenWeight::for_panels(const Use& use) const {
   if (tail_.defined()) use(column, tail_);
 }
 
-torch::Tensor FrozenWeight::forward(const torch::Tensor& x, const torch::Tensor& bias) const {
+torch::Tensor FrozenWeight::panel_product(const torch::Tensor& x) const {
+  torch::Tensor y = x.new_empty({x.size(0), out_features_});
+  for_panels([&](int64_t column, const torch::Tensor& panel) {
+    y.narrow(1, column, panel.size(0)).copy_(frozen_gemm(x, panel, {}));
+  });
+  return y;
+}
+
+torch::Tensor FrozenWeight::block_product(const torch::Tensor& x) const {
+  torch::Tensor y = x.new_empty({x.size(0), out_features_});
+  int64_t column = 0;
+  const auto multiply = [&](const BlockTensor& part) {
+    block_product_(y.narrow(1, column, part.rows()), x, part);
+    column += part.rows();
+  };
+  for (const BlockTensor& part : parts_) multiply(part);
+  if (tail_.defined()) multiply(block_view(tail_));
+  return y;
+}
+
+torch::Tensor FrozenWeight::forward(const torch::Tensor& x, const torch::Tensor& bias, const AnswerRows& rows) const {
   torch::NoGradGuard no_grad;
   if (parts_.empty()) return frozen_gemm(x, weight_, bias);
-  torch::Tensor y = x.new_empty({x.size(0), out_features_});
-  if (x.size(0) <= kFewRows && dtype_ != torch::kFloat64) {
-    const torch::Tensor rows = x.contiguous();
-    int64_t column = 0;
-    for (const BlockTensor& part : parts_) {
-      block_matvec_(y.narrow(1, column, part.rows()), rows, part);
-      column += part.rows();
-    }
-    if (tail_.defined()) y.narrow(1, column, tail_.size(0)).copy_(frozen_gemm(rows, tail_, {}));
+  torch::Tensor y;
+  if (!rows.answers.defined() || dtype_ == torch::kFloat64) {
+    y = panel_product(x);
+  } else if (!rows.others.defined()) {
+    y = block_product(x.contiguous());
   } else {
-    for_panels([&](int64_t column, const torch::Tensor& panel) {
-      y.narrow(1, column, panel.size(0)).copy_(frozen_gemm(x, panel, {}));
-    });
+    y = x.new_empty({x.size(0), out_features_});
+    y.index_copy_(0, rows.answers, block_product(x.index_select(0, rows.answers)));
+    y.index_copy_(0, rows.others, panel_product(x.index_select(0, rows.others)));
   }
   if (bias.defined()) y.add_(bias);
   return y;

@@ -19,6 +19,13 @@ enum class WeightMemory {
 /// "normal" or "tight". Throws Error for another name.
 WeightMemory weight_memory(const std::string& name);
 
+/// Which rows of an input are tokens of an answer under way; the others are of prompts or whole texts. Their indices,
+/// ascending, [·] int64; undefined where there are none. Stored weights meet the two kinds by two ways, each with one
+/// order of additions for any number of rows: a row's bits follow from its kind, never from its company.
+struct AnswerRows {
+  torch::Tensor answers, others;
+};
+
 /// W [out_features, in_features].
 class FrozenWeight {
  public:
@@ -32,19 +39,20 @@ class FrozenWeight {
   int64_t out_features() const { return out_features_; }
   bool has_backward() const { return transposed_.defined() || !parts_.empty(); }
 
-  /// x [rows, in_features] · Wᵀ + bias [out_features] (may be undefined) -> [rows, out_features]. Stored weights and
-  /// few rows: block_matvec_ reads the blocks once and needs no scratch; its sums are its own, so that results for up
-  /// to kFewRows rows differ in the last digits from those of more rows, and in nothing among themselves.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& bias) const;
+  /// x [rows, in_features] · Wᵀ + bias [out_features] (may be undefined) -> [rows, out_features]. Packed weights go
+  /// through frozen_gemm. So do stored ones, panel by panel, with the bits of packed ones; but for rows of answers, of
+  /// which there are few at a time: block_product_ reads the blocks once and needs no panel, and its sums, in an order
+  /// of their own, differ in the last digits. float64 has the first way alone.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& bias, const AnswerRows& rows = {}) const;
   /// dy [rows, out_features] · W -> [rows, in_features].
   torch::Tensor backward(const torch::Tensor& dy) const;
-
-  static constexpr int64_t kFewRows = 8;
 
  private:
   /// Calls `use`(first column, panel [rows, in_features]) for all of W.
   template <typename Use>
   void for_panels(const Use& use) const;
+  torch::Tensor panel_product(const torch::Tensor& x) const;
+  torch::Tensor block_product(const torch::Tensor& x) const;
 
   int64_t out_features_ = 0, in_features_ = 0;
   torch::Tensor weight_, transposed_;  // packed

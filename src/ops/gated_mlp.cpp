@@ -31,7 +31,7 @@ struct GeluTanh {
 };
 
 template <typename Activation, typename T>
-LORAXS_INLINE void forward_rows(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {
+LORAXS_INLINE void gated_rows(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {
   for (int64_t r = 0; r < rows; ++r) {
     const T *gate = x + r * width, *up = gate + columns;
     T* out = y + r * columns;
@@ -45,7 +45,7 @@ LORAXS_INLINE void forward_rows(T* y, const T* x, int64_t rows, int64_t columns,
 }
 
 template <typename Activation, typename T>
-LORAXS_INLINE void backward_rows(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) {
+LORAXS_INLINE void gated_rows_backward(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) {
   for (int64_t r = 0; r < rows; ++r) {
     const T *gate = x + r * width, *up = gate + columns, *gradient = dy + r * columns;
     T *d_gate = dx + r * width, *d_up = d_gate + columns;
@@ -61,23 +61,6 @@ LORAXS_INLINE void backward_rows(T* dx, const T* dy, const T* x, int64_t rows, i
   }
 }
 
-#define LORAXS_GATED_KERNELS(T)                                                                                    \
-  LORAXS_KERNEL void silu_forward(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {                \
-    forward_rows<Silu>(y, x, rows, columns, width);                                                                \
-  }                                                                                                                \
-  LORAXS_KERNEL void silu_backward(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) { \
-    backward_rows<Silu>(dx, dy, x, rows, columns, width);                                                          \
-  }                                                                                                                \
-  LORAXS_KERNEL void gelu_forward(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {                \
-    forward_rows<GeluTanh>(y, x, rows, columns, width);                                                            \
-  }                                                                                                                \
-  LORAXS_KERNEL void gelu_backward(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) { \
-    backward_rows<GeluTanh>(dx, dy, x, rows, columns, width);                                                      \
-  }
-LORAXS_GATED_KERNELS(float)
-LORAXS_GATED_KERNELS(c10::BFloat16)
-#undef LORAXS_GATED_KERNELS
-
 template <typename T>
 torch::Tensor forward_fast(const torch::Tensor& x, int64_t columns, GateActivation activation) {
   torch::Tensor y = x.new_empty({x.size(0), columns});
@@ -86,9 +69,9 @@ torch::Tensor forward_fast(const torch::Tensor& x, int64_t columns, GateActivati
   const T* in = x.const_data_ptr<T>();
   at::parallel_for(0, x.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
     if (activation == GateActivation::kSilu) {
-      silu_forward(out + begin * columns, in + begin * width, end - begin, columns, width);
+      simd::kernel<gated_rows<Silu, T>>(out + begin * columns, in + begin * width, end - begin, columns, width);
     } else {
-      gelu_forward(out + begin * columns, in + begin * width, end - begin, columns, width);
+      simd::kernel<gated_rows<GeluTanh, T>>(out + begin * columns, in + begin * width, end - begin, columns, width);
     }
   });
   return y;
@@ -105,9 +88,9 @@ torch::Tensor backward_fast(const torch::Tensor& dy, const torch::Tensor& x, int
     T* to = out + begin * width;
     const T *d = gradient + begin * columns, *from = in + begin * width;
     if (activation == GateActivation::kSilu) {
-      silu_backward(to, d, from, end - begin, columns, width);
+      simd::kernel<gated_rows_backward<Silu, T>>(to, d, from, end - begin, columns, width);
     } else {
-      gelu_backward(to, d, from, end - begin, columns, width);
+      simd::kernel<gated_rows_backward<GeluTanh, T>>(to, d, from, end - begin, columns, width);
     }
   });
   return dx;

@@ -12,7 +12,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 template <typename T>
-LORAXS_INLINE void forward_row(T* y, const T* x, int64_t columns) {
+LORAXS_INLINE void gelu_row(T* y, const T* x, int64_t columns) {
 #pragma omp simd
   for (int64_t c = 0; c < columns; ++c) {
     const float value = simd::widen(x + c);
@@ -24,7 +24,7 @@ LORAXS_INLINE void forward_row(T* y, const T* x, int64_t columns) {
 
 // d/dx x Φ(x) = Φ(x) + x φ(x)
 template <typename T>
-LORAXS_INLINE void backward_row(T* dx, const T* dy, const T* x, int64_t columns, int64_t width) {
+LORAXS_INLINE void gelu_row_backward(T* dx, const T* dy, const T* x, int64_t columns, int64_t width) {
 #pragma omp simd
   for (int64_t c = 0; c < columns; ++c) {
     const float value = simd::widen(x + c);
@@ -35,20 +35,13 @@ LORAXS_INLINE void backward_row(T* dx, const T* dy, const T* x, int64_t columns,
   for (int64_t c = columns; c < width; ++c) simd::narrow(dx + c, 0.0F);
 }
 
-LORAXS_KERNEL void forward_rows(float* y, const float* x, int64_t rows, int64_t columns, int64_t width) {
-  for (int64_t r = 0; r < rows; ++r) forward_row(y + r * columns, x + r * width, columns);
+template <typename T>
+LORAXS_INLINE void gelu_rows(T* y, const T* x, int64_t rows, int64_t columns, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r) gelu_row(y + r * columns, x + r * width, columns);
 }
-LORAXS_KERNEL void forward_rows(c10::BFloat16* y, const c10::BFloat16* x, int64_t rows, int64_t columns,
-                                int64_t width) {
-  for (int64_t r = 0; r < rows; ++r) forward_row(y + r * columns, x + r * width, columns);
-}
-LORAXS_KERNEL void backward_rows(float* dx, const float* dy, const float* x, int64_t rows, int64_t columns,
-                                 int64_t width) {
-  for (int64_t r = 0; r < rows; ++r) backward_row(dx + r * width, dy + r * columns, x + r * width, columns, width);
-}
-LORAXS_KERNEL void backward_rows(c10::BFloat16* dx, const c10::BFloat16* dy, const c10::BFloat16* x, int64_t rows,
-                                 int64_t columns, int64_t width) {
-  for (int64_t r = 0; r < rows; ++r) backward_row(dx + r * width, dy + r * columns, x + r * width, columns, width);
+template <typename T>
+LORAXS_INLINE void gelu_rows_backward(T* dx, const T* dy, const T* x, int64_t rows, int64_t columns, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r) gelu_row_backward(dx + r * width, dy + r * columns, x + r * width, columns, width);
 }
 
 template <typename T>
@@ -58,7 +51,7 @@ torch::Tensor forward_fast(const torch::Tensor& x, int64_t columns) {
   T* out = y.mutable_data_ptr<T>();
   const T* in = x.const_data_ptr<T>();
   at::parallel_for(0, x.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
-    forward_rows(out + begin * columns, in + begin * width, end - begin, columns, width);
+    simd::kernel<gelu_rows<T>>(out + begin * columns, in + begin * width, end - begin, columns, width);
   });
   return y;
 }
@@ -70,7 +63,8 @@ torch::Tensor backward_fast(const torch::Tensor& dy, const torch::Tensor& x, int
   T* out = dx.mutable_data_ptr<T>();
   const T *gradient = dy.const_data_ptr<T>(), *in = x.const_data_ptr<T>();
   at::parallel_for(0, x.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
-    backward_rows(out + begin * width, gradient + begin * columns, in + begin * width, end - begin, columns, width);
+    simd::kernel<gelu_rows_backward<T>>(out + begin * width, gradient + begin * columns, in + begin * width,
+                                        end - begin, columns, width);
   });
   return dx;
 }

@@ -89,7 +89,7 @@ LORAXS_INLINE void attend_rows(const PagedWork<T>& w, PagedScratch& s, int64_t f
 }
 
 template <typename T>
-LORAXS_INLINE void attend(const PagedWork<T>& w, PagedScratch& s, T* out, int64_t out_stride) {
+LORAXS_INLINE void attend_paged(const PagedWork<T>& w, PagedScratch& s, T* out, int64_t out_stride) {
   const int64_t rows = w.num_queries * w.group;
   for (int64_t first = 0; first < rows; first += kQueryRows) {
     const int64_t count = std::min(kQueryRows, rows - first);
@@ -101,17 +101,9 @@ LORAXS_INLINE void attend(const PagedWork<T>& w, PagedScratch& s, T* out, int64_
   }
 }
 
-LORAXS_KERNEL void attend_kernel(const PagedWork<float>& w, PagedScratch& s, float* out, int64_t out_stride) {
-  attend(w, s, out, out_stride);
-}
-LORAXS_KERNEL void attend_kernel(const PagedWork<c10::BFloat16>& w, PagedScratch& s, c10::BFloat16* out,
-                                 int64_t out_stride) {
-  attend(w, s, out, out_stride);
-}
-
 template <typename T>
-torch::Tensor attention_fast(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
-                             const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks) {
+torch::Tensor paged_attention_fast(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
+                                   const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks) {
   const int64_t stride = shape.heads * shape.head_dim, group = shape.heads / shape.kv_heads;
   const int64_t sequences = index.block_tables.size(0), width = index.block_tables.size(1);
   torch::Tensor out = queries.new_empty({queries.size(0), stride});
@@ -138,7 +130,7 @@ torch::Tensor attention_fast(const torch::Tensor& queries, const PagedBlocks& bl
                               .block_stride = shape.kv_heads * shape.head_dim * kKeysPerBlock,
                               .scale = static_cast<float>(shape.scale),
                               .window = shape.window};
-      attend_kernel(work, scratch, out_data + starts[s] * stride + head_column, stride);
+      simd::kernel<attend_paged<T>>(work, scratch, out_data + starts[s] * stride + head_column, stride);
     }
   });
   return out;
@@ -184,9 +176,9 @@ torch::Tensor paged_attention(const torch::Tensor& queries, const PagedBlocks& b
   TORCH_CHECK(queries.scalar_type() == blocks.keys.scalar_type() && queries.stride(1) == 1,
               "paged_attention: queries of ", queries.scalar_type(), ", blocks of ", blocks.keys.scalar_type());
   if (queries.scalar_type() == torch::kFloat32)
-    return attention_fast<float>(queries, blocks, query_column, shape, index, asks);
+    return paged_attention_fast<float>(queries, blocks, query_column, shape, index, asks);
   if (queries.scalar_type() == torch::kBFloat16)
-    return attention_fast<c10::BFloat16>(queries, blocks, query_column, shape, index, asks);
+    return paged_attention_fast<c10::BFloat16>(queries, blocks, query_column, shape, index, asks);
   return paged_attention_reference(queries, blocks, query_column, shape, index, asks);
 }
 

@@ -21,9 +21,9 @@ struct DropRow {  // dropout of one row; threshold 0 = off
 
 // out = x̂ γ + β with x̂ = (z − mean) / σ and z = residual + drop(y)
 template <typename T>
-LORAXS_INLINE void forward_row(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual,
-                               const float* weight, const float* bias, float eps, int64_t hidden, const DropRow& drop,
-                               float* z, uint16_t* lanes) {
+LORAXS_INLINE void residual_norm_row(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual,
+                                     const float* weight, const float* bias, float eps, int64_t hidden,
+                                     const DropRow& drop, float* z, uint16_t* lanes) {
   if (drop.threshold > 0) {
     simd::dropout_lanes(drop.key, drop.position, 0, hidden, lanes);
 #pragma omp simd
@@ -53,9 +53,9 @@ LORAXS_INLINE void forward_row(T* out, T* normalized, float* inverse_sigma, cons
 
 // dz = (g − mean(g) − x̂ mean(g x̂)) / σ with g = dout γ; the residual gets dz, y gets drop(dz)
 template <typename T>
-LORAXS_INLINE void backward_row(T* dy, T* dresidual, const T* dout, const T* normalized, float inverse_sigma,
-                                const float* weight, int64_t hidden, int64_t width, const DropRow& drop,
-                                uint16_t* lanes) {
+LORAXS_INLINE void residual_norm_row_backward(T* dy, T* dresidual, const T* dout, const T* normalized,
+                                              float inverse_sigma, const float* weight, int64_t hidden, int64_t width,
+                                              const DropRow& drop, uint16_t* lanes) {
   float sum = 0, products = 0;
 #pragma omp simd reduction(+ : sum, products)
   for (int64_t c = 0; c < hidden; ++c) {
@@ -84,21 +84,6 @@ LORAXS_INLINE void backward_row(T* dy, T* dresidual, const T* dout, const T* nor
   }
   for (int64_t c = hidden; c < width; ++c) simd::narrow(dy + c, 0.0F);
 }
-
-#define LORAXS_NORM_KERNELS(T)                                                                                     \
-  LORAXS_KERNEL void forward_kernel(T* out, T* normalized, float* inverse_sigma, const T* y, const T* residual,    \
-                                    const float* weight, const float* bias, float eps, int64_t hidden,             \
-                                    const DropRow& drop, float* z, uint16_t* lanes) {                              \
-    forward_row(out, normalized, inverse_sigma, y, residual, weight, bias, eps, hidden, drop, z, lanes);           \
-  }                                                                                                                \
-  LORAXS_KERNEL void backward_kernel(T* dy, T* dresidual, const T* dout, const T* normalized, float inverse_sigma, \
-                                     const float* weight, int64_t hidden, int64_t width, const DropRow& drop,      \
-                                     uint16_t* lanes) {                                                            \
-    backward_row(dy, dresidual, dout, normalized, inverse_sigma, weight, hidden, width, drop, lanes);              \
-  }
-LORAXS_NORM_KERNELS(float)
-LORAXS_NORM_KERNELS(c10::BFloat16)
-#undef LORAXS_NORM_KERNELS
 
 struct ResidualNormCall : torch::CustomClassHolder {
   Dropout dropout;
@@ -130,9 +115,9 @@ torch::Tensor forward_fast(const ResidualNormCall& call, const torch::Tensor& y,
     std::vector<float> z(hidden);
     std::vector<uint16_t> lanes(simd::lanes_size(hidden));
     for (int64_t r = begin; r < end; ++r) {
-      forward_kernel(out_data + r * hidden, normalized_data + r * hidden, inverse_data + r, y_data + r * y.stride(0),
-                     residual_data + r * hidden, weight_data, bias_data, static_cast<float>(eps), hidden, call.row(r),
-                     z.data(), lanes.data());
+      simd::kernel<residual_norm_row<T>>(out_data + r * hidden, normalized_data + r * hidden, inverse_data + r,
+                                         y_data + r * y.stride(0), residual_data + r * hidden, weight_data, bias_data,
+                                         static_cast<float>(eps), hidden, call.row(r), z.data(), lanes.data());
     }
   });
   return out;
@@ -149,9 +134,9 @@ variable_list backward_fast(const ResidualNormCall& call, const torch::Tensor& d
   at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
     std::vector<uint16_t> lanes(simd::lanes_size(hidden));
     for (int64_t r = begin; r < end; ++r) {
-      backward_kernel(dy_data + r * width, dresidual_data + r * hidden, dout_data + r * hidden,
-                      normalized_data + r * hidden, inverse_data[r], weight_data, hidden, width, call.row(r),
-                      lanes.data());
+      simd::kernel<residual_norm_row_backward<T>>(dy_data + r * width, dresidual_data + r * hidden,
+                                                  dout_data + r * hidden, normalized_data + r * hidden, inverse_data[r],
+                                                  weight_data, hidden, width, call.row(r), lanes.data());
     }
   });
   return {dy, dresidual, {}, {}, {}, {}, {}};

@@ -15,8 +15,8 @@ using torch::autograd::variable_list;
 
 // out = z γ / rms with z = residual + y, or the residual alone where y is null. T: of projections, S: of the residual
 template <typename T, typename S>
-LORAXS_INLINE void forward_row(S* sum, T* out, float* inverse_rms, const T* y, const S* residual, const float* weight,
-                               float eps, int64_t hidden) {
+LORAXS_INLINE void rms_norm_row(S* sum, T* out, float* inverse_rms, const T* y, const S* residual, const float* weight,
+                                float eps, int64_t hidden) {
   if (y != nullptr) {
 #pragma omp simd
     for (int64_t c = 0; c < hidden; ++c) simd::narrow(sum + c, simd::widen(residual + c) + simd::widen(y + c));
@@ -33,8 +33,8 @@ LORAXS_INLINE void forward_row(S* sum, T* out, float* inverse_rms, const T* y, c
 
 // dz = dsum + (g − x̂ mean(g x̂)) / rms with g = dout γ and x̂ = z / rms; residual and y both get dz
 template <typename T>
-LORAXS_INLINE void backward_row(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse,
-                                const float* weight, int64_t hidden, int64_t width) {
+LORAXS_INLINE void rms_norm_row_backward(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse,
+                                         const float* weight, int64_t hidden, int64_t width) {
   float products = 0;
 #pragma omp simd reduction(+ : products)
   for (int64_t c = 0; c < hidden; ++c) products += simd::widen(dout + c) * weight[c] * simd::widen(z + c);
@@ -49,23 +49,10 @@ LORAXS_INLINE void backward_row(T* dz, T* dy, const T* dsum, const T* dout, cons
   for (int64_t c = hidden; c < width; ++c) simd::narrow(dy + c, 0.0F);
 }
 
-#define LORAXS_FORWARD_KERNEL(T, S)                                                                    \
-  LORAXS_KERNEL void forward_kernel(S* sum, T* out, float* inverse_rms, const T* y, const S* residual, \
-                                    const float* weight, float eps, int64_t hidden) {                  \
-    forward_row(sum, out, inverse_rms, y, residual, weight, eps, hidden);                              \
-  }
-#define LORAXS_BACKWARD_KERNEL(T)                                                                           \
-  LORAXS_KERNEL void backward_kernel(T* dz, T* dy, const T* dsum, const T* dout, const T* z, float inverse, \
-                                     const float* weight, int64_t hidden, int64_t width) {                  \
-    backward_row(dz, dy, dsum, dout, z, inverse, weight, hidden, width);                                    \
-  }
-LORAXS_FORWARD_KERNEL(float, float)
-LORAXS_FORWARD_KERNEL(c10::BFloat16, c10::BFloat16)
-LORAXS_FORWARD_KERNEL(c10::BFloat16, float)
-LORAXS_BACKWARD_KERNEL(float)
-LORAXS_BACKWARD_KERNEL(c10::BFloat16)
-#undef LORAXS_FORWARD_KERNEL
-#undef LORAXS_BACKWARD_KERNEL
+template <typename T, typename S>
+constexpr auto rms_norm_kernel = simd::kernel<rms_norm_row<T, S>>;
+template <typename T>
+constexpr auto rms_norm_backward_kernel = simd::kernel<rms_norm_row_backward<T>>;
 
 /// `y` undefined: the norm alone. -> {sum (undefined without y), normed, 1/rms [rows]}
 template <typename T, typename S>
@@ -84,9 +71,9 @@ variable_list forward_fast(const torch::Tensor& y, const torch::Tensor& residual
   const float* weight_data = weight.const_data_ptr<float>();
   at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      forward_kernel(sum_data == nullptr ? nullptr : sum_data + r * hidden, out_data + r * hidden, inverse_data + r,
-                     y_data == nullptr ? nullptr : y_data + r * y_stride, residual_data + r * hidden, weight_data,
-                     static_cast<float>(eps), hidden);
+      rms_norm_kernel<T, S>(sum_data == nullptr ? nullptr : sum_data + r * hidden, out_data + r * hidden,
+                            inverse_data + r, y_data == nullptr ? nullptr : y_data + r * y_stride,
+                            residual_data + r * hidden, weight_data, static_cast<float>(eps), hidden);
     }
   });
   return {sum, out, inverse};
@@ -105,9 +92,9 @@ variable_list backward_fast(const torch::Tensor& dsum, const torch::Tensor& dout
   const float *inverse_data = inverse.const_data_ptr<float>(), *weight_data = weight.const_data_ptr<float>();
   at::parallel_for(0, rows, kGrainRows, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      backward_kernel(dz_data + r * hidden, dy_data == nullptr ? nullptr : dy_data + r * width,
-                      dsum_data == nullptr ? nullptr : dsum_data + r * hidden, dout_data + r * hidden,
-                      z_data + r * hidden, inverse_data[r], weight_data, hidden, width);
+      rms_norm_backward_kernel<T>(dz_data + r * hidden, dy_data == nullptr ? nullptr : dy_data + r * width,
+                                  dsum_data == nullptr ? nullptr : dsum_data + r * hidden, dout_data + r * hidden,
+                                  z_data + r * hidden, inverse_data[r], weight_data, hidden, width);
     }
   });
   return {dz, dy};
@@ -168,8 +155,8 @@ void normalise_heads(const torch::Tensor& x, const torch::Tensor& weights, const
   at::parallel_for(0, x.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * heads; i < end * heads; ++i) {
       T* head = data + i / heads * stride + i % heads * head_dim;
-      forward_kernel(static_cast<T*>(nullptr), head, inverse_data + i, static_cast<const T*>(nullptr), head,
-                     weight_data + i % heads * head_dim, static_cast<float>(eps), head_dim);
+      rms_norm_kernel<T, T>(nullptr, head, inverse_data + i, nullptr, head, weight_data + i % heads * head_dim,
+                            static_cast<float>(eps), head_dim);
     }
   });
 }
@@ -185,8 +172,8 @@ void backward_heads(const torch::Tensor& dx, const torch::Tensor& z, const torch
   at::parallel_for(0, dx.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * heads; i < end * heads; ++i) {
       T* head = data + i / heads * stride + i % heads * head_dim;
-      backward_kernel(head, static_cast<T*>(nullptr), static_cast<const T*>(nullptr), head, z_data + i * head_dim,
-                      inverse_data[i], weight_data + i % heads * head_dim, head_dim, head_dim);
+      rms_norm_backward_kernel<T>(head, nullptr, nullptr, head, z_data + i * head_dim, inverse_data[i],
+                                  weight_data + i % heads * head_dim, head_dim, head_dim);
     }
   });
 }

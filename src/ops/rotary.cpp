@@ -25,15 +25,6 @@ LORAXS_INLINE void rotate_row(T* x, const float* cosine, const float* sine, int6
   }
 }
 
-LORAXS_KERNEL void rotate_kernel(float* x, const float* cosine, const float* sine, int64_t heads, int64_t half,
-                                 float sign) {
-  rotate_row(x, cosine, sine, heads, half, sign);
-}
-LORAXS_KERNEL void rotate_kernel(c10::BFloat16* x, const float* cosine, const float* sine, int64_t heads, int64_t half,
-                                 float sign) {
-  rotate_row(x, cosine, sine, heads, half, sign);
-}
-
 template <typename T>
 void rotate_rows(const torch::Tensor& x, const RotaryAngles& angles, int64_t heads, float sign) {
   const int64_t half = angles.cosine.size(1), stride = x.stride(0);
@@ -41,7 +32,7 @@ void rotate_rows(const torch::Tensor& x, const RotaryAngles& angles, int64_t hea
   const float *cosine = angles.cosine.const_data_ptr<float>(), *sine = angles.sine.const_data_ptr<float>();
   at::parallel_for(0, x.size(0), kGrainRows, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      rotate_kernel(data + r * stride, cosine + r * half, sine + r * half, heads, half, sign);
+      simd::kernel<rotate_row<T>>(data + r * stride, cosine + r * half, sine + r * half, heads, half, sign);
     }
   });
 }

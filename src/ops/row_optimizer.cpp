@@ -28,14 +28,8 @@ LORAXS_INLINE void update(T* value, const T* gradient, T* first, T* second, int6
   }
 }
 
-LORAXS_KERNEL void update_float(float* value, const float* gradient, float* first, float* second, int64_t count,
-                                const Factors<float>& factors) {
-  update(value, gradient, first, second, count, factors);
-}
-LORAXS_KERNEL void update_double(double* value, const double* gradient, double* first, double* second, int64_t count,
-                                 const Factors<double>& factors) {
-  update(value, gradient, first, second, count, factors);
-}
+template <typename T>
+constexpr auto update_kernel = simd::kernel<update<T>>;
 
 constexpr int64_t kBlock = 1 << 16;
 int64_t num_blocks(int64_t begin, int64_t end) { return (end - begin + kBlock - 1) / kBlock; }
@@ -87,11 +81,7 @@ double step_row(const OptimizerRows& rows, int64_t adapter, int64_t step, std::s
                              .step_size = static_cast<T>(segment.learning_rate / correction1),
                              .correction = static_cast<T>(std::sqrt(correction2))};
     for_blocks(segment.begin, segment.end, [&](int64_t at, int64_t end, int64_t) {
-      if constexpr (std::is_same_v<T, float>) {
-        update_float(value + at, gradient + at, first + at, second + at, end - at, factors);
-      } else {
-        update_double(value + at, gradient + at, first + at, second + at, end - at, factors);
-      }
+      update_kernel<T>(value + at, gradient + at, first + at, second + at, end - at, factors);
     });
   }
   for_blocks(0, rows.gradients.size(1),

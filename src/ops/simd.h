@@ -1,5 +1,4 @@
-// ops/simd.h: plain loops that the compiler vectorises, compiled once per instruction set and chosen when the program
-// loads.
+// ops/simd.h: plain loops that the compiler vectorises, compiled once per instruction set; ops/isa.h says which runs.
 #pragma once
 #include <c10/util/BFloat16.h>
 
@@ -7,20 +6,46 @@
 #include <cstring>
 #include <type_traits>
 
-// A function with this attribute exists for AVX-512, AVX2 and the baseline. What it calls must be LORAXS_INLINE, or it
-// stays baseline code; lambdas inside it are not cloned.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define LORAXS_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LORAXS_KERNEL
-#endif
+#include "ops/isa.h"
+
+// The body of a kernel and all that it calls must be LORAXS_INLINE, or it stays baseline code; lambdas inside it too.
 #define LORAXS_INLINE inline __attribute__((always_inline))
+#if defined(__x86_64__) && defined(__GNUC__)
+#define LORAXS_TARGET(arch) __attribute__((target("arch=" arch)))
+#endif
 
 namespace loraxs {
 constexpr int64_t kGrainRows = 8;  // rows that a thread of an element-wise loop takes at least
 }  // namespace loraxs
 
 namespace loraxs::simd {
+
+/// BODY compiled for every instruction set; the call goes to the one that isa() names.
+template <auto BODY>
+struct Clones;
+template <typename Result, typename... Args, Result (*BODY)(Args...)>
+struct Clones<BODY> {
+  static Result plain(Args... args) { return BODY(args...); }
+#ifdef LORAXS_TARGET
+  LORAXS_TARGET("x86-64-v3") static Result avx2(Args... args) { return BODY(args...); }
+  LORAXS_TARGET("x86-64-v4") static Result avx512(Args... args) { return BODY(args...); }
+  static Result run(Args... args) {
+    switch (isa()) {
+      case Isa::kAvx512:
+        return avx512(args...);
+      case Isa::kAvx2:
+        return avx2(args...);
+      case Isa::kPlain:
+        break;
+    }
+    return plain(args...);
+  }
+#else
+  static Result run(Args... args) { return plain(args...); }
+#endif
+};
+template <auto BODY>
+constexpr auto kernel = &Clones<BODY>::run;
 
 constexpr int64_t kWidth = 16;  // floats a tile is wide: two AVX2 registers or one of AVX-512
 constexpr int64_t padded(int64_t size) { return (size + kWidth - 1) / kWidth * kWidth; }

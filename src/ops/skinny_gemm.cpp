@@ -17,19 +17,13 @@ constexpr int64_t kGrainWork = 1 << 16;  // multiply-adds below which a second t
 using F = float;
 using H = c10::BFloat16;
 
-// One clone per instruction set and per combination of types that an adapter needs.
-#define LORAXS_SKINNY(NAME, A, B, C)                                                                              \
-  LORAXS_KERNEL void NAME(void* c, int64_t c_stride, const void* a, int64_t a_row, int64_t a_k, const void* b,    \
-                          int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,        \
-                          bool accumulate) {                                                                      \
-    simd::gemm_rows(static_cast<C*>(c), c_stride, static_cast<const A*>(a), a_row, a_k, static_cast<const B*>(b), \
-                    b_stride, begin, end, n, k, alpha, accumulate);                                               \
-  }
-LORAXS_SKINNY(gemm_fff, F, F, F)
-LORAXS_SKINNY(gemm_hff, H, F, F)  // v = dy b, z = u Rᵀ with bfloat16 activations
-LORAXS_SKINNY(gemm_ffh, F, F, H)  // y += z bᵀ, [· | v R] into bfloat16 buffers
-LORAXS_SKINNY(gemm_fhf, F, H, F)  // dR += vᵀ u
-#undef LORAXS_SKINNY
+template <typename A, typename B, typename C>
+LORAXS_INLINE void gemm_body(void* c, int64_t c_stride, const void* a, int64_t a_row, int64_t a_k, const void* b,
+                             int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,
+                             bool accumulate) {
+  simd::gemm_rows(static_cast<C*>(c), c_stride, static_cast<const A*>(a), a_row, a_k, static_cast<const B*>(b),
+                  b_stride, begin, end, n, k, alpha, accumulate);
+}
 
 using Kernel = void (*)(void*, int64_t, const void*, int64_t, int64_t, const void*, int64_t, int64_t, int64_t, int64_t,
                         int64_t, float, bool);
@@ -38,10 +32,12 @@ Kernel kernel_for(const torch::Tensor& c, const torch::Tensor& a, const torch::T
   if (!c.device().is_cpu()) return nullptr;
   const auto is = [](const torch::Tensor& t, torch::ScalarType type) { return t.scalar_type() == type; };
   const auto f = torch::kFloat32, h = torch::kBFloat16;
-  if (is(a, f) && is(b, f) && is(c, f)) return gemm_fff;
-  if (is(a, h) && is(b, f) && is(c, f)) return gemm_hff;
-  if (is(a, f) && is(b, f) && is(c, h)) return gemm_ffh;
-  if (is(a, f) && is(b, h) && is(c, f)) return gemm_fhf;
+  if (is(a, f) && is(b, f) && is(c, f)) return simd::kernel<gemm_body<F, F, F>>;
+  if (is(a, h) && is(b, f) && is(c, f))
+    return simd::kernel<gemm_body<H, F, F>>;  // v = dy b, z = u Rᵀ with bfloat16 activations
+  if (is(a, f) && is(b, f) && is(c, h))
+    return simd::kernel<gemm_body<F, F, H>>;  // y += z bᵀ, [· | v R] into bfloat16 buffers
+  if (is(a, f) && is(b, h) && is(c, f)) return simd::kernel<gemm_body<F, H, F>>;  // dR += vᵀ u
   return nullptr;
 }
 

@@ -24,7 +24,9 @@ class SlotLinear : public torch::autograd::Function<SlotLinear> {
     torch::Tensor y = torch::zeros({x.size(0), out_features}, input.options());
     for (const SlotLinearSegment& segment : *segments) {
       const int64_t count = segment.end - segment.begin;
-      const torch::Tensor rows = y.narrow(0, segment.begin, count);
+      TORCH_CHECK(segment.out_features() <= out_features, "slot_linear: a weight of ", segment.out_features(),
+                  " outputs in ", out_features, " columns");
+      const torch::Tensor rows = y.narrow(0, segment.begin, count).narrow(1, 0, segment.out_features());
       rows.copy_(segment.bias.value());
       skinny_gemm_(rows, input.narrow(0, segment.begin, count), segment.weight.value().t().contiguous(), 1.0, true);
     }
@@ -45,7 +47,7 @@ class SlotLinear : public torch::autograd::Function<SlotLinear> {
     if (ctx->needs_input_grad(0)) dx = torch::zeros_like(input);
     for (const SlotLinearSegment& segment : call->segments) {
       const int64_t count = segment.end - segment.begin;
-      const torch::Tensor d = dy.narrow(0, segment.begin, count);
+      const torch::Tensor d = dy.narrow(0, segment.begin, count).narrow(1, 0, segment.out_features());
       if (segment.weight.gradients.defined()) {
         skinny_gemm_(segment.weight.gradient(), d.t(), input.narrow(0, segment.begin, count), 1.0, true);
         const torch::Tensor ones = torch::ones({1, count}, d.options());

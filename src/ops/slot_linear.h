@@ -12,13 +12,16 @@ namespace loraxs {
 struct SlotLinearSegment {
   int64_t begin = 0;
   int64_t end = 0;
-  RowTensor weight;  // [out_features, in_features]
-  RowTensor bias;    // [out_features]
+  RowTensor weight;  // [own out_features, in_features]
+  RowTensor bias;    // [own out_features]
+
+  int64_t out_features() const { return weight.shape.at(0); }
 };
 
-/// y = x Wᵀ + bias with each segment's own W -> [rows, out_features]; rows outside every segment are zero. Computed in
-/// the rows' dtype; x [rows, in_features] is cast. Gradients of W and bias go straight into the bank, one chain of
-/// additions over the segment's rows in order. `anchor` as in adapted_linear.
+/// y = x Wᵀ + bias with each segment's own W -> [rows, out_features], the widest segment's; rows outside every segment
+/// and columns past a segment's own are zero, and nothing flows back from them. Computed in the rows' dtype; x [rows,
+/// in_features] is cast. Gradients of W and bias go straight into the bank, one chain of additions over the segment's
+/// rows in order. `anchor` as in adapted_linear.
 torch::Tensor slot_linear(const torch::Tensor& x, const torch::Tensor& anchor,
                           const std::vector<SlotLinearSegment>& segments, int64_t out_features);
 

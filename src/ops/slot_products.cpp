@@ -71,12 +71,8 @@ LORAXS_INLINE void multiply(float* z, const T* u, const float* r, int64_t rank, 
   for (; i < rank; ++i) simd::gemm_column<1>(z + i, 1, u, 1, 1, r + i * rank, 1, rank, scale, /*accumulate=*/false);
 }
 
-LORAXS_KERNEL void multiply_row(float* z, const float* u, const float* r, int64_t rank, float scale) {
-  multiply(z, u, r, rank, scale);
-}
-LORAXS_KERNEL void multiply_row(float* z, const c10::BFloat16* u, const float* r, int64_t rank, float scale) {
-  multiply(z, u, r, rank, scale);
-}
+template <typename T>
+constexpr auto multiply_row = simd::kernel<multiply<T>>;
 
 template <typename T>
 void few_rows(const torch::Tensor& z, const torch::Tensor& u, const std::vector<const SlotMatrix*>& segments) {
@@ -89,8 +85,8 @@ void few_rows(const torch::Tensor& z, const torch::Tensor& u, const std::vector<
       const RowTensor& r = *segment.r;
       const float* matrix = r.values.const_data_ptr<float>() + r.adapter * r.values.stride(0) + r.offset;
       for (int64_t row = segment.begin; row < segment.end; ++row) {
-        multiply_row(z_data + row * z_stride, u_data + row * u_stride, matrix, r.shape[0],
-                     static_cast<float>(segment.scale));
+        multiply_row<T>(z_data + row * z_stride, u_data + row * u_stride, matrix, r.shape[0],
+                        static_cast<float>(segment.scale));
       }
     }
   });

@@ -44,7 +44,7 @@ LORAXS_INLINE void dot_rows(double* out, int64_t m, const double* x, const doubl
   }
 }
 
-LORAXS_KERNEL void dot_kernel(double* out, int64_t m, const double* x, const double* a, int64_t n, int64_t k) {
+LORAXS_INLINE void dot_vectors(double* out, int64_t m, const double* x, const double* a, int64_t n, int64_t k) {
   int64_t j = 0;
   for (; j + kVectors <= k; j += kVectors) dot_rows<kVectors>(out + j * m, m, x + j * n, a, n);
   for (; j < k; ++j) dot_rows<1>(out + j * m, m, x + j * n, a, n);
@@ -76,8 +76,8 @@ LORAXS_INLINE void combine(double* y, double alpha, const double* c, int64_t m, 
   }
 }
 
-LORAXS_KERNEL void combine_kernel(double* y, double alpha, const double* c, int64_t m, const double* a, int64_t n,
-                                  int64_t k) {
+LORAXS_INLINE void combine_vectors(double* y, double alpha, const double* c, int64_t m, const double* a, int64_t n,
+                                   int64_t k) {
   for (int64_t begin = 0; begin < n; begin += kColumns) {
     const int64_t width = std::min(kColumns, n - begin);
     int64_t j = 0;
@@ -99,8 +99,8 @@ torch::Tensor times_rows(const torch::Tensor& x, const torch::Tensor& a) {
   check(x), check(a);
   TORCH_CHECK(x.size(1) == a.size(1), "times_rows: ", x.sizes(), " and ", a.sizes());
   torch::Tensor out = torch::empty({x.size(0), a.size(0)}, x.options());
-  dot_kernel(out.mutable_data_ptr<double>(), a.size(0), x.const_data_ptr<double>(), a.const_data_ptr<double>(),
-             x.size(1), x.size(0));
+  simd::kernel<dot_vectors>(out.mutable_data_ptr<double>(), a.size(0), x.const_data_ptr<double>(),
+                            a.const_data_ptr<double>(), x.size(1), x.size(0));
   return out;
 }
 
@@ -108,8 +108,8 @@ void add_combined_rows_(const torch::Tensor& y, double alpha, const torch::Tenso
   check(y), check(c), check(a);
   TORCH_CHECK(y.size(0) == c.size(0) && y.size(1) == a.size(1) && c.size(1) == a.size(0),
               "add_combined_rows_: ", c.sizes(), " · ", a.sizes(), " into ", y.sizes());
-  combine_kernel(y.mutable_data_ptr<double>(), alpha, c.const_data_ptr<double>(), a.size(0), a.const_data_ptr<double>(),
-                 a.size(1), y.size(0));
+  simd::kernel<combine_vectors>(y.mutable_data_ptr<double>(), alpha, c.const_data_ptr<double>(), a.size(0),
+                                a.const_data_ptr<double>(), a.size(1), y.size(0));
 }
 
 }  // namespace loraxs

@@ -199,7 +199,7 @@ class Training {
 
   ObjectiveValue loss_of(const PackedBatch& batch) {
     if (language_model()) return language_objective(model_, batch);
-    return objective(model_.logits(batch, /*training=*/true), batch, setup_.layout.head.labels.empty());
+    return objective(model_.logits(batch, /*training=*/true), batch);
   }
 
   /// Adds the step's gradients to the bank, micro-batch by micro-batch; returns the loss of every job.

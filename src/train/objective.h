@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "batch/packed_batch.h"
+#include "model/head.h"
 
 namespace loraxs {
 
@@ -18,8 +19,9 @@ struct ObjectiveValue {
 /// the step's terms (one per sequence, or its target tokens where it has is_target), however it is cut.
 void weigh_step(std::span<Sequence> step);
 
-/// Cross-entropy (targets are class indices) or squared error (one output), times each sequence's loss weight: a job's
-/// gradient does not depend on who shares the batch.
-ObjectiveValue objective(const torch::Tensor& logits, const PackedBatch& batch, bool regression);
+/// Cross-entropy over a sequence's own classes (targets are their indices) or squared error (regression), times its
+/// loss weight: a job's gradient does not depend on who shares the batch, whatever heads they have. TORCH_CHECKs that
+/// every sequence has a head.
+ObjectiveValue objective(const HeadLogits& logits, const PackedBatch& batch);
 
 }  // namespace loraxs

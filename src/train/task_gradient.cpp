@@ -24,7 +24,7 @@ std::shared_ptr<Bank> weights_of(const BaseModel& model, const Bank& head) {
 
 }  // namespace
 
-TaskGradient task_gradient(const BaseModel& model, const Bank& head, const EncodedExamples& examples, bool regression) {
+TaskGradient task_gradient(const BaseModel& model, const Bank& head, const EncodedExamples& examples) {
   BaseModel quiet = model;
   quiet.config.disable_dropout();
   const std::shared_ptr<Bank> bank = weights_of(quiet, head);
@@ -41,7 +41,7 @@ TaskGradient task_gradient(const BaseModel& model, const Bank& head, const Encod
     const PackedBatch batch = pack(chosen);
     const ObjectiveValue value = model.architecture->kind == ModelKind::kDecoder
                                      ? language_objective(adapted, batch)
-                                     : objective(adapted.logits(batch, /*training=*/true), batch, regression);
+                                     : objective(adapted.logits(batch, /*training=*/true), batch);
     gradient.loss += value.total.item<double>();
     value.total.backward();
   }

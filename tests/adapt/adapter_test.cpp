@@ -121,13 +121,14 @@ TEST(MergeTest, MergedEqualsAdaptedAndComesBack) {
   const Fixture f;
   const PackedBatch batch = pack(f.sequences());
   AdaptedModel adapted = f.adapted(f.row, torch::kFloat32);
-  const torch::Tensor expected = adapted.logits(batch, false);
+  const torch::Tensor expected = adapted.logits(batch, false).values;
   const auto zero = f.bank(torch::kFloat32, 0);
   const BaseModel merged = merge_model(f.model, *f.basis, *f.row, 0);
   OracleCase on_merged = f;
   on_merged.model = merged;
-  EXPECT_LE(test::largest_error(on_merged.adapted(zero, torch::kFloat32).logits(batch, false), expected), 1e-5);
-  EXPECT_GT(test::largest_error(f.adapted(zero, torch::kFloat32).logits(batch, false), expected), 1e-2);  // control
+  EXPECT_LE(test::largest_error(on_merged.adapted(zero, torch::kFloat32).logits(batch, false).values, expected), 1e-5);
+  EXPECT_GT(test::largest_error(f.adapted(zero, torch::kFloat32).logits(batch, false).values, expected),
+            1e-2);  // control
   const BaseModel back = merge_model(merged, *f.basis, *f.row, 0, -1);
   for (const Site& site : f.layout.sites)
     EXPECT_TRUE(test::close(back.site_weight(site), f.model.site_weight(site), 1e-6));
@@ -174,8 +175,8 @@ TEST(CombineTest, ExpressionsAreReadWithPositions) {
   EXPECT_ERROR(parse_combination(""), "expected a number or a file name");
 }
 
-TEST(ExportTest, PeftAndMergedFoldersForTheOracle) {
-  // Checked by tests/oracles/check_peft.py in transformers + PEFT, with the adapter's logits beside them.
+/// Checked by tests/oracles/check_peft.py in transformers + PEFT, with the adapter's logits beside them.
+TEST(ExportTest, WritesPeftAndMergedFoldersForTheOracle) {
   for (const std::string name : {"tiny_all_linear", "tiny_roberta", "tiny_xlm_roberta", "tiny_distilbert"}) {
     const OracleCase oracle(name);
     const std::filesystem::path out = test::oracle_folder() / "exports" / name;

@@ -129,7 +129,8 @@ TEST(MergedGgufTest, QuantisedBasesAreUnpackedOnRequestOnly) {
   for (const auto& [name, block] : read.blocks) EXPECT_TRUE(test::close(read.weight(name), merged.weight(name), 1e-7));
 }
 
-TEST(MergedGgufTest, ForLlamaCpp) {
+/// Run by tests/oracles/check_llama_cpp.py.
+TEST(MergedGgufTest, WritesFilesForLlamaCpp) {
   const ExportCase f(words());
   const std::filesystem::path out = test::oracle_folder() / "exchange/llama_cpp";
   std::filesystem::remove_all(out);

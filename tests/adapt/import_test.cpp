@@ -38,7 +38,7 @@ torch::Tensor logits_of(const OracleCase& oracle, const Basis& basis, const Bank
   const bool decoder = oracle.model.architecture->kind == ModelKind::kDecoder;
   const PackedBatch batch = pack(oracle.sequences(), decoder ? Ask::kAll : Ask::kLoss);
   torch::NoGradGuard no_grad;
-  return decoder ? model.token_logits(batch) : model.logits(batch, false);
+  return decoder ? model.token_logits(batch) : model.logits(batch, false).values;
 }
 
 torch::Tensor expected_of(const std::string& folder, const std::string& name = "logits") {
@@ -46,7 +46,7 @@ torch::Tensor expected_of(const std::string& folder, const std::string& name = "
 }
 
 /// Checked by tests/oracles/check_exchange.py in transformers + PEFT, with the oracle's logits beside them.
-TEST(ExportTest, DecoderFoldersForTheOracle) {
+TEST(ExportTest, WritesDecoderFoldersForTheOracle) {
   const OracleCase oracle("tiny_llama");
   const std::filesystem::path out = exchange("made");
   std::filesystem::remove_all(out);
@@ -57,6 +57,11 @@ TEST(ExportTest, DecoderFoldersForTheOracle) {
   const OpenedAdapter opened{.model = oracle.model, .basis = oracle.basis, .bank = bank};
   for (const char* dtype : {"float32", "float16", "bfloat16"}) merge_to(opened, out / dtype, dtype);
   EXPECT_TRUE(std::filesystem::exists(out / "bfloat16/model.safetensors"));
+}
+
+TEST(ExportTest, MixedRanksHaveNoPlaceInTheReferencesLayout) {
+  const OracleCase oracle("tiny_llama");
+  const test::TemporaryFolder out;
   Bank mixed =
       make_bank(make_layout("lora_xs", {oracle.layout.sites[0], oracle.layout.sites[1]}, {2, 3}, {}, 48, "test"), 1, 1);
   EXPECT_ERROR(export_reference(out / "mixed", oracle.model, *oracle.basis, mixed, 0),

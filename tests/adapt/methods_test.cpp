@@ -17,6 +17,7 @@
 #include "support/expect_error.h"
 #include "support/oracle_folder.h"
 #include "support/temporary_folder.h"
+#include "support/trajectory.h"
 #include "train/language_objective.h"
 #include "train/objective.h"
 #include "train/recipe_layout.h"
@@ -130,12 +131,13 @@ struct MethodCase {
   }
   torch::Tensor logits(AdaptedModel& adapted) const {
     torch::NoGradGuard no_grad;
-    return decoder() ? adapted.token_logits(pack(sequences(), Ask::kAll)) : adapted.logits(pack(sequences()), false);
+    return decoder() ? adapted.token_logits(pack(sequences(), Ask::kAll))
+                     : adapted.logits(pack(sequences()), false).values;
   }
   ObjectiveValue loss(AdaptedModel& adapted, std::vector<Sequence> step) const {
     weigh_step(step);
     const PackedBatch batch = pack(step);
-    return decoder() ? language_objective(adapted, batch) : objective(adapted.logits(batch, true), batch, false);
+    return decoder() ? language_objective(adapted, batch) : objective(adapted.logits(batch, true), batch);
   }
 };
 
@@ -189,16 +191,15 @@ TEST_P(MethodTest, OutputsAndGradientsEqualPeft) {
 
 TEST_P(MethodTest, TwentyStepsEqualPeft) {
   const std::vector<Sequence> sequences = oracle.sequences();
-  const torch::Tensor order = oracle.tensor("batches");
-  const int64_t steps = order.size(0);
-  for (const Precision& precision : kPrecisions) {
-    SCOPED_TRACE(precision.suffix);
-    const std::string suffix = precision.suffix;
-    const auto bank = oracle.bank(precision.dtype);
-    AdaptedModel model = oracle.adapted(bank, precision.dtype);
+  const torch::Tensor order = oracle.tensor("batches"), losses = oracle.tensor("losses64"),
+                      expected = oracle.tensor("rows64");
+  const int64_t all_steps = order.size(0), numbers = oracle.layout.adapter_numbers;
+  torch::Tensor last;  // row of the last run
+  const auto run = [&](torch::ScalarType dtype, double learning_rate, int64_t steps) {
+    const auto bank = oracle.bank(dtype);
+    AdaptedModel model = oracle.adapted(bank, dtype);
     const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
                              torch::zeros_like(bank->values)};
-    const int64_t numbers = oracle.layout.adapter_numbers;
     std::optional<RankAllocator> allocator;
     const RankMemory memory{torch::zeros({numbers}, bank->values.options()),
                             torch::zeros({numbers}, bank->values.options())};
@@ -210,9 +211,9 @@ TEST_P(MethodTest, TwentyStepsEqualPeft) {
                               .beta1 = 0.8,
                               .beta2 = 0.7,
                               .orthogonality = 0.3};
-      allocator.emplace(oracle.layout, budget, steps);
+      allocator.emplace(oracle.layout, budget, all_steps);
     }
-    const torch::Tensor losses = oracle.tensor("losses" + suffix), expected = oracle.tensor("rows" + suffix);
+    test::Trajectory trajectory;
     for (int64_t step = 0; step < steps; ++step) {
       std::vector<Sequence> chosen;
       for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
@@ -222,25 +223,30 @@ TEST_P(MethodTest, TwentyStepsEqualPeft) {
       double sum = loss.job_losses[0];
       if (allocator) sum += allocator->add_penalty_(row, gradient);
       const torch::Tensor kept = gradient.clone();
-      const RateSegment rate{0, numbers, 2e-3};
+      const RateSegment rate{0, numbers, learning_rate};
       const double norm = adamw_step_(rows, 0, step + 1, std::span(&rate, 1), AdamWConfig{});
       if (allocator) allocator->prune_(row, kept * clip_factor(norm, 1.0), memory, step + 1);
-      EXPECT_NEAR(sum, losses[step].item<double>(), 1e-3 * losses[step].item<double>()) << step;
-      const torch::Tensor theirs = oracle.our_order(expected[step]);
-      ASSERT_TRUE(test::close(row.narrow(0, 0, numbers), theirs, precision.dtype == torch::kFloat64 ? 1e-5 : 1e-3))
-          << "step " << step;
+      trajectory.add(sum, losses[step].item<double>(), row.narrow(0, 0, numbers), oracle.our_order(expected[step]));
     }
-    const torch::Tensor moved = oracle.our_order(expected[steps - 1] - expected[0]);
-    EXPECT_GT(moved.norm().item<double>(),
-              3e-3 * expected[0].norm().item<double>());  // control: the steps move the row
-    if (!allocator) continue;
+    last = bank->values[0].narrow(0, 0, numbers);
+    return trajectory;
+  };
+  // Where PEFT holds float32 factors of an SVD, its float64 run starts from their rounding.
+  const test::Trajectory exactly = run(torch::kFloat64, 2e-3, all_steps);
+  EXPECT_LE(exactly.worst_loss(), 1e-5);
+  EXPECT_LE(exactly.worst_row(), 1e-5);
+  if (oracle.method == "adalora") {
     int64_t left = 0;
     for (const Site& site : oracle.layout.sites) {
       const LayoutSegment& d = *oracle.layout.find(site.name + ".d");
-      left += bank->values[0].narrow(0, d.offset, d.numel()).count_nonzero().item<int64_t>();
+      left += last.narrow(0, d.offset, d.numel()).count_nonzero().item<int64_t>();
     }
     EXPECT_EQ(left, 2 * static_cast<int64_t>(oracle.layout.sites.size()));
   }
+  const torch::Tensor loss_spread = oracle.tensor("loss_spread"), row_spread = oracle.tensor("rows_spread");
+  const int64_t steps = loss_spread.size(0);
+  EXPECT_TRUE(run(torch::kFloat32, 2e-3, steps).is_as_near_as(loss_spread, row_spread));
+  EXPECT_FALSE(run(torch::kFloat32, 2.1e-3, steps).is_as_near_as(loss_spread, row_spread));  // control
 }
 
 TEST_P(MethodTest, MergedEqualsAdaptedAndTheFileComesBack) {
@@ -259,28 +265,38 @@ TEST_P(MethodTest, MergedEqualsAdaptedAndTheFileComesBack) {
   const Layout layout = resolve_layout(file, oracle.model);
   EXPECT_TRUE(layout == oracle.layout);
   EXPECT_TRUE(open_adapter(file, layout, *oracle.basis).values.equal(bank->values));
-  const std::filesystem::path out = test::oracle_folder() / "methods" / "exports" / GetParam();
-  std::filesystem::remove_all(out);  // what tests/oracles/check_methods.py reads
-  std::filesystem::create_directories(out.parent_path());
   if (oracle.method == "full") {
-    EXPECT_ERROR(export_peft(out, oracle.model, *oracle.basis, *bank, 0), "write a model with loraxs merge");
     EXPECT_ERROR(merge_model(oracle.model, *oracle.basis, *bank, 0, -1), "weights take the base's place");
     return;
   }
-  export_peft(out, oracle.model, *oracle.basis, *bank, 0);
   const BaseModel back = merge_model(merged, *oracle.basis, *bank, 0, -1);
   for (const Site& site : oracle.layout.sites) {
     EXPECT_TRUE(test::close(back.site_weight(site), oracle.model.site_weight(site), 1e-5)) << site.name;
   }
 }
 
+/// For tests/oracles/check_methods.py.
+TEST_P(MethodTest, WritesAPeftFolder) {
+  const std::filesystem::path out = test::oracle_folder() / "methods" / "exports" / GetParam();
+  std::filesystem::remove_all(out);
+  std::filesystem::create_directories(out.parent_path());
+  const auto bank = oracle.bank(torch::kFloat32);
+  if (oracle.method == "full") {
+    EXPECT_ERROR(export_peft(out, oracle.model, *oracle.basis, *bank, 0), "write a model with loraxs merge");
+    return;
+  }
+  export_peft(out, oracle.model, *oracle.basis, *bank, 0);
+}
+
 TEST_P(MethodTest, EightJobsInOneBankEqualEachAloneBitForBit) {
   constexpr int64_t kJobs = 8, kSteps = 6;
+  // Steps multiply the rounding that rows owe to their company: where there is any, float64 says more.
   const bool bits = row_invariant(torch::kFloat32);
+  const auto dtype = bits ? torch::kFloat32 : torch::kFloat64;
   const std::vector<Sequence> examples = oracle.sequences();
   const auto train = [&](const std::vector<int64_t>& jobs) {
     auto bank =
-        std::make_shared<Bank>(make_bank(oracle.layout, oracle.recipe.alpha, static_cast<int64_t>(jobs.size())));
+        std::make_shared<Bank>(make_bank(oracle.layout, oracle.recipe.alpha, static_cast<int64_t>(jobs.size()), dtype));
     for (size_t j = 0; j < jobs.size(); ++j) {
       const MethodStart start{.job_seed = static_cast<uint64_t>(100 + jobs[j]),
                               .alpha = oracle.recipe.alpha,
@@ -289,7 +305,7 @@ TEST_P(MethodTest, EightJobsInOneBankEqualEachAloneBitForBit) {
       initialize_row(*bank, static_cast<int64_t>(j), start, /*head_std=*/0.3, {});
     }
     bank->gradients = torch::zeros_like(bank->values);
-    AdaptedModel model = oracle.adapted(bank, torch::kFloat32);
+    AdaptedModel model = oracle.adapted(bank, dtype);
     const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
                              torch::zeros_like(bank->values)};
     for (int64_t step = 0; step < kSteps; ++step) {
@@ -302,7 +318,7 @@ TEST_P(MethodTest, EightJobsInOneBankEqualEachAloneBitForBit) {
         batch.insert(batch.end(), own.begin(), own.end());
       }
       const PackedBatch packed = pack(batch);
-      (oracle.decoder() ? language_objective(model, packed) : objective(model.logits(packed, true), packed, false))
+      (oracle.decoder() ? language_objective(model, packed) : objective(model.logits(packed, true), packed))
           .total.backward();
       const RateSegment rate{0, oracle.layout.row_size, 1e-2};
       for (size_t j = 0; j < jobs.size(); ++j) {
@@ -319,7 +335,7 @@ TEST_P(MethodTest, EightJobsInOneBankEqualEachAloneBitForBit) {
     if (bits) {
       EXPECT_TRUE(alone.equal(together[j])) << j << ": " << test::relative_error(alone, together[j]);
     } else {
-      EXPECT_TRUE(test::close(alone, together[j], 1e-5)) << j;
+      EXPECT_TRUE(test::close(alone, together[j], 1e-9)) << j;
     }
     EXPECT_FALSE(alone.equal(together[(j + 2) % kJobs]));  // control
   }

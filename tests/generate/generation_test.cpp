@@ -69,8 +69,9 @@ constexpr int64_t kBlocks = 16 * 24;  // sixteen sequences of 384 tokens
 std::vector<std::vector<int32_t>> generate(AdaptedModel& model, torch::ScalarType dtype,
                                            const std::vector<std::vector<int32_t>>& prompts,
                                            const std::vector<int64_t>& slots, int64_t together,
-                                           int64_t tokens_per_step = 512, int64_t new_tokens = 24) {
-  CachedModel cached(model, kBlocks, dtype);
+                                           int64_t tokens_per_step = 512, int64_t new_tokens = 24,
+                                           int64_t blocks = kBlocks) {
+  CachedModel cached(model, blocks, dtype);
   Scheduler scheduler(cached, {.context = 384, .tokens_per_step = tokens_per_step, .max_sequences = together});
   std::vector<std::vector<int32_t>> answers(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -84,6 +85,7 @@ std::vector<std::vector<int32_t>> generate(AdaptedModel& model, torch::ScalarTyp
   }
   while (scheduler.step()) {
   }
+  EXPECT_EQ(scheduler.num_preemptions() > 0, blocks < kBlocks);
   return answers;
 }
 
@@ -222,29 +224,66 @@ TEST(GenerationTest, WritesAdaptersForTheProgramsTest) {
   }
 }
 
-TEST(GenerationTest, SixteenAdaptersInOneBatchAnswerAsEachAlone) {
+struct Company {
+  torch::ScalarType dtype;
+  WeightMemory memory;
+};
+
+class CompanyTest : public testing::TestWithParam<Company> {
+ protected:
+  void SetUp() override {
+    if (!row_invariant(GetParam().dtype)) GTEST_SKIP() << "rows of this machine's GEMM depend on the batch";
+  }
   const BaseModel base = tiny_llama();
-  const ManyAdapters adapters(base, 16);
+  const ManyAdapters adapters{base, 16};
   const Answers oracle;
+  AdaptedModel model{base, adapters.basis, adapters.set, GetParam().dtype, torch::kCPU, GetParam().memory};
+};
+
+TEST_P(CompanyTest, SixteenAdaptersInOneBatchAnswerAsEachAlone) {
+  const auto dtype = GetParam().dtype;
   const std::vector<std::vector<int32_t>> prompts(oracle.prompts.begin(), oracle.prompts.begin() + 16);
   std::vector<int64_t> slots(16);
   for (int64_t i = 0; i < 16; ++i) slots[i] = (i * 5) % 16;
-  for (const torch::ScalarType dtype : {torch::kFloat32, torch::kBFloat16}) {
-    SCOPED_TRACE(dtype);
-    if (!row_invariant(dtype)) continue;  // this machine's GEMM promises nothing
-    AdaptedModel model(base, adapters.basis, adapters.set, dtype);
-    const auto together = generate(model, dtype, prompts, slots, 16);
-    EXPECT_EQ(generate(model, dtype, prompts, slots, 1), together);
-    EXPECT_EQ(generate(model, dtype, prompts, slots, 5, /*tokens_per_step=*/60), together);
-    const auto unadapted = generate(model, dtype, prompts, std::vector<int64_t>(16, kNoSlot), 16);
-    int64_t different = 0;
-    for (size_t i = 0; i < 16; ++i) different += together[i] != unadapted[i] ? 1 : 0;
-    EXPECT_GE(different, 8);
-    std::vector<int64_t> permuted = slots;  // control: with others' adapters the answers are others
-    std::rotate(permuted.begin(), permuted.begin() + 1, permuted.end());
-    EXPECT_NE(generate(model, dtype, prompts, permuted, 16), together);
-  }
+  const auto together = generate(model, dtype, prompts, slots, 16);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, 1), together);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, 5, /*tokens_per_step=*/60), together);
+  const auto unadapted = generate(model, dtype, prompts, std::vector<int64_t>(16, kNoSlot), 16);
+  int64_t different = 0;
+  for (size_t i = 0; i < 16; ++i) different += together[i] != unadapted[i] ? 1 : 0;
+  EXPECT_GE(different, 8);
+  std::vector<int64_t> permuted = slots;  // control: with others' adapters the answers are others
+  std::rotate(permuted.begin(), permuted.begin() + 1, permuted.end());
+  EXPECT_NE(generate(model, dtype, prompts, permuted, 16), together);
 }
+
+/// Seventy at once, chunks of prompts beside answers, and answers computed anew when the cache was full.
+TEST_P(CompanyTest, AnswersDoNotDependOnTheBatchOrOnPreemption) {
+  const auto dtype = GetParam().dtype;
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<int64_t> slots;
+  for (int64_t i = 0; i < 70; ++i) {
+    std::vector<int32_t> prompt = oracle.prompts[i % oracle.prompts.size()];
+    prompt.resize(std::min<size_t>(prompt.size(), 3 + i % 40));
+    prompts.push_back(std::move(prompt));
+    slots.push_back(i % 17 - 1);  // kNoSlot too
+  }
+  constexpr int64_t kNew = 14;
+  const auto alone = generate(model, dtype, prompts, slots, 1, 512, kNew);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, 70, 512, kNew), alone);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, 9, /*tokens_per_step=*/13, kNew), alone);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, 70, 100, kNew, /*blocks=*/24), alone);
+}
+
+INSTANTIATE_TEST_SUITE_P(Weights, CompanyTest,
+                         testing::Values(Company{torch::kFloat32, WeightMemory::kNormal},
+                                         Company{torch::kBFloat16, WeightMemory::kNormal},
+                                         Company{torch::kFloat32, WeightMemory::kTight},
+                                         Company{torch::kBFloat16, WeightMemory::kTight}),
+                         [](const auto& info) {
+                           return std::string(info.param.dtype == torch::kFloat32 ? "float32" : "bfloat16") +
+                                  (info.param.memory == WeightMemory::kTight ? "_tight" : "_normal");
+                         });
 
 }  // namespace
 }  // namespace loraxs

@@ -6,6 +6,7 @@
 
 #include "io/gguf.h"
 #include "io/safetensors.h"
+#include "ops/frozen_gemm.h"
 #include "ops/frozen_weight.h"
 #include "support/close.h"
 #include "support/oracle_folder.h"
@@ -84,19 +85,19 @@ TEST_F(BlockTensorTest, RowsAndHalvesAreThoseOfTheWhole) {
   EXPECT_TRUE(part.equal(whole.narrow(0, 2, 3)));
 }
 
-TEST_F(BlockTensorTest, FewRowsTimesBlocksEqualTheProductOfTheNumbers) {
+TEST_F(BlockTensorTest, RowsTimesBlocksEqualTheProductOfTheNumbers) {
   for (const auto& [name, view] : expected.tensors) {
     SCOPED_TRACE(name);
     const auto [tensor, values] = sane(name);
     const torch::Tensor x = normal({5, values.size(1)}, 3);
     torch::Tensor found = torch::empty({5, values.size(0)}), one = torch::empty({1, values.size(0)});
-    block_matvec_(found, x, tensor);
+    block_product_(found, x, tensor);
     EXPECT_TRUE(close(found, x.to(torch::kFloat64).matmul(values.to(torch::kFloat64).t()), 1e-6));
-    block_matvec_(one, x.narrow(0, 3, 1), tensor);
+    block_product_(one, x.narrow(0, 3, 1), tensor);
     EXPECT_TRUE(one.equal(found.narrow(0, 3, 1)));  // whoever stands beside it
     const torch::Tensor half = x.to(torch::kBFloat16);
     torch::Tensor rounded = torch::empty({5, values.size(0)}, torch::kBFloat16);
-    block_matvec_(rounded, half, tensor);
+    block_product_(rounded, half, tensor);
     EXPECT_TRUE(close(rounded, half.to(torch::kFloat64).matmul(values.to(torch::kFloat64).t()), 4e-3));  // 2⁻⁸
   }
 }
@@ -112,12 +113,50 @@ TEST_F(BlockTensorTest, StoredWeightsMultiplyAsPackedOnes) {
     const FrozenWeight packed = FrozenWeight::packed(whole.to(dtype), /*both_ways=*/true);
     EXPECT_EQ(stored.out_features(), packed.out_features());
     const double tolerance = dtype == torch::kBFloat16 ? 1e-2 : 1e-6;
-    for (const int64_t rows : {1, 8, 9, 40}) {  // both sides of kFewRows
+    for (const int64_t rows : {1, 8, 9, 40}) {
       const torch::Tensor x = normal({rows, whole.size(1)}, 7).to(dtype),
-                          dy = normal({rows, whole.size(0)}, 8).to(dtype);
-      EXPECT_TRUE(close(stored.forward(x, bias.to(dtype)), packed.forward(x, bias.to(dtype)), tolerance));
+                          dy = normal({rows, whole.size(0)}, 8).to(dtype), expected = packed.forward(x, bias.to(dtype));
+      const AnswerRows answers{.answers = torch::arange(rows, torch::kInt64)};
+      EXPECT_TRUE(close(stored.forward(x, bias.to(dtype)), expected, tolerance));
+      EXPECT_TRUE(close(stored.forward(x, bias.to(dtype), answers), expected, tolerance));
       EXPECT_TRUE(close(stored.backward(dy), packed.backward(dy), tolerance));
       EXPECT_FALSE(close(stored.forward(x, {}), packed.forward(x, bias.to(dtype)), tolerance));  // control
+    }
+  }
+}
+
+/// Every count from 1 to 70, prompts, answers and both: a row's bits follow from its kind alone.
+TEST_F(BlockTensorTest, RowsOfOneKindHaveTheSameBitsInAnyCompany) {
+  const auto [first, first_values] = sane("Q4_1");
+  const auto [second, second_values] = sane("Q6_K");
+  constexpr int64_t kMost = 70;
+  for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+    SCOPED_TRACE(dtype);
+    if (!row_invariant(dtype)) GTEST_SKIP() << "rows of this machine's " << dtype << " GEMM depend on the batch";
+    const torch::Tensor tail = normal({5, first_values.size(1)}, 5).to(dtype);
+    const FrozenWeight stored = FrozenWeight::stored({first, second}, tail, dtype);
+    const FrozenWeight packed =
+        FrozenWeight::packed(torch::cat({first_values.to(dtype), second_values.to(dtype), tail}), /*both_ways=*/false);
+    const torch::Tensor x = normal({kMost, first_values.size(1)}, 7).to(dtype), all = torch::arange(kMost);
+    const auto kinds = [&](const torch::Tensor& is_answer) {
+      const torch::Tensor answers = is_answer.nonzero().select(1, 0), others = is_answer.eq(0).nonzero().select(1, 0);
+      return AnswerRows{.answers = answers.numel() > 0 ? answers : torch::Tensor(),
+                        .others = others.numel() > 0 ? others : torch::Tensor()};
+    };
+    const torch::Tensor as_prompts = stored.forward(x, {}), as_packed = packed.forward(x, {}),
+                        as_answers = stored.forward(x, {}, {.answers = all});
+    EXPECT_TRUE(as_prompts.equal(as_packed));
+    EXPECT_FALSE(dtype == torch::kFloat32 && as_answers.equal(as_prompts));  // control: two orders of additions
+    for (int64_t rows = 1; rows <= kMost; ++rows) {
+      const torch::Tensor part = x.narrow(0, kMost - rows, rows);
+      const auto last = [&](const torch::Tensor& whole) { return whole.narrow(0, kMost - rows, rows); };
+      EXPECT_TRUE(packed.forward(part, {}).equal(last(as_packed))) << rows;
+      EXPECT_TRUE(stored.forward(part, {}).equal(last(as_prompts))) << rows;
+      EXPECT_TRUE(stored.forward(part, {}, {.answers = all.narrow(0, 0, rows)}).equal(last(as_answers))) << rows;
+      const torch::Tensor is_answer = all.narrow(0, 0, rows).remainder(3).ne(1);
+      EXPECT_TRUE(stored.forward(part, {}, kinds(is_answer))
+                      .equal(torch::where(is_answer.unsqueeze(1), last(as_answers), last(as_prompts))))
+          << rows;
     }
   }
 }

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <functional>
-
 #include "ops/attention.h"
 #include "ops/cross_entropy.h"
 #include "ops/frozen_gemm.h"
@@ -12,52 +10,17 @@
 #include "ops/rms_norm.h"
 #include "ops/rotary.h"
 #include "support/close.h"
+#include "support/fused_operator.h"
 #include "support/random_tensor.h"
 
 namespace loraxs {
 namespace {
 
 using test::close;
+using test::expect_fused_equals_plain;
 using test::normal;
-using Tensors = std::vector<torch::Tensor>;
-using Operator = std::function<Tensors(const Tensors&)>;
-
-Tensors leaves(const Tensors& inputs) {
-  Tensors result;
-  for (const torch::Tensor& x : inputs) result.push_back(x.detach().clone().requires_grad_(true));
-  return result;
-}
-
-/// Outputs, then gradients of Σ weights · outputs with fixed random weights.
-Tensors outputs_and_gradients(const Operator& f, const Tensors& inputs) {
-  const Tensors in = leaves(inputs);
-  Tensors outputs = f(in);
-  torch::Tensor total = torch::zeros({}, torch::kFloat64);
-  uint64_t seed = 90;
-  for (const torch::Tensor& y : outputs) {
-    total = total + (y.to(torch::kFloat64) * normal(y.sizes(), ++seed, torch::kFloat64)).sum();
-  }
-  total.backward();
-  for (torch::Tensor& y : outputs) y = y.detach();
-  for (const torch::Tensor& x : in) outputs.push_back(x.grad());
-  return outputs;
-}
-
-/// The fused operator in float32 and bfloat16 against the plain one in float64 on the same (rounded) inputs.
-void expect_fused_equals_plain(const Operator& fused, const Operator& plain, const Tensors& inputs) {
-  for (const auto& [dtype, tolerance] : {std::pair{torch::kFloat32, 2e-6}, std::pair{torch::kBFloat16, 6e-3}}) {
-    Tensors rounded, wide;
-    for (const torch::Tensor& x : inputs) {
-      rounded.push_back(x.to(dtype));
-      wide.push_back(rounded.back().to(torch::kFloat64));
-    }
-    const Tensors found = outputs_and_gradients(fused, rounded), expected = outputs_and_gradients(plain, wide);
-    ASSERT_EQ(found.size(), expected.size());
-    for (size_t i = 0; i < found.size(); ++i) {
-      EXPECT_TRUE(close(found[i], expected[i], tolerance)) << torch::toString(dtype) << " tensor " << i;
-    }
-  }
-}
+using test::outputs_and_gradients;
+using test::Tensors;
 
 TEST(RmsNormTest, FastEqualsPlain) {
   const torch::Tensor weight = 1 + 0.2 * normal({37}, 1);

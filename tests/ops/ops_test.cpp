@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
 #include <functional>
 
 #include "ops/adapted_linear.h"
@@ -13,6 +14,7 @@
 #include "ops/slot_linear.h"
 #include "ops/thin_products.h"
 #include "support/close.h"
+#include "support/fused_operator.h"
 #include "support/random_tensor.h"
 
 namespace loraxs {
@@ -20,6 +22,18 @@ namespace {
 
 using test::close;
 using test::normal;
+using test::Tensors;
+
+/// The same operator with one output.
+test::Operator single(const std::function<torch::Tensor(const Tensors&)>& f) {
+  return [f](const Tensors& in) { return Tensors{f(in)}; };
+}
+
+/// Outputs and gradients in bfloat16 against the plain form in float64.
+void expect_bfloat_equals_plain(const std::function<torch::Tensor(const Tensors&)>& fused,
+                                const std::function<torch::Tensor(const Tensors&)>& plain, const Tensors& inputs) {
+  test::expect_fused_equals_plain_in(torch::kBFloat16, test::kBfloatTolerance, single(fused), single(plain), inputs);
+}
 
 torch::Tensor leaf(const torch::Tensor& x) { return x.detach().clone().requires_grad_(true); }
 
@@ -116,6 +130,7 @@ TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
     const auto a = gradients(run(varlen_attention), fast), b = gradients(run(varlen_attention_reference), plain);
     EXPECT_TRUE(close(a[0], b[0], 5e-6));
     EXPECT_TRUE(close(a[1], b[1], 5e-6));
+    expect_bfloat_equals_plain(run(varlen_attention), run(varlen_attention_reference), {queries, keys_values});
     return;
   }
   const AttentionColumns columns{.query = 0, .key = q, .value = q + kv}, swapped{.query = 0, .key = q + kv, .value = q};
@@ -129,8 +144,7 @@ TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
   EXPECT_FALSE(close(run(varlen_attention, swapped)(fast), reference, 1e-2));  // control
   EXPECT_TRUE(close(gradients(run(varlen_attention, columns), fast)[0],
                     gradients(run(varlen_attention_reference, columns), plain)[0], 5e-6));
-  const torch::Tensor half = joined.to(torch::kBFloat16);
-  EXPECT_TRUE(close(varlen_attention(half, half, columns, s, at, dropout()), reference, 2e-2));
+  expect_bfloat_equals_plain(run(varlen_attention, columns), run(varlen_attention_reference, columns), {joined});
 }
 
 class JoinedAttentionTest : public AttentionTest {};
@@ -191,9 +205,11 @@ TEST(ResidualNormTest, FastEqualsPlain) {
     const auto a = gradients(run(residual_norm), fast), b = gradients(run(residual_norm_reference), plain);
     EXPECT_TRUE(close(a[0], b[0], 2e-6));
     EXPECT_TRUE(close(a[1], b[1], 2e-6));
-    const auto half =
-        residual_norm(y.to(torch::kBFloat16), residual.to(torch::kBFloat16), weight, bias, 1e-5, dropout, rows);
-    EXPECT_TRUE(close(half, run(residual_norm_reference)(plain), 1e-2));
+    const auto exact = [&](const Tensors& in) {
+      const auto wide = torch::kFloat64;
+      return residual_norm_reference(in[0], in[1], weight.to(wide), bias.to(wide), 1e-5, dropout, rows);
+    };
+    expect_bfloat_equals_plain(run(residual_norm), exact, {y, residual});
   }
 }
 
@@ -211,7 +227,7 @@ TEST(GeluTest, FastEqualsPlain) {
   const std::vector<torch::Tensor> fast = {leaf(x)}, plain = {leaf(x)};
   EXPECT_TRUE(close(run(gelu)(fast), run(gelu_reference)(plain), 1e-6));
   EXPECT_TRUE(close(gradients(run(gelu), fast)[0], gradients(run(gelu_reference), plain)[0], 1e-6));
-  EXPECT_TRUE(close(gelu(x.to(torch::kBFloat16), 67), run(gelu_reference)(plain), 1e-2));
+  expect_bfloat_equals_plain(run(gelu), run(gelu_reference), {x});
   check_gradient([](const auto& in) { return gelu(in[0], 4); }, {normal({3, 5}, 1, torch::kFloat64)});
 }
 
@@ -226,7 +242,8 @@ TEST(DropoutTest, MasksKeepTheRightShareAndFollowTheirKeys) {
   EXPECT_FALSE(dropout_mask(Dropout::make(0.1, 0, DropoutPurpose::kHead), rows, 384).equal(mask));
 }
 
-/// Two adapted sites in one joined projection, two slots of different rank and rows without an adapter, one bank.
+/// Two adapted sites in one joined projection, two slots of different rank and rows without an adapter, one bank. W and
+/// a in the compute dtype, b and the bank in float32 or wider, as models hold them.
 struct JoinedFixture {
   torch::ScalarType dtype;
   JoinedProjection projection;
@@ -236,13 +253,14 @@ struct JoinedFixture {
   static constexpr int64_t kIn = 7, kOut = 6, kRank = 3, kRow = 2 * kRank * kRank;
 
   explicit JoinedFixture(torch::ScalarType type) : dtype(type) {
+    const auto row_type = type == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
     w = normal({2 * kOut, kIn}, 1, type);
     bias = normal({2 * kOut}, 2, type);
     projection.out_features = 2 * kOut;
     std::vector<torch::Tensor> rows = {w};
     for (int64_t i = 0; i < 2; ++i) {
       a[i] = normal({kRank, kIn}, 10 + i, type);
-      b[i] = normal({kOut, kRank}, 20 + i, type);
+      b[i] = normal({kOut, kRank}, 20 + i, row_type);
       rows.push_back(a[i]);
       projection.sites.push_back({.column = i * kOut,
                                   .out_features = kOut,
@@ -253,7 +271,7 @@ struct JoinedFixture {
     }
     projection.weight = FrozenWeight::packed(torch::cat(rows), /*both_ways=*/true);
     projection.bias = torch::cat({bias, torch::zeros({2 * kRank}, bias.options())});
-    values = normal({2, kRow}, 5, type);
+    values = normal({2, kRow}, 5, row_type);
     gradients = torch::zeros_like(values);
     segments = {segment(0, 4, 0, kRank), segment(4, 9, 1, 2)};  // rows 9.. have no adapter
   }
@@ -269,17 +287,20 @@ struct JoinedFixture {
     }
     return result;
   }
+  /// In the dtype of x.
   torch::Tensor reference(const torch::Tensor& x, const torch::Tensor& bank) const {
     std::vector<torch::Tensor> columns;
     for (int64_t i = 0; i < 2; ++i) {
-      const torch::Tensor wi = w.narrow(0, i * kOut, kOut), bi = bias.narrow(0, i * kOut, kOut);
+      const auto type = x.scalar_type();
+      const torch::Tensor wi = w.narrow(0, i * kOut, kOut).to(type), bi = bias.narrow(0, i * kOut, kOut).to(type),
+                          ai = a[i].to(type), site_b = b[i].to(type);
       const auto part = [&](int64_t begin, int64_t end, int64_t adapter, int64_t rank) {
         const torch::Tensor r =
             rank > 0 ? bank.select(0, adapter).narrow(0, i * kRank * kRank, rank * rank).view({rank, rank})
-                     : torch::zeros({1, 1}, w.options());
+                     : torch::zeros({1, 1}, x.options());
         const int64_t used = std::max<int64_t>(rank, 1);
-        return adapted_linear_reference(x.narrow(0, begin, end - begin), wi, bi, a[i].narrow(0, 0, used),
-                                        b[i].narrow(1, 0, used), r, 0.5);
+        return adapted_linear_reference(x.narrow(0, begin, end - begin), wi, bi, ai.narrow(0, 0, used),
+                                        site_b.narrow(1, 0, used), r, 0.5);
       };
       columns.push_back(torch::cat({part(0, 4, 0, kRank), part(4, 9, 1, 2), part(9, 12, 0, 0)}));
     }
@@ -303,6 +324,27 @@ TEST(AdaptedLinearTest, JoinedSitesAndSlotsEqualThePlainForm) {
     EXPECT_TRUE(close(f.gradients, expected[1], tolerance));
     EXPECT_FALSE(close(f.gradients.flip(0), expected[1], 1e-2));  // control: slots permuted
   }
+}
+
+TEST(AdaptedLinearTest, BfloatOutputsAndGradientsEqualThePlainForm) {
+  const JoinedFixture f(torch::kBFloat16);
+  const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
+  const torch::Tensor x = normal({12, JoinedFixture::kIn}, 9, torch::kBFloat16);
+  const Tensors found = test::outputs_and_gradients(
+      [&](const Tensors& in) {
+        return Tensors{adapted_linear(in[0], anchor, f.projection, f.segments).narrow(1, 0, 2 * JoinedFixture::kOut)};
+      },
+      {x});
+  const Tensors expected =
+      test::outputs_and_gradients([&](const Tensors& in) { return Tensors{f.reference(in[0], in[1])}; },
+                                  {x.to(torch::kFloat64), f.values.to(torch::kFloat64)});
+  // y: u = x aᵀ and y are rounded; dx: what comes in, v R and dx; of R: what comes in and u.
+  EXPECT_TRUE(close(found[0], expected[0], test::kBfloatTolerance));
+  EXPECT_TRUE(close(found[1], expected[1], test::kBfloatTolerance));
+  EXPECT_TRUE(close(f.gradients, expected[2], test::kBfloatTolerance));
+  EXPECT_FALSE(close(f.gradients * 1.02, expected[2], test::kBfloatTolerance));   // control
+  EXPECT_FALSE(close(f.gradients.flip(0), expected[2], test::kBfloatTolerance));  // control: slots permuted
+  EXPECT_FALSE(close(found[1].flip(0), expected[1], test::kBfloatTolerance));     // control
 }
 
 TEST(SkinnyGemmTest, SplittingTheSumGivesTheSameBits) {
@@ -330,6 +372,41 @@ TEST(ThinProductsTest, EqualMatmulAtEveryRemainder) {
       }
     }
   }
+}
+
+TEST(SlotLinearTest, SegmentsOfEveryWidthEqualEachAlone) {
+  const torch::Tensor values = normal({3, 40}, 1), x = normal({9, 7}, 2),
+                      anchor = torch::zeros({}).requires_grad_(true);
+  const auto run = [&](const std::vector<int64_t>& slots, int64_t columns) {
+    constexpr int64_t kRows = 3, kIn = 7;
+    const torch::Tensor bank_gradients = torch::zeros_like(values);
+    std::vector<SlotLinearSegment> segments;
+    for (const int64_t slot : slots) {
+      const int64_t width = std::array{2, 5, 1}[slot], begin = static_cast<int64_t>(segments.size()) * kRows;
+      const auto tensor = [&](int64_t offset, std::vector<int64_t> shape) {
+        return RowTensor{.values = values,
+                         .gradients = bank_gradients,
+                         .adapter = slot,
+                         .offset = offset,
+                         .shape = std::move(shape)};
+      };
+      segments.push_back({begin, begin + kRows, tensor(0, {width, kIn}), tensor(width * kIn, {width})});
+    }
+    const torch::Tensor input = leaf(x.narrow(0, slots.front() * kRows, segments.back().end));
+    const torch::Tensor y = slot_linear(input, anchor, segments, columns);
+    y.backward(torch::ones_like(y));  // what flows into columns past a segment's own goes nowhere
+    return std::array{y.detach(), input.grad(), bank_gradients};
+  };
+  const auto [y, dx, gradients] = run({0, 1, 2}, 5);
+  for (int64_t slot = 0; slot < 3; ++slot) {
+    const int64_t width = std::array{2, 5, 1}[slot];
+    const auto [alone, alone_dx, alone_gradients] = run({slot}, width);
+    EXPECT_TRUE(y.narrow(0, 3 * slot, 3).narrow(1, 0, width).equal(alone));
+    EXPECT_EQ(y.narrow(0, 3 * slot, 3).narrow(1, width, 5 - width).count_nonzero().item<int64_t>(), 0);
+    EXPECT_TRUE(dx.narrow(0, 3 * slot, 3).equal(alone_dx));
+    EXPECT_TRUE(gradients[slot].equal(alone_gradients[slot]));
+  }
+  EXPECT_THROW(run({0, 1, 2}, 3), c10::Error);
 }
 
 TEST(SlotLinearTest, EachSegmentHasItsOwnWeight) {

@@ -19,6 +19,14 @@ class LoraXs(torch.nn.Module):
         return self.linear(x) + self.scale * (x @ self.a.T @ self.r.T @ self.b.T)
 
 
+def round_from(sites, tensors):
+    """a, b and R of a bfloat16 model from the float32 one's: the basis of rounded weights would be another."""
+    with torch.no_grad():
+        for site, module in sites.items():
+            for part, name in ((module.a, f"basis.{site}.a"), (module.b, f"basis.{site}.b"), (module.r, f"r.{site}")):
+                part.copy_(tensors[name])
+
+
 def adapt_layers(layers, modules, targets, rank, alpha, seed):
     """Replaces the targets of each layer by LoraXs; returns {canonical name: module} in canonical order."""
     generator = torch.Generator().manual_seed(seed)

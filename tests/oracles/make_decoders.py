@@ -1,8 +1,8 @@
 """What the C++ tests of decoders compare with, computed by transformers and autograd: usage make_decoders.py OUT_DIR.
 
 Per case a Hugging Face folder and case.safetensors: packed inputs, which tokens are targets, logits of every token with and
-without the adapter in three precisions, the mean loss over the targets and its gradients; for `tiny_llama` also 50 AdamW
-steps.
+without the adapter, the mean loss over the targets and its gradients, each in three precisions; for `tiny_llama` also 50
+AdamW steps.
 """
 
 import functools
@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import torch
-from lora_xs import adapt_layers
+import trajectory
+from lora_xs import adapt_layers, round_from
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
@@ -111,16 +112,16 @@ def write_case(folder, sequences, targets, rank, alpha):
         model = load(folder, dtype)
         with torch.no_grad():
             tensors["logits" + suffix] = logits_of(model, sequences)
-        if suffix == "16":
-            continue
         sites = adapt(model, targets, rank, alpha)
+        if suffix == "16":
+            round_from(sites, tensors)
         with torch.no_grad():
             tensors["adapted_logits" + suffix] = logits_of(model, sequences)
         loss = loss_of(model, sequences)
         loss.backward()
         tensors["loss" + suffix] = loss.detach()
         for site, module in sites.items():
-            tensors[f"grad{suffix}.{site}"] = module.r.grad.clone()
+            tensors[f"grad{suffix}.{site}"] = module.r.grad.float() if suffix == "16" else module.r.grad.clone()
             if not suffix:
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a, module.b
                 tensors[f"r.{site}"] = module.r.detach().clone()
@@ -129,15 +130,16 @@ def write_case(folder, sequences, targets, rank, alpha):
 
 
 def write_trajectory(folder, sequences, targets, rank, alpha, steps=50, batch=4):
-    """AdamW steps in float32 and float64: loss and row after each."""
+    """AdamW steps in float64, loss and row after each; and how far float32 gets from them."""
     tensors = packed(sequences)
     generator = torch.Generator().manual_seed(11)
     order = torch.stack([torch.randperm(len(sequences), generator=generator)[:batch] for _ in range(steps)])
     tensors["batches"] = order.int()
-    for suffix in ("", "64"):
-        model = load(folder, DTYPES[suffix])
+
+    def run(dtype, order, number=0):
+        model = load(folder, dtype)
         sites = adapt(model, targets, rank, alpha)
-        if suffix == "":
+        if dtype == torch.float32:
             for site, module in sites.items():
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.clone(), module.b.clone()
                 tensors[f"r.{site}"] = module.r.detach().clone()
@@ -146,14 +148,18 @@ def write_trajectory(folder, sequences, targets, rank, alpha, steps=50, batch=4)
         losses, rows = [], []
         for indices in order:
             optimizer.zero_grad()
-            loss = loss_of(model, [sequences[i] for i in indices])
+            loss = loss_of(model, [sequences[i] for i in trajectory.rotated(indices, number)])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(rs, 1.0)
             optimizer.step()
             losses.append(loss.item())
             rows.append(torch.cat([r.detach().reshape(-1) for r in rs]).double())
-        tensors["loss" + suffix] = torch.tensor(losses, dtype=torch.float64)
-        tensors["rows" + suffix] = torch.stack(rows)
+        return losses, rows
+
+    exact = run(torch.float64, order)
+    rounded = [run(torch.float32, order[: steps // 2], number) for number in range(trajectory.ORDERS)]
+    tensors |= trajectory.spread(exact, rounded)
+    tensors |= {"loss64": torch.tensor(exact[0], dtype=torch.float64), "rows64": torch.stack(exact[1])}
     metadata = {"rank": str(rank), "alpha": str(alpha)}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "trajectory.safetensors", metadata=metadata)
 

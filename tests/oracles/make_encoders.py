@@ -1,7 +1,7 @@
 """What the C++ tests compare with, computed by transformers and autograd: usage make_encoders.py OUT_DIR.
 
-Per case a Hugging Face folder and case.safetensors: packed inputs, logits, adapted logits, gradients; for `trajectory` also
-100 AdamW steps.
+Per case a Hugging Face folder and case.safetensors: packed inputs, logits, adapted logits, gradients, in three precisions;
+for `tiny_paper` also 100 AdamW steps.
 """
 
 import json
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lora_xs import adapt_layers
+import trajectory
+from lora_xs import adapt_layers, round_from
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForSequenceClassification,
@@ -145,26 +146,29 @@ def write_case(out, name, model, sequences, labels, targets, rank, alpha):
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
     tensors = packed(sequences) | {"labels": labels.float()}
-    for suffix, dtype in (("", torch.float32), ("64", torch.float64)):
+    for suffix, dtype in (("", torch.float32), ("64", torch.float64), ("16", torch.bfloat16)):
         copy = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         train_head(copy)
         copy.to(dtype)
         with torch.no_grad():
             tensors["logits" + suffix] = logits_of(copy, sequences)
         sites = adapt(copy, targets, rank, alpha, seed=5)
+        if suffix == "16":
+            round_from(sites, tensors)
         logits = logits_of(copy, sequences)
-        loss = loss_of(logits, labels)
+        loss = loss_of(logits.float() if suffix == "16" else logits, labels)
         loss.backward()
         tensors["adapted_logits" + suffix] = logits.detach()
         tensors["loss" + suffix] = loss.detach()
         for site, module in sites.items():
-            tensors[f"grad{suffix}.{site}"] = module.r.grad.clone()
+            tensors[f"grad{suffix}.{site}"] = module.r.grad.float() if suffix == "16" else module.r.grad.clone()
             if not suffix:
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a, module.b
                 tensors[f"r.{site}"] = module.r.detach().clone()
         for layer_name, layer in head_layers(copy).items():
             for kind in ("weight", "bias"):
-                tensors[f"grad{suffix}.{layer_name}.{kind}"] = getattr(layer, kind).grad.clone()
+                gradient = getattr(layer, kind).grad
+                tensors[f"grad{suffix}.{layer_name}.{kind}"] = gradient.float() if suffix == "16" else gradient.clone()
                 if not suffix:
                     tensors[f"{layer_name}.{kind}"] = getattr(layer, kind).detach().clone()
     metadata = {"rank": str(rank), "alpha": str(alpha), "modules": ",".join(targets)}
@@ -172,42 +176,48 @@ def write_case(out, name, model, sequences, labels, targets, rank, alpha):
     return folder
 
 
-def trajectory(folder, sequences, labels, rank, alpha, steps=100, batch=4):
-    """100 AdamW steps, head frozen and trained, in float32 and float64: losses and rows after each step."""
+def write_trajectory(folder, sequences, labels, rank, alpha, steps=100, batch=4):
+    """100 AdamW steps, head frozen and trained, in float64: losses and rows after each; how far float32 gets from them."""
     tensors = packed(sequences) | {"labels": labels.float()}
     generator = torch.Generator().manual_seed(11)
     order = torch.stack([torch.randperm(len(sequences), generator=generator)[:batch] for _ in range(steps)])
     tensors["batches"] = order.int()
-    for suffix, dtype in (("32", torch.float32), ("64", torch.float64)):
-        for head in ("frozen", "trained"):
-            model = BertForSequenceClassification.from_pretrained(folder).eval().to(dtype)
-            sites = adapt(model, PAPER, rank, alpha, seed=5)
-            rs = [module.r for module in sites.values()]
-            heads = list(model.classifier.parameters())
-            groups = [{"params": rs, "lr": 1e-2}] + ([{"params": heads, "lr": 5e-3}] if head == "trained" else [])
-            optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
-            schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
-            losses, rows = [], []
-            for indices in order:
-                optimizer.zero_grad()
-                chosen = [sequences[i] for i in indices]
-                loss = loss_of(logits_of(model, chosen), labels[indices])
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
-                optimizer.step()
-                schedule.step()
-                losses.append(loss.item())
-                rows.append(torch.cat([p.detach().reshape(-1) for p in rs + heads]).double())
-            tensors[f"loss{suffix}.{head}"] = torch.tensor(losses, dtype=torch.float64)
-            tensors[f"rows{suffix}.{head}"] = torch.stack(rows)
-            if suffix == "64" and head == "frozen":
-                for site, module in sites.items():
-                    tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.float(), module.b.float()
-                fresh = BertForSequenceClassification.from_pretrained(folder)
-                for site, module in adapt(fresh, PAPER, rank, alpha, seed=5).items():
-                    tensors[f"r.{site}"] = module.r.detach().clone()
-                tensors["head.classifier.weight"] = fresh.classifier.weight.detach().clone()
-                tensors["head.classifier.bias"] = fresh.classifier.bias.detach().clone()
+
+    def run(head, dtype, order, number=0):
+        model = BertForSequenceClassification.from_pretrained(folder).eval().to(dtype)
+        sites = adapt(model, PAPER, rank, alpha, seed=5)
+        if dtype == torch.float64:
+            for site, module in sites.items():
+                tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.float(), module.b.float()
+        rs = [module.r for module in sites.values()]
+        heads = list(model.classifier.parameters())
+        groups = [{"params": rs, "lr": 1e-2}] + ([{"params": heads, "lr": 5e-3}] if head == "trained" else [])
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+        schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
+        losses, rows = [], []
+        for indices in order:
+            optimizer.zero_grad()
+            indices = trajectory.rotated(indices, number)
+            loss = loss_of(logits_of(model, [sequences[i] for i in indices]), labels[indices])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            rows.append(torch.cat([p.detach().reshape(-1) for p in rs + heads]).double())
+        return losses, rows
+
+    for head in ("frozen", "trained"):
+        exact = run(head, torch.float64, order)
+        rounded = [run(head, torch.float32, order[: steps // 2], number) for number in range(trajectory.ORDERS)]
+        tensors |= {f"{name}.{head}": values for name, values in trajectory.spread(exact, rounded).items()}
+        tensors[f"loss64.{head}"] = torch.tensor(exact[0], dtype=torch.float64)
+        tensors[f"rows64.{head}"] = torch.stack(exact[1])
+    fresh = BertForSequenceClassification.from_pretrained(folder)
+    for site, module in adapt(fresh, PAPER, rank, alpha, seed=5).items():
+        tensors[f"r.{site}"] = module.r.detach().clone()
+    tensors["head.classifier.weight"] = fresh.classifier.weight.detach().clone()
+    tensors["head.classifier.bias"] = fresh.classifier.bias.detach().clone()
     metadata = {"rank": str(rank), "alpha": str(alpha), "modules": ",".join(PAPER)}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "trajectory.safetensors", metadata=metadata)
 
@@ -244,7 +254,7 @@ def main():
         folder = write_case(out, name, model, sequences, labels, targets, rank, alpha)
         if name == "tiny_paper":
             many = random_sequences(config, [3 + 5 * (i % 9) for i in range(16)], seed=77)
-            trajectory(folder, many, torch.arange(16) % 2, rank, alpha)
+            write_trajectory(folder, many, torch.arange(16) % 2, rank, alpha)
 
     minilm = Path("models/minilm")
     config = json.loads((minilm / "config.json").read_text())

@@ -12,6 +12,7 @@ import make_decoders as decoders
 import make_encoders as encoders
 import peft
 import torch
+import trajectory
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification
 
@@ -177,10 +178,14 @@ def write(out, family, method):
         tensors["loss" + suffix] = loss.detach()
         for name, part in parts.items():
             tensors[f"grad{suffix}.{name}"] = part.grad.clone()
+
+    def run(dtype, order, number=0):
+        model, parts, _ = adapt(family, folder, method, dtype)
         optimizer = torch.optim.AdamW(parts.values(), lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
         losses, rows = [], []
         for step, indices in enumerate(order, start=1):
             optimizer.zero_grad()
+            indices = trajectory.rotated(indices, number)
             chosen = [sequences[i] for i in indices]
             loss = family.loss(model, chosen, labels[indices])
             if method == "adalora":
@@ -191,11 +196,13 @@ def write(out, family, method):
             if method == "adalora":
                 model.base_model.update_and_allocate(step)
             losses.append(loss.item())
-            rows.append(torch.cat([parts[name].detach().reshape(-1) for name in parts]).double())
-        tensors["losses" + suffix], tensors["rows" + suffix] = (
-            torch.tensor(losses, dtype=torch.float64),
-            torch.stack(rows),
-        )
+            rows.append(torch.cat([part.detach().reshape(-1) for part in parts.values()]).double())
+        return losses, rows
+
+    exact = run(torch.float64, order)
+    rounded = [run(torch.float32, order[: STEPS // 2], number) for number in range(trajectory.ORDERS)]
+    tensors |= trajectory.spread(exact, rounded)
+    tensors |= {"losses64": torch.tensor(exact[0], dtype=torch.float64), "rows64": torch.stack(exact[1])}
     metadata = {"base": family.folder, "method": method, "targets": ",".join(family.targets), "names": ",".join(parts)}
     metadata |= {"rank": str(RANK), "alpha": str(ALPHA), "count": str(sum(p.numel() for p in parts.values()))}
     save_file({k: v.contiguous() for k, v in tensors.items()}, out / "methods" / f"{family.folder}_{method}.safetensors", metadata=metadata)  # fmt: skip

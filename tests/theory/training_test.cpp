@@ -121,7 +121,7 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   const PackedBatch batch = pack(sequences);
   const auto bank = oracle.bank(torch::kFloat64);
   AdaptedModel adapted = oracle.adapted(bank, torch::kFloat64);
-  objective(adapted.logits(batch, true), batch, bank->layout.head.labels.empty()).total.backward();
+  objective(adapted.logits(batch, true), batch).total.backward();
 
   // The same weights merged, and autograd down to every one of them.
   BaseModel model = oracle.model;
@@ -149,7 +149,8 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   const torch::Tensor first = backbone->forward(tensors, weights, /*training=*/true, nullptr);
   const torch::Tensor logits =
       head.forward(first, {}, {all}, bank->layout.head.outputs, tensors.asked_keys, /*training=*/true);
-  objective(logits, batch, bank->layout.head.labels.empty()).total.backward();
+  const HeadRun run{.begin = 0, .end = batch.num_sequences(), .outputs = bank->layout.head.outputs};
+  objective({.values = logits, .runs = {run}}, batch).total.backward();
 
   for (const Site& site : bank->layout.sites) {
     const LayoutSegment& segment = *bank->layout.find(site.name + ".r");
@@ -164,7 +165,7 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   }
 
   // What the energy study measures is the same gradient, by way of full fine-tuning in float32.
-  const TaskGradient measured = task_gradient(merged, *bank, examples_of(sequences), bank->layout.head.labels.empty());
+  const TaskGradient measured = task_gradient(merged, *bank, examples_of(sequences));
   for (const Site& site : bank->layout.sites) {
     EXPECT_TRUE(test::close(measured.weights.at(site.name), weights.gradient(site.name), 1e-5)) << site.name;
   }
@@ -177,10 +178,9 @@ TEST(TrainingTest, AStartFromTheGradientIsTheBestStepOfItsRank) {
   weigh_step(sequences);
   const auto given = oracle.bank(torch::kFloat32);
   const HeadLayout& head = given->layout.head;
-  const bool regression = head.labels.empty();
   BaseModel model = oracle.model;
   model.config.disable_dropout();
-  const TaskGradient gradient = task_gradient(model, *given, examples_of(sequences), regression);
+  const TaskGradient gradient = task_gradient(model, *given, examples_of(sequences));
 
   constexpr double kAlpha = 7;
   std::vector<int64_t> ranks(given->layout.sites.size(), 3);
@@ -214,7 +214,7 @@ TEST(TrainingTest, AStartFromTheGradientIsTheBestStepOfItsRank) {
     AdaptedModel adapted(model, std::make_shared<Basis>(start.basis), AdapterSet::of_bank(moved), torch::kFloat32);
     const PackedBatch batch = pack(sequences);
     torch::NoGradGuard no_grad;
-    return objective(adapted.logits(batch, false), batch, regression).total.item<double>();
+    return objective(adapted.logits(batch, false), batch).total.item<double>();
   };
   EXPECT_NEAR(loss_at(0), gradient.loss, 1e-5 * gradient.loss);
   EXPECT_LT(loss_at(1e-3), loss_at(0));

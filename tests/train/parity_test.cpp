@@ -4,8 +4,10 @@
 
 #include "io/error.h"
 #include "ops/row_optimizer.h"
+#include "support/bfloat_gradients.h"
 #include "support/close.h"
 #include "support/oracle.h"
+#include "support/trajectory.h"
 #include "train/objective.h"
 #include "train/schedule.h"
 
@@ -16,20 +18,20 @@ using test::OracleCase;
 
 class ParityTest : public testing::TestWithParam<const char*> {};
 
-struct Precision {
+struct EncoderPrecision {
   torch::ScalarType dtype;
   const char* suffix;
   double logits, gradients;  // tolerances
 };
-const Precision kPrecisions[] = {{torch::kFloat32, "", 1e-5, 1e-5}, {torch::kFloat64, "64", 1e-10, 1e-8}};
+const EncoderPrecision kEncoderPrecisions[] = {{torch::kFloat32, "", 1e-5, 1e-5}, {torch::kFloat64, "64", 1e-10, 1e-8}};
 
 TEST_P(ParityTest, LogitsWithAndWithoutTheAdapterEqualTransformers) {
   const OracleCase oracle(GetParam());
   const PackedBatch batch = pack(oracle.sequences());
-  for (const Precision& precision : kPrecisions) {
+  for (const EncoderPrecision& precision : kEncoderPrecisions) {
     SCOPED_TRACE(precision.suffix);
     const auto logits = [&](const std::shared_ptr<Bank>& bank) {
-      return oracle.adapted(bank, precision.dtype).logits(batch, false);
+      return oracle.adapted(bank, precision.dtype).logits(batch, false).values;
     };
     const torch::Tensor plain = oracle.tensor(std::string("logits") + precision.suffix);
     const torch::Tensor adapted = oracle.tensor(std::string("adapted_logits") + precision.suffix);
@@ -46,11 +48,11 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
   std::vector<Sequence> sequences = oracle.sequences();
   weigh_step(sequences);
   const PackedBatch batch = pack(sequences);
-  for (const Precision& precision : kPrecisions) {
+  for (const EncoderPrecision& precision : kEncoderPrecisions) {
     SCOPED_TRACE(precision.suffix);
     const auto bank = oracle.bank(precision.dtype);
     AdaptedModel model = oracle.adapted(bank, precision.dtype);
-    const ObjectiveValue loss = objective(model.logits(batch, true), batch, bank->layout.head.labels.empty());
+    const ObjectiveValue loss = objective(model.logits(batch, true), batch);
     EXPECT_NEAR(loss.job_losses[0], oracle.tensor(std::string("loss") + precision.suffix).item<double>(),
                 precision.logits * std::max(1.0, std::abs(loss.job_losses[0])));
     loss.total.backward();
@@ -74,62 +76,72 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
   }
 }
 
+TEST_P(ParityTest, BfloatGradientsAreNoFurtherFromFloatThanTransformers) {
+  const OracleCase oracle(GetParam());
+  std::vector<Sequence> sequences = oracle.sequences();
+  weigh_step(sequences);
+  const PackedBatch batch = pack(sequences);
+  const auto bank = oracle.bank(torch::kFloat32);
+  AdaptedModel model = oracle.adapted(bank, torch::kBFloat16);
+  objective(model.logits(batch, true), batch).total.backward();
+  test::expect_no_further(oracle, *bank);
+}
+
 TEST_P(ParityTest, BatchOrderAndNeighboursDoNotMatter) {
   const OracleCase oracle(GetParam());
   std::vector<Sequence> sequences = oracle.sequences();
   AdaptedModel model = oracle.adapted(oracle.bank(torch::kFloat32), torch::kFloat32);
-  const torch::Tensor together = model.logits(pack(sequences), false);
+  const torch::Tensor together = model.logits(pack(sequences), false).values;
   std::vector<torch::Tensor> alone;
-  for (const Sequence& sequence : sequences) alone.push_back(model.logits(pack(std::vector{sequence}), false));
+  for (const Sequence& s : sequences) alone.push_back(model.logits(pack(std::vector{s}), false).values);
   EXPECT_LE(test::largest_error(together, torch::cat(alone)), 1e-5);
   std::reverse(sequences.begin(), sequences.end());
-  EXPECT_LE(test::largest_error(model.logits(pack(sequences), false).flip(0), together), 1e-5);
+  EXPECT_LE(test::largest_error(model.logits(pack(sequences), false).values.flip(0), together), 1e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ParityTest,
                          testing::Values("tiny_paper", "tiny_all_linear", "tiny_regression", "tiny_roberta",
-                                         "tiny_xlm_roberta", "tiny_distilbert", "minilm"));
+                                         "tiny_xlm_roberta", "tiny_distilbert", "minilm"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
   const OracleCase oracle("tiny_paper", "trajectory.safetensors");
   const std::vector<Sequence> sequences = oracle.sequences();
   const torch::Tensor order = oracle.tensor("batches");
-  struct Setting {
-    torch::ScalarType dtype;
-    const char* suffix;
-    double tolerance;
-  };
-  for (const Setting& setting : {Setting{torch::kFloat64, "64", 1e-7}, Setting{torch::kFloat32, "32", 1e-3}}) {
-    for (const std::string head : {"frozen", "trained"}) {
-      SCOPED_TRACE(setting.suffix + (" head " + head));
-      const auto bank = oracle.bank(setting.dtype);
-      AdaptedModel model = oracle.adapted(bank, setting.dtype);
+  const int64_t all_steps = order.size(0);
+  for (const std::string head : {"frozen", "trained"}) {
+    SCOPED_TRACE(head);
+    const torch::Tensor losses = oracle.tensor("loss64." + head), expected = oracle.tensor("rows64." + head);
+    const auto run = [&](torch::ScalarType dtype, double learning_rate, int64_t steps) {
+      const auto bank = oracle.bank(dtype);
+      AdaptedModel model = oracle.adapted(bank, dtype);
       const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
                                torch::zeros_like(bank->values)};
-      const torch::Tensor losses = oracle.tensor(concat("loss", setting.suffix, ".", head));
-      const torch::Tensor expected = oracle.tensor(concat("rows", setting.suffix, ".", head));
-      double worst_loss = 0, worst_row = 0;
-      const int64_t steps = order.size(0);
+      test::Trajectory trajectory;
       for (int64_t step = 0; step < steps; ++step) {
         std::vector<Sequence> chosen;
         for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
         weigh_step(chosen);
         const PackedBatch batch = pack(chosen);
-        const ObjectiveValue loss = objective(model.logits(batch, true), batch, false);
+        const ObjectiveValue loss = objective(model.logits(batch, true), batch);
         loss.total.backward();
-        const double factor = schedule_factor("linear", step, 6, steps);
-        std::vector<RateSegment> rates = {{0, bank->layout.adapter_numbers, 1e-2 * factor}};
+        const double factor = schedule_factor("linear", step, 6, all_steps);
+        std::vector<RateSegment> rates = {{0, bank->layout.adapter_numbers, learning_rate * factor}};
         if (head == "trained") rates.push_back({bank->layout.adapter_numbers, bank->layout.row_size, 5e-3 * factor});
         adamw_step_(rows, 0, step + 1, rates, AdamWConfig{});
-        const double reference = losses[step].item<double>();
-        worst_loss =
-            std::max(worst_loss, std::abs(loss.job_losses[0] - reference) / std::max(1.0, std::abs(reference)));
-        worst_row = std::max(worst_row, test::relative_error(bank->values.select(0, 0), expected[step]));
+        trajectory.add(loss.job_losses[0], losses[step].item<double>(), bank->values[0], expected[step]);
       }
-      EXPECT_LE(worst_loss, setting.tolerance);
-      EXPECT_LE(worst_row, setting.tolerance);
-      EXPECT_GT(test::relative_error(expected[steps - 1], expected[0]), 0.01);  // control: the steps move the row
-    }
+      return trajectory;
+    };
+    const test::Trajectory exact = run(torch::kFloat64, 1e-2, all_steps);
+    EXPECT_LE(exact.worst_loss(), 1e-7);
+    EXPECT_LE(exact.worst_row(), 1e-7);
+    const torch::Tensor loss_spread = oracle.tensor("loss_spread." + head),
+                        row_spread = oracle.tensor("rows_spread." + head);
+    const int64_t steps = loss_spread.size(0);
+    EXPECT_TRUE(run(torch::kFloat32, 1e-2, steps).is_as_near_as(loss_spread, row_spread));
+    EXPECT_FALSE(run(torch::kFloat32, 1.01e-2, steps).is_as_near_as(loss_spread, row_spread));  // control
+    EXPECT_GT(test::relative_error(expected[steps - 1], expected[0]), 0.01);  // control: the steps move the row
   }
 }
 
