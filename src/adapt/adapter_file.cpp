@@ -5,6 +5,7 @@
 
 #include "adapt/method.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/sha256.h"
 
 namespace loraxs {
@@ -42,10 +43,7 @@ BasisRecipe recipe_from_json(Fields fields) {
 }
 
 nlohmann::json parse_metadata(const std::string& text, const std::string& where, const std::string& key) {
-  auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded())
-    throw Error(concat(where, ": metadata ", key, ": expected JSON, found ", text.substr(0, 60)));
-  return json;
+  return parse_json(text, concat(where, ": metadata ", key));
 }
 
 }  // namespace
@@ -148,7 +146,7 @@ Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool acce
     throw Error(concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(),
                        "), found ", file.base_id.substr(0, 16), "…; this adapter was trained on another base model"));
   }
-  Layout layout = layout_from_json(nlohmann::json::parse(file.layout_json), *model.architecture, model.config, where);
+  Layout layout = layout_from_json(parse_json(file.layout_json, where), *model.architecture, model.config, where);
   if (layout.row_size != static_cast<int64_t>(file.row.size())) {
     throw Error(concat(where, ": row: expected ", layout.row_size, " numbers for its layout, found ", file.row.size(),
                        "; this adapter was trained with another rank or head"));

@@ -32,7 +32,7 @@ std::vector<Prompt> read_prompts(const GenerateOptions& options) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(options.input, ":", number);
-    nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    nlohmann::json object = parse_json(line, where, kRecordLimits);
     if (!object.is_object()) throw Error(concat(where, ": expected a JSON object with \"prompt\""));
     Fields fields(std::move(object), where);
     if (!fields.has("prompt")) fields.fail("prompt", "expected a text, found nothing");

@@ -1,11 +1,11 @@
 #include "data/delimited.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/json.h"
 #include "io/text_file.h"
 
 namespace loraxs {
@@ -86,9 +86,9 @@ std::vector<Table::Row> read_csv(std::string_view text, const std::string& where
 void read_jsonl(std::string_view text, Table& table) {
   for_each_line(text, [&](std::string_view content, int64_t line) {
     if (content.find_first_not_of(" \t") == std::string_view::npos) return;
-    const auto object = nlohmann::ordered_json::parse(content, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object())
-      throw Error(concat(table.where, ":", line, ": expected a JSON object, found ", content.substr(0, 60)));
+    const std::string where = concat(table.where, ":", line);
+    const auto object = parse_ordered_json(content, where);
+    if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
     Table::Row row{.line = line};
     for (const auto& [key, value] : object.items()) {
       auto found = std::find(table.columns.begin(), table.columns.end(), key);

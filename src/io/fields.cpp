@@ -13,10 +13,8 @@ namespace loraxs {
 namespace {
 
 std::string shown(const nlohmann::json& value) {
-  std::string text = value.dump();
   constexpr size_t kLongest = 60;
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "…";
-  return text;
+  return shortened(json_text(value), kLongest);
 }
 
 /// A plain YAML scalar by the core schema.
@@ -76,17 +74,6 @@ size_t edit_distance(const std::string& x, const std::string& y) {
 }
 
 }  // namespace
-
-nlohmann::json read_json(const std::filesystem::path& path) {
-  const auto file = MappedFile::open(path);
-  try {
-    return nlohmann::json::parse(file->text());
-  } catch (const nlohmann::json::parse_error& error) {
-    const auto line =
-        1 + std::count(file->text().begin(), file->text().begin() + std::min(error.byte, file->text().size()), '\n');
-    throw Error(concat(path.string(), ":", line, ": expected JSON, found something else (", error.what(), ")"));
-  }
-}
 
 nlohmann::json parse_yaml(const std::string& text, const std::string& where) {
   try {

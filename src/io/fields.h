@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "io/json.h"
+
 namespace loraxs {
 
 /// Parses a file. Throws Error with file, line and reason. YAML scalars become booleans, integers, floating-point
 /// numbers or strings by the core schema; quoted scalars stay strings.
-nlohmann::json read_json(const std::filesystem::path& path);
 nlohmann::json read_yaml(const std::filesystem::path& path);
 nlohmann::json parse_yaml(const std::string& text, const std::string& where);
 

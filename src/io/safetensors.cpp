@@ -4,11 +4,10 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
 
 namespace loraxs {
 namespace {
@@ -34,27 +33,7 @@ const DtypeInfo& info(Dtype dtype) {
 constexpr uint64_t kMaxHeader = 100'000'000;  // the reference implementation's own limit
 constexpr size_t kLengthBytes = 8;
 
-/// Parses the header; a name that stands twice is an error, which nlohmann would let pass.
-nlohmann::json parse_header(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> keys;
-  std::string duplicate;
-  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    if (depth > 8) throw Error(concat(where, ": header: nested too deeply"));
-    using Event = nlohmann::json::parse_event_t;
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second)
-      duplicate = parsed.get<std::string>();
-    return true;
-  };
-  try {
-    nlohmann::json header = nlohmann::json::parse(text, check);
-    if (!duplicate.empty()) throw Error(concat(where, ": header: ", duplicate, " stands twice"));
-    return header;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(concat(where, ": header: expected JSON, found text that ends or breaks (", error.what(), ")"));
-  }
-}
+constexpr JsonLimits kHeaderLimits = {.unique_keys = true};
 
 struct Entry {
   std::string name;
@@ -143,7 +122,8 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
     throw Error(concat(where, ": header: expected at most ", bytes.size() - kLengthBytes, " bytes, found a length of ",
                        header_bytes, "; the file is truncated or no safetensors file"));
   }
-  const nlohmann::json header = parse_header(file->text().substr(kLengthBytes, header_bytes), where);
+  const nlohmann::json header =
+      parse_json(file->text().substr(kLengthBytes, header_bytes), where + ": header", kHeaderLimits);
   if (!header.is_object()) throw Error(concat(where, ": header: expected an object"));
   const auto data = bytes.subspan(kLengthBytes + header_bytes);
   Safetensors result;
@@ -195,12 +175,7 @@ Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
     }
     throw Error(concat(folder.string(), ": expected model.safetensors, found none", hint));
   }
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(MappedFile::open(index)->text());
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(concat(index.string(), ": expected JSON (", error.what(), ")"));
-  }
+  const nlohmann::json json = read_json(index);
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
     throw Error(concat(index.string(), ": weight_map: expected an object of tensor names and files"));
   }

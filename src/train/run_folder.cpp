@@ -5,6 +5,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "train/event_file.h"
 
 namespace loraxs {
@@ -70,7 +71,8 @@ void RunFolder::truncate_metrics(uint64_t bytes) {
   events_->cut(0);
   events_->append(event_file_header(wall_time()));
   std::ifstream lines(metrics_->path());
-  for (std::string line; std::getline(lines, line);) events_->append(scalar_events(nlohmann::json::parse(line)));
+  for (std::string line; std::getline(lines, line);)
+    events_->append(scalar_events(parse_json(line, metrics_->path().string())));
 }
 
 void RunFolder::append_metrics(const nlohmann::json& event) {

@@ -194,7 +194,7 @@ TEST(RecordsTest, BadLinesStopOrAreSkipped) {
   const std::string good = R"({"question": "1+1?", "answer": "2\n#### 2"})";
   write(folder / "train.jsonl", good + "\n{\"question\": \n\n" + good + "\n[1]\n{\"question\": \"x\"}\n" + good);
   write(folder / "test.jsonl", good);
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: expected a JSON object: ");
+  EXPECT_ERROR(load(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: expected JSON: ");
   const Task task = load(folder, "{name: gsm8k, data: ., on_error: skip}");
   EXPECT_EQ(task.train.size(), 3U);
   EXPECT_EQ(task.num_skipped, 3);
