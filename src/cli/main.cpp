@@ -6,7 +6,7 @@
 
 #include "cli/engine.h"
 #include "cli/parse.h"
-#include "io/error.h"
+#include "io/printable.h"
 
 int main(int argc, char** argv) {
   const loraxs::Parsed parsed = loraxs::parse_command_line(argc, argv);
@@ -14,8 +14,8 @@ int main(int argc, char** argv) {
   int code = 2;
   try {
     code = loraxs::load_engine()(&*parsed.command);
-  } catch (const loraxs::Error& error) {
-    std::cerr << "loraxs: " << error.what() << '\n';
+  } catch (const std::exception& error) {  // also what the file system says about the folders it looks into
+    std::cerr << "loraxs: " << loraxs::safe_message(error.what()) << '\n';
   }
   std::cout.flush();
   std::fflush(nullptr);

@@ -1,5 +1,6 @@
 // The engine's one exported function: runs a parsed command and turns exceptions into messages and exit codes.
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 #include <malloc.h>
 
 #include <filesystem>
@@ -7,6 +8,7 @@
 
 #include "commands/commands.h"
 #include "io/error.h"
+#include "io/mapped_file.h"
 
 namespace loraxs {
 namespace {
@@ -46,6 +48,7 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
+  loraxs::end_cleanly_on_lost_pages();
   try {
     if (command->common.threads > 0) at::set_num_threads(static_cast<int>(command->common.threads));
     return loraxs::dispatch(*command);
@@ -53,10 +56,16 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
     std::cerr << "loraxs: " << error.what() << '\n';
     return 2;  // the user can fix it
   } catch (const std::filesystem::filesystem_error& error) {
-    std::cerr << "loraxs: " << error.what() << '\n';
+    std::cerr << "loraxs: " << loraxs::safe_message(error.what()) << '\n';
     return 2;
-  } catch (const std::exception& error) {
-    std::cerr << "loraxs: internal error: " << error.what() << '\n';
+  } catch (const std::bad_alloc&) {
+    std::cerr << "loraxs: expected more memory than this machine or its limits leave; take a smaller model or batch\n";
+    return 2;
+  } catch (const c10::Error& error) {
+    std::cerr << "loraxs: internal error: " << loraxs::safe_message(error.what_without_backtrace()) << '\n';
     return 1;  // ours to fix
+  } catch (const std::exception& error) {
+    std::cerr << "loraxs: internal error: " << loraxs::safe_message(error.what()) << '\n';
+    return 1;
   }
 }

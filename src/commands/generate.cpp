@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "api/adapters.h"
 #include "api/answers.h"
@@ -9,6 +9,7 @@
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
@@ -24,8 +25,7 @@ std::vector<Prompt> read_prompts(const GenerateOptions& options) {
   if (options.input.empty() && !options.prompt) throw Error("generate: expected --prompt or --input, found neither");
   if (options.input.empty()) return {{.where = "--prompt", .text = *options.prompt, .adapter = adapter}};
   if (options.prompt) throw Error("generate: expected --prompt or --input, found both");
-  std::ifstream file(options.input);
-  if (!file) throw Error(concat(options.input, ": cannot open"));
+  std::istringstream file(read_text_file(options.input));
   std::vector<Prompt> prompts;
   int64_t number = 0;
   for (std::string line; std::getline(file, line);) {

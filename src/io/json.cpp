@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "io/error.h"
-#include "io/mapped_file.h"
+#include "io/input_file.h"
 
 namespace loraxs {
 namespace {
@@ -187,7 +187,7 @@ nlohmann::ordered_json ordered_json_or_null(std::string_view text) {
 }
 
 nlohmann::json read_json(const std::filesystem::path& path, const JsonLimits& limits) {
-  return parse_json(MappedFile::open(path)->text(), path.string(), limits);
+  return parse_json(read_file(path, limits.bytes), path.string(), limits);
 }
 
 }  // namespace loraxs

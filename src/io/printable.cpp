@@ -63,6 +63,15 @@ std::string printable_prefix(std::string_view text, size_t most) {
 
 std::string printable(std::string_view text) { return printable_prefix(text, SIZE_MAX); }
 
+size_t first_invalid_utf8(std::string_view text) {
+  for (size_t at = 0, length = 0; at < text.size(); at += length) {
+    uint32_t code_point = 0;
+    length = read_character(text.substr(at), code_point);
+    if (length == 0) return at;
+  }
+  return std::string_view::npos;
+}
+
 std::string shortened(std::string_view text, size_t most) {
   // One character more than fits tells whether anything was left out.
   constexpr size_t kLongestPiece = 10;

@@ -17,6 +17,9 @@ std::string printable(std::string_view text);
 /// printable(), and where that is longer than `most` bytes (≥ 8) its beginning with "…", cut between characters.
 std::string shortened(std::string_view text, size_t most);
 
+/// Where the first byte stands that belongs to no character; npos: nowhere.
+size_t first_invalid_utf8(std::string_view text);
+
 /// printable() within kMessageBytes: where a message is longer, its middle is left out, since the place stands at its
 /// beginning and the hint at its end.
 std::string safe_message(std::string_view text);

@@ -47,19 +47,25 @@ TensorView read_entry(const std::string& name, const nlohmann::json& value, cons
     fail("expected an object with dtype, shape and data_offsets");
   }
   TensorView view;
-  const std::string dtype = value["dtype"].is_string() ? value["dtype"].get<std::string>() : value["dtype"].dump();
+  const std::string dtype = value["dtype"].is_string() ? value["dtype"].get<std::string>() : json_text(value["dtype"]);
   const auto* known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& i) { return dtype == i.name; });
   if (known == kDtypes.end()) fail("dtype: expected one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL, found ", dtype);
   view.dtype = known->dtype;
   if (!value["shape"].is_array()) fail("shape: expected a list, found ", value["shape"].dump());
+  constexpr size_t kMostDimensions = 16;
+  if (value["shape"].size() > kMostDimensions) fail("shape: expected at most ", kMostDimensions, " sizes, found more");
   uint128 bytes = known->bytes;
+  bool empty = false;
   for (const auto& size : value["shape"]) {
     if (!size.is_number_unsigned()) fail("shape: expected non-negative integers, found ", size.dump());
     const auto count = size.get<uint64_t>();
-    bytes *= count;
-    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: too large");
+    // A zero must not hide a product that strides would overflow with.
+    empty = empty || count == 0;
+    if (count > 0) bytes *= count;
+    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: expected below 2^63 bytes, found more");
     view.shape.push_back(static_cast<int64_t>(count));
   }
+  if (empty) bytes = 0;
   const auto& offsets = value["data_offsets"];
   if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
       !offsets[1].is_number_unsigned()) {

@@ -210,6 +210,12 @@ ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields
   fields.ignore_unknown();
   ParsedConfig parsed{.architecture = &architecture, .config = architecture.parse_config(fields)};
   parsed.config.model_type = architecture.model_type;
+  const ModelConfig& config = parsed.config;
+  for (const int64_t heads : {config.num_attention_heads, config.num_key_value_heads}) {
+    if (heads * config.head_dim <= kMostWidth) continue;
+    fields.fail("head_dim", concat("expected at most ", kMostWidth, " columns of all heads, found ", heads,
+                                   " heads of ", config.head_dim));
+  }
   return parsed;
 }
 

@@ -7,6 +7,7 @@
 #include "data/encoded.h"
 #include "data/task.h"
 #include "io/error.h"
+#include "io/yaml.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 

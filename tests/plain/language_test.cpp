@@ -9,6 +9,7 @@
 #include "data/json_records.h"
 #include "data/prompts.h"
 #include "data/tasks/chat.h"
+#include "io/yaml.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 
