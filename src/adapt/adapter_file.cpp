@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "adapt/adapter_header.h"
 #include "adapt/method.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -17,33 +18,6 @@ std::string number_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.7g", value);
   return text;
-}
-
-nlohmann::json recipe_to_json(const BasisRecipe& recipe) {
-  nlohmann::json json = {{"rank", recipe.rank}};
-  const BasisRecipe usual;
-  if (recipe.variant != usual.variant) json["variant"] = recipe.variant;
-  if (recipe.vectors != usual.vectors) json["vectors"] = recipe.vectors;
-  if (recipe.sigma != usual.sigma) json["sigma"] = recipe.sigma;
-  if (recipe.seed != usual.seed) json["seed"] = recipe.seed;
-  return json;
-}
-
-BasisRecipe recipe_from_json(Fields fields) {
-  BasisRecipe recipe;
-  recipe.rank = fields.positive_int("rank", recipe.rank);
-  recipe.variant =
-      fields.choice("variant", recipe.variant,
-                    {"weight", "random", "svd_of_random", "vera", "gradient", "imported_svd", "imported_random"});
-  recipe.vectors = fields.choice("vectors", recipe.vectors, {"top", "middle", "bottom"});
-  recipe.sigma = fields.boolean("sigma", recipe.sigma);
-  recipe.seed = static_cast<uint64_t>(fields.non_negative_int("seed", 0));
-  fields.finish();
-  return recipe;
-}
-
-nlohmann::json parse_metadata(const std::string& text, const std::string& where, const std::string& key) {
-  return parse_json(text, concat(where, ": metadata ", key));
 }
 
 }  // namespace
@@ -68,7 +42,7 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
   std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                  {"base_id", model.base_id},
                                                  {"basis_id", on_basis ? basis.basis_id : ""},
-                                                 {"basis", on_basis ? recipe_to_json(basis.recipe).dump() : ""},
+                                                 {"basis", on_basis ? basis_recipe_to_json(basis.recipe).dump() : ""},
                                                  {"fingerprint", fingerprint},
                                                  {"alpha", nlohmann::json(bank.alpha).dump()},
                                                  {"layout", layout_to_json(bank.layout).dump()},
@@ -105,22 +79,14 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ",
                        found.substr(0, 16), "…; the file is damaged"));
   }
-  const nlohmann::json alpha = parse_metadata(file.metadata_at("alpha"), where, "alpha");
-  if (!alpha.is_number() || !(alpha.get<double>() > 0))
-    throw Error(concat(where, ": alpha: expected a positive number"));
-  adapter.alpha = alpha.get<double>();
-  adapter.layout_json = file.metadata_at("layout");
-  const nlohmann::json layout = parse_metadata(adapter.layout_json, where, "layout");
-  const auto method = layout.is_object() ? layout.find("method") : layout.end();
-  if (method == layout.end() || !method->is_string()) throw Error(concat(where, ": layout.method: expected a name"));
-  adapter.method = method->get<std::string>();
-  if (reads_basis(adapter)) {
-    adapter.basis_id = file.metadata_at("basis_id");
-    adapter.basis = recipe_from_json(Fields(parse_metadata(file.metadata_at("basis"), where, "basis"), where, "basis"));
-    std::istringstream numbers(file.metadata_at("fingerprint"));
-    for (double value = 0; numbers >> value;) adapter.fingerprint.push_back(value);
-    if (adapter.fingerprint.empty() || !numbers.eof()) throw Error(concat(where, ": fingerprint: expected numbers"));
-  }
+  const AdapterHeader header = read_adapter_header(
+      file, [&](const std::string& method) { return find_method(method, where).traits.reads_basis; });
+  adapter.method = header.method;
+  adapter.layout_json = header.layout_json;
+  adapter.alpha = header.alpha;
+  adapter.basis_id = header.basis_id;
+  adapter.basis = header.basis;
+  adapter.fingerprint = header.fingerprint;
   const auto optional = [&](const std::string& key) {
     const auto entry = file.metadata.find(key);
     return entry == file.metadata.end() ? std::string() : entry->second;

@@ -141,8 +141,11 @@ const std::string& Table::cell(const Row& row, size_t column) const {
 }
 
 Table read_table(const std::filesystem::path& path, bool header) {
+  return parse_table(read_text_file(path), path, header);
+}
+
+Table parse_table(std::string_view text, const std::filesystem::path& path, bool header) {
   Table table{.where = path.string()};
-  const std::string text = read_text_file(path);
   const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   if (extension == ".jsonl" || extension == ".json") {
     read_jsonl(text, table);  // JSON is UTF-8 or refused

@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace loraxs {
@@ -30,5 +31,7 @@ struct Table {
 /// are accepted; empty lines are skipped. Every row must have as many cells as the first, and a table has at most
 /// kMostColumns columns. Throws Error with file and line, also for bytes that are no UTF-8.
 Table read_table(const std::filesystem::path& path, bool header);
+/// The same of a file's text; the path gives the kind of table and begins errors.
+Table parse_table(std::string_view text, const std::filesystem::path& path, bool header);
 
 }  // namespace loraxs

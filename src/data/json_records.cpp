@@ -77,8 +77,12 @@ std::string record_text(const Json& record, const std::string& key, const std::s
 }
 
 std::vector<Example> read_examples(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped,
-                                   const std::function<Example(const Json& record, const std::string& where)>& make) {
-  const std::string text = read_text_file(path);
+                                   const MakeExample& make) {
+  return parse_examples(read_text_file(path), path, on_error, num_skipped, make);
+}
+
+std::vector<Example> parse_examples(std::string_view text, const std::filesystem::path& path, OnError on_error,
+                                    int64_t& num_skipped, const MakeExample& make) {
   std::vector<Example> examples;
   const auto keep = [&](const std::string& where, std::string_view record) {
     try {
@@ -90,7 +94,7 @@ std::vector<Example> read_examples(const std::filesystem::path& path, OnError on
       ++num_skipped;
     }
   };
-  if (is_array_file(path) && std::string_view(text).substr(skip_blanks(text, 0)).starts_with('[')) {
+  if (is_array_file(path) && text.substr(skip_blanks(text, 0)).starts_with('[')) {
     for_each_element(text, path.string(), [&](std::string_view element, size_t index) {
       keep(concat(path.string(), "[", index, "]"), element);
     });
@@ -98,7 +102,7 @@ std::vector<Example> read_examples(const std::filesystem::path& path, OnError on
     int64_t line = 0;
     for (size_t begin = 0; begin < text.size();) {
       const size_t end = std::min(text.find('\n', begin), text.size());
-      const std::string_view content = std::string_view(text).substr(begin, end - begin);
+      const std::string_view content = text.substr(begin, end - begin);
       begin = end + 1;
       ++line;
       if (content.find_first_not_of(kBlanks) == std::string_view::npos) continue;

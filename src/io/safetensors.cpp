@@ -7,6 +7,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/input_file.h"
 #include "io/json.h"
 
 namespace loraxs {
@@ -117,8 +118,12 @@ int64_t Safetensors::metadata_count(const std::string& key, int64_t fallback) co
 
 Safetensors read_safetensors(const std::filesystem::path& path) {
   const auto file = MappedFile::open(path);
+  return parse_safetensors(file->bytes(), path, file);
+}
+
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::filesystem::path& path,
+                              const std::shared_ptr<const MappedFile>& file) {
   const std::string where = path.string();
-  const auto bytes = file->bytes();
   if (bytes.size() < kLengthBytes) {
     throw Error(concat(where, ": expected a safetensors file, found ", bytes.size(), " bytes; the file is truncated"));
   }
@@ -129,7 +134,8 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
                        header_bytes, "; the file is truncated or no safetensors file"));
   }
   const nlohmann::json header =
-      parse_json(file->text().substr(kLengthBytes, header_bytes), where + ": header", kHeaderLimits);
+      parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, header_bytes),
+                 where + ": header", kHeaderLimits);
   if (!header.is_object()) throw Error(concat(where, ": header: expected an object"));
   const auto data = bytes.subspan(kLengthBytes + header_bytes);
   Safetensors result;
@@ -168,6 +174,23 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   return result;
 }
 
+std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where) {
+  const nlohmann::json json = parse_json(text, where);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
+    throw Error(concat(where, ": weight_map: expected an object of tensor names and files"));
+  }
+  std::map<std::string, std::string> files;
+  for (const auto& [name, shard] : json["weight_map"].items()) {
+    const std::string file = shard.is_string() ? shard.get<std::string>() : "";
+    if (file.empty() || file == "." || file == ".." ||
+        file.find_first_of(std::string_view("/\0", 2)) != std::string::npos) {
+      throw Error(concat(where, ": weight_map.", name, ": expected a file name, found ", json_text(shard)));
+    }
+    files.emplace(name, file);
+  }
+  return files;
+}
+
 Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
   const std::filesystem::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
   if (std::filesystem::exists(single)) return read_safetensors(single);
@@ -181,18 +204,10 @@ Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
     }
     throw Error(concat(folder.string(), ": expected model.safetensors, found none", hint));
   }
-  const nlohmann::json json = read_json(index);
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-    throw Error(concat(index.string(), ": weight_map: expected an object of tensor names and files"));
-  }
   std::map<std::string, Safetensors> shards;
   Safetensors result;
   result.path = index;
-  for (const auto& [name, shard] : json["weight_map"].items()) {
-    if (!shard.is_string() || std::filesystem::path(shard.get<std::string>()).has_parent_path()) {
-      throw Error(concat(index.string(), ": weight_map.", name, ": expected a file name, found ", shard.dump()));
-    }
-    const auto file_name = shard.get<std::string>();
+  for (const auto& [name, file_name] : parse_shard_index(read_file(index, JsonLimits().bytes), index.string())) {
     if (!shards.contains(file_name)) shards.emplace(file_name, read_safetensors(folder / file_name));
     result.tensors.emplace(name, shards.at(file_name).at(name));
   }

@@ -1,8 +1,6 @@
 #include <algorithm>
-#include <filesystem>
 
 #include "io/error.h"
-#include "io/gguf.h"
 #include "model/architecture.h"
 #include "model/architectures/bert.h"
 #include "model/architectures/distilbert.h"
@@ -12,7 +10,6 @@
 #include "model/architectures/qwen2.h"
 #include "model/architectures/qwen3.h"
 #include "model/architectures/roberta.h"
-#include "model/gguf_model.h"
 
 namespace loraxs {
 namespace {
@@ -191,19 +188,6 @@ std::vector<Site> select_sites(const Architecture& architecture, const ModelConf
   }
   if (chosen.empty()) throw Error(concat(where, ": method.targets: expected at least one module, found none"));
   return chosen;
-}
-
-ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
-  std::filesystem::path path = folder_or_file;
-  if (is_gguf_path(path)) return read_gguf_config(read_gguf(path));
-  if (std::filesystem::is_directory(path)) path /= "config.json";
-  if (!std::filesystem::exists(path)) {
-    throw Error(concat(folder_or_file.string(), ": expected a Hugging Face model folder with config.json, found ",
-                       std::filesystem::exists(folder_or_file) ? "no config.json in it" : "nothing there",
-                       "; to fetch one: huggingface-cli download NAME --local-dir ", folder_or_file.string()));
-  }
-  Fields fields(read_json(path), path.string());
-  return parse_model_config(find_architecture(fields.text("model_type", ""), path.string()), fields);
 }
 
 ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields) {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/gated_mlp.h"
+#include "ops/gate_activation.h"
 
 namespace loraxs {
 
