@@ -3,20 +3,35 @@
 JOBS ?= $(shell m=$$(awk '/MemTotal/ {print int($$2/2000000)}' /proc/meminfo); c=$$(nproc); [ $$m -lt $$c ] && echo $$m || echo $$c)
 SOURCES = $(shell git ls-files -co --exclude-standard 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'bench/*.cpp' 'examples/*.cpp')
 
-.PHONY: build demo test package bench format format-check lint structure clean help
+.PHONY: configure build demo test package wheel sanitize soak bench format format-check lint structure clean help
 
-build: ## set up and build build/release/loraxs
+configure:
 	@scripts/setup
-	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@cmake --preset release $(CMAKE_ARGS) >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
 	@rm -f build-configure.log
-	@cmake --build --preset release --parallel $(JOBS)
+
+build: configure ## set up and build build/release/loraxs, the program alone
+	@cmake --build --preset release --parallel $(JOBS) --target loraxs loraxs_shared
 	@ln -sfn release/loraxs build/loraxs
 
 demo: build ## train LoRA-XS on QNLI with MiniLM-L6 and show what came out
 	@scripts/demo
 
-test: build ## run all tests
+test: build ## build and run all tests
+	@cmake --build --preset release --parallel $(JOBS)
 	@ctest --test-dir build/release --output-on-failure --no-tests=error
+
+package: build ## dist/loraxs-*.tar.gz: program, library and headers
+	@scripts/package
+
+wheel: build ## dist/loraxs-*.whl: Python module and program; needs torch 2.13 alone
+	@scripts/wheel
+
+sanitize: configure ## what reads from outside, under the address and undefined behaviour sanitizers
+	@scripts/sanitize $(JOBS)
+
+soak: build ## hours of faults, fuzzing and kills: counts above what the suite runs
+	@scripts/soak
 
 bench: build ## side by side with the peers
 	@.venv/bin/python bench/peers/compare.py

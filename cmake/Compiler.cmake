@@ -12,6 +12,11 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2")        # assertions stay on: they are cheap b
 # No semantic interposition: what libloraxs.so exports is still inlined and called directly inside it.
 add_compile_options(-fno-semantic-interposition -fopenmp-simd -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 
+# Sources of a target are compiled eight at a time: LibTorch's headers are read once for all of them. Helpers of one source therefore
+# need names of their own within the target. For work on single sources: -DCMAKE_UNITY_BUILD=OFF (lint does, so each compiles alone).
+option(CMAKE_UNITY_BUILD "Compile sources in batches" ON)
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+
 find_program(CCACHE ccache)
 if(CCACHE)
   # Precompiled headers need these to be cacheable (ccache manual, "Precompiled headers").
@@ -28,6 +33,6 @@ if(LORAXS_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 if(LORAXS_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)
 endif()

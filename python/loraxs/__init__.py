@@ -42,7 +42,8 @@ class Job:
     value: float | None  # the metric in the best epoch; None without validation data
     best_epoch: int | None
     last_loss: float  # mean over the last epoch
-    adapter: Path  # the file of the best epoch
+    adapter: Path | None  # the file of the best epoch; None where the job ended before it had one
+    ended: str | None  # where and why it ended alone: a loss or gradient that is not finite
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Prediction:
     label: str  # empty for regression
     score: float  # probability of the label, or the predicted value
     scores: dict[str, float] = field(default_factory=dict)  # probability per label; empty for regression
+    error: str = ""  # why there is no prediction: the outputs are not finite; the others of a call are not touched
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ class MergeCheck:
 
 
 class Predictor:
-    """An adapter with its head, prepared once for many calls. Raises Error when the adapter has no head."""
+    """An adapter with its head, prepared once for many calls. Raises Error when the adapter has no head.
+
+    Threads may share it: calls wait for each other. Threads with a Predictor each run at the same time.
+    """
 
     def __init__(self, adapter: Adapter, precision: str = "auto") -> None:
         self._native = _Predictor(adapter, precision)
@@ -89,8 +94,11 @@ class Predictor:
 
     def predict(self, texts: Iterable[Text]) -> list[Prediction]:
         """One prediction per text or pair, in order."""
-        found = self._native.predict(_texts(texts))
-        return [Prediction(label, score, dict(zip(self.labels, scores, strict=True))) for label, score, scores in found]
+        labels = self.labels
+        return [
+            Prediction(label, score, dict(zip(labels, scores, strict=True)) if scores else {}, error)
+            for label, score, scores, error in self._native.predict(_texts(texts))
+        ]
 
     def logits(self, texts: Iterable[Text]) -> torch.Tensor:
         """[texts, outputs] float32."""
@@ -137,7 +145,7 @@ def train(
     """Train the adapters of a recipe: a YAML file, or the same as a dict.
 
     In a dict `task.train` and `task.validation` may be lists of (text, label) or (first, second, label) instead of files.
-    `set` overrides keys of a file: "train.epochs=3". `progress` gets a dict per step and epoch. Ctrl-C, or an exception
+    `set` overrides keys of a file: "train.epochs=3". `progress` gets a dict per step, epoch and job that ended alone. Ctrl-C, or an exception
     from `progress`, saves the state before it is raised; `resume=True` continues with the same bits.
     """
     if isinstance(recipe, Mapping):

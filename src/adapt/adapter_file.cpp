@@ -12,7 +12,25 @@
 namespace loraxs {
 namespace {
 
-constexpr const char* kFormat = "loraxs-adapter-1";
+constexpr const char* kAdapterFormat = "loraxs-adapter-2";
+constexpr const char* kFirstAdapterFormat = "loraxs-adapter-1";  // whose digest, row_digest, is of the row alone
+
+/// Over every entry of the metadata but itself, in the order of their names, and the row: key and value, each behind
+/// its length as 8 little-endian bytes, then the row's bytes.
+std::string digest_of(const std::map<std::string, std::string>& metadata, std::span<const std::byte> row) {
+  Sha256 digest;
+  const auto add = [&](const std::string& text) {
+    char length[8];
+    for (size_t i = 0; i < sizeof length; ++i) length[i] = static_cast<char>(text.size() >> (8 * i));
+    digest.update(std::string_view(length, sizeof length)).update(text);
+  };
+  for (const auto& [key, value] : metadata) {
+    if (key == "digest") continue;
+    add(key);
+    add(value);
+  }
+  return digest.update(row).hex();
+}
 
 std::string number_text(double value) {
   char text[32];
@@ -29,7 +47,7 @@ std::map<std::string, int64_t> site_ranks(const Layout& layout) {
 }
 
 void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t row, const BaseModel& model,
-                   const Basis& basis, const AdapterProvenance& provenance) {
+                   const Basis& basis, const AdapterProvenance& provenance, Existing existing) {
   const torch::Tensor values = bank.values.select(0, row).to(torch::kFloat32).contiguous();
   const auto bytes = std::as_bytes(std::span(values.const_data_ptr<float>(), values.numel()));
   const bool on_basis = find_method(bank.layout.method, path.string()).traits.reads_basis;
@@ -39,14 +57,13 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
       fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
     }
   }
-  std::map<std::string, std::string> metadata = {{"format", kFormat},
+  std::map<std::string, std::string> metadata = {{"format", kAdapterFormat},
                                                  {"base_id", model.base_id},
                                                  {"basis_id", on_basis ? basis.basis_id : ""},
                                                  {"basis", on_basis ? basis_recipe_to_json(basis.recipe).dump() : ""},
                                                  {"fingerprint", fingerprint},
                                                  {"alpha", nlohmann::json(bank.alpha).dump()},
                                                  {"layout", layout_to_json(bank.layout).dump()},
-                                                 {"row_digest", sha256_hex(bytes)},
                                                  {"task", provenance.task},
                                                  {"tokenizer", provenance.tokenizer_digest},
                                                  {"max_length", std::to_string(provenance.max_length)},
@@ -54,15 +71,17 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
                                                  {"gemm", provenance.gemm_record},
                                                  {"training", provenance.summary}};
   std::erase_if(metadata, [](const auto& entry) { return entry.second.empty(); });
-  write_safetensors(path, {{"row", {.dtype = Dtype::kFloat32, .shape = {values.numel()}, .bytes = bytes}}}, metadata);
+  metadata["digest"] = digest_of(metadata, bytes);
+  const TensorBytes tensor{.dtype = Dtype::kFloat32, .shape = {values.numel()}, .bytes = bytes};
+  write_file_atomically(path, serialize_safetensors({{"row", tensor}}, metadata), existing);
 }
 
 AdapterFile read_adapter(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
   const std::string format = file.metadata_at("format");
-  if (format != kFormat) {
-    throw Error(concat(where, ": format: expected ", kFormat, ", found ", format,
+  if (format != kAdapterFormat && format != kFirstAdapterFormat) {
+    throw Error(concat(where, ": format: expected ", kAdapterFormat, ", found ", format,
                        format.starts_with("loraxs-basis") ? "; this is a basis, not an adapter" : ""));
   }
   if (file.tensors.size() != 1)
@@ -73,11 +92,13 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
                        view.shape.size(), " dimensions"));
   }
   AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id")};
-  adapter.row_digest = file.metadata_at("row_digest");
-  const std::string found = sha256_hex(view.bytes);
-  if (found != adapter.row_digest) {
-    throw Error(concat(where, ": row: expected digest ", adapter.row_digest.substr(0, 16), "…, found ",
-                       found.substr(0, 16), "…; the file is damaged"));
+  adapter.row_digest = sha256_hex(view.bytes);
+  const bool of_row = format == kFirstAdapterFormat;
+  const std::string& expected = file.metadata_at(of_row ? "row_digest" : "digest");
+  const std::string found = of_row ? adapter.row_digest : digest_of(file.metadata, view.bytes);
+  if (found != expected) {
+    throw Error(concat(where, ": expected digest ", expected.substr(0, 16), "…, found ", found.substr(0, 16),
+                       "…; the file is damaged or was changed"));
   }
   const AdapterHeader header = read_adapter_header(
       file, [&](const std::string& method) { return find_method(method, where).traits.reads_basis; });

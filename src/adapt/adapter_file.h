@@ -8,6 +8,7 @@
 
 #include "adapt/adapter_set.h"
 #include "adapt/basis.h"
+#include "io/atomic_file.h"
 #include "model/base_model.h"
 
 namespace loraxs {
@@ -22,7 +23,7 @@ struct AdapterProvenance {
   std::string summary;           // JSON: steps, best epoch, metric, value, seed
 };
 
-/// An adapter as read from its file; the row is checked against its digest.
+/// An adapter as read from its file, checked against its digest.
 struct AdapterFile {
   std::filesystem::path path;
   std::string base_id;
@@ -34,12 +35,13 @@ struct AdapterFile {
   std::string layout_json;  // resolved on a model by open_adapter
   AdapterProvenance provenance;
   std::vector<float> row;
-  std::string row_digest;
+  std::string row_digest;  // SHA-256 of the row's bytes
 };
 
-/// Writes row `row` of `bank`, atomically. ≤ row bytes + 2 KB, labels aside.
+/// Writes row `row` of `bank`, atomically: the row's bytes, some 1.5 KB of header and what the layout takes (labels,
+/// and the sites by name where ranks differ).
 void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t row, const BaseModel& model,
-                   const Basis& basis, const AdapterProvenance& provenance);
+                   const Basis& basis, const AdapterProvenance& provenance, Existing existing = Existing::kRefused);
 
 /// Reads and checks the file by itself: format, digest, finite numbers. Throws Error.
 AdapterFile read_adapter(const std::filesystem::path& path);

@@ -12,7 +12,7 @@
 namespace loraxs {
 namespace {
 
-constexpr const char* kFormat = "loraxs-basis-1";
+constexpr const char* kBasisFormat = "loraxs-basis-1";
 constexpr const char* kSolver = "block-krylov-float64-2";  // changes when the numbers may change
 
 TensorBytes bytes_of(const torch::Tensor& tensor) {
@@ -37,7 +37,7 @@ std::vector<std::byte> serialize(const Basis& basis) {
     tensors[name + ".a"] = bytes_of(pair.a);
     tensors[name + ".b"] = bytes_of(pair.b);
   }
-  const std::map<std::string, std::string> metadata = {{"format", kFormat},
+  const std::map<std::string, std::string> metadata = {{"format", kBasisFormat},
                                                        {"base_id", basis.base_id},
                                                        {"rank", std::to_string(basis.recipe.rank)},
                                                        {"variant", basis.recipe.variant},
@@ -49,13 +49,17 @@ std::vector<std::byte> serialize(const Basis& basis) {
   return serialize_safetensors(tensors, metadata);
 }
 
+void write_bytes(const std::filesystem::path& path, Basis& basis, Existing existing) {
+  const std::vector<std::byte> bytes = serialize(basis);
+  write_file_atomically(path, bytes, existing);
+  basis.basis_id = sha256_hex(bytes);
+  basis.path = path;
+}
+
 }  // namespace
 
 void write_basis(const std::filesystem::path& path, Basis& basis) {
-  const std::vector<std::byte> bytes = serialize(basis);
-  write_file_atomically(path, bytes);
-  basis.basis_id = sha256_hex(bytes);
-  basis.path = path;
+  write_bytes(path, basis, Existing::kRefused);
 }
 
 std::string basis_digest(const Basis& basis) { return sha256_hex(serialize(basis)); }
@@ -64,7 +68,7 @@ Basis read_basis(const std::filesystem::path& path) {
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
   const std::string& format = file.metadata_at("format");
-  if (format != kFormat) throw Error(concat(where, ": format: expected ", kFormat, ", found ", format));
+  if (format != kBasisFormat) throw Error(concat(where, ": format: expected ", kBasisFormat, ", found ", format));
   Basis basis;
   basis.path = path;
   basis.base_id = file.metadata_at("base_id");
@@ -120,7 +124,7 @@ Basis cached_basis(const std::filesystem::path& cache_folder, const std::vector<
   }
   Basis basis = compute_basis(sites, weight_of, base_id, recipe, log);
   std::filesystem::create_directories(cache_folder);
-  write_basis(path, basis);
+  write_bytes(path, basis, Existing::kReplaced);
   return basis;
 }
 

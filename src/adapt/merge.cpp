@@ -24,7 +24,7 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
 }
 
 void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
-                        int64_t row, std::optional<torch::ScalarType> dtype) {
+                        int64_t row, std::optional<torch::ScalarType> dtype, Existing existing) {
   if (is_gguf_path(merged.folder)) {
     throw Error(concat(merged.folder.string(), ": expected a Hugging Face folder, whose config and tokenizer a merged ",
                        "model takes over, found a GGUF file"));
@@ -63,7 +63,7 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
     config["label2id"] = indices;
     config["problem_type"] = head->labels.empty() ? "regression" : "single_label_classification";
   }
-  write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+  const auto fill = [&](const std::filesystem::path& aside) {
     file.write(aside / "model.safetensors", {{"format", "pt"}});
     write_file_atomically(aside / "config.json", config.dump(2) + "\n");
     for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
@@ -72,7 +72,8 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
         write_file_atomically(aside / name, MappedFile::open(merged.folder / name)->text());
       }
     }
-  });
+  };
+  write_folder_atomically(folder, fill, existing);
 }
 
 void copy_model_folder(const std::filesystem::path& from, const std::filesystem::path& folder) {

@@ -7,6 +7,7 @@
 
 #include "adapt/adapter_set.h"
 #include "adapt/basis.h"
+#include "io/atomic_file.h"
 #include "model/base_model.h"
 
 namespace loraxs {
@@ -19,7 +20,8 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
 /// BertForSequenceClassification names it), config.json (with num_labels, id2label), tokenizer files. With `dtype`
 /// every tensor is rounded to it, else each keeps its own. Complete or absent.
 void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
-                        int64_t row, std::optional<torch::ScalarType> dtype = {});
+                        int64_t row, std::optional<torch::ScalarType> dtype = {},
+                        Existing existing = Existing::kRefused);
 
 /// Copies a model folder's configuration, weights and tokenizer, byte for byte. Complete or absent.
 void copy_model_folder(const std::filesystem::path& from, const std::filesystem::path& folder);

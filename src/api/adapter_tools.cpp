@@ -8,6 +8,7 @@
 #include "adapt/exchange/peft.h"
 #include "adapt/merge.h"
 #include "adapt/merged_gguf.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
 #include "io/seeds.h"
@@ -55,6 +56,7 @@ torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
 
 CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
                                const std::filesystem::path& out, const Settings& settings) {
+  refuse_existing(out, "--out");
   CombinedAdapters combined = combine_adapters(model, expression, head, {}, settings);
   AdapterProvenance provenance = combined.opened.files[combined.head].provenance;
   provenance.summary = "";
@@ -64,6 +66,7 @@ CombinedAdapters combine_files(const BaseModel& model, const std::string& expres
 
 MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& out, const std::string& dtype) {
   refuse_existing(out, "--out");
+  refuse_inside(out, opened.model.folder, "--out");
   const bool to_gguf = is_gguf_path(opened.model.folder);
   if (to_gguf != is_gguf_path(out)) {
     throw Error(concat(out.string(), ": --out: expected ", to_gguf ? "a .gguf file" : "a folder", " as the base ",
@@ -105,12 +108,6 @@ void export_adapter(const OpenedAdapter& opened, const std::string& format, cons
   } else {
     throw Error(concat("format: expected peft, gguf, reference or loraxs, found ", format));
   }
-}
-
-void refuse_existing(const std::filesystem::path& path, const std::string& option) {
-  if (!std::filesystem::exists(path)) return;
-  throw Error(concat(path.string(), ": expected nothing there, found a ",
-                     std::filesystem::is_directory(path) ? "folder" : "file", "; choose another ", option));
 }
 
 double largest_change(const torch::Tensor& x, const torch::Tensor& reference) {

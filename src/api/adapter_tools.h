@@ -9,8 +9,8 @@
 namespace loraxs {
 
 /// Writes the sum "0.7*a.safetensors + 0.3*b.safetensors" to `out` and returns its bank of one with what it was made
-/// of. `head` is auto, none or the name of the adapter whose head is kept. Throws Error when the adapters are on
-/// different bases.
+/// of. `head` is auto, none or the name of the adapter whose head is kept. Throws Error when `out` exists or the
+/// adapters are on different bases.
 CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
                                const std::filesystem::path& out, const Settings& settings);
 
@@ -23,15 +23,12 @@ struct MergeCheck {
 
 /// Writes the base with the adapter merged in: a Hugging Face folder from a folder, a GGUF file from a GGUF file.
 /// `dtype`: empty = every tensor keeps its own; float32, float16, bfloat16, and for GGUF q8_0. Throws Error when `out`
-/// exists, and for a GGUF base in quantised blocks without a dtype.
+/// exists or lies in the base's folder, and for a GGUF base in quantised blocks without a dtype.
 MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& out, const std::string& dtype);
 
 /// Formats: peft and reference (folders), gguf and loraxs (files). Throws Error when `out` exists, the format is
 /// unknown or cannot hold the adapter.
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out);
-
-/// Throws Error when something is there already; `option` is named in the hint.
-void refuse_existing(const std::filesystem::path& path, const std::string& option);
 
 /// max |x − reference| / max |reference|.
 double largest_change(const torch::Tensor& x, const torch::Tensor& reference);

@@ -72,6 +72,32 @@ torch::Tensor common_start(const BaseModel& model, const OpenedAdapters& opened)
   return fresh_head(model, head, *key).values.select(0, 0);
 }
 
+/// An adapter whose file and layout are known; its row is opened when the basis is.
+struct ReadAdapter {
+  size_t index = 0;  // in the list of paths
+  AdapterFile file;
+  Layout layout;
+};
+
+/// Checked against the model, and against the widest before it that reads a basis (null: none does).
+ReadAdapter read_beside(const std::string& path, size_t index, bool in_company, const BaseModel& model,
+                        const OpenOptions& options, const ReadAdapter* widest) {
+  ReadAdapter read{.index = index, .file = read_adapter(path)};
+  read.layout = resolve_layout(read.file, model, options.accept_base);
+  if (find_method(read.file.method, path).traits.residual && in_company) {
+    throw Error(concat(path, ": expected adapters on the base as it is, found one of ", read.file.method,
+                       ", which changes the base for all; open it alone"));
+  }
+  if (!reads_basis(read.file) || widest == nullptr) return read;
+  BasisRecipe mine = read.file.basis, other = widest->file.basis;
+  mine.rank = other.rank = 0;
+  if (!(mine == other)) {
+    throw Error(concat(path, ": expected an adapter on the same kind of basis as ", widest->file.path.string(),
+                       ", found another variant; rows of different bases do not add"));
+  }
+  return read;
+}
+
 }  // namespace
 
 AdapterSet OpenedAdapters::set() const {
@@ -84,44 +110,46 @@ AdapterSet OpenedAdapters::set() const {
 }
 
 OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::string>& paths, const OpenOptions& options,
-                             const Settings& settings) {
-  OpenedAdapters opened;
-  if (paths.empty()) return opened;
-  std::vector<Layout> layouts;
-  std::optional<size_t> largest;  // of those that read a basis
-  for (const std::string& path : paths) {
-    opened.files.push_back(read_adapter(path));
-    const AdapterFile& file = opened.files.back();
-    layouts.push_back(resolve_layout(file, model, options.accept_base));
-    const MethodTraits& traits = find_method(file.method, path).traits;
-    if (traits.residual && paths.size() > 1) {
-      throw Error(concat(path, ": expected adapters on the base as it is, found one of ", file.method,
-                         ", which changes the base for all; open it alone"));
+                             const Settings& settings, const OnUnopened& on_unopened) {
+  const auto left_out = [&](size_t index, const Error& error) {
+    if (!on_unopened) throw Error(error);
+    on_unopened(index, error);
+  };
+  std::vector<ReadAdapter> adapters;
+  const ReadAdapter* widest = nullptr;  // of those that read a basis
+  adapters.reserve(paths.size());
+  for (size_t i = 0; i < paths.size(); ++i) {
+    try {
+      adapters.push_back(read_beside(paths[i], i, paths.size() > 1, model, options, widest));
+    } catch (const Error& error) {
+      left_out(i, error);
+      continue;
     }
-    if (!traits.reads_basis) continue;
-    const size_t index = opened.files.size() - 1;
-    if (!largest) largest = index;
-    BasisRecipe recipe = file.basis, widest = opened.files[*largest].basis;
-    if (layouts.back().largest_rank() > layouts[*largest].largest_rank()) largest = index;
-    recipe.rank = widest.rank = 0;
-    if (!(recipe == widest)) {
-      throw Error(concat(path, ": expected an adapter on the same kind of basis as ",
-                         opened.files[*largest].path.string(),
-                         ", found another variant; rows of different bases do not add"));
-    }
+    const ReadAdapter& read = adapters.back();
+    const bool wider = widest == nullptr || read.layout.largest_rank() > widest->layout.largest_rank();
+    if (reads_basis(read.file) && wider) widest = &read;
   }
   std::vector<Site> sites;
-  for (size_t i = 0; i < layouts.size(); ++i) {
-    if (!reads_basis(opened.files[i])) continue;
-    for (const Site& site : layouts[i].sites) {
+  for (const ReadAdapter& read : adapters) {
+    if (!reads_basis(read.file)) continue;
+    for (const Site& site : read.layout.sites) {
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
     }
   }
-  opened.basis = largest ? basis_for(model, sites, opened.files[*largest].basis,
-                                     basis_file_of(opened.files[*largest], options.basis_file), settings)
-                         : std::make_shared<Basis>();
-  for (size_t i = 0; i < layouts.size(); ++i) {
-    opened.banks.push_back(std::make_shared<Bank>(open_adapter(opened.files[i], layouts[i], *opened.basis)));
+  OpenedAdapters opened{.slots = std::vector(paths.size(), kNoSlot)};
+  if (adapters.empty()) return opened;
+  opened.basis = widest != nullptr ? basis_for(model, sites, widest->file.basis,
+                                               basis_file_of(widest->file, options.basis_file), settings)
+                                   : std::make_shared<Basis>();
+  for (ReadAdapter& read : adapters) {
+    try {
+      opened.banks.push_back(std::make_shared<Bank>(open_adapter(read.file, read.layout, *opened.basis)));
+    } catch (const Error& error) {
+      left_out(read.index, error);
+      continue;
+    }
+    opened.slots[read.index] = static_cast<int64_t>(opened.files.size());
+    opened.files.push_back(std::move(read.file));
   }
   return opened;
 }

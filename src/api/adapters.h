@@ -1,5 +1,6 @@
 // api/adapters.h: several adapters opened on one model and one basis.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,22 +9,26 @@
 #include "adapt/adapter_set.h"
 #include "adapt/combine.h"
 #include "api/opened_adapter.h"
+#include "io/error.h"
 
 namespace loraxs {
 
+/// Hears of an adapter that does not open: its place in the list, and why. Throws to give up.
+using OnUnopened = std::function<void(size_t index, const Error& error)>;
+
 struct OpenedAdapters {
-  std::vector<AdapterFile> files;
+  std::vector<int64_t> slots;                // of each path; kNoSlot: it did not open
+  std::vector<AdapterFile> files;            // of each slot
   std::shared_ptr<const Basis> basis;        // at the largest rank, over every site that some adapter has; none: null
   std::vector<std::shared_ptr<Bank>> banks;  // of one each, in the order of files
 
-  /// Slot i is adapter i.
   AdapterSet set() const;
 };
 
-/// Each adapter is checked against the model and the basis. Throws Error, also where two adapters stand on different
-/// kinds of basis.
+/// Each adapter is checked against the model and the basis, and against those before it: they must stand on one kind of
+/// basis. What does not open is told and left out; without `on_unopened` its Error is thrown.
 OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::string>& paths, const OpenOptions& options,
-                             const Settings& settings);
+                             const Settings& settings, const OnUnopened& on_unopened = {});
 
 /// Terms of single adapters: mean(FOLDER) becomes its adapters with equal weights that sum to its own, and
 /// mean(FOLDER, FILE) with those of FILE, lines of NAME,WEIGHT, divided by their sum. Throws Error for a folder without

@@ -13,6 +13,23 @@ namespace {
 
 using OnAnswers = std::function<void(size_t, std::vector<Answer>)>;
 
+std::vector<Answer> failed_answers(int64_t count, const std::string& error) {
+  const Answer one{.finish_reason = finish_reason_name(FinishReason::kError), .error = error};
+  return std::vector(static_cast<size_t>(count), one);
+}
+
+/// Submits the question, or says why it cannot be asked.
+template <typename Submit>
+void ask(size_t index, const Question& question, int64_t answers, const Submit& submit, const OnAnswers& on_answers) {
+  std::string error = question.error;
+  try {
+    if (error.empty()) return submit();
+  } catch (const Error& refused) {
+    error = refused.what();
+  }
+  on_answers(index, failed_answers(answers, error));
+}
+
 /// The draws of one prompt under way.
 struct Draws {
   std::vector<Answer> answers;
@@ -20,66 +37,88 @@ struct Draws {
   int64_t left = 0;
 };
 
-void draw(TextModel& model, std::vector<Question> questions, const AnswerOptions& options,
+void submit_draws(Scheduler& scheduler, const Tokenizer& tokenizer, const Question& question,
+                  const AnswerOptions& options, Draws& draws, const std::function<void(std::vector<Answer>)>& on_done) {
+  draws.answers.resize(options.samples);
+  draws.left = options.samples;
+  for (int64_t k = 0; k < options.samples; ++k) {
+    draws.streams.push_back(std::make_unique<TextStream>(tokenizer, options.stop));
+    GenerationRequest request{.name = question.name,
+                              .prompt = question.prompt,
+                              .slot = question.slot,
+                              .sampling = options.sampling,
+                              .max_new_tokens = options.max_new_tokens};
+    if (k > 0) request.sampling.seed = mix_seed(options.sampling.seed, static_cast<uint64_t>(k));
+    Answer& answer = draws.answers[k];
+    TextStream& stream = *draws.streams.back();
+    request.on_token = [&answer, &stream](const SampledToken& token) {
+      ++answer.tokens;
+      answer.text += stream.push(token.id);
+      answer.sampled.push_back(token);
+      return !stream.stopped();
+    };
+    request.on_finish = [&answer, &stream, &draws, on_done](FinishReason reason, const std::string& error) {
+      answer.error = error;
+      try {
+        answer.text += stream.finish();
+        answer.stop = stream.stop();
+      } catch (const Error& undecodable) {
+        if (error.empty()) answer.error = undecodable.what();
+      }
+      answer.finish_reason = finish_reason_name(answer.error.empty() ? reason : FinishReason::kError);
+      if (--draws.left > 0) return;
+      on_done(std::move(draws.answers));
+      draws = {};
+    };
+    scheduler.submit(std::move(request));  // refuses the first draw or none: they differ in their seeds alone
+  }
+}
+
+void draw(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,
           const OnAnswers& on_answers) {
   const auto count = static_cast<int64_t>(questions.size());
   Scheduler& scheduler =
       model.scheduler(std::min(count * options.samples, options.batch * options.samples), options.ignore_eos);
   std::vector<Draws> all(questions.size());
   for (size_t q = 0; q < questions.size(); ++q) {
-    Draws& draws = all[q];
-    draws.answers.resize(options.samples);
-    draws.left = options.samples;
-    for (int64_t k = 0; k < options.samples; ++k) {
-      draws.streams.push_back(std::make_unique<TextStream>(model.tokenizer(), options.stop));
-      GenerationRequest request{.name = questions[q].name,
-                                .prompt = questions[q].prompt,
-                                .slot = questions[q].slot,
-                                .sampling = options.sampling,
-                                .max_new_tokens = options.max_new_tokens};
-      if (k > 0) request.sampling.seed = mix_seed(options.sampling.seed, static_cast<uint64_t>(k));
-      Answer& answer = draws.answers[k];
-      TextStream& stream = *draws.streams.back();
-      request.on_token = [&answer, &stream](const SampledToken& token) {
-        ++answer.tokens;
-        answer.text += stream.push(token.id);
-        answer.sampled.push_back(token);
-        return !stream.stopped();
-      };
-      request.on_finish = [&answer, &stream, &draws, &on_answers, q](FinishReason reason) {
-        answer.text += stream.finish();
-        answer.stop = stream.stop();
-        answer.finish_reason = finish_reason_name(reason);
-        if (--draws.left > 0) return;
-        on_answers(q, std::move(draws.answers));
-        draws = {};
-      };
-      scheduler.submit(std::move(request));
-    }
+    const auto on_done = [&on_answers, q](std::vector<Answer> answers) { on_answers(q, std::move(answers)); };
+    const auto submit = [&] { submit_draws(scheduler, model.tokenizer(), questions[q], options, all[q], on_done); };
+    ask(q, questions[q], options.samples, submit, on_answers);
   }
   while (scheduler.step()) {
   }
 }
 
-/// The text of a whole answer.
-Answer text_of(const BeamAnswer& found, const TextModel& model, const std::vector<std::string>& stop) {
-  TextStream stream(model.tokenizer(), stop);
-  Answer answer{.tokens = static_cast<int64_t>(found.tokens.size()), .score = found.score};
-  for (const int32_t id : found.tokens) answer.text += stream.push(id);
-  answer.text += stream.finish();
-  answer.stop = stream.stop();
-  answer.finish_reason = finish_reason_name(found.ended ? FinishReason::kStop : FinishReason::kLength);
-  return answer;
+/// The texts of whole answers.
+std::vector<Answer> texts_of(const std::vector<BeamAnswer>& found, const TextModel& model,
+                             const std::vector<std::string>& stop) {
+  std::vector<Answer> answers;
+  answers.reserve(found.size());
+  for (const BeamAnswer& one : found) {
+    TextStream stream(model.tokenizer(), stop);
+    Answer answer{.tokens = static_cast<int64_t>(one.tokens.size()), .score = one.score};
+    try {
+      for (const int32_t id : one.tokens) answer.text += stream.push(id);
+      answer.text += stream.finish();
+      answer.stop = stream.stop();
+    } catch (const Error& undecodable) {
+      answer.error = undecodable.what();
+    }
+    const FinishReason reason = one.ended ? FinishReason::kStop : FinishReason::kLength;
+    answer.finish_reason = finish_reason_name(answer.error.empty() ? reason : FinishReason::kError);
+    answers.push_back(std::move(answer));
+  }
+  return answers;
 }
 
-void search(TextModel& model, std::vector<Question> questions, const AnswerOptions& options,
+void search(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,
             const OnAnswers& on_answers) {
   const auto count = static_cast<int64_t>(questions.size());
   BeamScheduler& scheduler =
       model.beam_scheduler(std::min(count, options.batch), options.search.beams, options.ignore_eos);
   for (size_t q = 0; q < questions.size(); ++q) {
     BeamRequest request{.name = questions[q].name,
-                        .prompt = std::move(questions[q].prompt),
+                        .prompt = questions[q].prompt,
                         .slot = questions[q].slot,
                         .options = options.search,
                         .max_new_tokens = options.max_new_tokens};
@@ -91,13 +130,11 @@ void search(TextModel& model, std::vector<Question> questions, const AnswerOptio
         return stream.stopped();
       };
     }
-    request.on_finish = [&, q](const std::vector<BeamAnswer>& found) {
-      std::vector<Answer> answers;
-      answers.reserve(found.size());
-      for (const BeamAnswer& one : found) answers.push_back(text_of(one, model, options.stop));
-      on_answers(q, std::move(answers));
+    request.on_finish = [&, q](const std::vector<BeamAnswer>& found, const std::string& error) {
+      on_answers(q, error.empty() ? texts_of(found, model, options.stop) : failed_answers(1, error));
     };
-    scheduler.submit(std::move(request));
+    ask(
+        q, questions[q], 1, [&] { scheduler.submit(std::move(request)); }, on_answers);
   }
   while (scheduler.step()) {
   }
@@ -132,13 +169,27 @@ void AnswerOptions::check(const std::string& where) const {
   }
 }
 
-void answer_questions(TextModel& model, std::vector<Question> questions, const AnswerOptions& options,
+std::string question_error(const std::string& name, const std::string& problem) {
+  return problem.starts_with(name) ? problem : concat(name, ": ", problem);
+}
+
+Question make_question(std::string name, const std::function<std::vector<int32_t>()>& encode, int64_t slot) {
+  Question question{.name = std::move(name), .slot = slot};
+  try {
+    question.prompt = encode();
+  } catch (const Error& error) {
+    question.error = question_error(question.name, error.what());
+  }
+  return question;
+}
+
+void answer_questions(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,
                       const OnAnswers& on_answers) {
   if (questions.empty()) return;
   if (options.search.beams > 1) {
-    search(model, std::move(questions), options, on_answers);
+    search(model, questions, options, on_answers);
   } else {
-    draw(model, std::move(questions), options, on_answers);
+    draw(model, questions, options, on_answers);
   }
 }
 

@@ -26,22 +26,31 @@ struct Question {
   std::string name;  // starts error messages
   std::vector<int32_t> prompt;
   int64_t slot = kNoSlot;
+  std::string error;  // why it cannot be asked; empty: it can
 };
+/// `problem` with the question's name in front, where it does not stand there.
+std::string question_error(const std::string& name, const std::string& problem);
+/// The question whose prompt `encode` makes. An Error that it throws is the question's.
+Question make_question(std::string name, const std::function<std::vector<int32_t>()>& encode, int64_t slot);
 
 struct Answer {
   std::string text;           // up to the stop string
   std::string stop;           // the stop string that ended it; empty: none did
-  std::string finish_reason;  // "stop", "length"
+  std::string finish_reason;  // "stop", "length", "error"
+  std::string error;          // the sentence of "error"; `text` is what was there before
   int64_t tokens = 0;
   double score = 0;                   // beams: see BeamOptions
   std::vector<SampledToken> sampled;  // not of beams
 };
 
+/// The one way from prompts to texts for many at a time; a chat, which answers as it reads, has the Scheduler to itself
+/// (commands/chat.cpp).
 /// Draw k of a prompt takes the seed itself for k = 0, and mix_seed(seed, k) else, so an answer depends neither on its
 /// company nor on how many are drawn.
-/// `on_answers` is called once per question, as they are done, inside the computation. Every question is checked before
-/// the first is computed.
-void answer_questions(TextModel& model, std::vector<Question> questions, const AnswerOptions& options,
+/// `on_answers` is called once per question with at least one answer, as they are done, inside the computation. A
+/// question that fails (its prompt is too long, a token is none of the model's, its logits are not finite) has answers
+/// that say so, and the others keep their bits.
+void answer_questions(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,
                       const std::function<void(size_t question, std::vector<Answer> answers)>& on_answers);
 
 }  // namespace loraxs

@@ -1,6 +1,7 @@
 #include "api/graded_task.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -59,6 +60,7 @@ class Tally {
   GradedScore score() const {
     const auto count = static_cast<double>(done_);
     return {.examples = done_,
+            .failed = failed_,
             .first = static_cast<double>(right_first_) / count,
             .second = static_cast<double>(right_second_) / count};
   }
@@ -75,41 +77,102 @@ class Tally {
     ++done_;
     right_first_ += record.at(first_).get<bool>() ? 1 : 0;
     right_second_ += record.at(second_).get<bool>() ? 1 : 0;
+    if (!record.contains("error")) return;
+    ++failed_;
+    if (graded_.on_failure) graded_.on_failure(record["error"].get<std::string>());
   }
 
   const GradedTask& graded_;
   const char *first_, *second_;  // keys of the two verdicts
   std::vector<std::string> golds_;
   std::vector<int64_t> open_;
-  int64_t done_ = 0, right_first_ = 0, right_second_ = 0;
+  int64_t done_ = 0, failed_ = 0, right_first_ = 0, right_second_ = 0;
 };
 
 int64_t largest(const std::vector<double>& values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
 }
 
+/// An example of which every choice is weighed.
+struct WeighedExample {
+  int64_t index = 0;
+  std::string name;                // for errors
+  std::vector<std::string> names;  // the choices that it offers
+  std::string error;               // why they are not weighed; empty: they are
+};
+
+/// The example with each of its choices as the answer, behind `encoded`. Throws Error and leaves `encoded` as it was.
+void encode_choices(const TextModel& model, const GradedTask& graded, const std::string& gold, WeighedExample& weighed,
+                    EncodedExamples& encoded) {
+  Example example = graded.task.validation[weighed.index];
+  if (!graded.as_trained && example.asked) example.first = *example.asked;
+  const std::string answer = answer_of(example);
+  weighed.names = offered_choices(question_of(example, graded.as_trained), gold);
+  std::vector<Example> candidates;
+  for (const std::string& choice : weighed.names) {
+    std::string other = answer;
+    other.replace(other.find(gold), gold.size(), choice);
+    candidates.push_back(with_answer(example, other));
+  }
+  const EncodedExamples mine = graded.encoder.encode_open(graded.task, candidates, model.context());
+  if (mine.num_truncated + mine.num_dropped > 0) {
+    throw Error(concat("expected a question with choices of at most ", model.context(),
+                       " tokens, found a longer one; give a larger context (-c)"));
+  }
+  encoded.encodings.insert(encoded.encodings.end(), mine.encodings.begin(), mine.encodings.end());
+  encoded.targets.insert(encoded.targets.end(), mine.targets.begin(), mine.targets.end());
+}
+
+/// The line of an example whose choices are the candidates from `first` on.
+Json choice_facts(const WeighedExample& weighed, const TargetLosses& losses, size_t first, const std::string& gold) {
+  std::string error = weighed.error;
+  std::vector<double> sums, means;
+  std::vector<int64_t> tokens;
+  for (size_t c = 0; error.empty() && c < weighed.names.size(); ++c) {
+    sums.push_back(-losses.sums[0][first + c]);
+    tokens.push_back(losses.targets[first + c]);
+    means.push_back(sums.back() / static_cast<double>(tokens.back()));
+    if (!std::isfinite(sums.back())) {
+      error = concat(weighed.name, ": ", weighed.names[c], ": expected a finite log-probability, found ", sums.back());
+    }
+  }
+  Json facts = {{"choices", weighed.names}, {"sums", sums}, {"tokens", tokens}};
+  facts["right_by_sum"] = error.empty() && weighed.names[largest(sums)] == gold;
+  facts["right_by_mean"] = error.empty() && weighed.names[largest(means)] == gold;
+  if (!error.empty()) facts.update({{"finish_reason", "error"}, {"error", error}});
+  return facts;
+}
+
 }  // namespace
+
+std::string example_name(const Task& task, size_t index) {
+  const std::string& where = task.validation[index].where;
+  return where.empty() ? concat(task.name, ": example ", index + 1) : where;
+}
 
 GradedScore grade_answers(TextModel& model, const GradedTask& graded, const AnswerOptions& options) {
   Tally tally(graded, "strict", "compatible");
   std::vector<Question> questions;
   for (const int64_t index : tally.open()) {
     const Example& example = graded.task.validation[index];
-    questions.push_back(
-        {.name = example.where, .prompt = graded.encoder.question(example, graded.as_trained), .slot = graded.slot});
+    const auto encode = [&] { return graded.encoder.question(example, graded.as_trained); };
+    questions.push_back(make_question(example_name(graded.task, index), encode, graded.slot));
   }
-  answer_questions(model, std::move(questions), options, [&](size_t question, const std::vector<Answer>& answers) {
+  answer_questions(model, questions, options, [&](size_t question, const std::vector<Answer>& answers) {
     const int64_t index = tally.open()[question];
     const Answer& answer = answers.front();
     const std::string text = answer.text + answer.stop;
-    const Grade grade = graded.grader.grade(text, tally.gold(index));
-    tally.add(index, {{"answer", text},
-                      {"finish_reason", answer.finish_reason},
-                      {"tokens", answer.tokens},
-                      {"strict_answer", grade.strict_answer},
-                      {"strict", grade.strict},
-                      {"compatible_answer", grade.compatible_answer},
-                      {"compatible", grade.compatible}});
+    const bool failed = !answer.error.empty();  // what was said before it failed is no answer
+    const Grade grade = failed ? Grade() : graded.grader.grade(text, tally.gold(index));
+    Json facts = {{"answer", text},
+                  {"finish_reason", answer.finish_reason},
+                  {"tokens", answer.tokens},
+                  {"strict_answer", grade.strict_answer},
+                  {"strict", grade.strict},
+                  {"compatible_answer", grade.compatible_answer},
+                  {"compatible", grade.compatible}};
+    if (failed) facts["error"] = answer.error;
+    tally.add(index, facts);
   });
   return tally.score();
 }
@@ -119,44 +182,23 @@ GradedScore weigh_choices(TextModel& model, const GradedTask& graded) {
   constexpr size_t kTogether = 16;  // examples of a batch, which is then cut by tokens
   for (size_t begin = 0; begin < tally.open().size(); begin += kTogether) {
     const size_t end = std::min(tally.open().size(), begin + kTogether);
-    std::vector<Example> candidates;
-    std::vector<std::vector<std::string>> choices;
+    std::vector<WeighedExample> weighed;
+    EncodedExamples encoded;  // of all candidates of the batch
     for (size_t o = begin; o < end; ++o) {
       const int64_t index = tally.open()[o];
-      Example example = graded.task.validation[index];
-      if (!graded.as_trained && example.asked) example.first = *example.asked;
-      const std::string answer = answer_of(example);
-      const std::string& gold = tally.gold(index);
-      choices.push_back(offered_choices(question_of(example, graded.as_trained), gold));
-      for (const std::string& choice : choices.back()) {
-        std::string other = answer;
-        other.replace(other.find(gold), gold.size(), choice);
-        candidates.push_back(with_answer(example, other));
+      weighed.push_back({.index = index, .name = example_name(graded.task, index)});
+      try {
+        encode_choices(model, graded, tally.gold(index), weighed.back(), encoded);
+      } catch (const Error& error) {
+        weighed.back().error = question_error(weighed.back().name, error.what());
       }
-    }
-    const EncodedExamples encoded = graded.encoder.encode_open(graded.task, candidates, model.context());
-    if (encoded.num_truncated + encoded.num_dropped > 0) {
-      throw Error(concat(graded.task.validation[tally.open()[begin]].where, " and the ", end - begin - 1,
-                         " behind it: expected questions with choices of at most ", model.context(),
-                         " tokens, found longer ones; give a larger context (-c)"));
     }
     const TargetLosses losses = target_losses(model.model(), encoded, {graded.slot});
     size_t at = 0;  // candidate
-    for (size_t o = begin; o < end; ++o) {
-      const int64_t index = tally.open()[o];
-      const std::vector<std::string>& names = choices[o - begin];
-      std::vector<double> sums, means;
-      std::vector<int64_t> tokens;
-      for (size_t c = 0; c < names.size(); ++c, ++at) {
-        sums.push_back(-losses.sums[0][at]);
-        tokens.push_back(losses.targets[at]);
-        means.push_back(sums.back() / static_cast<double>(tokens.back()));
-      }
-      tally.add(index, {{"choices", names},
-                        {"sums", sums},
-                        {"tokens", tokens},
-                        {"right_by_sum", names[largest(sums)] == tally.gold(index)},
-                        {"right_by_mean", names[largest(means)] == tally.gold(index)}});
+    for (const WeighedExample& one : weighed) {
+      const size_t count = one.error.empty() ? one.names.size() : 0;
+      tally.add(one.index, choice_facts(one, losses, at, tally.gold(one.index)));
+      at += count;
     }
   }
   return tally.score();

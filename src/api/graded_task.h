@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "api/answers.h"
 #include "api/task_encoder.h"
@@ -10,6 +11,9 @@
 #include "eval/graders/grader.h"
 
 namespace loraxs {
+
+/// What an error calls the task's validation example `index`: where it stands, or its number.
+std::string example_name(const Task& task, size_t index);
 
 /// What is asked, of whom, and where the answers are kept.
 struct GradedTask {
@@ -22,11 +26,15 @@ struct GradedTask {
   /// Called after every answer with how many are there, how many of them are right in each way, and how many there
   /// will be.
   std::function<void(int64_t done, int64_t first, int64_t second, int64_t all)> progress;
+  /// Hears why an example has no answer (its prompt is too long, its logits are not finite); it counts as wrong, and
+  /// its line of the answers file holds finish_reason "error" and the sentence as "error".
+  std::function<void(const std::string& error)> on_failure;
 };
 
 /// Shares of right answers, counted in two ways.
 struct GradedScore {
   int64_t examples = 0;
+  int64_t failed = 0;  // of them, without an answer
   double first = 0, second = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "adapt/adapter_file.h"
 #include "api/adapter_tools.h"
 #include "api/opened_adapter.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/fields.h"
 
@@ -40,7 +41,9 @@ std::string summary_of(const ImportedAdapter& imported) {
 
 class Importer {
  public:
-  Importer(const BaseModel& model, const ImportSettings& import) : model_(model), import_(import) {}
+  /// `alone`: nothing else is imported beside it, which could share a basis.
+  Importer(const BaseModel& model, const ImportSettings& import, bool alone)
+      : model_(model), import_(import), alone_(alone) {}
 
   /// The basis that adapters on these sites are projected on, if they are.
   void prepare(const std::vector<Site>& sites, const Settings& settings) {
@@ -52,7 +55,7 @@ class Importer {
                        "…; this basis belongs to another model"));
   }
 
-  /// Fills `result` and writes its files. Safe to call from several threads.
+  /// Fills `result` and writes its files: a basis that stays with its adapter first. Safe to call from several threads.
   void run(const PeftAdapter& adapter, ImportedAdapter& result) const {
     const std::vector<std::string> labels = labels_for(adapter, model_, import_);
     result.lora_xs = adapter.has_r();
@@ -75,16 +78,13 @@ class Importer {
     ImportedCheckpoint checkpoint = import_checkpoint(adapter, model_, labels);
     result.rank = checkpoint.basis.recipe.rank;
     result.basis_variant = checkpoint.basis.recipe.variant;
-    // Its id is known when it is written: then it takes the name that equal bases share.
-    const std::filesystem::path aside = result.out.string() + ".basis";
-    write_basis(aside, checkpoint.basis);
-    result.basis_file = travelling_basis(result.out, checkpoint.basis.basis_id);
+    const bool is_new = keep_basis(result.out, checkpoint.basis);
+    result.basis_file = checkpoint.basis.path;
     try {
       write_adapter(result.out, checkpoint.bank, 0, model_, checkpoint.basis, {.summary = summary_of(result)});
-      std::filesystem::rename(aside, result.basis_file);
-    } catch (...) {  // neither means anything without the other
-      std::filesystem::remove(result.out);
-      std::filesystem::remove(aside);
+    } catch (...) {
+      std::error_code ignored;
+      if (is_new && alone_) std::filesystem::remove(result.basis_file, ignored);  // others may have taken it by now
       throw;
     }
   }
@@ -100,6 +100,7 @@ class Importer {
 
   const BaseModel& model_;
   const ImportSettings& import_;
+  const bool alone_;
   std::shared_ptr<const Basis> basis_;
 };
 
@@ -110,7 +111,7 @@ ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::pa
                                const Settings& settings) {
   refuse_existing(out, "--out");
   const PeftAdapter adapter = read_peft(from, *model.architecture, model.config);
-  Importer importer(model, import);
+  Importer importer(model, import, /*alone=*/true);
   importer.prepare(adapter.sites(), settings);
   ImportedAdapter result{.from = from, .out = out};
   importer.run(adapter, result);
@@ -151,7 +152,7 @@ std::vector<ImportedAdapter> import_folder(const BaseModel& model, const std::fi
     };
     if (std::any_of(adapters.begin(), adapters.end(), adapts)) sites.push_back(site);
   }
-  Importer importer(model, import);
+  Importer importer(model, import, /*alone=*/false);
   if (!sites.empty()) importer.prepare(sites, settings);
   std::filesystem::create_directories(out);
   each([&](int64_t i) {

@@ -28,8 +28,8 @@ struct ImportedAdapter {
 };
 
 /// Reads `from` and writes the adapter `out`: projected, or as it is, LoRA with its A and B in the row and LoRA-XS with
-/// its basis beside it (travelling_basis). Throws Error when a module's residual exceeds the threshold; nothing is left
-/// then.
+/// its basis beside it (travelling_basis). Throws Error when `out` exists and when a module's residual exceeds the
+/// threshold; no adapter is left then.
 ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::path& from,
                                const std::filesystem::path& out, const ImportSettings& import,
                                const Settings& settings);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "io/sha256.h"
 #include "ops/frozen_gemm.h"
 
 namespace loraxs {
@@ -29,6 +30,22 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
 std::filesystem::path travelling_basis(const std::filesystem::path& adapter, const std::string& basis_id) {
   constexpr size_t kDigits = 16;
   return adapter.parent_path() / (basis_id.substr(0, kDigits) + kBasisEnding);
+}
+
+bool keep_basis(const std::filesystem::path& adapter, Basis& basis) {
+  basis.basis_id = basis_digest(basis);
+  basis.path = travelling_basis(adapter, basis.basis_id);
+  const auto is_there = [&] {
+    return std::filesystem::is_regular_file(basis.path) && sha256_of_file(basis.path) == basis.basis_id;
+  };
+  if (is_there()) return false;
+  try {
+    write_basis(basis.path, basis);
+    return true;
+  } catch (const Error&) {
+    if (!is_there()) throw;  // else another thread was faster
+    return false;
+  }
 }
 
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file) {

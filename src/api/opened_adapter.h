@@ -23,6 +23,9 @@ std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector
 /// Where an adapter's own basis lies (BasisRecipe::travels): beside it, as the first 16 digits of its id with
 /// .basis.safetensors.
 std::filesystem::path travelling_basis(const std::filesystem::path& adapter, const std::string& basis_id);
+/// Writes the basis there, unless an equal one is there: adapters side by side share it. Sets its id and path; returns
+/// whether it was written. Throws Error when another file has that name.
+bool keep_basis(const std::filesystem::path& adapter, Basis& basis);
 /// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis beside it or beside its
 /// folder if there is one, else none.
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file);

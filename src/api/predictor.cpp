@@ -4,6 +4,7 @@
 
 #include "api/task_encoder.h"
 #include "batch/token_budget.h"
+#include "eval/metrics.h"
 #include "eval/score.h"
 #include "io/error.h"
 
@@ -14,6 +15,30 @@ namespace {
 int64_t max_length_of(const AdapterFile& file, const BaseModel& model) {
   const int64_t trained = file.provenance.max_length;
   return trained > 0 ? trained : model.config.max_length();
+}
+
+constexpr const char* kNotFinite =
+    "expected finite outputs, found NaN or infinity; weights of the base model or of the adapter are damaged, or too "
+    "large for the precision";
+
+/// The metric over the examples whose outputs [examples, outputs] are finite.
+TaskScore score_outputs(const torch::Tensor& outputs, const Task& task, const std::vector<double>& targets) {
+  const torch::Tensor finite = outputs.isfinite().all(1);  // [examples]
+  const std::vector<double> predictions = predictions_of(outputs, task.regression());
+  TaskScore score;
+  std::vector<double> predicted, wanted;
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    if (!finite.const_data_ptr<bool>()[i]) {
+      score.failed.push_back(static_cast<int64_t>(i));
+      continue;
+    }
+    predicted.push_back(predictions[i]);
+    wanted.push_back(targets[i]);
+  }
+  if (predicted.empty()) throw Error(concat(task.name, ": all ", predictions.size(), " examples: ", kNotFinite));
+  score.value = compute_metric(task.metric, predicted, wanted);
+  score.examples = static_cast<int64_t>(predicted.size());
+  return score;
 }
 
 }  // namespace
@@ -30,6 +55,7 @@ Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
 
 torch::Tensor Predictor::logits(const std::vector<Example>& examples) {
   const EncodedExamples encoded = encode_examples(*tokenizer_, examples, max_length_);
+  const std::lock_guard lock(mutex_);
   return predict_logits(model_, encoded, {0}, kTokensPerBatch).front();
 }
 
@@ -39,9 +65,14 @@ std::vector<Prediction> Predictor::predict(const std::vector<Example>& examples)
   const torch::Tensor outputs = logits(examples);  // [examples, outputs]
   const bool regression = head_.labels.empty();
   const std::vector<double> best = predictions_of(outputs, regression);
+  const torch::Tensor finite = outputs.isfinite().all(1);  // [examples]
   const torch::Tensor scores = regression ? torch::Tensor() : outputs.softmax(1).to(torch::kFloat64);
   for (size_t i = 0; i < examples.size(); ++i) {
     Prediction& prediction = predictions[i];
+    if (!finite.const_data_ptr<bool>()[i]) {
+      prediction.error = kNotFinite;
+      continue;
+    }
     if (regression) {
       prediction.score = best[i];
       continue;
@@ -71,8 +102,14 @@ std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& p
   std::iota(slots.begin(), slots.end(), 0);
   std::vector<TaskScore> scores;
   scores.reserve(slots.size());
-  for (const double value : score_slots(model, examples, slots, task.metric, task.regression())) {
-    scores.push_back({.value = value, .examples = examples.size()});
+  if (task.language_model()) {
+    for (const double value : held_out_losses(model, examples, slots)) {
+      scores.push_back({.value = value, .examples = examples.size()});
+    }
+    return scores;
+  }
+  for (const torch::Tensor& outputs : predict_logits(model, examples, slots, kTokensPerBatch)) {
+    scores.push_back(score_outputs(outputs, task, examples.targets));
   }
   return scores;
 }

@@ -1,6 +1,7 @@
 // api/predictor.h: labels of texts by one adapter, and its score on a task.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,12 @@ struct Prediction {
   std::string label;           // of the most probable class; empty for regression
   double score = 0;            // its probability; the predicted value for regression
   std::vector<double> scores;  // probability per label; empty for regression
+  std::string error;           // why there is none of all this (outputs that are not finite); else empty
 };
 
-/// The tokenizer of a model folder and the model with an adapter's head, prepared once.
+/// The tokenizer of a model folder and the model with an adapter's head, prepared once. Thread-safe: calls wait for
+/// each other, because the model keeps what it knows of the batch at hand. For calls that run at the same time, take a
+/// Predictor each; they share the base's weights and the adapter.
 class Predictor {
  public:
   /// Throws Error when the adapter has no task head.
@@ -33,14 +37,16 @@ class Predictor {
   HeadLayout head_;
   int64_t max_length_ = 0;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::mutex mutex_;  // of model_
   AdaptedModel model_;
 };
 
 /// The value of the task's metric on its validation examples, and how many of them count (`max_length` may leave
-/// nothing of an answer). Throws Error when there are none.
+/// nothing of an answer, outputs may not be finite). Throws Error when there are none.
 struct TaskScore {
   double value = 0;
   int64_t examples = 0;
+  std::vector<int64_t> failed;  // examples whose outputs are not finite; not of language models
 };
 TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, const Task& task);
 /// The same of every row of the bank. Texts are cut as the first file's adapter was trained.

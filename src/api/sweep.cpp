@@ -1,6 +1,7 @@
 #include "api/sweep.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "adapt/distance.h"
 #include "api/predictor.h"
@@ -35,7 +36,13 @@ std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string&
                         .bank = std::make_shared<Bank>(bank),
                         .memory = options.memory};
   const std::vector<TaskScore> scores = score_rows(line, precision, task);
-  for (int64_t i = 0; i < points; ++i) sweep[i].value = scores[i].value;
+  for (int64_t i = 0; i < points; ++i) {
+    if (!scores[i].failed.empty()) {
+      throw Error(concat("sweep: t = ", sweep[i].t, ": expected finite outputs of all examples, found ",
+                         scores[i].failed.size(), " without"));
+    }
+    sweep[i].value = scores[i].value;
+  }
   return sweep;
 }
 
@@ -48,19 +55,30 @@ std::vector<Neighbour> nearest_adapters(const BaseModel& model, const std::files
   std::vector<std::string> paths = {adapter.string()};
   paths.reserve(others.size() + 1);
   for (const std::filesystem::path& path : others) paths.push_back(path.string());
-  const OpenedAdapters opened = open_adapters(model, paths, options, settings);
-  const torch::Tensor at = delta_coordinates(opened.banks, *opened.basis);  // [adapters, coordinates]
+  std::vector<Neighbour> neighbours(others.size());
+  for (size_t i = 0; i < others.size(); ++i) neighbours[i].path = others[i];
+  const OpenedAdapters opened = open_adapters(model, paths, options, settings, [&](size_t index, const Error& error) {
+    if (index == 0) throw Error(error);
+    neighbours[index - 1].error = error.what();
+  });
+  const torch::Tensor at = delta_coordinates(opened.banks, *opened.basis);  // [opened, coordinates]
   const torch::Tensor distances = (at - at[0]).norm(2, 1), sizes = at.norm(2, 1), products = at.matmul(at[0]);
-  std::vector<Neighbour> neighbours;
-  for (size_t i = 1; i < paths.size(); ++i) {
-    const auto row = static_cast<int64_t>(i);
+  for (size_t i = 0; i < others.size(); ++i) {
+    Neighbour& neighbour = neighbours[i];
+    if (!neighbour.error.empty()) continue;
+    const int64_t row = opened.slots[i + 1];
     const double size = sizes[0].item<double>() * sizes[row].item<double>();
-    neighbours.push_back({.path = others[i - 1],
-                          .distance = distances[row].item<double>(),
-                          .cosine = size > 0 ? products[row].item<double>() / size : 0});
+    neighbour.distance = distances[row].item<double>();
+    neighbour.cosine = size > 0 ? products[row].item<double>() / size : 0;
+    if (!std::isfinite(neighbour.distance)) {
+      neighbour = {
+          .path = neighbour.path,
+          .error = concat(neighbour.path.string(), ": expected finite numbers in both adapters, found others")};
+    }
   }
-  std::stable_sort(neighbours.begin(), neighbours.end(),
-                   [](const Neighbour& x, const Neighbour& y) { return x.distance < y.distance; });
+  std::stable_sort(neighbours.begin(), neighbours.end(), [](const Neighbour& x, const Neighbour& y) {
+    return x.error.empty() != y.error.empty() ? x.error.empty() : x.distance < y.distance;
+  });
   return neighbours;
 }
 

@@ -26,10 +26,11 @@ struct Neighbour {
   std::filesystem::path path;
   double distance = 0;  // ‖ΔW − ΔW'‖ over all sites
   double cosine = 0;    // of ΔW and ΔW'; 0 where one of them is zero
+  std::string error;    // why it cannot be compared (another base or kind of basis, a damaged file); else empty
 };
 
-/// The adapters of `folder` by their distance to `adapter`, nearest first; `adapter` itself is left out. Throws Error
-/// for adapters of another base or kind of basis.
+/// The adapters of `folder` by their distance to `adapter`, nearest first, behind them those that cannot be compared;
+/// `adapter` itself is left out. Throws Error where `adapter` does not open.
 std::vector<Neighbour> nearest_adapters(const BaseModel& model, const std::filesystem::path& adapter,
                                         const std::filesystem::path& folder, const OpenOptions& options,
                                         const Settings& settings);

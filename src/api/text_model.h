@@ -25,6 +25,7 @@ struct TextModelOptions {
   int64_t cache_bytes = int64_t{4} << 30;  // of keys and values, at most; one full context fits in any case
 };
 
+/// Belongs to one thread, with its schedulers; encode() and tokenizer() may be called by any.
 class TextModel {
  public:
   /// Opens model and tokenizer. Throws Error for a model that generates no text and a context it was not made for.

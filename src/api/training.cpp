@@ -21,7 +21,8 @@
 namespace loraxs {
 namespace {
 
-void check_task(const Task& task, const std::string& where) {
+void check_task(const Task& task, const Recipe& recipe, const std::string& where) {
+  make_jobs(recipe.train, task.name);  // throws where two would share a name
   if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
   if (task.language_model()) return;  // its metric is the held-out loss
   if (is_regression_metric(task.metric) != task.regression()) {
@@ -51,7 +52,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
     : recipe_(std::move(recipe)),
       settings_(std::move(settings)),
       where_(where),
-      model_((check_task(task, where), open_for_training(recipe_, settings_, where))),
+      model_((check_task(task, recipe_, where), open_for_training(recipe_, settings_, where))),
       setup_{.recipe = recipe_,
              .model = model_,
              .basis = nullptr,
@@ -167,17 +168,17 @@ void TrainingRun::start_from_gradient() {
 void TrainingRun::write_start() const {
   if (!setup_.basis->recipe.travels()) return;
   Basis basis = *setup_.basis;
-  write_basis(travelling_basis(gradient_start_path(), basis.basis_id), basis);
+  keep_basis(gradient_start_path(), basis);
   if (!setup_.start || setup_.start->warmup_steps == 0) return;
   Bank bank = make_bank(make_layout(setup_.layout.method, setup_.layout.sites, setup_.layout.ranks, {},
                                     setup_.layout.hidden_size, where_, setup_.layout.options),
                         recipe_.method.alpha, 1);
   bank.values.select(0, 0).copy_(setup_.start->numbers);
-  write_adapter(gradient_start_path(), bank, 0, model_, basis, setup_.provenance);
+  write_adapter(gradient_start_path(), bank, 0, model_, basis, setup_.provenance, Existing::kReplaced);
 }
 
 TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& options) {
-  if (!options.resume) refuse_existing_run(recipe_.output);
+  check_run_output(recipe_.output, options.resume);
   basis();
   if (train_.num_truncated > 0 && settings_.log) {
     settings_.log(LogLevel::kInfo, concat("truncated=", train_.num_truncated, " of ", train_.size(),
@@ -192,18 +193,19 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
   write_start();
   TrainResult result = train(setup_, folder, options.allow_drift, observer);
   if (find_method(setup_.layout.method, where_).traits.owns_weight) write_merged(result);
-  write_file_atomically(folder.path() / "result.json", summarize_run(setup_, result).dump(1) + "\n");
+  write_file_atomically(folder.path() / "result.json", summarize_run(setup_, result).dump(1) + "\n",
+                        Existing::kReplaced);
   return result;
 }
 
 void TrainingRun::write_merged(const TrainResult& result) const {
   if (is_gguf_path(model_.folder)) return;  // there is no config and tokenizer to take over
   for (const JobResult& job : result.jobs) {
+    if (!job.has_adapter) continue;
     const std::filesystem::path folder = best_adapter(job.job).parent_path() / "merged";
-    std::filesystem::remove_all(folder);
     const AdapterFile file = read_adapter(best_adapter(job.job));
     const Bank bank = open_adapter(file, setup_.layout, *setup_.basis);
-    write_model_folder(folder, merge_model(model_, *setup_.basis, bank, 0), &bank, 0);
+    write_model_folder(folder, merge_model(model_, *setup_.basis, bank, 0), &bank, 0, {}, Existing::kReplaced);
   }
 }
 

@@ -19,7 +19,7 @@ struct RunOptions {
   bool allow_drift = false;  // resume although threads or GEMM backend differ
 };
 
-/// One run of a recipe. Nothing is written before run().
+/// One run of a recipe. Nothing is written before run(). Belongs to one thread; others may run beside it.
 class TrainingRun {
  public:
   /// Opens the model and encodes the task's texts; a task made in memory needs no `recipe.task`. Throws Error.

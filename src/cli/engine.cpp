@@ -64,7 +64,8 @@ std::optional<fs::path> environment_torch() {
 
 fs::path engine_path() {
   const fs::path self = fs::read_symlink("/proc/self/exe").parent_path();
-  for (const fs::path& candidate : {self / "libloraxs.so", self.parent_path() / "lib" / "libloraxs.so"}) {
+  const fs::path above = self.parent_path();  // of an installed program, or of the Python package
+  for (const fs::path& candidate : {self / "libloraxs.so", above / "lib" / "libloraxs.so", above / "libloraxs.so"}) {
     if (fs::exists(candidate)) return candidate;
   }
   throw Error(concat(self.string(), "/loraxs: expected libloraxs.so beside it or in ../lib, found none"));

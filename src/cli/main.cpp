@@ -1,23 +1,27 @@
 // The launcher: parses first, then loads the engine, because loading LibTorch takes 0.2 s and --help should not.
 #include <unistd.h>
 
-#include <cstdio>
 #include <iostream>
 
 #include "cli/engine.h"
 #include "cli/parse.h"
+#include "cli/process.h"
 #include "io/printable.h"
 
 int main(int argc, char** argv) {
-  const loraxs::Parsed parsed = loraxs::parse_command_line(argc, argv);
-  if (!parsed.command) return parsed.exit_code;
-  int code = 2;
+  loraxs::prepare_process();
+  loraxs::Parsed parsed = loraxs::parse_command_line(argc, argv);
+  int code = parsed.exit_code;
   try {
-    code = loraxs::load_engine()(&*parsed.command);
+    if (parsed.command) {
+      parsed.command->common.cores = loraxs::cores_of_process();
+      loraxs::bound_spinning();
+      code = loraxs::load_engine()(&*parsed.command);
+    }
   } catch (const std::exception& error) {  // also what the file system says about the folders it looks into
     std::cerr << "loraxs: " << loraxs::safe_message(error.what()) << '\n';
+    code = 2;
   }
-  std::cout.flush();
-  std::fflush(nullptr);
+  if (!loraxs::flush_output() && code == 0) code = 2;
   _exit(code);  // LibTorch's destructors take 60 ms and save nothing
 }

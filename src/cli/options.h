@@ -6,10 +6,13 @@
 #include <variant>
 #include <vector>
 
+#include "cli/cores.h"
+
 namespace loraxs {
 
 struct CommonOptions {
-  int64_t threads = 0;  // 0 = all cores
+  int64_t threads = 0;  // 0 = all cores that the process may use
+  Cores cores;          // those
   bool json = false;    // results as JSON lines
   bool quiet = false;   // no progress on stderr
   std::string cache;    // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs

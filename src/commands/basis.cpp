@@ -7,11 +7,13 @@
 
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 
 namespace loraxs {
 
 int run_basis(const BasisOptions& options, const CommonOptions& common) {
+  if (!options.out.empty()) refuse_existing(options.out, "--out");
   const BaseModel model = open_model(options.model, settings_of(common));
   const std::vector<Site> sites = select_sites(*model.architecture, model.config, options.targets, "command line");
   const BasisRecipe recipe{.rank = options.rank,

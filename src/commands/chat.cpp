@@ -3,6 +3,7 @@
 #include <chrono>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "api/adapters.h"
 #include "api/text_model.h"
@@ -109,21 +110,35 @@ class ChatSession {
     return true;
   }
 
-  void save(const std::string& path) const {
+  /// What this chat has saved, it may save again further on.
+  void save(const std::string& path) {
     if (path.empty()) throw Error("/save: expected a file name, found none");
     nlohmann::ordered_json messages = nlohmann::ordered_json::array();
     for (const ChatTurn& turn : conversation_.turns())
       messages.push_back({{"role", turn.role}, {"content", turn.content}});
-    write_file_atomically(path, nlohmann::ordered_json{{"messages", messages}}.dump() + "\n");
+    write_file_atomically(path, nlohmann::ordered_json{{"messages", messages}}.dump() + "\n",
+                          saved_.contains(path) ? Existing::kReplaced : Existing::kRefused);
+    saved_.insert(path);
   }
 
+  /// Throws Error where there is no answer; the turn is then taken back.
   void answer(const std::string& text) {
     conversation_.add_user(text);
+    try {
+      conversation_.add_assistant(generate());
+    } catch (const Error&) {
+      conversation_.drop_last();
+      throw;
+    }
+  }
+
+  /// Streams the answer to the conversation as it stands.
+  std::string generate() {
     GenerationRequest request{.name = "chat", .slot = slot_, .sampling = sampling_};
     request.sampling.seed = mix_seed(options_.text.seed, answers_++);  // another draw for the same question later
     request.max_new_tokens = options_.text.max_new_tokens;
     TextStream stream(model_.tokenizer(), options_.text.stop);
-    std::string answer;
+    std::string answer, failure;
     int64_t tokens = 0;
     const auto show = [&](const std::string& piece) {
       answer += piece;
@@ -134,23 +149,20 @@ class ChatSession {
       show(stream.push(token.id));
       return !stream.stopped();
     };
-    try {
-      // An eighth of the context at least is left for the answer.
-      request.prompt =
-          conversation_.prompt([&](const std::vector<ChatTurn>& turns) { return model_.encode(turns); },
-                               model_.context() - std::min(options_.text.max_new_tokens, (model_.context() + 7) / 8));
-    } catch (const Error&) {
-      conversation_.drop_last();
-      throw;
-    }
+    request.on_finish = [&](FinishReason, const std::string& error) { failure = error; };
+    // An eighth of the context at least is left for the answer.
+    request.prompt =
+        conversation_.prompt([&](const std::vector<ChatTurn>& turns) { return model_.encode(turns); },
+                             model_.context() - std::min(options_.text.max_new_tokens, (model_.context() + 7) / 8));
     Interrupt::taken();
     const auto start = std::chrono::steady_clock::now();
     const int64_t id = scheduler_->submit(std::move(request));
     while (scheduler_->step()) {
       if (Interrupt::taken()) scheduler_->cancel(id);
     }
-    show(stream.finish());
+    if (failure.empty()) show(stream.finish());
     std::cout << '\n' << std::flush;
+    if (!failure.empty()) throw Error(failure);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (!common_.quiet) {
       char rate[64];
@@ -158,7 +170,7 @@ class ChatSession {
                     seconds, static_cast<double>(tokens) / seconds);
       std::cerr << rate << '\n';
     }
-    conversation_.add_assistant(answer);
+    return answer;
   }
 
   const ConversationOptions& options_;
@@ -170,6 +182,7 @@ class ChatSession {
   Scheduler* scheduler_ = nullptr;  // model_'s
   int64_t slot_ = kNoSlot;
   uint64_t answers_ = 0;
+  std::set<std::string> saved_;  // files that /save wrote
 };
 
 }  // namespace

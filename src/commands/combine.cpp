@@ -3,10 +3,12 @@
 #include "api/adapter_tools.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "io/atomic_file.h"
 
 namespace loraxs {
 
 int run_combine(const CombineOptions& options, const CommonOptions& common) {
+  refuse_existing(options.out, "--out");
   const Settings settings = settings_of(common);
   const CombinedAdapters result =
       combine_files(open_model(options.model, settings), options.expression, options.head, options.out, settings);

@@ -11,6 +11,7 @@
 
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "io/error.h"
 #include "ops/frozen_gemm.h"
 
 namespace loraxs {
@@ -43,17 +44,20 @@ double gemm_speed(torch::ScalarType dtype, GemmBackend backend, int64_t rows, in
 }  // namespace
 
 int run_doctor(const DoctorOptions&, const CommonOptions& common) {
+  const Cores& cores = common.cores;
   std::string reason;
   const torch::ScalarType automatic = resolve_precision("auto", &reason);
   nlohmann::json json = {
       {"cpu", cpu_name()},
       {"threads", at::get_num_threads()},
+      {"cores", {{"affinity", cores.affinity}, {"quota", nullptr}, {"allowed", cores.allowed()}}},
       {"torch", TORCH_VERSION},
       {"gemm", gemm_record()},
       {"precision_auto", torch::toString(automatic)},
       {"precision_reason", reason},
       {"rows_independent_of_batch",
        {{"float32", row_invariant(torch::kFloat32)}, {"bfloat16", row_invariant(torch::kBFloat16)}}}};
+  if (cores.quota) json["cores"]["quota"] = *cores.quota;
   nlohmann::json speeds = nlohmann::json::array();
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
     for (const GemmBackend backend : {GemmBackend::kAten, GemmBackend::kOneDnn}) {
@@ -71,9 +75,11 @@ int run_doctor(const DoctorOptions&, const CommonOptions& common) {
     std::cout << json.dump() << '\n';
     return 0;
   }
-  std::cout << "CPU: " << json["cpu"].get<std::string>() << ", " << at::get_num_threads() << " threads\ntorch "
-            << TORCH_VERSION << "\nGEMM table: " << gemm_record() << "\nprecision auto: " << torch::toString(automatic)
-            << ", because " << reason << "\nrows independent of the batch: float32 "
+  std::cout << "CPU: " << json["cpu"].get<std::string>() << ", " << at::get_num_threads() << " threads on "
+            << cores.affinity << " cores" << (cores.quota ? concat(" with a quota of ", *cores.quota) : "")
+            << "\ntorch " << TORCH_VERSION << "\nGEMM table: " << gemm_record()
+            << "\nprecision auto: " << torch::toString(automatic) << ", because " << reason
+            << "\nrows independent of the batch: float32 "
             << (json["rows_independent_of_batch"]["float32"].get<bool>() ? "yes" : "no") << ", bfloat16 "
             << (json["rows_independent_of_batch"]["bfloat16"].get<bool>() ? "yes" : "no") << '\n';
   for (const auto& speed : speeds) {

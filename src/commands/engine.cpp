@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <malloc.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -40,6 +41,14 @@ int dispatch(const Command& command) {
   return std::visit(Visitor{common}, command.options);
 }
 
+/// LibTorch takes a thread for every core that affinity allows; more than a quota pays for would wait for each other.
+void set_threads(const CommonOptions& common) {
+  int64_t threads = common.threads;
+  if (threads == 0 && std::getenv("OMP_NUM_THREADS") == nullptr && common.cores.allowed() < at::get_num_threads())
+    threads = common.cores.allowed();
+  if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+}
+
 }  // namespace
 }  // namespace loraxs
 
@@ -50,13 +59,18 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
   mallopt(M_TOP_PAD, 64 << 20);
   loraxs::end_cleanly_on_lost_pages();
   try {
-    if (command->common.threads > 0) at::set_num_threads(static_cast<int>(command->common.threads));
-    return loraxs::dispatch(*command);
+    loraxs::set_threads(command->common);
+    const int code = loraxs::dispatch(*command);
+    if (!std::cout.flush()) throw loraxs::Error("standard output: expected to take the result, found it full or closed");
+    return code;
   } catch (const loraxs::Error& error) {
     std::cerr << "loraxs: " << error.what() << '\n';
     return 2;  // the user can fix it
   } catch (const std::filesystem::filesystem_error& error) {
-    std::cerr << "loraxs: " << loraxs::safe_message(error.what()) << '\n';
+    std::cerr << "loraxs: "
+              << loraxs::safe_message(
+                     loraxs::concat(error.path1().string(), ": cannot be used: ", error.code().message()))
+              << '\n';
     return 2;
   } catch (const std::bad_alloc&) {
     std::cerr << "loraxs: expected more memory than this machine or its limits leave; take a smaller model or batch\n";

@@ -1,6 +1,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "api/graded_task.h"
 #include "api/predictor.h"
 #include "commands/commands.h"
 #include "commands/eval_language.h"
@@ -26,13 +27,18 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
   const Task task = task_with(head.labels);
   check_head(opened.file, head, task);
   const TaskScore score = score_task(opened, adapter.precision, task);
+  for (const int64_t index : score.failed) {
+    std::cerr << "loraxs: " << example_name(task, index)
+              << ": expected finite outputs, found NaN or infinity; it does not count\n";
+  }
   if (common.json) {
-    std::cout << nlohmann::json({{"metric", task.metric}, {"value", score.value}, {"examples", score.examples}}).dump()
-              << '\n';
+    nlohmann::json result = {{"metric", task.metric}, {"value", score.value}, {"examples", score.examples}};
+    if (!score.failed.empty()) result["failed"] = score.failed.size();
+    std::cout << result.dump() << '\n';
   } else {
     std::cout << task.metric << ": " << score.value << " on " << score.examples << " examples\n";
   }
-  return 0;
+  return score.failed.empty() ? 0 : 2;
 }
 
 }  // namespace loraxs

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
 #include "api/adapters.h"
@@ -108,15 +107,37 @@ class Progress {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now(), shown_ = begin_;
 };
 
-/// Mean loss over the targets, and what follows from it.
+/// Mean loss over the targets of the examples that have one.
 struct HeldOut {
   double loss = 0;
   int64_t examples = 0, targets = 0;
+  std::vector<std::string> failures;  // a sentence for each of the others
 };
+
+/// The examples that can be encoded; a sentence for each of the others.
+EncodedExamples encode_each(const TaskEncoder& encoder, const Task& task, int64_t context, std::vector<size_t>& indices,
+                            std::vector<std::string>& failures) {
+  EncodedExamples all;
+  for (size_t i = 0; i < task.validation.size(); ++i) {
+    try {
+      const EncodedExamples one = encoder.encode(task, {task.validation[i]}, context);
+      if (one.size() > 0) {  // else the context leaves nothing of the answer
+        all.encodings.push_back(one.encodings.front());
+        all.targets.push_back(one.targets.front());
+        indices.push_back(i);
+      }
+    } catch (const Error& error) {
+      failures.push_back(question_error(example_name(task, i), error.what()));
+    }
+  }
+  return all;
+}
 
 HeldOut held_out(TextModel& model, const TaskEncoder& encoder, const Task& task, int64_t slot,
                  const EvalOptions& options) {
+  HeldOut result;
   EncodedExamples encoded;
+  std::vector<size_t> indices;  // of examples; none where windows are scored
   if (task.windows) {
     if (options.window > model.context()) {
       throw Error(
@@ -124,14 +145,26 @@ HeldOut held_out(TextModel& model, const TaskEncoder& encoder, const Task& task,
     }
     encoded = encoder.encode_windows(task, options.window, options.stride);
   } else {
-    encoded = encoder.encode(task, task.validation, model.context());
+    encoded = encode_each(encoder, task, model.context(), indices, result.failures);
   }
-  if (encoded.size() == 0) throw Error(concat(options.task.data, ": expected examples to score, found none"));
   const TargetLosses losses = target_losses(model.model(), encoded, {slot});
-  const int64_t targets = std::accumulate(losses.targets.begin(), losses.targets.end(), int64_t{0});
-  return {.loss = std::accumulate(losses.sums[0].begin(), losses.sums[0].end(), 0.0) / static_cast<double>(targets),
-          .examples = encoded.size(),
-          .targets = targets};
+  for (size_t i = 0; i < losses.targets.size(); ++i) {
+    const double sum = losses.sums[0][i];
+    if (!std::isfinite(sum)) {
+      result.failures.push_back(
+          concat(task.windows ? concat(options.task.data, ": window ", i + 1) : example_name(task, indices[i]),
+                 ": expected a finite loss, found ", sum));
+      continue;
+    }
+    result.loss += sum;
+    result.targets += losses.targets[i];
+    ++result.examples;
+  }
+  if (result.targets == 0 && result.failures.empty()) {
+    throw Error(concat(options.task.data, ": expected examples to score, found none"));
+  }
+  result.loss /= static_cast<double>(result.targets);  // NaN, which JSON writes as null, where all failed
+  return result;
 }
 
 void print(const Json& result, bool json) {
@@ -143,6 +176,7 @@ void print(const Json& result, bool json) {
     if (value.is_number_float()) std::cout << key << ": " << value.get<double>() << '\n';
   }
   std::cout << "on " << result["examples"] << " examples, " << result["targets"] << " target tokens\n";
+  if (result.contains("failed")) std::cout << result["failed"] << " failed; standard error says why\n";
 }
 
 }  // namespace
@@ -161,6 +195,8 @@ int run_eval_language(const EvalOptions& options, const CommonOptions& common, c
   const TaskEncoder encoder(model.tokenizer(), model.base().folder);
 
   Json result = {{"metric", plan.by == "loss" ? "loss" : "accuracy"}, {"value", 0.0}};
+  const auto tell = [](const std::string& failure) { std::cerr << "loraxs: " << failure << '\n'; };
+  int64_t failed = 0;
   if (plan.by != "loss") {
     const bool choices = plan.by == "choices";
     const char *first = choices ? "by_sum" : "strict", *second = choices ? "by_mean" : "compatible";
@@ -172,21 +208,28 @@ int run_eval_language(const EvalOptions& options, const CommonOptions& common, c
                             .slot = slot,
                             .as_trained = options.prompt == "training",
                             .answers = answers ? &*answers : nullptr,
-                            .progress = Progress(settings.log, first, second)};
+                            .progress = Progress(settings.log, first, second),
+                            .on_failure = tell};
     const GradedScore score = choices ? weigh_choices(model, graded) : grade_answers(model, graded, plan.answering);
     result["value"] = score.first;
     result[first] = score.first;
     result[second] = score.second;
+    failed = score.failed;
   }
   const HeldOut loss = held_out(model, encoder, task, slot, options);
-  if (plan.by == "loss") result["value"] = loss.loss;
+  for (const std::string& failure : loss.failures) tell(failure);
+  if (plan.by == "loss") {
+    result["value"] = loss.loss;
+    failed = static_cast<int64_t>(loss.failures.size());
+  }
   result.update({{"loss", loss.loss}, {"perplexity", std::exp(loss.loss)}});
   result["examples"] = plan.by == "loss" ? loss.examples : static_cast<int64_t>(task.validation.size());
   result["targets"] = loss.targets;
   if (task.windows)
     result.update({{"window", options.window}, {"stride", options.stride == 0 ? options.window : options.stride}});
+  if (failed > 0) result["failed"] = failed;
   print(result, common.json);
-  return 0;
+  return failed > 0 || !loss.failures.empty() ? 2 : 0;
 }
 
 }  // namespace loraxs

@@ -3,6 +3,7 @@
 #include "api/adapter_tools.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 
 namespace loraxs {

@@ -63,16 +63,31 @@ nlohmann::json logprob_entries(const Tokenizer& tokenizer, const Answer& answer,
 nlohmann::ordered_json fields_of(const Answer& answer, const Tokenizer& tokenizer, const GenerateOptions& options) {
   nlohmann::ordered_json fields = {
       {"text", answer.text}, {"tokens", answer.tokens}, {"finish_reason", answer.finish_reason}};
+  if (!answer.error.empty()) fields["error"] = answer.error;
   if (options.search.beams > 1) fields["score"] = answer.score;
   if (options.logprobs >= 0) fields["logprobs"] = logprob_entries(tokenizer, answer, options.logprobs);
   return fields;
 }
 
-/// The first answer's fields stand beside the prompt; of several, all are listed too.
-void print(const Prompt& prompt, const std::vector<Answer>& answers, const Tokenizer& tokenizer,
-           const GenerateOptions& options, bool json, bool one) {
+/// Each sentence once: the draws of a prompt that cannot be asked say the same. False: no answer failed.
+bool print_errors(const std::vector<Answer>& answers) {
+  const std::string* said = nullptr;
+  for (const Answer& answer : answers) {
+    if (answer.error.empty() || (said != nullptr && *said == answer.error)) continue;
+    std::cerr << "loraxs: " << answer.error << '\n';
+    said = &answer.error;
+  }
+  return said != nullptr;
+}
+
+/// The first answer's fields stand beside the prompt; of several, all are listed too. Failed answers have no text for
+/// people.
+void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, const Tokenizer& tokenizer,
+                   const GenerateOptions& options, bool json, bool one) {
   if (!json) {
-    for (const Answer& answer : answers) std::cout << (one ? "" : prompt.text) << answer.text << '\n';
+    for (const Answer& answer : answers) {
+      if (answer.error.empty()) std::cout << (one ? "" : prompt.text) << answer.text << '\n';
+    }
     std::cout << std::flush;
     return;
   }
@@ -85,6 +100,42 @@ void print(const Prompt& prompt, const std::vector<Answer>& answers, const Token
   }
   std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
 }
+
+/// The adapters that the prompts name, plugged into the model. One of a line that does not open is that line's failure;
+/// the command line's own must.
+class LineAdapters {
+ public:
+  LineAdapters(TextModel& model, const std::vector<Prompt>& prompts, const GenerateOptions& options,
+               const Settings& settings) {
+    for (const Prompt& prompt : prompts) {
+      if (!prompt.adapter.empty() && std::find(paths_.begin(), paths_.end(), prompt.adapter) == paths_.end())
+        paths_.push_back(prompt.adapter);
+    }
+    errors_.resize(paths_.size());
+    const OpenedAdapters opened = open_adapters(model.base(), paths_, open_options_of(options.text.adapter), settings,
+                                                [&](size_t i, const Error& error) {
+                                                  if (paths_[i] == options.text.adapter.adapter) throw Error(error);
+                                                  errors_[i] = error.what();
+                                                });
+    for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
+    model.use(opened.basis, opened.set());
+    slots_ = opened.slots;
+  }
+
+  int64_t slot(const Prompt& prompt) const { return prompt.adapter.empty() ? kNoSlot : slots_[place(prompt)]; }
+  /// Why the prompt's adapter did not open; empty: it did.
+  std::string error(const Prompt& prompt) const {
+    if (prompt.adapter.empty() || errors_[place(prompt)].empty()) return "";
+    return concat(prompt.where, ": ", errors_[place(prompt)]);
+  }
+
+ private:
+  size_t place(const Prompt& prompt) const {
+    return static_cast<size_t>(std::find(paths_.begin(), paths_.end(), prompt.adapter) - paths_.begin());
+  }
+  std::vector<std::string> paths_, errors_;
+  std::vector<int64_t> slots_;
+};
 
 AnswerOptions answering_of(const GenerateOptions& options) {
   AnswerOptions answering{.sampling = sampling_of(options.text),
@@ -107,32 +158,28 @@ int run_generate(const GenerateOptions& options, const CommonOptions& common) {
   if (prompts.empty()) return 0;
   const Settings settings = settings_of(common);
   TextModel model(text_model_of(options.text), settings);
-  std::vector<std::string> paths;  // slot i is paths[i]
-  for (const Prompt& prompt : prompts) {
-    if (!prompt.adapter.empty() && std::find(paths.begin(), paths.end(), prompt.adapter) == paths.end())
-      paths.push_back(prompt.adapter);
-  }
-  const OpenedAdapters opened = open_adapters(model.base(), paths, open_options_of(options.text.adapter), settings);
-  for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
-  model.use(opened.basis, opened.set());
-
+  const LineAdapters adapters(model, prompts, options, settings);
   std::vector<Question> questions;
   for (const Prompt& prompt : prompts) {
-    questions.push_back({.name = prompt.where,
-                         .prompt = options.chat ? model.encode(question(options.text.system, prompt.text))
-                                                : model.encode(prompt.text)});
-    if (!prompt.adapter.empty())
-      questions.back().slot = std::find(paths.begin(), paths.end(), prompt.adapter) - paths.begin();
+    const auto encode = [&] {
+      return options.chat ? model.encode(question(options.text.system, prompt.text)) : model.encode(prompt.text);
+    };
+    questions.push_back(adapters.error(prompt).empty()
+                            ? make_question(prompt.where, encode, adapters.slot(prompt))
+                            : Question{.name = prompt.where, .error = adapters.error(prompt)});
   }
   // Answers come out in the order of the prompts.
   std::vector<std::vector<Answer>> done(prompts.size());
   size_t next = 0;
-  answer_questions(model, std::move(questions), answering, [&](size_t index, std::vector<Answer> answers) {
+  bool failed = false;
+  answer_questions(model, questions, answering, [&](size_t index, std::vector<Answer> answers) {
     done[index] = std::move(answers);
-    for (; next < done.size() && !done[next].empty(); ++next)
-      print(prompts[next], done[next], model.tokenizer(), options, common.json, prompts.size() == 1);
+    for (; next < done.size() && !done[next].empty(); ++next) {
+      print_answers(prompts[next], done[next], model.tokenizer(), options, common.json, prompts.size() == 1);
+      failed = print_errors(done[next]) || failed;
+    }
   });
-  return 0;
+  return failed ? 2 : 0;
 }
 
 }  // namespace loraxs

@@ -10,8 +10,7 @@
 namespace loraxs {
 
 int run_init(const InitOptions& options, const CommonOptions&) {
-  if (std::filesystem::exists(options.path))
-    throw Error(concat(options.path, ": expected no file there, found one; name another"));
+  refuse_existing(options.path, "file");
   const auto given = [](const std::string& value, const char* fallback) { return value.empty() ? fallback : value; };
   const bool own = !options.train.empty() || !options.text.empty() || !options.label.empty();
   const std::string task = given(options.task, own ? "classification" : "qnli");

@@ -7,12 +7,14 @@
 #include "api/adapter_tools.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 
 namespace loraxs {
 
 int run_merge(const MergeOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
+  refuse_inside(options.out, options.adapter.model, "--out");
   const MergeCheck check = merge_to(open_adapter_of(options.adapter, common), options.out, options.dtype);
   if (common.json) {
     std::cout << nlohmann::json({{"out", options.out},
@@ -30,6 +32,8 @@ int run_merge(const MergeOptions& options, const CommonOptions& common) {
 
 int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
+  refuse_inside(options.out, options.adapter.model, "--out");
+  refuse_inside(options.out, options.merged, "--out");
   const OpenedAdapter opened = open_adapter_of(options.adapter, common);
   const BaseModel merged = open_model(options.merged, settings_of(common));
   const BaseModel expected = merge_model(opened.model, *opened.basis, *opened.bank, 0);

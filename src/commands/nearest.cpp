@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,11 @@ int run_nearest(const NearestOptions& options, const CommonOptions& common) {
   std::vector<Neighbour> neighbours =
       nearest_adapters(open_model(options.adapter.model, settings), options.adapter.adapter, options.folder,
                        open_options_of(options.adapter), settings);
+  const auto first_failed =
+      std::find_if(neighbours.begin(), neighbours.end(), [](const Neighbour& each) { return !each.error.empty(); });
+  const bool failed = first_failed != neighbours.end();
+  for (auto each = first_failed; each != neighbours.end(); ++each) std::cerr << "loraxs: " << each->error << '\n';
+  neighbours.erase(first_failed, neighbours.end());
   if (options.top > 0 && neighbours.size() > static_cast<size_t>(options.top)) {
     neighbours.resize(static_cast<size_t>(options.top));
   }
@@ -26,7 +32,7 @@ int run_nearest(const NearestOptions& options, const CommonOptions& common) {
       std::cout << "| " << each.path.string() << " | " << each.distance << " | " << each.cosine << " |\n";
     }
   }
-  return 0;
+  return failed ? 2 : 0;
 }
 
 }  // namespace loraxs

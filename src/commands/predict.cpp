@@ -34,6 +34,28 @@ std::vector<Example> table_inputs(const PredictOptions& options) {
 
 bool is_csv(const std::string& path) { return path.ends_with(".csv") || path.ends_with(".csv.gz"); }
 
+/// A line per text; one without a prediction has its "error", or is empty.
+void print_prediction(const Prediction& prediction, const std::vector<std::string>& labels, bool json) {
+  if (!json) {
+    if (prediction.error.empty()) {
+      if (!labels.empty()) std::cout << prediction.label << '\t';
+      std::cout << prediction.score;
+    }
+    std::cout << '\n';
+    return;
+  }
+  nlohmann::json line = nlohmann::json::object();
+  if (!prediction.error.empty()) {
+    line["error"] = prediction.error;
+  } else if (labels.empty()) {
+    line["score"] = prediction.score;
+  } else {
+    line = {{"label", prediction.label}, {"scores", nlohmann::json::object()}};
+    for (size_t k = 0; k < labels.size(); ++k) line["scores"][labels[k]] = prediction.scores[k];
+  }
+  std::cout << json_text(line) << '\n';
+}
+
 }  // namespace
 
 int run_predict(const PredictOptions& options, const CommonOptions& common) {
@@ -49,24 +71,18 @@ int run_predict(const PredictOptions& options, const CommonOptions& common) {
   const OpenedAdapter opened = open_adapter_of(options.adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
   Predictor predictor(opened, options.adapter.precision);
+  const std::string source = options.input.empty() ? "standard input" : options.input;
+  bool failed = false;
+  int64_t number = 0;
   for (const Prediction& prediction : predictor.predict(examples)) {
-    if (predictor.labels().empty()) {
-      if (common.json) {
-        std::cout << nlohmann::json({{"score", prediction.score}}).dump() << '\n';
-      } else {
-        std::cout << prediction.score << '\n';
-      }
-      continue;
+    ++number;
+    if (!prediction.error.empty()) {
+      failed = true;
+      std::cerr << "loraxs: " << source << ": text " << number << ": " << prediction.error << '\n';
     }
-    if (common.json) {
-      nlohmann::json by_label = nlohmann::json::object();
-      for (size_t k = 0; k < prediction.scores.size(); ++k) by_label[predictor.labels()[k]] = prediction.scores[k];
-      std::cout << json_text(nlohmann::json({{"label", prediction.label}, {"scores", by_label}})) << '\n';
-    } else {
-      std::cout << prediction.label << '\t' << prediction.score << '\n';
-    }
+    print_prediction(prediction, predictor.labels(), common.json);
   }
-  return 0;
+  return failed ? 2 : 0;
 }
 
 }  // namespace loraxs

@@ -80,7 +80,7 @@ nlohmann::json describe(const std::filesystem::path& path) {
   if (is_gguf_path(path)) return describe_gguf(path);
   const Safetensors file = read_safetensors(path);
   const auto format = file.metadata.find("format");
-  if (format != file.metadata.end() && format->second == "loraxs-adapter-1") {
+  if (format != file.metadata.end() && format->second.starts_with("loraxs-adapter-")) {
     const AdapterFile adapter = read_adapter(path);
     nlohmann::json json = {{"kind", "adapter"},
                            {"base_id", adapter.base_id},

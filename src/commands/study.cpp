@@ -103,6 +103,7 @@ std::string report_of(const EnergyStudy& study, const StudyOptions& options) {
 }  // namespace
 
 int run_study(const StudyOptions& options, const CommonOptions& common) {
+  if (!options.report.empty()) refuse_existing(options.report, "--report");
   const Settings settings = settings_of(common);
   const BaseModel model = open_model(options.adapter.model, settings);
   std::optional<OpenedAdapter> adapter;

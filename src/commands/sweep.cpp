@@ -14,6 +14,7 @@
 namespace loraxs {
 
 int run_sweep(const SweepOptions& options, const CommonOptions& common) {
+  if (!options.report.empty()) refuse_existing(options.report, "--report");
   const Settings settings = settings_of(common);
   const AdapterFile from = read_adapter(options.from);
   const nlohmann::json layout = parse_json(from.layout_json, from.path.string());

@@ -80,6 +80,18 @@ class ProgressPrinter {
   std::chrono::steady_clock::time_point shown_{};
 };
 
+void warn_of_end(const std::string& job, const JobEnd& end) {
+  std::cerr << "loraxs: warning: job " << job << " ended at step " << end.step << ": " << end.reason << '\n';
+}
+
+/// The first best adapter: one there is, or every job had ended.
+std::string shown_adapter(const TrainResult& result) {
+  for (const JobResult& job : result.jobs) {
+    if (job.has_adapter) return job.job.name + "/best.safetensors";
+  }
+  return "no adapter";
+}
+
 }  // namespace
 
 int run_train(const TrainOptions& options, const CommonOptions& common) {
@@ -89,7 +101,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const Recipe recipe = read_recipe(options.recipe, overrides);
   if (options.dry_run) return dry_run(recipe, options.recipe, common);
   if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
-  if (!options.resume) refuse_existing_run(recipe.output);
+  check_run_output(recipe.output, options.resume);
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
   }
@@ -105,6 +117,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const TrainObserver observer{
       .on_step = [&](const StepReport& report) { progress.step(report); },
       .on_epoch = [&](const EpochReport& report) { progress.epoch(report, scored ? task.metric : ""); },
+      .on_end = [](const std::string& job, const JobEnd& end) { warn_of_end(job, end); },
       .stop_requested = [] { return interrupted != 0; }};
   try {
     const TrainResult result = run.run(observer, {.resume = options.resume, .allow_drift = options.allow_drift});
@@ -124,7 +137,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
                 << static_cast<int64_t>(
                        done[language_model ? "tokens_per_second" : "sentences_per_second"].get<double>())
                 << (language_model ? " tokens/s\nrun: " : " sentences/s\nrun: ") << recipe.output << " (report.html, "
-                << result.jobs.front().job.name << "/best.safetensors)\n";
+                << shown_adapter(result) << ")\n";
     }
     return 0;
   } catch (const Interrupted& stop) {

@@ -127,6 +127,7 @@ std::vector<std::string> metric_names() {
 }
 
 bool is_better(const std::string& metric, double value, double other) {
+  if (std::isnan(value) || std::isnan(other)) return !std::isnan(value);
   return metric == "loss" ? value < other : value > other;
 }
 

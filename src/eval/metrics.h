@@ -15,7 +15,7 @@ std::vector<std::string> metric_names();
 bool is_regression_metric(const std::string& name);
 
 /// Whether `value` is a better value of the metric than `other`: "loss", the held-out loss of language models, falls;
-/// all others rise.
+/// all others rise. NaN is never better, and every number is better than it.
 bool is_better(const std::string& metric, double value, double other);
 
 }  // namespace loraxs

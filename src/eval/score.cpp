@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <limits>
 #include <numeric>
 
 #include "batch/token_budget.h"
@@ -75,7 +76,10 @@ std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& exam
   if (metric == "loss") return held_out_losses(model, examples, slots, proceed);
   std::vector<double> scores;
   for (const torch::Tensor& logits : predict_logits(model, examples, slots, kTokensPerBatch, proceed)) {
-    scores.push_back(compute_metric(metric, predictions_of(logits, regression), examples.targets));
+    // The index of a largest logit says nothing where one is not a number.
+    const bool is_known = !logits.isnan().any().item<bool>();
+    scores.push_back(is_known ? compute_metric(metric, predictions_of(logits, regression), examples.targets)
+                              : std::numeric_limits<double>::quiet_NaN());
   }
   return scores;
 }

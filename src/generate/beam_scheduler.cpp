@@ -18,7 +18,7 @@ int64_t BeamScheduler::blocks_for(int64_t tokens) const {
 void BeamScheduler::submit(BeamRequest request) {
   request.options.check(request.name);
   const auto length = static_cast<int64_t>(request.prompt.size());
-  check_prompt(request.name, length, options_.context, request.max_new_tokens);
+  check_prompt(request.name, request.prompt, model_.vocab_size(), options_.context, request.max_new_tokens);
   request.max_new_tokens = std::min(request.max_new_tokens, options_.context - length);
   // The prompt's whole blocks are never written again, so all beams share them.
   const int64_t shared = length / model_.tokens_per_block();
@@ -67,19 +67,18 @@ bool BeamScheduler::step() {
   const int64_t vocab = model_.vocab_size();
   for (Search* search : asking) {
     const auto count = static_cast<size_t>(search->width() * vocab);
-    const bool goes_on = search->beams.advance(logits.first(count), vocab);
+    const auto rows = logits.first(count);  // [beams, vocab]
     logits = logits.subspan(count);
-    if (goes_on) {
-      follow_parents(*search);
+    try {
+      if (search->beams.advance(rows, vocab)) {
+        follow_parents(*search);
+        continue;
+      }
+    } catch (const Error& error) {
+      finish(*search, answer_error(search->given.name, search->cached - search->prompt_size(), error.what()));
       continue;
     }
-    release(*search);
-    const auto found =
-        std::find_if(searches_.begin(), searches_.end(), [&](const Search& other) { return &other == search; });
-    const auto on_finish = std::move(found->given.on_finish);
-    const std::vector<BeamAnswer> answers = found->beams.answers();
-    searches_.erase(found);
-    if (on_finish) on_finish(answers);
+    finish(*search, "");
   }
   return !searches_.empty();
 }
@@ -144,6 +143,16 @@ void BeamScheduler::follow_parents(Search& search) {
     for (const int32_t block : blocks) pool_.release(block);
   }
   search.blocks = std::move(next);
+}
+
+void BeamScheduler::finish(Search& search, const std::string& error) {
+  release(search);
+  const auto found =
+      std::find_if(searches_.begin(), searches_.end(), [&](const Search& other) { return &other == &search; });
+  const auto on_finish = std::move(found->given.on_finish);
+  const std::vector<BeamAnswer> answers = error.empty() ? found->beams.answers() : std::vector<BeamAnswer>();
+  searches_.erase(found);
+  if (on_finish) on_finish(answers, error);
 }
 
 void BeamScheduler::release(Search& search) {

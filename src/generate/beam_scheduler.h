@@ -20,21 +20,23 @@ struct BeamRequest {
   int64_t slot = kNoSlot;        // adapter
   BeamOptions options;
   int64_t max_new_tokens = 256;
-  /// An answer is complete with its last token: a stop string. May be empty.
+  /// An answer is complete with its last token: a stop string. May be empty. An Error that it throws is the search's
+  /// failure.
   std::function<bool(std::span<const int32_t> answer)> ends;
-  /// Called once, with the best answers, best first.
-  std::function<void(std::vector<BeamAnswer>)> on_finish;
+  /// Called once, with the best answers, best first, or with none and the sentence that says why the search failed.
+  std::function<void(std::vector<BeamAnswer>, const std::string& error)> on_finish;
 };
 
 /// Not thread-safe. A prompt is computed once; its beams then share all blocks but the one that each writes, and a
 /// block is copied only when a beam writes into one that others read. A search starts when the cache holds whatever it
-/// may come to need, so that none has to give way. Answers depend on the request alone, as the Scheduler's.
+/// may come to need, so that none has to give way. Answers and failures depend on the request alone, as the
+/// Scheduler's.
 class BeamScheduler {
  public:
   BeamScheduler(StepModel& model, SchedulerOptions options);
 
-  /// Throws Error for an empty prompt, one that leaves no room for an answer, options out of range, and a search that
-  /// the cache could not hold alone.
+  /// Throws Error for a prompt that check_prompt refuses, options out of range, and a search that the cache could not
+  /// hold alone; the searches that are there do not notice.
   void submit(BeamRequest request);
   /// One forward of the model. False when nothing is left to do.
   bool step();
@@ -61,6 +63,7 @@ class BeamScheduler {
   void schedule();
   void make_room(Search& search);
   void follow_parents(Search& search);
+  void finish(Search& search, const std::string& error);
   void release(Search& search);
   int64_t blocks_for(int64_t tokens) const;
 

@@ -42,7 +42,7 @@ class BeamSearch {
     double score = 0;             // Σ log p
   };
   /// `logits` [running, vocab] of the running beams' next tokens; first, of the prompt alone. False: the search is
-  /// over.
+  /// over. Throws Error for a beam whose logits are not finite (largest_logit): only destruction is left.
   bool advance(std::span<const float> logits, int64_t vocab);
 
   const std::vector<Beam>& running() const { return running_; }  // best first

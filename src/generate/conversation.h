@@ -15,6 +15,7 @@ struct ChatTurn {
 /// One question, with a system turn if `system` is not empty.
 std::vector<ChatTurn> question(const std::string& system, const std::string& text);
 
+/// Belongs to one thread.
 class Conversation {
  public:
   /// Ids of a rendered conversation, ready for the answer.

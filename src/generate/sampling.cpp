@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "io/error.h"
 #include "io/seeds.h"
@@ -12,6 +13,7 @@ namespace loraxs {
 namespace {
 
 constexpr float kFiltered = -std::numeric_limits<float>::infinity();
+constexpr float kLargestFloat = std::numeric_limits<float>::max();
 
 void penalise(std::vector<float>& logits, std::span<const int32_t> seen, double penalty) {
   if (penalty == 1) return;
@@ -35,13 +37,36 @@ void keep_top_k(std::vector<float>& logits, int64_t k) {
   }
 }
 
-/// e^(logit - largest) and their sum.
-double exponentials(const std::vector<float>& logits, std::vector<double>& values) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  values.resize(logits.size());
+/// The largest value, where it is finite and none is NaN.
+std::optional<float> largest_finite(std::span<const float> row) {
+  const float* values = row.data();
+  const size_t count = row.size();
+  float largest = kFiltered;
+  int32_t nans = 0;
+#pragma omp simd reduction(max : largest) reduction(| : nans)
+  for (size_t i = 0; i < count; ++i) {  // max_element goes one by one, and passes over NaN
+    largest = values[i] > largest ? values[i] : largest;
+    nans |= static_cast<int32_t>(values[i] != values[i]);
+  }
+  if (nans != 0 || !std::isfinite(largest)) return std::nullopt;
+  return largest;
+}
+
+/// The same of finite logits after penalty and temperature.
+float largest_score(std::span<const float> scores) {
+  if (const auto largest = largest_finite(scores)) return *largest;
+  throw Error(
+      "repetition penalty and temperature: expected values that leave the logits in float32's range, found ones "
+      "that do not; take values nearer to 1");
+}
+
+/// e^(score - largest) and their sum.
+double exponentials(std::span<const float> scores, std::vector<double>& values) {
+  const float largest = largest_score(scores);
+  values.resize(scores.size());
   double sum = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    values[i] = std::exp(static_cast<double>(logits[i]) - largest);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    values[i] = std::exp(static_cast<double>(scores[i]) - largest);
     sum += values[i];
   }
   return sum;
@@ -73,14 +98,8 @@ void keep_min_p(std::vector<double>& values, double& sum, double min_p) {
   }
 }
 
-int32_t argmax(std::span<const float> logits) {
-  const float* values = logits.data();
-  const size_t count = logits.size();
-  float largest = values[0];
-#pragma omp simd reduction(max : largest)
-  for (size_t i = 0; i < count; ++i)
-    largest = values[i] > largest ? values[i] : largest;  // max_element goes one by one
-  return static_cast<int32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
+int32_t first_of(std::span<const float> values, float value) {
+  return static_cast<int32_t>(std::find(values.begin(), values.end(), value) - values.begin());
 }
 
 /// The k largest, largest first, lower ids before higher ones among equals.
@@ -104,9 +123,11 @@ void SamplingOptions::check(const std::string& where) const {
   const auto fail = [&](const char* option, const char* expected, double found) {
     throw Error(concat(where, ": ", option, ": expected ", expected, ", found ", found));
   };
-  if (!(repetition_penalty > 0) || std::isinf(repetition_penalty))
-    fail("repetition penalty", "a number above 0", repetition_penalty);
-  if (!(temperature >= 0) || std::isinf(temperature)) fail("temperature", "a number ≥ 0 (0 is greedy)", temperature);
+  constexpr double kSmallest = std::numeric_limits<float>::min(), kLargest = std::numeric_limits<float>::max();
+  if (!(repetition_penalty >= kSmallest && repetition_penalty <= kLargest))
+    fail("repetition penalty", "a number above 0 in float32's range", repetition_penalty);
+  if (temperature != 0 && !(temperature >= kSmallest && temperature <= kLargest))
+    fail("temperature", "a number ≥ 0 (0 is greedy) in float32's range", temperature);
   if (top_k < 0) fail("top-k", "an integer ≥ 0 (0 keeps all)", static_cast<double>(top_k));
   if (!(top_p > 0 && top_p <= 1)) fail("top-p", "a number above 0 and at most 1", top_p);
   if (!(min_p >= 0 && min_p < 1)) fail("min-p", "a number from 0 to below 1", min_p);
@@ -118,8 +139,19 @@ void SamplingOptions::check(const std::string& where) const {
   }
 }
 
+float largest_logit(std::span<const float> logits) {
+  if (const auto largest = largest_finite(logits)) return *largest;
+  const auto wrong = std::find_if(logits.begin(), logits.end(), [](float x) { return !(x <= kLargestFloat); });
+  const std::string found = wrong == logits.end()
+                                ? "none above -inf"
+                                : concat(std::isnan(*wrong) ? "NaN" : "+inf", " for token ", wrong - logits.begin());
+  throw Error(concat("expected finite logits, found ", found,
+                     "; weights of the base model or of the adapter are damaged, or too large for the precision"));
+}
+
 std::vector<double> sampling_probabilities(std::span<const float> logits, std::span<const int32_t> seen,
                                            const SamplingOptions& options) {
+  largest_logit(logits);
   std::vector<float> scores(logits.begin(), logits.end());
   penalise(scores, seen, options.repetition_penalty);
   const auto temperature = static_cast<float>(options.temperature);
@@ -138,11 +170,12 @@ SampledToken sample(std::span<const float> logits, std::span<const int32_t> seen
   SampledToken token;
   if (options.greedy()) {
     if (options.repetition_penalty == 1) {
-      token.id = argmax(logits);
+      token.id = first_of(logits, largest_logit(logits));
     } else {
+      largest_logit(logits);
       std::vector<float> scores(logits.begin(), logits.end());
       penalise(scores, seen, options.repetition_penalty);
-      token.id = argmax(scores);
+      token.id = first_of(scores, largest_score(scores));
     }
   } else {
     const std::vector<double> probabilities = sampling_probabilities(logits, seen, options);
@@ -165,7 +198,7 @@ SampledToken sample(std::span<const float> logits, std::span<const int32_t> seen
 }
 
 double log_sum_exp(std::span<const float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
+  const float largest = largest_logit(logits);
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
   return largest + std::log(sum);

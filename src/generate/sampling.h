@@ -8,6 +8,7 @@
 namespace loraxs {
 
 /// In the order in which they act, which is transformers': repetition penalty, temperature, top-k, top-p, min-p.
+/// Penalty and temperature act in float32, whose range they must be in.
 struct SamplingOptions {
   double repetition_penalty = 1;  // > 0; logits of tokens seen in prompt or answer are divided (negative: multiplied)
   double temperature = 0;         // ≥ 0; 0 is greedy: the largest logit, the lowest id among equals
@@ -33,17 +34,22 @@ struct SampledToken {
   std::vector<TokenLogprob> top;  // most probable first
 };
 
+/// The largest of a token's logits; those of forbidden tokens may be -inf. Throws Error where no token can be chosen: a
+/// NaN, +inf, or nothing above -inf. All below ask this first, so what they return is a token of the vocabulary.
+float largest_logit(std::span<const float> logits);
+
 /// The probability of every token after penalty, temperature and filters; filtered tokens have 0. `seen` are the ids of
-/// prompt and answer so far (repeats do not matter). Not for greedy options.
+/// prompt and answer so far (repeats do not matter). Not for greedy options. Throws Error, also where penalty and
+/// temperature take the logits out of float32's range.
 std::vector<double> sampling_probabilities(std::span<const float> logits, std::span<const int32_t> seen,
                                            const SamplingOptions& options);
 
 /// Token `index` of a request's answer. A draw takes Philox(counter = {index, 0, 0, 0}, key = seed) as a number in
-/// [0, 1) and walks the probabilities in the order of ids.
+/// [0, 1) and walks the probabilities in the order of ids. Throws Error as the two above.
 SampledToken sample(std::span<const float> logits, std::span<const int32_t> seen, const SamplingOptions& options,
                     int64_t index);
 
-/// log Σ exp(logits), in float64.
+/// log Σ exp(logits), in float64. Throws Error as largest_logit.
 double log_sum_exp(std::span<const float> logits);
 
 }  // namespace loraxs

@@ -15,17 +15,30 @@ const char* finish_reason_name(FinishReason reason) {
       return "length";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kError:
+      return "error";
   }
   return "";
 }
 
-void check_prompt(const std::string& name, int64_t prompt_tokens, int64_t context, int64_t max_new_tokens) {
-  if (prompt_tokens == 0) throw Error(concat(name, ": expected a prompt of at least one token, found none"));
-  if (prompt_tokens >= context) {
+void check_prompt(const std::string& name, std::span<const int32_t> prompt, int64_t vocab, int64_t context,
+                  int64_t max_new_tokens) {
+  if (prompt.empty()) throw Error(concat(name, ": expected a prompt of at least one token, found none"));
+  const auto tokens = static_cast<int64_t>(prompt.size());
+  if (tokens >= context) {
     throw Error(concat(name, ": expected a prompt of at most ", context - 1, " tokens (context ", context, "), found ",
-                       prompt_tokens, "; shorten it, or give a larger context (-c)"));
+                       tokens, "; shorten it, or give a larger context (-c)"));
+  }
+  const auto outside = std::find_if(prompt.begin(), prompt.end(), [&](int32_t id) { return id < 0 || id >= vocab; });
+  if (outside != prompt.end()) {
+    throw Error(concat(name, ": expected token ids from 0 to ", vocab - 1, ", the model's, found ", *outside,
+                       "; the tokenizer knows more tokens than the model"));
   }
   if (max_new_tokens < 1) throw Error(concat(name, ": new tokens: expected at least 1, found ", max_new_tokens));
+}
+
+std::string answer_error(const std::string& name, int64_t answered, const std::string& problem) {
+  return concat(name, ": token ", answered + 1, " of the answer: ", problem);
 }
 
 Scheduler::Scheduler(StepModel& model, SchedulerOptions options)
@@ -36,7 +49,7 @@ Scheduler::Scheduler(StepModel& model, SchedulerOptions options)
 
 int64_t Scheduler::submit(GenerationRequest request) {
   request.sampling.check(request.name);
-  check_prompt(request.name, static_cast<int64_t>(request.prompt.size()), options_.context, request.max_new_tokens);
+  check_prompt(request.name, request.prompt, model_.vocab_size(), options_.context, request.max_new_tokens);
   const int64_t id = next_id_++;
   Request entry{.given = std::move(request)};
   entry.tokens = entry.given.prompt;
@@ -139,21 +152,29 @@ void Scheduler::release_blocks(Request& request) {
   request.blocks.clear();
 }
 
-void Scheduler::finish(Requests::iterator found, FinishReason reason) {
+void Scheduler::finish(Requests::iterator found, FinishReason reason, const std::string& error) {
   release_blocks(found->second);
   const auto on_finish = std::move(found->second.given.on_finish);
   requests_.erase(found);
-  if (on_finish) on_finish(reason);
+  if (on_finish) on_finish(reason, error);
 }
 
 void Scheduler::deliver(Requests::iterator found, std::span<const float> logits) {
   Request& request = found->second;
-  const SampledToken token = sample(logits, request.tokens, request.given.sampling, request.answered());
-  if (std::find(options_.end_ids.begin(), options_.end_ids.end(), token.id) != options_.end_ids.end()) {
-    return finish(found, FinishReason::kStop);
+  const int64_t answered = request.answered();
+  bool goes_on = true;
+  try {
+    const SampledToken token = sample(logits, request.tokens, request.given.sampling, answered);
+    if (std::find(options_.end_ids.begin(), options_.end_ids.end(), token.id) != options_.end_ids.end()) {
+      goes_on = false;
+    } else {
+      request.tokens.push_back(token.id);
+      if (request.given.on_token) goes_on = request.given.on_token(token);
+    }
+  } catch (const Error& error) {
+    return finish(found, FinishReason::kError, answer_error(request.given.name, answered, error.what()));
   }
-  request.tokens.push_back(token.id);
-  if (request.given.on_token && !request.given.on_token(token)) return finish(found, FinishReason::kStop);
+  if (!goes_on) return finish(found, FinishReason::kStop);
   if (request.answered() == request.given.max_new_tokens ||
       static_cast<int64_t>(request.tokens.size()) == options_.context) {
     finish(found, FinishReason::kLength);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,15 @@
 
 namespace loraxs {
 
-enum class FinishReason { kStop, kLength, kCancelled };
-const char* finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled"
+enum class FinishReason { kStop, kLength, kCancelled, kError };
+const char* finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled", "error"
 
-/// What every scheduler asks of a request. Throws Error for an empty prompt, one that leaves no room for an answer in
-/// `context` tokens, and fewer than one new token.
-void check_prompt(const std::string& name, int64_t prompt_tokens, int64_t context, int64_t max_new_tokens);
+/// What every scheduler asks of a request. Throws Error for an empty prompt, an id outside the `vocab` tokens of the
+/// model, a prompt that leaves no room for an answer in `context` tokens, and fewer than one new token.
+void check_prompt(const std::string& name, std::span<const int32_t> prompt, int64_t vocab, int64_t context,
+                  int64_t max_new_tokens);
+/// `problem` with the request and the place in its answer in front.
+std::string answer_error(const std::string& name, int64_t answered, const std::string& problem);
 
 struct GenerationRequest {
   std::string name = "request";  // starts error messages: "prompts.jsonl:3"
@@ -25,10 +29,11 @@ struct GenerationRequest {
   int64_t slot = kNoSlot;        // adapter
   SamplingOptions sampling;
   int64_t max_new_tokens = 256;
-  /// Called by step() for every new token, end-of-text tokens excepted; false ends the answer ("stop").
+  /// Called by step() for every new token, end-of-text tokens excepted; false ends the answer ("stop"). An Error that
+  /// it throws is the request's failure.
   std::function<bool(const SampledToken&)> on_token;
-  /// Called once, last.
-  std::function<void(FinishReason)> on_finish;
+  /// Called once, last. `error` is the sentence of kError, empty for all others.
+  std::function<void(FinishReason, const std::string& error)> on_finish;
 };
 
 struct SchedulerOptions {
@@ -41,13 +46,16 @@ struct SchedulerOptions {
 /// Not thread-safe: one thread submits, cancels and steps. Callbacks run inside step() and cancel(); they may submit
 /// requests and cancel others.
 /// A request's tokens depend on the request alone: rows do not depend on their neighbours (ops/frozen_gemm.h), and
-/// draws count by the request's own tokens. A full cache takes the blocks of the youngest request, which is computed
-/// anew later; the oldest always goes on.
+/// draws count by the request's own tokens. So does its failure: one whose logits are not finite ends with kError, and
+/// the others go on with the same bits. A full cache takes the blocks of the youngest request, which is computed anew
+/// later; the oldest always goes on. What else leaves step() (a callback's exception, a lack of memory) ends them all:
+/// only destruction is left.
 class Scheduler {
  public:
   Scheduler(StepModel& model, SchedulerOptions options);
 
-  /// Throws Error for an empty prompt, a prompt that leaves no room for an answer, contradictory sampling options.
+  /// Throws Error for a prompt that check_prompt refuses and contradictory sampling options; the requests that are
+  /// there do not notice.
   int64_t submit(GenerationRequest request);
   void cancel(int64_t id);  // unknown or finished: nothing happens
   /// One forward of the model. False when nothing is left to do.
@@ -74,7 +82,7 @@ class Scheduler {
   bool reserve(Request& request, int64_t tokens);
   void preempt(Request& request);
   void release_blocks(Request& request);
-  void finish(Requests::iterator request, FinishReason reason);
+  void finish(Requests::iterator request, FinishReason reason, const std::string& error = "");
   void deliver(Requests::iterator request, std::span<const float> logits);
 
   StepModel& model_;

@@ -9,6 +9,7 @@
 
 namespace loraxs {
 
+/// Belongs to one thread; streams may share a tokenizer.
 class TextStream {
  public:
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops)

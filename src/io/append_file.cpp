@@ -1,6 +1,8 @@
 #include "io/append_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,8 +13,21 @@
 namespace loraxs {
 
 AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor_ < 0 || ::lseek(descriptor_, 0, SEEK_END) < 0) fail("open");
+  try {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644);  // a pipe would block
+    struct stat status {};
+    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) fail("open");
+    if (!S_ISREG(status.st_mode)) throw Error(concat(path_.string(), ": expected a file, found something else"));
+    // The kernel lets go of it when the process ends, however that happens.
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      throw Error(concat(path_.string(), ": expected a file that nobody writes, found one that another process holds; ",
+                         "wait for it to end"));
+    }
+    if (::lseek(descriptor_, 0, SEEK_END) < 0) fail("open");
+  } catch (...) {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    throw;
+  }
 }
 
 AppendFile::~AppendFile() {

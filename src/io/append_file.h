@@ -9,7 +9,7 @@ namespace loraxs {
 /// All members throw Error with path and reason.
 class AppendFile {
  public:
-  /// Opens or creates; the content stays.
+  /// Opens or creates; the content stays. Throws too when it is no regular file or another process has it open here.
   explicit AppendFile(std::filesystem::path path);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

@@ -73,7 +73,7 @@ std::string cached_base_id(const BaseModel& model, const std::filesystem::path& 
   model.release_pages();
   try {
     std::filesystem::create_directories(cache_folder);
-    write_file_atomically(path, id);
+    write_file_atomically(path, id, Existing::kReplaced);
   } catch (const std::exception&) {
     return id;  // a cache that cannot be written costs time, not correctness
   }

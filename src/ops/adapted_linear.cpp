@@ -15,7 +15,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // What backward needs and autograd need not know of: shared by reference, the projection outlives the step.
-struct Call : torch::CustomClassHolder {
+struct AdaptedLinearCall : torch::CustomClassHolder {
   const JoinedProjection* projection;
   std::vector<SegmentAdapters> segments;
 };
@@ -91,7 +91,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
         u_width > 0 ? y.narrow(1, projection->out_features, u_width).contiguous() : torch::Tensor(), kept_x};
     saved.insert(saved.end(), own_u.begin(), own_u.end());
     ctx->save_for_backward(std::move(saved));
-    auto call = c10::make_intrusive<Call>();
+    auto call = c10::make_intrusive<AdaptedLinearCall>();
     call->projection = projection;
     call->segments = *segments;
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
@@ -100,7 +100,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     torch::NoGradGuard no_grad;
-    const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
+    const auto call = c10::static_intrusive_pointer_cast<AdaptedLinearCall>(ctx->saved_data["call"].toCapsule());
     const JoinedProjection& projection = *call->projection;
     const bool frozen = projection.weight.out_features() > 0;
     const bool needs_dx = ctx->needs_input_grad(0);

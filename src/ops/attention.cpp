@@ -246,7 +246,7 @@ LORAXS_ATTENTION_KERNELS(float)
 LORAXS_ATTENTION_KERNELS(c10::BFloat16)
 #undef LORAXS_ATTENTION_KERNELS
 
-struct Call : torch::CustomClassHolder {
+struct AttentionCall : torch::CustomClassHolder {
   AttentionColumns columns;
   AttentionShape shape;
   AttentionIndex index;
@@ -288,7 +288,7 @@ struct Call : torch::CustomClassHolder {
 };
 
 template <typename T>
-torch::Tensor forward_fast(const Call& call, const torch::Tensor& queries, const torch::Tensor& keys_values) {
+torch::Tensor forward_fast(const AttentionCall& call, const torch::Tensor& queries, const torch::Tensor& keys_values) {
   const AttentionShape& shape = call.shape;
   const int64_t stride = shape.heads * shape.head_dim, group = shape.heads / shape.kv_heads;
   torch::Tensor out = queries.new_empty({queries.size(0), stride});
@@ -311,7 +311,7 @@ void zero_columns_from(const torch::Tensor& buffer, int64_t used) {
 }
 
 template <typename T>
-variable_list backward_fast(const Call& call, const torch::Tensor& queries, const torch::Tensor& keys_values,
+variable_list backward_fast(const AttentionCall& call, const torch::Tensor& queries, const torch::Tensor& keys_values,
                             const torch::Tensor& d_out) {
   const AttentionShape& shape = call.shape;
   const AttentionColumns& columns = call.columns;
@@ -347,7 +347,7 @@ variable_list backward_fast(const Call& call, const torch::Tensor& queries, cons
 class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& queries, const torch::Tensor& keys_values,
-                               const c10::intrusive_ptr<Call>& call) {
+                               const c10::intrusive_ptr<AttentionCall>& call) {
     ctx->save_for_backward({queries, keys_values});
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
     return queries.scalar_type() == torch::kFloat32 ? forward_fast<float>(*call, queries, keys_values)
@@ -355,7 +355,7 @@ class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     torch::NoGradGuard no_grad;
-    const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
+    const auto call = c10::static_intrusive_pointer_cast<AttentionCall>(ctx->saved_data["call"].toCapsule());
     const auto saved = ctx->get_saved_variables();
     const torch::Tensor d_out = grads[0].contiguous();
     return saved[0].scalar_type() == torch::kFloat32 ? backward_fast<float>(*call, saved[0], saved[1], d_out)
@@ -373,7 +373,7 @@ torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor
   const bool fast = queries.device().is_cpu() && (dtype == torch::kFloat32 || dtype == torch::kBFloat16) &&
                     queries.stride(1) == 1 && keys_values.stride(1) == 1;
   if (!fast) return varlen_attention_reference(queries, keys_values, columns, shape, index, dropout);
-  auto call = c10::make_intrusive<Call>();
+  auto call = c10::make_intrusive<AttentionCall>();
   call->columns = columns;
   call->shape = shape;
   call->index = index;

@@ -11,8 +11,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kGrainRows = 8;
-
 // silu(x) = x σ(x), slope σ (1 + x (1 − σ))
 struct Silu {
   static LORAXS_INLINE void evaluate(float x, float& value, float& slope) {

@@ -11,8 +11,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kGrainRows = 8;
-
 template <typename T>
 LORAXS_INLINE void forward_row(T* y, const T* x, int64_t columns) {
 #pragma omp simd

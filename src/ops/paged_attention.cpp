@@ -11,13 +11,13 @@ namespace {
 
 constexpr int64_t kQueryRows = 48;  // (query, head) pairs whose scores stand in the scratch at once
 
-struct KeySpan {
+struct PagedKeys {
   int64_t begin, end;
 };
 
 /// One (sequence, key/value head) without tensors. A row is a (query, head of the group) pair, query by query.
 template <typename T>
-struct Work {
+struct PagedWork {
   const T* query;  // first query of the sequence, first head of the group
   int64_t query_stride, num_queries, group, head_dim;
   const int32_t *positions, *table;
@@ -27,17 +27,17 @@ struct Work {
   int64_t window;  // 0 = all
 
   /// Positions that the query of `row` sees.
-  KeySpan keys_of_row(int64_t row) const {
+  PagedKeys keys_of_row(int64_t row) const {
     const int64_t end = positions[row / group] + 1;
     return {window > 0 && end > window ? end - window : 0, end};
   }
 };
 
-struct Scratch {
+struct PagedScratch {
   int64_t dim;
   std::vector<float> queries, scores, out;
 
-  Scratch(int64_t max_keys, int64_t head_dim) : dim(simd::padded(head_dim)) {
+  PagedScratch(int64_t max_keys, int64_t head_dim) : dim(simd::padded(head_dim)) {
     queries.assign(kQueryRows * dim, 0);
     scores.assign(kQueryRows * simd::padded(max_keys), 0);
     out.assign(kQueryRows * dim, 0);
@@ -47,8 +47,8 @@ struct Scratch {
 /// Attention of rows [first, first + count): out [count, head_dim] in s.out. Blocks before the windows of all rows are
 /// left out; those before the window of one row add zeros to it, so its bits stay the same.
 template <typename T>
-LORAXS_INLINE void attend_rows(const Work<T>& w, Scratch& s, int64_t first, int64_t count) {
-  KeySpan seen{.begin = w.keys_of_row(first).begin, .end = 0};  // by any row; positions rise within a sequence
+LORAXS_INLINE void attend_rows(const PagedWork<T>& w, PagedScratch& s, int64_t first, int64_t count) {
+  PagedKeys seen{.begin = w.keys_of_row(first).begin, .end = 0};  // by any row; positions rise within a sequence
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = first + i;
     const T* q = w.query + row / w.group * w.query_stride + row % w.group * w.head_dim;
@@ -64,7 +64,7 @@ LORAXS_INLINE void attend_rows(const Work<T>& w, Scratch& s, int64_t first, int6
   }
   for (int64_t i = 0; i < count; ++i) {
     float* row = s.scores.data() + i * stride;
-    const KeySpan visible = w.keys_of_row(first + i);
+    const PagedKeys visible = w.keys_of_row(first + i);
     const int64_t begin = visible.begin - start, end = visible.end - start;
     float largest = row[begin];
 #pragma omp simd reduction(max : largest)
@@ -89,7 +89,7 @@ LORAXS_INLINE void attend_rows(const Work<T>& w, Scratch& s, int64_t first, int6
 }
 
 template <typename T>
-LORAXS_INLINE void attend(const Work<T>& w, Scratch& s, T* out, int64_t out_stride) {
+LORAXS_INLINE void attend(const PagedWork<T>& w, PagedScratch& s, T* out, int64_t out_stride) {
   const int64_t rows = w.num_queries * w.group;
   for (int64_t first = 0; first < rows; first += kQueryRows) {
     const int64_t count = std::min(kQueryRows, rows - first);
@@ -101,10 +101,11 @@ LORAXS_INLINE void attend(const Work<T>& w, Scratch& s, T* out, int64_t out_stri
   }
 }
 
-LORAXS_KERNEL void attend_kernel(const Work<float>& w, Scratch& s, float* out, int64_t out_stride) {
+LORAXS_KERNEL void attend_kernel(const PagedWork<float>& w, PagedScratch& s, float* out, int64_t out_stride) {
   attend(w, s, out, out_stride);
 }
-LORAXS_KERNEL void attend_kernel(const Work<c10::BFloat16>& w, Scratch& s, c10::BFloat16* out, int64_t out_stride) {
+LORAXS_KERNEL void attend_kernel(const PagedWork<c10::BFloat16>& w, PagedScratch& s, c10::BFloat16* out,
+                                 int64_t out_stride) {
   attend(w, s, out, out_stride);
 }
 
@@ -121,22 +122,22 @@ torch::Tensor attention_fast(const torch::Tensor& queries, const PagedBlocks& bl
                 *positions = asks.query_positions.const_data_ptr<int32_t>(),
                 *tables = index.block_tables.const_data_ptr<int32_t>();
   at::parallel_for(0, sequences * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
-    Scratch scratch(width * kKeysPerBlock, shape.head_dim);
+    PagedScratch scratch(width * kKeysPerBlock, shape.head_dim);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t s = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       const int64_t head_column = kv_head * group * shape.head_dim;
-      const Work<T> work{.query = query_data + starts[s] * queries.stride(0) + head_column,
-                         .query_stride = queries.stride(0),
-                         .num_queries = starts[s + 1] - starts[s],
-                         .group = group,
-                         .head_dim = shape.head_dim,
-                         .positions = positions + starts[s],
-                         .table = tables + s * width,
-                         .keys = keys + kv_head * shape.head_dim * kKeysPerBlock,
-                         .values = values + kv_head * shape.head_dim * kKeysPerBlock,
-                         .block_stride = shape.kv_heads * shape.head_dim * kKeysPerBlock,
-                         .scale = static_cast<float>(shape.scale),
-                         .window = shape.window};
+      const PagedWork<T> work{.query = query_data + starts[s] * queries.stride(0) + head_column,
+                              .query_stride = queries.stride(0),
+                              .num_queries = starts[s + 1] - starts[s],
+                              .group = group,
+                              .head_dim = shape.head_dim,
+                              .positions = positions + starts[s],
+                              .table = tables + s * width,
+                              .keys = keys + kv_head * shape.head_dim * kKeysPerBlock,
+                              .values = values + kv_head * shape.head_dim * kKeysPerBlock,
+                              .block_stride = shape.kv_heads * shape.head_dim * kKeysPerBlock,
+                              .scale = static_cast<float>(shape.scale),
+                              .window = shape.window};
       attend_kernel(work, scratch, out_data + starts[s] * stride + head_column, stride);
     }
   });

@@ -13,8 +13,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kGrainRows = 8;
-
 struct DropRow {  // dropout of one row; threshold 0 = off
   uint64_t key;
   uint32_t position, threshold;
@@ -102,7 +100,7 @@ LORAXS_NORM_KERNELS(float)
 LORAXS_NORM_KERNELS(c10::BFloat16)
 #undef LORAXS_NORM_KERNELS
 
-struct Call : torch::CustomClassHolder {
+struct ResidualNormCall : torch::CustomClassHolder {
   Dropout dropout;
   RowKeys rows;
   int64_t width = 0;
@@ -117,7 +115,7 @@ struct Call : torch::CustomClassHolder {
 };
 
 template <typename T>
-torch::Tensor forward_fast(const Call& call, const torch::Tensor& y, const torch::Tensor& residual,
+torch::Tensor forward_fast(const ResidualNormCall& call, const torch::Tensor& y, const torch::Tensor& residual,
                            const torch::Tensor& weight, const torch::Tensor& bias, double eps,
                            torch::Tensor& normalized, torch::Tensor& inverse_sigma) {
   const int64_t rows = residual.size(0), hidden = residual.size(1);
@@ -141,7 +139,7 @@ torch::Tensor forward_fast(const Call& call, const torch::Tensor& y, const torch
 }
 
 template <typename T>
-variable_list backward_fast(const Call& call, const torch::Tensor& dout, const torch::Tensor& normalized,
+variable_list backward_fast(const ResidualNormCall& call, const torch::Tensor& dout, const torch::Tensor& normalized,
                             const torch::Tensor& inverse_sigma, const torch::Tensor& weight) {
   const int64_t rows = normalized.size(0), hidden = normalized.size(1), width = call.width;
   torch::Tensor dy = normalized.new_empty({rows, width}), dresidual = torch::empty_like(normalized);
@@ -164,7 +162,7 @@ class ResidualNorm : public torch::autograd::Function<ResidualNorm> {
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& y, const torch::Tensor& residual,
                                const torch::Tensor& weight, const torch::Tensor& bias, double eps,
                                const Dropout* dropout, const RowKeys* rows) {
-    auto call = c10::make_intrusive<Call>();
+    auto call = c10::make_intrusive<ResidualNormCall>();
     call->dropout = *dropout;
     call->rows = *rows;
     call->width = y.size(1);
@@ -179,7 +177,7 @@ class ResidualNorm : public torch::autograd::Function<ResidualNorm> {
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     torch::NoGradGuard no_grad;
-    const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
+    const auto call = c10::static_intrusive_pointer_cast<ResidualNormCall>(ctx->saved_data["call"].toCapsule());
     const auto saved = ctx->get_saved_variables();
     const torch::Tensor dout = grads[0].contiguous();
     return saved[0].scalar_type() == torch::kFloat32

@@ -13,8 +13,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kGrainRows = 8;
-
 // out = z γ / rms with z = residual + y, or the residual alone where y is null. T: of projections, S: of the residual
 template <typename T, typename S>
 LORAXS_INLINE void forward_row(S* sum, T* out, float* inverse_rms, const T* y, const S* residual, const float* weight,

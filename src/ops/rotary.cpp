@@ -11,8 +11,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kGrainRows = 8;
-
 // (x₁, x₂) ← (x₁ cos − x₂ sin, x₂ cos + x₁ sin); the gradient turns back: sign −1
 template <typename T>
 LORAXS_INLINE void rotate_row(T* x, const float* cosine, const float* sine, int64_t heads, int64_t half, float sign) {

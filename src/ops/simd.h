@@ -16,6 +16,10 @@
 #endif
 #define LORAXS_INLINE inline __attribute__((always_inline))
 
+namespace loraxs {
+constexpr int64_t kGrainRows = 8;  // rows that a thread of an element-wise loop takes at least
+}  // namespace loraxs
+
 namespace loraxs::simd {
 
 constexpr int64_t kWidth = 16;  // floats a tile is wide: two AVX2 registers or one of AVX-512

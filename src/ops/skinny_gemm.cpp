@@ -11,7 +11,7 @@ namespace loraxs {
 namespace {
 
 constexpr int64_t kTileRows = 4;
-constexpr int64_t kFewRows = 24;
+constexpr int64_t kDecodeRows = 24;
 constexpr int64_t kGrainWork = 1 << 16;  // multiply-adds below which a second thread does not pay
 
 using F = float;
@@ -71,7 +71,7 @@ void skinny_gemm_(const torch::Tensor& c, const torch::Tensor& a, const torch::T
            static_cast<const char*>(b_data) + column * b.element_size(), b.stride(0), row, row_end, column_end - column,
            k, static_cast<float>(alpha), accumulate);
   };
-  if (rows <= kFewRows && n * k * rows > kGrainWork) {  // a decode step: threads share the columns
+  if (rows <= kDecodeRows && n * k * rows > kGrainWork) {  // a decode step: threads share the columns
     const int64_t tiles = (n + simd::kWidth - 1) / simd::kWidth;
     at::parallel_for(
         0, tiles, std::max<int64_t>(1, kGrainWork / (simd::kWidth * k * rows)),

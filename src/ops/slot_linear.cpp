@@ -10,7 +10,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct Call : torch::CustomClassHolder {
+struct SlotLinearCall : torch::CustomClassHolder {
   std::vector<SlotLinearSegment> segments;
   torch::ScalarType x_dtype;
 };
@@ -28,7 +28,7 @@ class SlotLinear : public torch::autograd::Function<SlotLinear> {
       rows.copy_(segment.bias.value());
       skinny_gemm_(rows, input.narrow(0, segment.begin, count), segment.weight.value().t().contiguous(), 1.0, true);
     }
-    auto call = c10::make_intrusive<Call>();
+    auto call = c10::make_intrusive<SlotLinearCall>();
     call->segments = *segments;
     call->x_dtype = x.scalar_type();
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
@@ -38,7 +38,7 @@ class SlotLinear : public torch::autograd::Function<SlotLinear> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     torch::NoGradGuard no_grad;
-    const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
+    const auto call = c10::static_intrusive_pointer_cast<SlotLinearCall>(ctx->saved_data["call"].toCapsule());
     const torch::Tensor input = ctx->get_saved_variables()[0];
     const torch::Tensor dy = grads[0].contiguous();  // [rows, out_features]
     torch::Tensor dx;

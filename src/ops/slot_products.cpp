@@ -9,7 +9,7 @@
 namespace loraxs {
 namespace {
 
-constexpr int64_t kFewRows = 8;  // below, transposing R costs more than multiplying with it
+constexpr int64_t kTransposeRows = 8;  // below, transposing R costs more than multiplying with it
 using Eight = simd::Vector<8>::Value;
 
 /// Columns 0 to 7 of eight rows that stand `stride` apart.
@@ -105,7 +105,7 @@ torch::Tensor slot_products(const torch::Tensor& u, const std::vector<SlotMatrix
   std::vector<const SlotMatrix*> few;
   for (const SlotMatrix& segment : segments) {
     const int64_t count = segment.end - segment.begin, rank = segment.r->shape[0];
-    if (count < kFewRows && dtype == torch::kFloat32 && u.device().is_cpu() && u.stride(1) == 1) {
+    if (count < kTransposeRows && dtype == torch::kFloat32 && u.device().is_cpu() && u.stride(1) == 1) {
       few.push_back(&segment);
     } else {
       skinny_gemm_(z.narrow(0, segment.begin, count).narrow(1, 0, rank),

@@ -24,11 +24,6 @@ struct PythonModel {
   Settings settings;
 };
 
-struct PythonPredictor {
-  Predictor predictor;
-  std::string where;  // for errors
-};
-
 /// Segment name -> tensor over all rows of the bank, [adapters, …]: strided views.
 nb::dict bank_tensors(const Bank& bank) {
   nb::dict tensors;
@@ -163,36 +158,38 @@ void bind_adapter(nb::module_& m) {
           },
           nb::arg("out"));
 
-  nb::class_<PythonPredictor>(m, "_Predictor")
+  nb::class_<Predictor>(m, "_Predictor")
       .def(
           "__init__",
-          [](PythonPredictor* self, const OpenedAdapter& opened, const std::string& precision) {
-            new (self) PythonPredictor{Predictor(opened, precision), opened.file.path.string()};
+          [](Predictor* self, const OpenedAdapter& opened, const std::string& precision) {
+            const nb::gil_scoped_release release;
+            new (self) Predictor(opened, precision);
           },
           nb::arg("adapter"), nb::arg("precision") = "auto")
-      .def_prop_ro("labels", [](const PythonPredictor& self) { return self.predictor.labels(); })
+      .def_prop_ro("labels", [](const Predictor& self) { return self.labels(); })
       .def(
           "predict",
-          [](PythonPredictor& self, const nb::sequence& texts) {
+          [](Predictor& self, const nb::sequence& texts) {
             const std::vector<Example> examples = examples_of(texts);
             std::vector<Prediction> predictions;
             {
               nb::gil_scoped_release release;
-              predictions = self.predictor.predict(examples);
+              predictions = self.predict(examples);
             }
             nb::list result;
-            for (const Prediction& one : predictions) result.append(nb::make_tuple(one.label, one.score, one.scores));
+            for (const Prediction& one : predictions)
+              result.append(nb::make_tuple(one.label, one.score, one.scores, one.error));
             return result;
           },
           nb::arg("texts"))
       .def(
           "logits",
-          [](PythonPredictor& self, const nb::sequence& texts) {
+          [](Predictor& self, const nb::sequence& texts) {
             const std::vector<Example> examples = examples_of(texts);
             torch::Tensor logits;
             {
               nb::gil_scoped_release release;
-              logits = self.predictor.logits(examples);
+              logits = self.logits(examples);
             }
             return python_tensor(logits);
           },

@@ -62,6 +62,15 @@ class PythonObserver {
       if (!metric_.empty()) event[metric_.c_str()] = epoch.value;
       call(event);
     };
+    result.on_end = [this](const std::string& job, const JobEnd& end) {
+      nb::gil_scoped_acquire acquire;
+      nb::dict event;
+      event["event"] = "ended";
+      event["step"] = end.step;
+      event["job"] = job;
+      event["reason"] = end.reason;
+      call(event);
+    };
     return result;
   }
 
@@ -101,10 +110,12 @@ nb::dict describe(const TrainingRun& run, const TrainResult& result, bool scored
     one["seed"] = job.job.seed;
     one["learning_rate"] = job.job.learning_rate;
     one["head_learning_rate"] = job.job.head_learning_rate;
-    one["value"] = optional_number(scored, job.best.value);
-    one["best_epoch"] = scored ? nb::cast(job.best.epoch) : nb::none();
+    const bool chosen = scored && job.best.epoch > 0;
+    one["value"] = optional_number(chosen, job.best.value);
+    one["best_epoch"] = chosen ? nb::cast(job.best.epoch) : nb::none();
     one["last_loss"] = job.last_loss;
-    one["adapter"] = nb::cast(run.best_adapter(job.job));
+    one["adapter"] = job.has_adapter ? nb::cast(run.best_adapter(job.job)) : nb::none();
+    one["ended"] = job.ended ? nb::cast(concat("step ", job.ended->step, ": ", job.ended->reason)) : nb::none();
     jobs.append(one);
   }
   nb::dict done;
@@ -120,7 +131,7 @@ nb::dict describe(const TrainingRun& run, const TrainResult& result, bool scored
 
 nb::dict run_training(const Recipe& recipe, const Task& task, const std::string& where, const nb::object& progress,
                       const RunOptions& options, const std::filesystem::path& cache) {
-  if (!options.resume) refuse_existing_run(recipe.output);
+  check_run_output(recipe.output, options.resume);
   if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
   const Settings settings = python_settings(cache, nb::none());
   const bool scored = !task.validation.empty();

@@ -23,7 +23,7 @@ class MapStep final : public TokenStep {
   size_t index_ = 0;
 };
 
-Decoder map_tokens(const MapStep::Map& map) {
+DecodeSteps map_tokens(const MapStep::Map& map) {
   return {[map] { return std::make_unique<MapStep>(map); }};
 }
 
@@ -126,19 +126,19 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
   return result.append(text);
 }
 
-Decoder byte_fallback(Fields&) {
+DecodeSteps byte_fallback(Fields&) {
   return {[] { return std::make_unique<ByteFallbackStep>(); }};
 }
 
-Decoder byte_level(Fields&) {
+DecodeSteps byte_level(Fields&) {
   return {[] { return std::make_unique<ByteLevelStep>(); }};
 }
 
-Decoder fuse(Fields&) {
+DecodeSteps fuse(Fields&) {
   return {[] { return std::make_unique<FuseStep>(); }};
 }
 
-Decoder metaspace(Fields& fields) {
+DecodeSteps metaspace(Fields& fields) {
   const std::string mark = fields.text("replacement", "▁");
   const std::string fallback = fields.boolean("add_prefix_space", true) ? "always" : "never";  // the older spelling
   const bool drop_first = fields.text("prepend_scheme", fallback) != "never";
@@ -147,20 +147,20 @@ Decoder metaspace(Fields& fields) {
   });
 }
 
-Decoder replace(Fields& fields) {
+DecodeSteps replace(Fields& fields) {
   const Regex pattern = parse_pattern(fields, "pattern");
   const std::string content = fields.text("content", "");
   return map_tokens([=](std::string_view token, size_t) { return pattern.replace_all(token, content); });
 }
 
-Decoder strip(Fields& fields) {
+DecodeSteps strip(Fields& fields) {
   const std::string content = parse_char(fields, "content");
   const auto start = static_cast<size_t>(fields.non_negative_int("start", 0));
   const auto stop = static_cast<size_t>(fields.non_negative_int("stop", 0));
   return {[=] { return std::make_unique<StripStep>(content, start, stop); }};
 }
 
-Decoder wordpiece(Fields& fields) {
+DecodeSteps wordpiece(Fields& fields) {
   const std::string prefix = fields.text("prefix", "##");
   const bool cleanup = fields.boolean("cleanup", true);
   return map_tokens([=](std::string_view token, size_t index) {
@@ -197,10 +197,11 @@ int byte_of_token(std::string_view token) {
   return error == std::errc() && end == token.data() + kLength - 1 ? byte : -1;
 }
 
-Decoder parse_decoder(const nlohmann::json& json, const std::string& where) {
-  static const PartTable<Decoder> kinds = {{"ByteFallback", byte_fallback}, {"ByteLevel", byte_level}, {"Fuse", fuse},
-                                           {"Metaspace", metaspace},        {"Replace", replace},      {"Strip", strip},
-                                           {"WordPiece", wordpiece}};
+DecodeSteps parse_decoder(const nlohmann::json& json, const std::string& where) {
+  static const PartTable<DecodeSteps> kinds = {
+      {"ByteFallback", byte_fallback}, {"ByteLevel", byte_level}, {"Fuse", fuse},
+      {"Metaspace", metaspace},        {"Replace", replace},      {"Strip", strip},
+      {"WordPiece", wordpiece}};
   if (json.is_null()) {
     return map_tokens([](std::string_view token, size_t index) { return concat(index == 0 ? "" : " ", token); });
   }

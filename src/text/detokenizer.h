@@ -10,7 +10,7 @@ namespace loraxs {
 
 /// All that push() and finish() return, end to end, is what Tokenizer::decode gives for the same ids: it is made of the
 /// same steps. A character is never split: the bytes of one that is not complete are held back. The tokenizer has to
-/// outlive it.
+/// outlive it; several may share it, each in one thread.
 class Detokenizer {
  public:
   explicit Detokenizer(const Tokenizer& tokenizer, bool skip_special = true);

@@ -45,13 +45,13 @@ Steps prepend(Fields& fields) {
   return {[prefix](const std::string& text) { return text.empty() ? text : prefix + text; }};
 }
 
-Steps replace(Fields& fields) {
+Steps replace_step(Fields& fields) {
   const Regex pattern = parse_pattern(fields, "pattern");
   const std::string content = fields.text("content", "");
   return {[=](const std::string& text) { return pattern.replace_all(text, content); }};
 }
 
-Steps strip(Fields& fields) {
+Steps strip_step(Fields& fields) {
   const bool left = fields.boolean("strip_left", true), right = fields.boolean("strip_right", true);
   return {[=](const std::string& text) {
     size_t begin = std::string::npos, end = 0;  // of what is not white space
@@ -89,8 +89,8 @@ Steps parse_normalizer(const nlohmann::json& json, const std::string& where) {
                                          {"NFKD", unicode<UnicodeForm::kNfkd>},
                                          {"Precompiled", precompiled},
                                          {"Prepend", prepend},
-                                         {"Replace", replace},
-                                         {"Strip", strip},
+                                         {"Replace", replace_step},
+                                         {"Strip", strip_step},
                                          {"StripAccents", strip_accents}};
   return parse_parts(json, "normalizer", "normalizers", kinds, where);
 }

@@ -31,7 +31,7 @@ SplitBehavior parse_behavior(Fields& fields, const std::string& fallback) {
   return names.at(fields.choice("behavior", fallback, allowed));
 }
 
-std::vector<PreTokenizer> bert(Fields&) {
+std::vector<PreTokenizer> bert_words(Fields&) {
   return {[](Pieces& pieces) {
     split_pieces(pieces, find_chars(is_space), SplitBehavior::kRemoved);
     split_pieces(pieces, find_chars(is_punctuation), SplitBehavior::kIsolated);
@@ -39,7 +39,7 @@ std::vector<PreTokenizer> bert(Fields&) {
 }
 
 /// GPT-2: contractions, words, numbers and other characters with the blank before them; then every byte is a character.
-std::vector<PreTokenizer> byte_level(Fields& fields) {
+std::vector<PreTokenizer> byte_level_words(Fields& fields) {
   const bool prefix = fields.boolean("add_prefix_space", true);
   std::vector<PreTokenizer> steps;
   if (prefix) {
@@ -69,7 +69,7 @@ std::vector<PreTokenizer> digits(Fields& fields) {
 /// SentencePiece: blanks become ▁, one stands before the text, and each begins a piece. With "first" it stands before
 /// what the user's text begins with; Hugging Face leaves it out where a normalizer took away the text's first
 /// character.
-std::vector<PreTokenizer> metaspace(Fields& fields) {
+std::vector<PreTokenizer> metaspace_words(Fields& fields) {
   const std::string mark = fields.text("replacement", "▁");
   const std::string fallback = fields.boolean("add_prefix_space", true) ? "always" : "never";  // the older spelling
   const std::string prepend = fields.choice("prepend_scheme", fallback, {"always", "first", "never"});
@@ -111,10 +111,9 @@ std::vector<PreTokenizer> whitespace_split(Fields&) {
 
 std::vector<PreTokenizer> parse_pre_tokenizer(const nlohmann::json& json, const std::string& where) {
   static const PartTable<std::vector<PreTokenizer>> kinds = {
-      {"BertPreTokenizer", bert},   {"ByteLevel", byte_level},
-      {"Digits", digits},           {"Metaspace", metaspace},
-      {"Punctuation", punctuation}, {"Split", split},
-      {"Whitespace", whitespace},   {"WhitespaceSplit", whitespace_split}};
+      {"BertPreTokenizer", bert_words}, {"ByteLevel", byte_level_words},      {"Digits", digits},
+      {"Metaspace", metaspace_words},   {"Punctuation", punctuation},         {"Split", split},
+      {"Whitespace", whitespace},       {"WhitespaceSplit", whitespace_split}};
   return parse_parts(json, "pre_tokenizer", "pretokenizers", kinds, where);
 }
 

@@ -206,7 +206,7 @@ std::optional<int32_t> SentencePieceModel::eos_id() const {
   return processor_->eos_id() < 0 ? std::nullopt : id_of(processor_->IdToPiece(processor_->eos_id()));
 }
 
-Decoder SentencePieceModel::decoder() const {
+DecodeSteps SentencePieceModel::decoder() const {
   const std::string unknown = processor_->unk_id() >= 0 ? processor_->IdToPiece(processor_->unk_id()) : "";
   return {[=, first = drop_first_blank_, all = drop_all_first_blanks_] {
     return std::make_unique<SurfaceStep>(unknown, first, all);

@@ -36,7 +36,7 @@ class SentencePieceModel final : public TokenModel {
   std::vector<AddedToken> special_tokens() const;  // the model's control symbols and its unknown token
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
-  Decoder decoder() const;  // the same text as libsentencepiece's
+  DecodeSteps decoder() const;  // the same text as libsentencepiece's
 
  private:
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;

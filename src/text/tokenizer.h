@@ -25,7 +25,7 @@ struct TokenizerParts {
   std::vector<PreTokenizer> pre_tokenizer;
   std::unique_ptr<TokenModel> model;
   PostProcessor post_processor;
-  Decoder decoder;
+  DecodeSteps decoder;
   std::string description;  // of normalizer and pre_tokenizer, for the digest
   std::optional<int32_t> bos_id;
   std::vector<int32_t> eos_ids;  // any of them ends a text
@@ -54,7 +54,7 @@ class Tokenizer {
   std::optional<int32_t> bos_id() const { return parts_.bos_id; }
   const std::vector<int32_t>& eos_ids() const { return parts_.eos_ids; }
   int64_t vocab_size() const { return vocab_size_; }  // the highest id plus one
-  const Decoder& decoder() const { return parts_.decoder; }
+  const DecodeSteps& decoder() const { return parts_.decoder; }
   /// SHA-256 over everything that changes the ids (vocabulary and settings); adapters record it.
   const std::string& digest() const { return digest_; }
 

@@ -1,7 +1,12 @@
 #include "train/checkpoint.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -10,12 +15,16 @@
 #include "io/fields.h"
 #include "io/safetensors.h"
 #include "io/sha256.h"
+#include "io/system_error.h"
 #include "model/base_model.h"
 
 namespace loraxs {
 namespace {
 
-constexpr size_t kKept = 2;  // checkpoints: one to resume from, one in case the newest is damaged
+constexpr const char* kCheckpointFormat = "loraxs-checkpoint-3";
+constexpr const char* kLastCheckpointFormat =
+    "loraxs-checkpoint-2";  // without last_losses and ended; null where not finite
+constexpr std::array<const char*, 3> kCheckpointFiles = {"digest", "state.json", "rows.safetensors"};
 
 using Tensors = std::vector<std::pair<const char*, torch::Tensor TrainingState::*>>;
 const Tensors& tensors() {
@@ -28,19 +37,24 @@ const Tensors& tensors() {
   return all;
 }
 
-/// Folders checkpoints/step-N, newest first.
+/// Folders checkpoints/step-N, newest first. A link is none of ours.
 std::vector<std::pair<int64_t, std::filesystem::path>> list_checkpoints(const std::filesystem::path& run) {
   std::vector<std::pair<int64_t, std::filesystem::path>> found;
   const std::filesystem::path folder = run / "checkpoints";
-  if (!std::filesystem::is_directory(folder)) return found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  std::error_code code;
+  if (std::filesystem::symlink_status(folder, code).type() != std::filesystem::file_type::directory) return found;
+  for (std::filesystem::directory_iterator entry(folder, code), end; entry != end; entry.increment(code)) {
+    const std::string name = entry->path().filename().string();
     int64_t step = 0;
     const std::string prefix = "step-";
     if (!name.starts_with(prefix)) continue;
-    const auto [end, code] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
-    if (code == std::errc() && end == name.data() + name.size()) found.emplace_back(step, entry.path());
+    const auto [last, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+    if (error != std::errc() || last != name.data() + name.size()) continue;
+    std::error_code ignored;
+    if (entry->symlink_status(ignored).type() != std::filesystem::file_type::directory) continue;
+    found.emplace_back(step, entry->path());
   }
+  if (code) fail_to("read", folder, code.value());  // not the same as nothing there: the run would start anew
   std::sort(found.rbegin(), found.rend());
   return found;
 }
@@ -49,49 +63,154 @@ std::string folder_digest(const std::filesystem::path& folder) {
   return sha256_hex(sha256_of_file(folder / "rows.safetensors") + sha256_of_file(folder / "state.json"));
 }
 
+/// False when a file is missing or its bytes are others. Throws Error when one is there and cannot be read.
 bool complete(const std::filesystem::path& folder) {
-  try {
-    return MappedFile::open(folder / "digest")->text() == folder_digest(folder);
-  } catch (const Error&) {
-    return false;
+  for (const char* name : kCheckpointFiles) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(folder / name, ignored) && !ignored) return false;
   }
+  return MappedFile::open(folder / "digest")->text() == folder_digest(folder);
+}
+
+/// Takes away our files, the digest first: what is left is no checkpoint. The folder goes if nothing else is in it.
+void remove_checkpoint(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  for (const char* name : kCheckpointFiles) ::unlink((folder / name).c_str());
+  std::filesystem::remove(folder, ignored);
+}
+
+/// JSON has no numbers that are not finite: they are "nan", "inf" and "-inf".
+nlohmann::json number_to_json(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+}
+
+double number_from_json(const nlohmann::json& json) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();  // as checkpoint-2 wrote all three
+  if (json == "nan") return std::numeric_limits<double>::quiet_NaN();
+  if (json == "inf" || json == "-inf") return json == "inf" ? kInfinity : -kInfinity;
+  return json.get<double>();
+}
+
+nlohmann::json numbers_to_json(const std::vector<double>& values) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const double value : values) json.push_back(number_to_json(value));
+  return json;
+}
+
+std::vector<double> numbers_from_json(const nlohmann::json& json) {
+  std::vector<double> values;
+  for (const nlohmann::json& value : json) values.push_back(number_from_json(value));
+  return values;
 }
 
 nlohmann::json to_json(const BestEpoch& best) {
   return {{"step", best.step},
           {"epoch", best.epoch},
-          {"value", best.value},
-          {"validation", best.validation ? nlohmann::json(*best.validation) : nlohmann::json()},
+          {"value", number_to_json(best.value)},
+          {"validation", best.validation ? number_to_json(*best.validation) : nlohmann::json()},
           {"stale", best.stale}};
 }
 
 BestEpoch best_from_json(const nlohmann::json& json) {
-  BestEpoch best{
-      .step = json.at("step"), .epoch = json.at("epoch"), .value = json.at("value"), .stale = json.at("stale")};
-  if (!json.at("validation").is_null()) best.validation = json.at("validation").get<double>();
+  BestEpoch best{.step = json.at("step"),
+                 .epoch = json.at("epoch"),
+                 .value = number_from_json(json.at("value")),
+                 .stale = json.at("stale")};
+  if (!json.at("validation").is_null()) best.validation = number_from_json(json.at("validation"));
   return best;
+}
+
+nlohmann::json to_json(const std::optional<JobEnd>& end) {
+  return end ? nlohmann::json{{"step", end->step}, {"reason", end->reason}} : nlohmann::json();
+}
+
+/// The counters and what is kept per job. Throws nlohmann's exceptions for other types than are written.
+TrainingState state_from_json(const nlohmann::json& json, const TrainingState& fresh) {
+  TrainingState state;
+  state.step = json.at("step");
+  for (const nlohmann::json& entry : json.at("best")) state.best.push_back(best_from_json(entry));
+  state.job_steps = json.at("job_steps").get<std::vector<int64_t>>();
+  state.loss_sums = numbers_from_json(json.at("loss_sums"));
+  state.epoch_losses = numbers_from_json(json.at("epoch_losses"));
+  state.last_losses = json.contains("last_losses") ? numbers_from_json(json.at("last_losses")) : fresh.last_losses;
+  state.ended.resize(fresh.ended.size());
+  if (json.contains("ended")) {
+    state.ended.clear();
+    for (const nlohmann::json& end : json.at("ended")) {
+      state.ended.emplace_back();
+      if (!end.is_null()) state.ended.back() = JobEnd{.step = end.at("step"), .reason = end.at("reason")};
+    }
+  }
+  state.loss_steps = json.at("loss_steps");
+  state.metrics_bytes = json.at("metrics_bytes");
+  state.train_seconds = json.at("train_seconds");
+  state.sentences = json.at("sentences");
+  state.tokens = json.at("tokens");
+  return state;
+}
+
+void check_jobs(const TrainingState& state, const TrainingState& fresh, const std::string& where) {
+  for (const auto& [name, found] : {std::pair{"best", state.best.size()},
+                                    {"job_steps", state.job_steps.size()},
+                                    {"loss_sums", state.loss_sums.size()},
+                                    {"epoch_losses", state.epoch_losses.size()},
+                                    {"last_losses", state.last_losses.size()},
+                                    {"ended", state.ended.size()}}) {
+    if (found == fresh.best.size()) continue;
+    throw Error(concat(where, ": ", name, ": expected ", fresh.best.size(), " entries, one per job, found ", found));
+  }
+}
+
+/// Reads the rows, each of the shape and type that the run has.
+void read_rows(const std::filesystem::path& path, TrainingState& state, const TrainingState& fresh) {
+  const Safetensors rows = read_safetensors(path);
+  for (const auto& [name, member] : tensors()) {
+    const torch::Tensor& expected = fresh.*member;
+    if (!expected.defined()) continue;
+    const torch::Tensor found = view_tensor(rows.at(name));
+    if (found.sizes() != expected.sizes() || found.scalar_type() != expected.scalar_type()) {
+      throw Error(concat(path.string(), ": ", name, ": expected ", expected.scalar_type(), " ", expected.sizes(),
+                         ", as this run has, found ", found.scalar_type(), " ", found.sizes()));
+    }
+    state.*member = found.clone();
+  }
 }
 
 }  // namespace
 
+bool has_checkpoint(const std::filesystem::path& run) {
+  const auto all = list_checkpoints(run);
+  return std::any_of(all.begin(), all.end(), [](const auto& checkpoint) {
+    const std::filesystem::path state = checkpoint.second / "state.json";
+    std::error_code ignored;
+    return std::filesystem::is_regular_file(state, ignored) &&
+           MappedFile::open(state)->text().find("\"loraxs-checkpoint-") != std::string_view::npos;
+  });
+}
+
 void write_checkpoint(const std::filesystem::path& run, const TrainingState& state, const RunIdentity& identity) {
-  nlohmann::json best = nlohmann::json::array();
+  nlohmann::json best = nlohmann::json::array(), ended = nlohmann::json::array();
   for (const BestEpoch& entry : state.best) best.push_back(to_json(entry));
-  const nlohmann::json json = {{"format", "loraxs-checkpoint-2"},
+  for (const auto& entry : state.ended) ended.push_back(to_json(entry));
+  const nlohmann::json json = {{"format", kCheckpointFormat},
                                {"content", identity.content},
                                {"numerics", identity.numerics},
                                {"step", state.step},
                                {"best", best},
+                               {"ended", ended},
                                {"job_steps", state.job_steps},
-                               {"loss_sums", state.loss_sums},
-                               {"epoch_losses", state.epoch_losses},
+                               {"loss_sums", numbers_to_json(state.loss_sums)},
+                               {"epoch_losses", numbers_to_json(state.epoch_losses)},
+                               {"last_losses", numbers_to_json(state.last_losses)},
                                {"loss_steps", state.loss_steps},
                                {"metrics_bytes", state.metrics_bytes},
                                {"train_seconds", state.train_seconds},
                                {"sentences", state.sentences},
                                {"tokens", state.tokens}};
-  std::filesystem::create_directories(run / "checkpoints");
-  write_folder_atomically(run / "checkpoints" / concat("step-", state.step), [&](const std::filesystem::path& folder) {
+  make_folder(run / "checkpoints");
+  const auto fill = [&](const std::filesystem::path& folder) {
     std::map<std::string, TensorBytes> rows;
     for (const auto& [name, member] : tensors()) {
       const torch::Tensor& tensor = state.*member;
@@ -101,20 +220,34 @@ void write_checkpoint(const std::filesystem::path& run, const TrainingState& sta
                     .shape = tensor.sizes().vec(),
                     .bytes = std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes())};
     }
-    write_safetensors(folder / "rows.safetensors", rows, {{"format", "loraxs-checkpoint-2"}});
+    write_safetensors(folder / "rows.safetensors", rows, {{"format", kCheckpointFormat}});
     write_file_atomically(folder / "state.json", json.dump(1) + "\n");
     write_file_atomically(folder / "digest", folder_digest(folder));
-  });
-  const auto all = list_checkpoints(run);
-  for (size_t i = kKept; i < all.size(); ++i) std::filesystem::remove_all(all[i].second);
+  };
+  write_folder_atomically(run / "checkpoints" / concat("step-", state.step), fill, Existing::kReplaced);
+  bool kept = false;  // one before this, in case this one gets damaged
+  for (const auto& [step, folder] : list_checkpoints(run)) {
+    if (step == state.step) continue;
+    if (step < state.step && !kept) {  // what this run wrote or went on from: whole
+      kept = true;
+    } else {  // a later one is damaged: else the run would have gone on from it
+      remove_checkpoint(folder);
+    }
+  }
 }
 
 std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path& run, const RunIdentity& identity,
-                                                    bool allow_drift) {
+                                                    bool allow_drift, const TrainingState& fresh) {
   for (const auto& [step, folder] : list_checkpoints(run)) {
     if (!complete(folder)) continue;
-    Fields fields(read_json(folder / "state.json"), (folder / "state.json").string());
+    const std::string where = (folder / "state.json").string();
+    const nlohmann::json json = read_json(where);
+    Fields fields(json, where);
     fields.ignore_unknown();
+    if (const std::string format = fields.text("format", "");
+        format != kCheckpointFormat && format != kLastCheckpointFormat) {
+      throw Error(concat(where, ": format: expected ", kCheckpointFormat, ", found ", format));
+    }
     if (fields.text("content", "") != identity.content) {
       throw Error(concat(folder.string(),
                          ": expected a checkpoint of this recipe, model and data, found one of another; "
@@ -125,22 +258,14 @@ std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path&
       throw Error(concat(folder.string(), ": expected numerics \"", identity.numerics, "\", found \"", numerics,
                          "\"; the same bits will not come back here: resume with --allow-drift to accept that"));
     }
-    TrainingState state;
-    state.step = fields.non_negative_int("step", 0);
-    for (const auto& entry : fields.raw("best")) state.best.push_back(best_from_json(entry));
-    state.job_steps = fields.raw("job_steps").get<std::vector<int64_t>>();
-    state.loss_sums = fields.raw("loss_sums").get<std::vector<double>>();
-    state.epoch_losses = fields.raw("epoch_losses").get<std::vector<double>>();
-    state.loss_steps = fields.non_negative_int("loss_steps", 0);
-    state.metrics_bytes = static_cast<uint64_t>(fields.non_negative_int("metrics_bytes", 0));
-    state.train_seconds = fields.non_negative_number("train_seconds", 0);
-    state.sentences = fields.non_negative_int("sentences", 0);
-    state.tokens = fields.non_negative_int("tokens", 0);
-    const Safetensors rows = read_safetensors(folder / "rows.safetensors");
-    for (const auto& [name, member] : tensors()) {
-      if (rows.tensors.contains(name)) state.*member = view_tensor(rows.at(name)).clone();
+    try {
+      TrainingState state = state_from_json(json, fresh);
+      check_jobs(state, fresh, where);
+      read_rows(folder / "rows.safetensors", state, fresh);
+      return state;
+    } catch (const nlohmann::json::exception& error) {
+      throw Error(concat(where, ": expected the state of a run, found other fields: ", error.what()));
     }
-    return state;
   }
   return std::nullopt;
 }

@@ -19,24 +19,32 @@ struct BestEpoch {
   int64_t stale = 0;                 // evaluations since then
 };
 
+/// Where and why a job ended before the others: numbers that are not finite.
+struct JobEnd {
+  int64_t step = 0;
+  std::string reason;  // "expected …, found …; …", as people read it
+};
+
 /// Everything that the rest of a run depends on. Random numbers are functions of counters, so there is no generator
 /// state.
 struct TrainingState {
-  int64_t step = 0;                  // optimizer steps done
-  torch::Tensor values;              // [jobs, row] as the bank's
-  torch::Tensor first_moments;       // [jobs, row]
-  torch::Tensor second_moments;      // [jobs, row]
-  torch::Tensor best_values;         // [jobs, row] rows of the best epochs
-  torch::Tensor importance;          // [jobs, adapter_numbers] of methods that prune; else undefined
-  torch::Tensor uncertainty;         // [jobs, adapter_numbers] likewise
-  std::vector<BestEpoch> best;       // per job
-  std::vector<int64_t> job_steps;    // per job: fewer than `step` where patience ended it
-  std::vector<double> loss_sums;     // per job, since the last step line
-  std::vector<double> epoch_losses;  // per job, summed since the last evaluation
-  int64_t loss_steps = 0;            // steps in loss_sums
-  uint64_t metrics_bytes = 0;        // length of metrics.jsonl that belongs to this state
-  double train_seconds = 0;          // wall time of steps so far
-  int64_t sentences = 0;             // trained on so far
+  int64_t step = 0;                          // optimizer steps done
+  torch::Tensor values;                      // [jobs, row] as the bank's
+  torch::Tensor first_moments;               // [jobs, row]
+  torch::Tensor second_moments;              // [jobs, row]
+  torch::Tensor best_values;                 // [jobs, row] rows of the best epochs
+  torch::Tensor importance;                  // [jobs, adapter_numbers] of methods that prune; else undefined
+  torch::Tensor uncertainty;                 // [jobs, adapter_numbers] likewise
+  std::vector<BestEpoch> best;               // per job
+  std::vector<std::optional<JobEnd>> ended;  // per job
+  std::vector<int64_t> job_steps;            // per job: fewer than `step` where it ended before
+  std::vector<double> loss_sums;             // per job, since the last step line
+  std::vector<double> epoch_losses;          // per job, summed since the last evaluation
+  std::vector<double> last_losses;           // per job, mean between its last two evaluations; 0 before the first
+  int64_t loss_steps = 0;                    // steps in loss_sums
+  uint64_t metrics_bytes = 0;                // length of metrics.jsonl that belongs to this state
+  double train_seconds = 0;                  // wall time of steps so far
+  int64_t sentences = 0;                     // trained on so far
   int64_t tokens = 0;
 };
 
@@ -47,12 +55,17 @@ struct RunIdentity {
   std::string numerics;  // gemm_record and precision
 };
 
-/// Writes checkpoints/step-N and removes all but the newest two.
+/// Whether `run` holds a checkpoint that we wrote, whole or damaged.
+bool has_checkpoint(const std::filesystem::path& run);
+
+/// Writes checkpoints/step-N. When it is whole and synced, the newest of those before it stays too; the others lose the
+/// files that we write and, if nothing else is in them, go. In the folder `checkpoints` nothing else is touched.
 void write_checkpoint(const std::filesystem::path& run, const TrainingState& state, const RunIdentity& identity);
 
-/// The newest complete checkpoint of a run folder; nothing if there is none. Damaged ones are skipped. Throws Error
-/// when the newest complete one belongs to another recipe or machine.
+/// The newest complete checkpoint of a run folder; nothing if there is none. Damaged ones are skipped. `fresh` is the
+/// run's state before its first step: jobs and shapes that a checkpoint must have. Throws Error when the newest
+/// complete one belongs to another recipe or machine or has other shapes, and when one cannot be read at all.
 std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path& run, const RunIdentity& identity,
-                                                    bool allow_drift);
+                                                    bool allow_drift, const TrainingState& fresh);
 
 }  // namespace loraxs

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <set>
 
 #include "io/error.h"
 #include "io/seeds.h"
@@ -10,14 +14,45 @@ namespace loraxs {
 
 uint64_t job_key(uint64_t seed, const std::string& task_name) { return derive_seed(seed, task_name); }
 
+namespace {
+
+/// The shortest digits that are read back as `rate`: at least the six of a stream, so that names stay what they were
+/// wherever those were enough.
+std::string exact_text(double rate) {
+  constexpr int kFewest = 6, kEnough = std::numeric_limits<double>::max_digits10;
+  char text[32];
+  for (int digits = kFewest; digits <= kEnough; ++digits) {
+    std::snprintf(text, sizeof text, "%.*g", digits, rate);
+    if (std::strtod(text, nullptr) == rate) break;
+  }
+  return text;
+}
+
+/// A job's files lie in the folder of its name.
+void check_names(const std::vector<Job>& jobs) {
+  if (jobs.empty()) {
+    throw Error(
+        "train: expected at least one of seeds, learning_rate and head_learning_rate each, found an empty list");
+  }
+  std::set<std::string> names;
+  for (const Job& job : jobs) {
+    if (names.insert(job.name).second) continue;
+    throw Error(concat("train: expected every job once, found ", job.name,
+                       " twice; a number stands twice in seeds, learning_rate or head_learning_rate"));
+  }
+}
+
+}  // namespace
+
 std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_name) {
   std::vector<Job> jobs;
   const bool grid = train.learning_rate.size() * train.head_learning_rate.size() > 1;
   int64_t setting = 0;
   for (const double rate : train.learning_rate) {
     for (const double head_rate : train.head_learning_rate) {
+      const std::string rates = grid ? concat("lr-", exact_text(rate), "-head-", exact_text(head_rate), "-") : "";
       for (const int64_t seed : train.seeds) {
-        jobs.push_back({.name = grid ? concat("lr-", rate, "-head-", head_rate, "-seed-", seed) : concat("seed-", seed),
+        jobs.push_back({.name = concat(rates, "seed-", seed),
                         .seed = seed,
                         .key = job_key(static_cast<uint64_t>(seed), task_name),
                         .learning_rate = rate,
@@ -27,6 +62,7 @@ std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_nam
       ++setting;
     }
   }
+  check_names(jobs);
   return jobs;
 }
 

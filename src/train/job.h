@@ -9,7 +9,7 @@
 namespace loraxs {
 
 struct Job {
-  std::string name;  // "seed-0", in a grid "lr-0.001-head-0.005-seed-0"; folder of its files
+  std::string name;  // "seed-0", in a grid "lr-0.001-head-0.005-seed-0", rates exactly; folder of its files
   int64_t seed = 0;  // of the recipe's list
   uint64_t key = 0;  // see job_key: everything random of the job; never depends on its row
   double learning_rate = 0;
@@ -20,7 +20,7 @@ struct Job {
 /// Job::key of a seed on a task.
 uint64_t job_key(uint64_t seed, const std::string& task_name);
 
-/// Settings × seeds, seeds innermost.
+/// Settings × seeds, seeds innermost; names are distinct. Throws Error when a list is empty or holds a number twice.
 std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_name);
 
 /// The job's examples in order for an epoch (from 0): its own permutation.

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "adapt/method.h"
 #include "adapt/rank_allocator.h"
 #include "batch/micro_batches.h"
 #include "eval/metrics.h"
 #include "eval/score.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
@@ -50,6 +52,8 @@ class Training {
         identity_(make_identity()) {
     model_.limit_activations(setup.activation_limit);
     state_.best.resize(jobs_.size());
+    state_.ended.resize(jobs_.size());
+    state_.last_losses.resize(jobs_.size());
     state_.job_steps.resize(jobs_.size());
     state_.loss_sums.resize(jobs_.size());
     state_.epoch_losses.resize(jobs_.size());
@@ -73,11 +77,24 @@ class Training {
       if (due) evaluate();
       if (due || seconds_since(last_checkpoint_) >= recipe_.checkpoint_seconds) save();
     }
-    return finish();
+    save();  // where jobs have ended between two evaluations
+    TrainResult result = finish();
+    refuse_if_all_ended();
+    return result;
   }
 
  private:
   bool language_model() const { return setup_.kind == TaskKind::kLanguageModel; }
+
+  /// Throws Error, what came before it saved, when numbers that are not finite have ended every job.
+  void refuse_if_all_ended() const {
+    for (const std::optional<JobEnd>& end : state_.ended) {
+      if (!end) return;
+    }
+    const JobEnd& end = *state_.ended.front();
+    throw Error(concat(folder_.path().string(), ": step ", end.step, ", job ", jobs_.front().name, ": ", end.reason,
+                       jobs_.size() == 1 ? "" : concat("; all ", jobs_.size(), " jobs have ended so")));
+  }
 
   RunIdentity make_identity() const {
     nlohmann::json recipe = setup_.recipe.to_json();
@@ -96,8 +113,11 @@ class Training {
   }
 
   void restore(bool allow_drift) {
-    auto saved = read_newest_checkpoint(folder_.path(), identity_, allow_drift);
-    folder_.truncate_metrics(saved ? saved->metrics_bytes : 0);
+    auto saved = read_newest_checkpoint(folder_.path(), identity_, allow_drift, snapshot());
+    const uint64_t bytes = saved ? saved->metrics_bytes : 0, there = folder_.start_metrics(bytes);
+    if (there < bytes) {
+      folder_.append_metrics({{"event", "gap"}, {"step", saved->step}, {"missing_bytes", bytes - there}});
+    }
     if (!saved) {
       if (setup_.start) folder_.append_metrics({{"event", "start"}, {"step", 0}, {"from", setup_.start->to_json()}});
       return;
@@ -106,24 +126,47 @@ class Training {
     optimizer_.first_moments.copy_(saved->first_moments);
     optimizer_.second_moments.copy_(saved->second_moments);
     state_ = std::move(*saved);
+    saved_step_ = state_.step;
+  }
+
+  /// The state with the rows as they are now.
+  TrainingState snapshot() const {
+    TrainingState state = state_;
+    state.values = bank_->values.cpu();
+    state.first_moments = optimizer_.first_moments.cpu();
+    state.second_moments = optimizer_.second_moments.cpu();
+    return state;
   }
 
   void save() {
+    if (state_.step == saved_step_) return;  // a whole copy is never written over by its equal
     state_.metrics_bytes = folder_.sync_metrics();
-    state_.values = bank_->values.cpu();
-    state_.first_moments = optimizer_.first_moments.cpu();
-    state_.second_moments = optimizer_.second_moments.cpu();
-    write_checkpoint(folder_.path(), state_, identity_);
+    write_checkpoint(folder_.path(), snapshot(), identity_);
+    saved_step_ = state_.step;
     last_checkpoint_ = Clock::now();
   }
 
-  /// Those that patience has not ended: the others keep their rows and cost nothing.
+  /// Those that neither patience nor a number that is not finite has ended: the others keep their rows and cost
+  /// nothing.
   std::vector<size_t> active_jobs() const {
     std::vector<size_t> active;
     for (size_t j = 0; j < jobs_.size(); ++j) {
-      if (recipe_.patience == 0 || state_.best[j].stale < recipe_.patience) active.push_back(j);
+      const bool waited = recipe_.patience > 0 && state_.best[j].stale >= recipe_.patience;
+      if (!waited && !state_.ended[j]) active.push_back(j);
     }
     return active;
+  }
+
+  /// Ends one job: the others go on as if it had never been there.
+  void end_job(size_t j, const std::string& found) {
+    bank_->gradients.select(0, static_cast<int64_t>(j)).zero_();
+    const JobEnd& end =
+        state_.ended[j].emplace(JobEnd{.step = state_.step,
+                                       .reason = concat("expected a finite loss and gradient, found ", found,
+                                                        "; lower train.learning_rate or train.head_learning_rate")});
+    folder_.append_metrics(
+        {{"event", "ended"}, {"step", end.step}, {"epoch", epoch()}, {"job", jobs_[j].name}, {"reason", end.reason}});
+    if (observer_.on_end) observer_.on_end(jobs_[j].name, end);
   }
 
   /// The latest step, at most `step`, that an evaluation follows.
@@ -184,7 +227,7 @@ class Training {
 
   void step() {
     const auto start = Clock::now();
-    const std::vector<size_t> active = active_jobs();
+    std::vector<size_t> active = active_jobs();
     std::vector<double> losses = accumulate(next_step());
     for (size_t i = 0; i < active.size() && allocator_; ++i) {
       losses[active[i]] += allocator_->add_penalty_(bank_->values[active[i]], bank_->gradients[active[i]]);
@@ -197,13 +240,15 @@ class Training {
     report(active, factor, losses);
   }
 
-  /// One optimizer step of the active rows, side by side: a row's bits do not depend on the thread that did it.
-  void update(const std::vector<size_t>& active, double factor, const std::vector<double>& losses) {
+  /// One optimizer step of the active rows, side by side: a row's bits do not depend on the thread that did it. Jobs
+  /// whose loss or gradient is not finite keep their rows and end; they leave `active`.
+  void update(std::vector<size_t>& active, double factor, const std::vector<double>& losses) {
     std::vector<double> norms(active.size());
     const torch::Tensor gradients = allocator_ ? bank_->gradients.clone() : torch::Tensor();  // the step zeroes them
     at::parallel_for(0, static_cast<int64_t>(active.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const Job& job = jobs_[active[i]];
+        if (!std::isfinite(losses[active[i]])) continue;
         std::vector<RateSegment> rates;
         const int64_t sites_end = bank_->layout.adapter_numbers;
         if (bank_->trains_sites) rates.push_back({0, sites_end, factor * job.learning_rate});
@@ -211,13 +256,15 @@ class Training {
         norms[i] = adamw_step_(optimizer_, static_cast<int64_t>(active[i]), state_.step, rates, config_);
       }
     });
+    std::vector<size_t> going_on;
     for (size_t i = 0; i < active.size(); ++i) {
       const size_t j = active[i];
       if (!std::isfinite(norms[i]) || !std::isfinite(losses[j])) {
-        throw Error(concat(folder_.path().string(), ": step ", state_.step, ", job ", jobs_[j].name,
-                           ": expected a finite loss and gradient, found loss ", losses[j], " and gradient norm ",
-                           norms[i], "; lower train.learning_rate or train.head_learning_rate"));
+        const bool is_loss = !std::isfinite(losses[j]);
+        end_job(j, concat(is_loss ? "loss " : "gradient norm ", is_loss ? losses[j] : norms[i]));
+        continue;
       }
+      going_on.push_back(j);
       if (allocator_) {
         const torch::Tensor row = bank_->values[j];
         const RankMemory memory{state_.importance[j], state_.uncertainty[j]};
@@ -227,6 +274,7 @@ class Training {
       state_.loss_sums[j] += losses[j];
       state_.epoch_losses[j] += losses[j];
     }
+    active = std::move(going_on);
   }
 
   int64_t epoch() const { return (state_.step - 1) / plan_.steps_per_epoch + 1; }
@@ -240,7 +288,7 @@ class Training {
       folder_.append_metrics(
           {{"event", "step"}, {"step", state_.step}, {"epoch", epoch()}, {"schedule", factor}, {"loss", shown}});
     }
-    if (!observer_.on_step) return;
+    if (!observer_.on_step || active.empty()) return;
     double mean = 0;
     for (const size_t j : active) mean += losses[j] / static_cast<double>(active.size());
     const double per_step = state_.train_seconds / static_cast<double>(state_.step);
@@ -261,15 +309,20 @@ class Training {
   }
 
   /// Scores the active jobs on the examples that choose, keeps the rows of the better ones, and scores those on the
-  /// validation data if others chose.
+  /// validation data if others chose. A score that is not a number is no better than any.
   void evaluate() {
+    for (const size_t j : active_jobs()) {
+      const torch::Tensor row = bank_->values.select(0, static_cast<int64_t>(j));
+      if (!row.isfinite().all().item<bool>()) end_job(j, "a row with numbers that are not");
+    }
     const std::vector<size_t> active = active_jobs();
     const std::vector<double> scores = score(examples_.choosing, active);
     std::vector<size_t> better;
     for (size_t i = 0; i < scores.size(); ++i) {
       const size_t j = active[i];
       BestEpoch& best = state_.best[j];
-      if (best.epoch > 0 && !is_better(setup_.metric, scores[i], best.value)) {
+      const double so_far = best.epoch > 0 ? best.value : std::numeric_limits<double>::quiet_NaN();
+      if (!is_better(setup_.metric, scores[i], so_far)) {
         ++best.stale;
         continue;
       }
@@ -293,8 +346,7 @@ class Training {
         shown.best = best.step == state_.step;
         if (shown.best && best.validation) event["validation"] = *best.validation;
       }
-      last_losses_.resize(jobs_.size());
-      last_losses_[j] = loss;
+      state_.last_losses[j] = loss;
       state_.epoch_losses[j] = 0;
       folder_.append_metrics(event);
       if (observer_.on_epoch) observer_.on_epoch(shown);
@@ -309,23 +361,28 @@ class Training {
                        .steps = state_.step};
     Bank best = *bank_;
     best.values = state_.best_values;
-    const bool selected = result.selected = examples_.choosing.size() > 0;
+    result.selected = examples_.choosing.size() > 0;
     for (size_t j = 0; j < jobs_.size(); ++j) {
+      const bool ended = state_.ended[j].has_value(), chosen = state_.best[j].epoch > 0;
+      JobResult& job = result.jobs.emplace_back(JobResult{.job = jobs_[j],
+                                                          .best = state_.best[j],
+                                                          .last_loss = state_.last_losses[j],
+                                                          .ended = state_.ended[j],
+                                                          .has_adapter = chosen || !ended});
+      if (!job.has_adapter) continue;
       const auto row = static_cast<int64_t>(j);
       const std::filesystem::path folder = folder_.path() / jobs_[j].name;
-      std::filesystem::create_directories(folder);
+      make_folder(folder);
       AdapterProvenance provenance = setup_.provenance;
       nlohmann::json summary = {{"seed", jobs_[j].seed}, {"steps", state_.job_steps[j]}};
       if (setup_.start) summary["start"] = setup_.start->to_json();
-      write_with_summary(folder / "last.safetensors", *bank_, row, provenance, summary);
-      if (selected) {
+      if (!ended) write_with_summary(folder / "last.safetensors", *bank_, row, provenance, summary);
+      if (chosen) {
         summary["best_epoch"] = state_.best[j].epoch;
         summary[setup_.metric] = state_.best[j].value;
       }
-      write_with_summary(folder / "best.safetensors", selected ? best : *bank_, row, provenance, summary);
+      write_with_summary(folder / "best.safetensors", chosen ? best : *bank_, row, provenance, summary);
       result.adapter_bytes = static_cast<int64_t>(std::filesystem::file_size(folder / "best.safetensors"));
-      result.jobs.push_back(
-          {.job = jobs_[j], .best = state_.best[j], .last_loss = j < last_losses_.size() ? last_losses_[j] : 0});
     }
     return result;
   }
@@ -333,7 +390,7 @@ class Training {
   void write_with_summary(const std::filesystem::path& path, const Bank& bank, int64_t row,
                           AdapterProvenance provenance, const nlohmann::json& summary) const {
     provenance.summary = summary.dump();
-    write_adapter(path, bank, row, setup_.model, *setup_.basis, provenance);
+    write_adapter(path, bank, row, setup_.model, *setup_.basis, provenance, Existing::kReplaced);
   }
 
   const TrainSetup& setup_;
@@ -353,7 +410,7 @@ class Training {
   std::optional<RankAllocator> allocator_;    // of methods that prune
   std::vector<std::vector<int64_t>> orders_;  // per job, of order_epoch_
   int64_t order_epoch_ = -1;
-  std::vector<double> last_losses_;
+  int64_t saved_step_ = -1;  // of the newest checkpoint
   Clock::time_point last_checkpoint_;
 };
 

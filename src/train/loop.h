@@ -37,6 +37,7 @@ struct EpochReport {
 struct TrainObserver {
   std::function<void(const StepReport&)> on_step;
   std::function<void(const EpochReport&)> on_epoch;
+  std::function<void(const std::string& job, const JobEnd&)> on_end;  // a job alone; the others go on
   std::function<bool()> stop_requested;  // asked before every step; true: save and throw Interrupted
 };
 
@@ -65,8 +66,10 @@ struct TrainSetup {
 
 struct JobResult {
   Job job;
-  BestEpoch best;  // epoch 0 and value 0 without examples that choose
+  BestEpoch best;  // epoch 0 and value 0 without examples that choose, and where no score was a number
   double last_loss = 0;
+  std::optional<JobEnd> ended;  // a loss, gradient or row that is not finite
+  bool has_adapter = true;      // false: it ended before an evaluation chose a row
 };
 
 struct TrainResult {
@@ -80,7 +83,9 @@ struct TrainResult {
 };
 
 /// Trains all jobs of the recipe as one bank and writes the run folder: metrics, checkpoints, best and last adapters.
-/// With a checkpoint in the folder it continues from there and gives the same bits as an uninterrupted run.
+/// With a checkpoint in the folder it continues from there and gives the same bits as an uninterrupted run. A job whose
+/// numbers are not finite ends alone, and no bit of the others depends on it; Error, after saving, when all have ended
+/// so.
 TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, const TrainObserver& observer);
 
 }  // namespace loraxs

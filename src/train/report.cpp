@@ -28,9 +28,10 @@ RunCurves read_curves(const std::filesystem::path& run, const std::string& metri
     text.remove_prefix(std::min(end + 1, text.size()));
     if (!event.is_object()) continue;
     if (event["event"] == "step") {
-      for (const auto& [job, value] : event["loss"].items())
-        loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
-    } else if (event["event"] == "evaluation" && event.contains(metric)) {
+      for (const auto& [job, value] : event["loss"].items()) {
+        if (value.is_number()) loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
+      }
+    } else if (event["event"] == "evaluation" && event.contains(metric) && event[metric].is_number()) {
       score[event["job"].get<std::string>()].points.emplace_back(event["step"].get<double>(),
                                                                  event[metric].get<double>());
     }
@@ -80,7 +81,7 @@ void write_run_report(const std::filesystem::path& run, const nlohmann::json& do
                                      "A LoRA-XS training run: only R [rank, rank] of every adapted projection and the "
                                      "task head were trained.",
                                      body);
-  write_file_atomically(run / "report.html", html);
+  write_file_atomically(run / "report.html", html, Existing::kReplaced);
 }
 
 }  // namespace loraxs

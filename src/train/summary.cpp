@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "eval/metrics.h"
@@ -12,10 +13,17 @@ namespace {
 
 nlohmann::json or_null(const std::optional<double>& value) { return value ? nlohmann::json(*value) : nlohmann::json(); }
 
-/// The score a job is reported with; nothing where there is none.
+/// The score a job is reported with; nothing where there is none, or none that is a number.
 std::optional<double> reported(const JobResult& job, bool selected, bool split) {
-  if (!selected) return std::nullopt;
-  return split ? job.best.validation : std::optional(job.best.value);
+  if (!selected || job.best.epoch == 0) return std::nullopt;
+  const std::optional<double> value = split ? job.best.validation : std::optional(job.best.value);
+  return value && std::isnan(*value) ? std::nullopt : value;
+}
+
+/// What chooses between settings; NaN where no job of it has a score.
+double selection_value(const nlohmann::json& setting) {
+  const nlohmann::json& value = setting.at("selection_value");
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
 }
 
 /// One setting of the grid: its jobs, median and spread.
@@ -24,18 +32,19 @@ nlohmann::json summarize_setting(const std::vector<const JobResult*>& jobs, bool
   nlohmann::json seeds = nlohmann::json::array();
   for (const JobResult* job : jobs) {
     const std::optional<double> value = reported(*job, selected, split);
-    chosen_by.push_back(job->best.value);
+    if (selected && job->best.epoch > 0) chosen_by.push_back(job->best.value);
     if (value) values.push_back(*value);
     seeds.push_back({{"seed", job->job.seed},
                      {"value", or_null(value)},
                      {"best_epoch", job->best.epoch},
                      {"best_step", job->best.step}});
+    if (job->ended) seeds.back()["ended"] = {{"step", job->ended->step}, {"reason", job->ended->reason}};
   }
   return {{"learning_rate", jobs.front()->job.learning_rate},
           {"head_learning_rate", jobs.front()->job.head_learning_rate},
           {"value", values.empty() ? nlohmann::json() : nlohmann::json(median(values))},
           {"standard_deviation", or_null(standard_deviation(values))},
-          {"selection_value", selected ? nlohmann::json(median(chosen_by)) : nlohmann::json()},
+          {"selection_value", chosen_by.empty() ? nlohmann::json() : nlohmann::json(median(chosen_by))},
           {"seeds", seeds}};
 }
 
@@ -84,10 +93,7 @@ nlohmann::json summarize_run(const TrainSetup& setup, const TrainResult& result)
   for (const auto& jobs : grid) {
     settings.push_back(summarize_setting(jobs, result.selected, split));
     const size_t index = settings.size() - 1;
-    if (result.selected && is_better(setup.metric, settings[index].at("selection_value").get<double>(),
-                                     settings[best].at("selection_value").get<double>())) {
-      best = index;
-    }
+    if (is_better(setup.metric, selection_value(settings[index]), selection_value(settings[best]))) best = index;
   }
   const nlohmann::json& chosen = settings[best];
   const Layout& layout = result.layout;
@@ -129,6 +135,15 @@ std::string summary_text(const nlohmann::json& summary) {
     }
     text += concat("best setting: learning rate ", summary.at("learning_rate").get<double>(), ", head ",
                    summary.at("head_learning_rate").get<double>(), "\n");
+  }
+  for (const nlohmann::json& setting : settings) {
+    for (const nlohmann::json& seed : setting.at("seeds")) {
+      if (!seed.contains("ended")) continue;
+      text += concat(
+          "seed ", seed.at("seed").get<int64_t>(), " of learning rate ", setting.at("learning_rate").get<double>(),
+          ", head ", setting.at("head_learning_rate").get<double>(), " ended at step ",
+          seed.at("ended").at("step").get<int64_t>(), ": ", seed.at("ended").at("reason").get<std::string>(), "\n");
+    }
   }
   const size_t seeds = summary.at("seeds").size();
   text += concat(metric, ": ", summary.at("value").dump(), " (", shown(summary, metric), ", median of ", seeds,

@@ -7,6 +7,8 @@
 #include "adapt/combine.h"
 #include "adapt/exchange/peft.h"
 #include "adapt/merge.h"
+#include "io/safetensors.h"
+#include "io/sha256.h"
 #include "support/close.h"
 #include "support/expect_error.h"
 #include "support/oracle.h"
@@ -51,11 +53,46 @@ TEST(AdapterFileTest, DamageAtEveryLengthAndByteIsAnError) {
     EXPECT_ERROR(read_adapter(written(bytes.substr(0, length))), "d.safetensors");
   }
   const size_t data = bytes.size() - static_cast<size_t>(f.layout.row_size) * 4;
-  for (const size_t at : {data, data + 1, bytes.size() - 1}) {
+  const auto flip = [&](size_t at, const char* message) {
+    SCOPED_TRACE(concat("byte ", at, ": ", bytes[at]));
     std::string flipped = bytes;
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
-    EXPECT_ERROR(read_adapter(written(flipped)), "the file is damaged");
+    EXPECT_ERROR(read_adapter(written(flipped)), message);
+  };
+  for (const size_t at : {data, data + 1, bytes.size() - 1}) flip(at, "the file is damaged");
+  for (size_t at = 0; at < data; ++at) flip(at, "d.safetensors");  // alpha, labels, provenance: all of the header
+}
+
+TEST(AdapterFileTest, NoDigitOrLabelChangesUnseenAndEarlierFilesAreRead) {
+  const Fixture f;
+  const Safetensors file = read_safetensors(f.path());
+  const TensorView& view = file.at("row");
+  const auto rewritten = [&](const std::function<void(std::map<std::string, std::string>&)>& change) {
+    std::map<std::string, std::string> metadata = file.metadata;
+    change(metadata);
+    const TensorBytes row{.dtype = view.dtype, .shape = view.shape, .bytes = view.bytes};
+    std::filesystem::remove(f.folder / "r.safetensors");
+    write_safetensors(f.folder / "r.safetensors", {{"row", row}}, metadata);
+    return f.folder / "r.safetensors";
+  };
+  EXPECT_NO_THROW(read_adapter(rewritten([](auto&) {})));
+  for (const auto& [key, value] : file.metadata) {
+    SCOPED_TRACE(key);
+    EXPECT_ERROR(read_adapter(rewritten([&](auto& metadata) { metadata[key] += " "; })), "r.safetensors: ");
+    EXPECT_ERROR(read_adapter(rewritten([&](auto& metadata) { metadata.erase(key); })), "r.safetensors: ");
   }
+  EXPECT_ERROR(read_adapter(rewritten([](auto& metadata) { metadata["alpha"] = "17.0"; })), "was changed");
+  EXPECT_ERROR(read_adapter(rewritten([](auto& metadata) { metadata["more"] = "1"; })), "was changed");
+  // A boundary moved between key and value, and between two values, is a change too.
+  EXPECT_ERROR(read_adapter(rewritten([](auto& metadata) { metadata["tas"] = "ktest", metadata.erase("task"); })),
+               "was changed");
+  const AdapterFile first = read_adapter(rewritten([&](auto& metadata) {
+    metadata["format"] = "loraxs-adapter-1";
+    metadata["row_digest"] = sha256_hex(view.bytes);
+    metadata.erase("digest");
+  }));
+  EXPECT_EQ(first.row, read_adapter(f.path()).row);
+  EXPECT_EQ(first.row_digest, read_adapter(f.path()).row_digest);  // what a run that starts from it is known by
 }
 
 TEST(AdapterFileTest, WrongBaseRankAndBasisAreRefused) {

@@ -20,12 +20,12 @@ namespace loraxs {
 namespace {
 
 /// A GGUF model with a large R on every projection.
-struct Fixture {
+struct ExportCase {
   BaseModel model;
   Basis basis;
   Bank bank;
 
-  explicit Fixture(const std::filesystem::path& path, int64_t rank = 4) : model(load_base_model(path, "")) {
+  explicit ExportCase(const std::filesystem::path& path, int64_t rank = 4) : model(load_base_model(path, "")) {
     const std::vector<Site> sites = list_sites(*model.architecture, model.config);
     basis = compute_basis(sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id,
                           {.rank = rank}, {});
@@ -48,7 +48,7 @@ TEST(QuantizeTest, Q8BlocksAreThoseOfTheGgufPackage) {
 }
 
 TEST(GgufAdapterTest, HoldsTheUpdateInTheFilesOrderOfRows) {
-  const Fixture f(words());
+  const ExportCase f(words());
   const test::TemporaryFolder folder;
   export_gguf_adapter(folder / "a.gguf", f.model, f.basis, f.bank, 0);
   const Gguf file = read_gguf(folder / "a.gguf");
@@ -80,14 +80,14 @@ TEST(GgufAdapterTest, WhatAGgufAdapterCannotHoldIsRefused) {
   const test::TemporaryFolder folder;
   EXPECT_ERROR(export_gguf_adapter(folder / "a.gguf", encoder.model, *encoder.basis, *encoder.bank(torch::kFloat32), 0),
                "expected a family that GGUF files hold, found bert");
-  Fixture f(words());
+  ExportCase f(words());
   f.bank.layout.head.kind = "full";
   EXPECT_ERROR(export_gguf_adapter(folder / "a.gguf", f.model, f.basis, f.bank, 0), "without a task head");
   EXPECT_FALSE(std::filesystem::exists(folder / "a.gguf"));
 }
 
 TEST(MergedGgufTest, HoldsTheMergedWeightsAndAllMetadata) {
-  const Fixture f(words());
+  const ExportCase f(words());
   const test::TemporaryFolder folder;
   const BaseModel merged = merge_model(f.model, f.basis, f.bank, 0);
   const Gguf source = read_gguf(words());
@@ -120,7 +120,7 @@ TEST(MergedGgufTest, HoldsTheMergedWeightsAndAllMetadata) {
 }
 
 TEST(MergedGgufTest, QuantisedBasesAreUnpackedOnRequestOnly) {
-  const Fixture f(test::oracle_folder() / "gguf/mixed.gguf");
+  const ExportCase f(test::oracle_folder() / "gguf/mixed.gguf");
   const test::TemporaryFolder folder;
   EXPECT_ERROR(write_merged_gguf(folder / "m.gguf", f.model, f.basis, f.bank, 0, {}), "to merge into, found Q");
   EXPECT_FALSE(std::filesystem::exists(folder / "m.gguf"));
@@ -130,7 +130,7 @@ TEST(MergedGgufTest, QuantisedBasesAreUnpackedOnRequestOnly) {
 }
 
 TEST(MergedGgufTest, ForLlamaCpp) {
-  const Fixture f(words());
+  const ExportCase f(words());
   const std::filesystem::path out = test::oracle_folder() / "exchange/llama_cpp";
   std::filesystem::remove_all(out);
   std::filesystem::create_directories(out);
@@ -159,7 +159,7 @@ TEST(MergeToTest, FoldersAndFilesInEveryDtype) {
   }
   EXPECT_ERROR(merge_to(opened, folder / "q", "q8_0"), "blocks are for GGUF bases");
   EXPECT_ERROR(merge_to(opened, folder / "x.gguf", ""), "--out: expected a folder as the base");
-  Fixture f(words());
+  ExportCase f(words());
   const OpenedAdapter language{
       .model = f.model, .basis = std::make_shared<Basis>(f.basis), .bank = std::make_shared<Bank>(f.bank)};
   EXPECT_ERROR(merge_to(language, folder / "folder", ""), "--out: expected a .gguf file as the base");

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "support/expect_error.h"
 
 namespace loraxs {
@@ -29,6 +31,21 @@ TEST(MetricsTest, UndefinedCasesAreZeroAndUnknownNamesAreErrors) {
   EXPECT_EQ(compute_metric("matthews", ones, mixed), 0);
   EXPECT_EQ(compute_metric("pearson", ones, mixed), 0);
   EXPECT_ERROR(compute_metric("acuracy", ones, mixed), "did you mean accuracy?");
+}
+
+TEST(MetricsTest, ANumberIsBetterThanNone) {
+  const double none = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  for (const char* metric : {"accuracy", "loss"}) {
+    SCOPED_TRACE(metric);
+    for (const double value : {-infinity, -1.0, 0.0, 1.0, infinity}) {
+      EXPECT_TRUE(is_better(metric, value, none)) << value;
+      EXPECT_FALSE(is_better(metric, none, value)) << value;
+      EXPECT_FALSE(is_better(metric, value, value)) << value;
+    }
+    EXPECT_FALSE(is_better(metric, none, none));
+  }
+  EXPECT_TRUE(is_better("accuracy", 2, 1) && !is_better("accuracy", 1, 2));
+  EXPECT_TRUE(is_better("loss", 1, 2) && !is_better("loss", 2, 1));
 }
 
 }  // namespace

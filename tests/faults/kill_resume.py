@@ -36,7 +36,7 @@ def main() -> None:
             return train_command(program, scratch, name, *more, *SETTINGS)
 
         count_file = scratch / "count"
-        whole = run(command("whole"), LD_PRELOAD=preload, COUNT_FILE=str(count_file))
+        whole = run(command("whole"), LD_PRELOAD=preload, FAULT_ROOT=scratch_name, COUNT_FILE=str(count_file))
         if whole.returncode != 0:
             sys.exit(f"the uninterrupted run failed: {whole.stderr}")
         reference = results_of(scratch / "whole")
@@ -58,7 +58,9 @@ def main() -> None:
         # Calls of two checkpoints in the middle (one with the removal of an old one), and the first calls of a run.
         per_step = total // STEPS
         for call in [*range(1, 6), *range(total // 2, total // 2 + 2 * per_step)]:
-            killed = run(command("killed"), LD_PRELOAD=preload, KILL_AT=str(call))
+            killed = run(
+                command("killed"), LD_PRELOAD=preload, FAULT_ROOT=scratch_name, FAULT="kill", FAULT_AT=str(call)
+            )
             if killed.returncode != -9:
                 failures.append(f"call {call}: expected to be killed, exit {killed.returncode}: {killed.stderr}")
                 shutil.rmtree(scratch / "killed", ignore_errors=True)

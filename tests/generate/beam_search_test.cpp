@@ -44,7 +44,7 @@ BeamRequest request(int64_t number, std::vector<BeamAnswer>& answers) {
   for (int64_t i = 0; i < 1 + number * 7 % 23; ++i)
     request.prompt.push_back(static_cast<int32_t>((number * 5 + i * i) % 30));
   request.options = {.beams = 2 + number % 4, .returned = 2, .length_penalty = 0.5 * static_cast<double>(number % 4)};
-  request.on_finish = [&answers](std::vector<BeamAnswer> found) { answers = std::move(found); };
+  request.on_finish = [&answers](std::vector<BeamAnswer> found, const std::string&) { answers = std::move(found); };
   return request;
 }
 
@@ -59,10 +59,11 @@ TEST(BeamSearchTest, EnoughBeamsFindTheBestAnswerOfAll) {
       FakeModel model(20'000, 2, kVocab);
       BeamScheduler scheduler(model, {.end_ids = {kEnd}});
       std::vector<BeamAnswer> found;
-      scheduler.submit({.prompt = ids,
-                        .options = {.beams = 1296, .length_penalty = penalty, .early_stopping = EarlyStopping::kNever},
-                        .max_new_tokens = kMost,
-                        .on_finish = [&](std::vector<BeamAnswer> answers) { found = std::move(answers); }});
+      scheduler.submit(
+          {.prompt = ids,
+           .options = {.beams = 1296, .length_penalty = penalty, .early_stopping = EarlyStopping::kNever},
+           .max_new_tokens = kMost,
+           .on_finish = [&](std::vector<BeamAnswer> answers, const std::string&) { found = std::move(answers); }});
       while (scheduler.step()) {
       }
       ASSERT_EQ(found.size(), 1U);
@@ -102,6 +103,54 @@ TEST(BeamSearchTest, AnswersDoNotDependOnWhoElseIsThere) {
           EXPECT_EQ(together[i][k].score, alone[i][k].score) << i;
         }
         EXPECT_GE(together[i][0].score, together[i][1].score);
+      }
+    }
+  }
+}
+
+TEST(BeamSearchTest, AFailureIsTheSearchsOwn) {
+  constexpr int64_t kRequests = 10, kBroken = 5;
+  std::vector<std::vector<BeamAnswer>> alone(kRequests), together(kRequests);
+  for (int64_t i = 0; i < kRequests; ++i) {
+    FakeModel model(100, 4, 30);
+    BeamScheduler scheduler(model, {.end_ids = {kEnd}});
+    scheduler.submit(request(i, alone[i]));
+    while (scheduler.step()) {
+    }
+  }
+  for (const size_t answered : {size_t{0}, size_t{2}}) {
+    SCOPED_TRACE(concat("after ", answered, " tokens"));
+    FakeModel model(60, 4, 30);
+    const std::vector<int32_t> prompt = request(kBroken, together[0]).prompt;
+    model.spoil = [&](const std::vector<int32_t>& ids, std::vector<float>& logits) {
+      const bool broken =
+          ids.size() >= prompt.size() + answered && std::equal(prompt.begin(), prompt.end(), ids.begin());
+      if (broken) std::fill(logits.begin(), logits.end(), -INFINITY);
+    };
+    BeamScheduler scheduler(model, {.max_sequences = 20, .end_ids = {kEnd}});
+    std::string sentence;
+    for (int64_t i = 0; i < kRequests; ++i) {
+      BeamRequest given = request(i, together[i]);
+      if (i == kBroken) {
+        given.on_finish = [&](const std::vector<BeamAnswer>& found, const std::string& error) {
+          EXPECT_TRUE(found.empty());
+          sentence = error;
+        };
+      }
+      scheduler.submit(std::move(given));
+    }
+    while (scheduler.step()) {
+    }
+    EXPECT_EQ(sentence.find(concat("request: token ", answered + 1,
+                                   " of the answer: expected finite logits, found none above -inf")),
+              0U)
+        << sentence;
+    for (int64_t i = 0; i < kRequests; ++i) {
+      if (i == kBroken) continue;
+      ASSERT_EQ(together[i].size(), alone[i].size()) << i;
+      for (size_t k = 0; k < alone[i].size(); ++k) {
+        EXPECT_EQ(together[i][k].tokens, alone[i][k].tokens) << i;
+        EXPECT_EQ(together[i][k].score, alone[i][k].score) << i;
       }
     }
   }
@@ -149,6 +198,10 @@ TEST(BeamSearchTest, RefusesWhatCannotBeSearched) {
   };
   EXPECT_ERROR(submit(0, {}), "a.jsonl:3: expected a prompt of at least one token");
   EXPECT_ERROR(submit(40, {}), "expected a prompt of at most 39 tokens");
+  scheduler.submit({.prompt = {29}, .options = {.beams = 1}, .max_new_tokens = 1});
+  while (scheduler.step()) {
+  }
+  EXPECT_ERROR(scheduler.submit({.prompt = {30}}), "request: expected token ids from 0 to 29, the model's, found 30");
   EXPECT_ERROR(submit(1, {.beams = 0}), "beams: expected an integer ≥ 1, found 0");
   EXPECT_ERROR(submit(1, {.beams = 3, .returned = 4}), "n: expected from 1 to 3 answers of 3 beams, found 4");
   EXPECT_ERROR(submit(1, {.length_penalty = NAN}), "length penalty: expected a number");

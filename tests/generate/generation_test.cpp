@@ -210,12 +210,13 @@ TEST(GenerationTest, WritesAdaptersForTheProgramsTest) {
   constexpr int64_t kRank = 8;
   Basis basis =
       compute_basis(sites, [&](const Site& site) { return base.site_weight(site); }, base.base_id, {.rank = kRank}, {});
+  std::filesystem::remove(test::oracle_folder() / "generation" / "basis.safetensors");  // of an earlier run
   write_basis(test::oracle_folder() / "generation" / "basis.safetensors", basis);
   Bank bank = make_bank(make_layout("lora_xs", sites, kRank, {}, base.config.hidden_size, "test"), kRank, 2);
   fill_normal(std::span(bank.values.mutable_data_ptr<float>(), bank.values.numel()), 7, 0.3);
   for (int64_t row = 0; row < 2; ++row) {
     const auto path = test::oracle_folder() / "generation" / concat("adapter-", row, ".safetensors");
-    write_adapter(path, bank, row, base, basis, {});
+    write_adapter(path, bank, row, base, basis, {}, Existing::kReplaced);
     EXPECT_TRUE(std::filesystem::exists(path));
   }
 }

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "io/error.h"
 #include "io/safetensors.h"
+#include "support/expect_error.h"
 
 namespace loraxs {
 namespace {
@@ -88,6 +90,35 @@ TEST(SamplingTest, GreedyTakesTheLargestAndReportsTheModelsOwnLogprobs) {
   token = sample(logits, seen, {.repetition_penalty = 4, .top_logprobs = 0}, 0);  // 3 / 4 < 1
   EXPECT_EQ(token.id, 0);
   EXPECT_NEAR(token.logprob, 1 - sum, 1e-6);
+}
+
+TEST(SamplingTest, WhatGivesNoTokenIsAnErrorAndForbiddenTokensAreNone) {
+  const SamplingOptions greedy, with_penalty{.repetition_penalty = 2}, drawn{.temperature = 0.7, .top_k = 3},
+      nucleus{.temperature = 1, .top_p = 0.5, .min_p = 0.1}, logged{.top_logprobs = 2};
+  constexpr size_t kVocab = 71;  // vector loops and their rest
+  for (const SamplingOptions& options : {greedy, with_penalty, drawn, nucleus, logged}) {
+    for (const size_t at : {size_t{0}, size_t{37}, kVocab - 1}) {
+      for (const float wrong : {NAN, -NAN, INFINITY}) {
+        std::vector<float> logits(kVocab, 1);
+        logits[at] = wrong;
+        const std::string found = std::isnan(wrong) ? "NaN" : "+inf";
+        EXPECT_ERROR(sample(logits, {}, options, 0),
+                     concat("expected finite logits, found ", found, " for token ", at));
+        EXPECT_ERROR(log_sum_exp(logits), "expected finite logits");
+      }
+      std::vector<float> one(kVocab, -INFINITY);
+      EXPECT_ERROR(sample(one, {}, options, 0), "expected finite logits, found none above -inf");
+      one[at] = -1;  // all others are forbidden
+      for (int64_t i = 0; i < 20; ++i) EXPECT_EQ(sample(one, {}, options, i).id, static_cast<int32_t>(at));
+    }
+  }
+  const std::vector<float> logits = {1e5F, -1e5F, 3};
+  const std::vector<int32_t> seen = {0};
+  for (const SamplingOptions& beyond :
+       {SamplingOptions{.repetition_penalty = 1e-37}, SamplingOptions{.repetition_penalty = 1e-37, .temperature = 1},
+        SamplingOptions{.temperature = 1e-37}}) {
+    EXPECT_ERROR(sample(logits, seen, beyond, 0), "leave the logits in float32's range");
+  }
 }
 
 }  // namespace

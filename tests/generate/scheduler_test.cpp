@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <set>
 
 #include "support/expect_error.h"
@@ -16,7 +17,7 @@ using test::FakeModel;
 
 struct Answer {
   std::vector<int32_t> tokens;
-  std::string reason;
+  std::string reason, error;
   bool operator==(const Answer&) const = default;
 };
 
@@ -31,7 +32,10 @@ GenerationRequest request(int64_t number, Answer& answer) {
     answer.tokens.push_back(token.id);
     return true;
   };
-  request.on_finish = [&answer](FinishReason reason) { answer.reason = finish_reason_name(reason); };
+  request.on_finish = [&answer](FinishReason reason, const std::string& error) {
+    answer.reason = finish_reason_name(reason);
+    answer.error = error;
+  };
   return request;
 }
 
@@ -71,6 +75,72 @@ TEST(SchedulerTest, AnswersDoNotDependOnWhoElseIsThere) {
       EXPECT_EQ(scheduler.num_preemptions() > 0, blocks < 200 && tokens_per_step > 1) << scheduler.num_preemptions();
     }
   }
+}
+
+/// Puts `value` among the logits behind prompts that start as request `number`'s, once `answered` tokens are there.
+void spoil(FakeModel& model, int64_t number, size_t answered, float value, size_t at = 3) {
+  Answer unused;
+  model.spoil = [prompt = request(number, unused).prompt, answered, value, at](const std::vector<int32_t>& ids,
+                                                                               std::vector<float>& logits) {
+    if (ids.size() >= prompt.size() + answered && std::equal(prompt.begin(), prompt.end(), ids.begin()))
+      logits[at] = value;
+  };
+}
+
+TEST(SchedulerTest, AFailureIsTheRequestsOwn) {
+  constexpr int64_t kRequests = 12, kBroken = 8;  // the eighth's prompt is no other's beginning
+  const std::vector<Answer> expected = alone(kRequests);
+  for (const float value : {NAN, INFINITY}) {
+    for (const int64_t blocks : {20, 200}) {
+      for (const size_t answered : {size_t{0}, size_t{3}}) {
+        SCOPED_TRACE(concat(value, ", ", blocks, " blocks, at token ", answered));
+        FakeModel model(blocks, 4);
+        spoil(model, kBroken, answered, value);
+        Scheduler scheduler(model, {.context = 44, .max_sequences = 9, .end_ids = {49}});
+        std::vector<Answer> answers(kRequests);
+        for (int64_t i = 0; i < kRequests; ++i) {
+          GenerationRequest given = request(i, answers[i]);
+          given.name = concat("a.jsonl:", i);
+          scheduler.submit(std::move(given));
+        }
+        while (scheduler.step()) {
+        }
+        EXPECT_EQ(answers[kBroken].reason, "error");
+        EXPECT_EQ(answers[kBroken].error.find(concat("a.jsonl:8: token ", answered + 1,
+                                                     " of the answer: expected finite "
+                                                     "logits, found ",
+                                                     std::isnan(value) ? "NaN" : "+inf", " for token 3")),
+                  0U)
+            << answers[kBroken].error;
+        const std::vector<int32_t>& whole = expected[kBroken].tokens;
+        EXPECT_EQ(answers[kBroken].tokens, std::vector(whole.begin(), whole.begin() + static_cast<long>(answered)));
+        for (int64_t i = 0; i < kRequests; ++i) {
+          EXPECT_TRUE(i == kBroken || answers[i] == expected[i]) << i;
+        }
+        EXPECT_EQ(scheduler.num_requests(), 0);
+        Answer later;  // the blocks are free again
+        scheduler.submit(request(2, later));
+        while (scheduler.step()) {
+        }
+        EXPECT_EQ(later, expected[2]);
+      }
+    }
+  }
+}
+
+TEST(SchedulerTest, AnErrorOfACallbackIsItsRequestsFailure) {
+  FakeModel model(64, 4);
+  Scheduler scheduler(model, {.end_ids = {49}});
+  std::vector<Answer> answers(2);
+  GenerationRequest given = request(4, answers[0]);
+  given.on_token = [&](const SampledToken&) -> bool { throw Error("no text"); };
+  scheduler.submit(std::move(given));
+  scheduler.submit(request(5, answers[1]));
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(answers[0].reason, "error");
+  EXPECT_EQ(answers[0].error, "request: token 1 of the answer: no text");
+  EXPECT_EQ(answers[1], alone(6)[5]);
 }
 
 TEST(SchedulerTest, ManyRequestsShareAStep) {
@@ -145,6 +215,8 @@ TEST(SchedulerTest, RefusesWhatCannotBeAnswered) {
   };
   EXPECT_ERROR(submit({}), "a.jsonl:3: expected a prompt of at least one token, found none");
   EXPECT_ERROR(submit(std::vector<int32_t>(16, 1)), "expected a prompt of at most 15 tokens (context 16), found 16");
+  EXPECT_ERROR(submit({1, 50}), "a.jsonl:3: expected token ids from 0 to 49, the model's, found 50");
+  EXPECT_ERROR(submit({-1, 2}), "expected token ids from 0 to 49, the model's, found -1");
   EXPECT_ERROR(submit({1}, {}, 0), "new tokens: expected at least 1, found 0");
   EXPECT_ERROR(submit({1}, {.temperature = -1}), "temperature: expected a number ≥ 0 (0 is greedy), found -1");
   EXPECT_ERROR(submit({1}, {.temperature = 1, .top_p = 0}), "top-p: expected a number above 0 and at most 1, found 0");
@@ -153,6 +225,10 @@ TEST(SchedulerTest, RefusesWhatCannotBeAnswered) {
   EXPECT_ERROR(submit({1}, {.temperature = 1, .top_k = -1}), "top-k: expected an integer ≥ 0");
   EXPECT_ERROR(submit({1}, {.repetition_penalty = 0}), "repetition penalty: expected a number above 0, found 0");
   EXPECT_ERROR(submit({1}, {.temperature = NAN}), "temperature: expected");
+  for (const double beyond_float : {1e-300, 1e300}) {
+    EXPECT_ERROR(submit({1}, {.temperature = beyond_float}), "in float32's range");
+    EXPECT_ERROR(submit({1}, {.repetition_penalty = beyond_float}), "in float32's range");
+  }
   EXPECT_ERROR(submit({1}, {.top_p = 0.9}), "temperature 0 draws nothing");
   EXPECT_EQ(scheduler.num_requests(), 0);
 }

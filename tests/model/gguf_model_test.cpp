@@ -204,6 +204,7 @@ TEST(GgufModelErrorTest, WhatIsWrongIsSaid) {
     SCOPED_TRACE(message);
     Copy copy;
     spoil(copy);
+    std::filesystem::remove(folder / "x.gguf");
     write_gguf(folder / "x.gguf", {copy.metadata.begin(), copy.metadata.end()}, copy.tensors);
     EXPECT_ERROR(load_base_model(folder / "x.gguf", ""), message);
   };

@@ -7,41 +7,33 @@
 #include "data/encoded.h"
 #include "data/task.h"
 #include "io/error.h"
-#include "io/yaml.h"
 #include "support/expect_error.h"
+#include "support/task_text.h"
 #include "support/temporary_folder.h"
 
 namespace loraxs {
 namespace {
 
-void write(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-Task load(const test::TemporaryFolder& folder, const std::string& yaml) {
-  Fields fields(parse_yaml(yaml, "recipe.yaml"), "recipe.yaml", "task");
-  return load_task(fields, folder.path());
-}
-
 TEST(QnliTest, ReadsFilesAsDistributed) {
   const test::TemporaryFolder folder;
   const std::string header = "index\tquestion\tsentence\tlabel\n";
-  write(folder / "train.tsv", header + "0\tWho \"said it?\tHe did.\tentailment\n1\tWhy?\tNo.\tnot_entailment");
-  write(folder / "dev.tsv", "\xEF\xBB\xBF" + header + "5\tWhen?\tNow.\tentailment\r\n");
-  const Task task = load(folder, "{name: qnli, data: .}");
+  test::write_text(folder / "train.tsv",
+                   header + "0\tWho \"said it?\tHe did.\tentailment\n1\tWhy?\tNo.\tnot_entailment");
+  test::write_text(folder / "dev.tsv", "\xEF\xBB\xBF" + header + "5\tWhen?\tNow.\tentailment\r\n");
+  const Task task = test::load_task_of(folder, "{name: qnli, data: .}");
   ASSERT_EQ(task.train.size(), 2U);
   EXPECT_EQ(task.train[0].first, "Who \"said it?");
   EXPECT_EQ(task.train[1].target, 1.0);
   EXPECT_EQ(task.validation[0].second, "Now.");
-  write(folder / "dev.tsv", header + "5\tWhen?\tNow.\n");
-  EXPECT_ERROR(load(folder, "{name: qnli, data: .}"), "dev.tsv:2: expected 4 columns, found 3");
-  write(folder / "dev.tsv", header + "5\tWhen?\tNow.\tentailmnt\n");
+  test::write_text(folder / "dev.tsv", header + "5\tWhen?\tNow.\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: qnli, data: .}"), "dev.tsv:2: expected 4 columns, found 3");
+  test::write_text(folder / "dev.tsv", header + "5\tWhen?\tNow.\tentailmnt\n");
   EXPECT_ERROR(
-      load(folder, "{name: qnli, data: .}"),
+      test::load_task_of(folder, "{name: qnli, data: .}"),
       "dev.tsv:2: label: expected one of entailment, not_entailment, found \"entailmnt\"; did you mean entailment?");
-  write(folder / "dev.tsv", header + "5\tWhen?\t \tentailment\n");
-  EXPECT_ERROR(load(folder, "{name: qnli, data: .}"), "dev.tsv:2: text_pair: expected a sentence");
-  EXPECT_ERROR(load(folder, "{name: qnly, data: .}"), "did you mean qnli?");
+  test::write_text(folder / "dev.tsv", header + "5\tWhen?\t \tentailment\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: qnli, data: .}"), "dev.tsv:2: text_pair: expected a sentence");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: qnly, data: .}"), "did you mean qnli?");
 }
 
 TEST(GlueTest, ReadsEveryTaskInItsOwnLayout) {
@@ -70,9 +62,9 @@ TEST(GlueTest, ReadsEveryTaskInItsOwnLayout) {
     SCOPED_TRACE(layout.name);
     const test::TemporaryFolder folder;
     const std::string dev = std::string(layout.name) == "mnli" ? "dev_matched.tsv" : "dev.tsv";
-    write(folder / "train.tsv", std::string(layout.header) + layout.row + layout.row);
-    write(folder / dev, std::string(layout.header) + layout.row);
-    const Task task = load(folder, concat("{name: ", layout.name, ", data: .}"));
+    test::write_text(folder / "train.tsv", std::string(layout.header) + layout.row + layout.row);
+    test::write_text(folder / dev, std::string(layout.header) + layout.row);
+    const Task task = test::load_task_of(folder, concat("{name: ", layout.name, ", data: .}"));
     ASSERT_EQ(task.train.size(), 2U);
     ASSERT_EQ(task.validation.size(), 1U);
     EXPECT_EQ(task.train[1].first, layout.first);
@@ -80,7 +72,9 @@ TEST(GlueTest, ReadsEveryTaskInItsOwnLayout) {
     EXPECT_EQ(task.validation[0].target, layout.target);
     EXPECT_EQ(task.labels.size(), layout.labels);
     EXPECT_EQ(task.metric, layout.metric);
-    EXPECT_EQ(load(folder, concat("{name: ", layout.name, ", data: ., max_train_examples: 1}")).train.size(), 1U);
+    EXPECT_EQ(
+        test::load_task_of(folder, concat("{name: ", layout.name, ", data: ., max_train_examples: 1}")).train.size(),
+        1U);
   }
 }
 
@@ -92,9 +86,9 @@ TEST(GlueTest, ReadsTwentyRowsOfRte) {
     rows += concat(i, "\tThe town of number ", i, " has \"a\" bridge, built in 19", i + 10,
                    ".\tA bridge stands in town ", i, ".\t", i % 2 == 0 ? "entailment" : "not_entailment", "\n");
   }
-  write(folder / "train.tsv", rows);
-  write(folder / "dev.tsv", rows);
-  const Task task = load(folder, "{name: rte, data: .}");
+  test::write_text(folder / "train.tsv", rows);
+  test::write_text(folder / "dev.tsv", rows);
+  const Task task = test::load_task_of(folder, "{name: rte, data: .}");
   ASSERT_EQ(task.train.size(), 20U);
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(task.train[i].target, i % 2);
@@ -134,36 +128,39 @@ TEST(GlueTest, CountsOfTheRealFiles) {
 
 TEST(OwnDataTest, GzipIsUnpackedAndDamageIsAnError) {
   const test::TemporaryFolder folder;
-  write(folder / "a.tsv", "text\tlabel\nx\tno\ny\tyes\n");
+  test::write_text(folder / "a.tsv", "text\tlabel\nx\tno\ny\tyes\n");
   ASSERT_EQ(std::system(concat("gzip -k ", (folder / "a.tsv").string()).c_str()), 0);
-  const Task task = load(folder, "{name: classification, train: a.tsv.gz}");
+  const Task task = test::load_task_of(folder, "{name: classification, train: a.tsv.gz}");
   ASSERT_EQ(task.train.size(), 2U);
   EXPECT_EQ(task.train[1].first, "y");
   std::filesystem::resize_file(folder / "a.tsv.gz", std::filesystem::file_size(folder / "a.tsv.gz") - 9);
-  EXPECT_ERROR(load(folder, "{name: classification, train: a.tsv.gz}"), "a.tsv.gz: expected gzip data, found damage");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: classification, train: a.tsv.gz}"),
+               "a.tsv.gz: expected gzip data, found damage");
 }
 
 TEST(OwnDataTest, QuotedCsvWithNewlinesAndJsonl) {
   const test::TemporaryFolder folder;
-  write(folder / "a.csv", "text,label\n\"one, \"\"two\"\"\nthree\",yes\nplain,no\n");
-  write(folder / "b.jsonl", "{\"text\": \"x\", \"label\": \"no\"}\n\n{\"text\": \"y\", \"label\": \"yes\"}\n");
-  const Task task = load(folder, "{name: classification, train: a.csv, validation: b.jsonl}");
+  test::write_text(folder / "a.csv", "text,label\n\"one, \"\"two\"\"\nthree\",yes\nplain,no\n");
+  test::write_text(folder / "b.jsonl",
+                   "{\"text\": \"x\", \"label\": \"no\"}\n\n{\"text\": \"y\", \"label\": \"yes\"}\n");
+  const Task task = test::load_task_of(folder, "{name: classification, train: a.csv, validation: b.jsonl}");
   EXPECT_EQ(task.train[0].first, "one, \"two\"\nthree");
   EXPECT_THAT(task.labels, testing::ElementsAre("no", "yes"));
   EXPECT_EQ(task.validation[1].target, 1.0);
-  EXPECT_ERROR(load(folder, "{name: classification, train: a.csv, text: txt}"),
+  EXPECT_ERROR(test::load_task_of(folder, "{name: classification, train: a.csv, text: txt}"),
                "expected a column name or a number from 1 to 2, found \"txt\"; did you mean text?");
-  write(folder / "c.jsonl", "{\"text\": \"x\"\n");
-  EXPECT_ERROR(load(folder, "{name: classification, train: c.jsonl}"), "c.jsonl:1: expected a JSON object");
+  test::write_text(folder / "c.jsonl", "{\"text\": \"x\"\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: classification, train: c.jsonl}"),
+               "c.jsonl:1: expected a JSON object");
 }
 
 TEST(OwnDataTest, APartOfTheTrainingRowsIsHeldOut) {
   const test::TemporaryFolder folder;
   std::string rows = "text,label\n";
   for (int i = 0; i < 50; ++i) rows += concat("row ", i, i % 2 == 0 ? ",even\n" : ",odd\n");
-  write(folder / "a.csv", rows);
-  const Task task = load(folder, "{name: classification, train: a.csv, validation: 0.21}");
-  const Task again = load(folder, "{name: classification, train: a.csv, validation: 0.21}");
+  test::write_text(folder / "a.csv", rows);
+  const Task task = test::load_task_of(folder, "{name: classification, train: a.csv, validation: 0.21}");
+  const Task again = test::load_task_of(folder, "{name: classification, train: a.csv, validation: 0.21}");
   EXPECT_EQ(task.train.size(), 39U);
   ASSERT_EQ(task.validation.size(), 11U);
   std::set<std::string> texts;
@@ -179,18 +176,19 @@ TEST(OwnDataTest, APartOfTheTrainingRowsIsHeldOut) {
   }
   EXPECT_TRUE(shuffled);
   for (const char* wrong : {"1", "-0.1", "true"}) {
-    EXPECT_ERROR(load(folder, concat("{name: classification, train: a.csv, validation: ", wrong, "}")),
+    EXPECT_ERROR(test::load_task_of(folder, concat("{name: classification, train: a.csv, validation: ", wrong, "}")),
                  concat("validation: expected a file, or the part of train that is held out (0 to below 1), found "));
   }
 }
 
 TEST(OwnDataTest, RegressionScoresMustBeNumbers) {
   const test::TemporaryFolder folder;
-  write(folder / "a.tsv", "a\tb\tscore\nx\ty\t2.5\nx\tz\tfour\n");
-  EXPECT_ERROR(load(folder, "{name: regression, train: a.tsv, text: a, text_pair: b, label: score}"),
+  test::write_text(folder / "a.tsv", "a\tb\tscore\nx\ty\t2.5\nx\tz\tfour\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: regression, train: a.tsv, text: a, text_pair: b, label: score}"),
                "a.tsv:3: label: expected a number, found \"four\"");
-  write(folder / "a.tsv", "x\ty\t2.5\n");
-  const Task task = load(folder, "{name: regression, train: a.tsv, header: false, text: 1, text_pair: 2, label: 3}");
+  test::write_text(folder / "a.tsv", "x\ty\t2.5\n");
+  const Task task =
+      test::load_task_of(folder, "{name: regression, train: a.tsv, header: false, text: 1, text_pair: 2, label: 3}");
   EXPECT_TRUE(task.regression());
   EXPECT_EQ(task.train[0].target, 2.5);
 }

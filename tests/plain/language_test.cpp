@@ -11,6 +11,7 @@
 #include "data/tasks/chat.h"
 #include "io/yaml.h"
 #include "support/expect_error.h"
+#include "support/task_text.h"
 #include "support/temporary_folder.h"
 
 namespace loraxs {
@@ -65,15 +66,6 @@ Task prompt_task(const std::string& prompt, const std::string& answer) {
   Task task{.kind = TaskKind::kLanguageModel};
   task.train.push_back({.first = prompt, .second = answer});
   return task;
-}
-
-void write(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-Task load(const test::TemporaryFolder& folder, const std::string& yaml) {
-  Fields fields(parse_yaml(yaml, "recipe.yaml"), "recipe.yaml", "task");
-  return load_task(fields, folder.path());
 }
 
 TEST(LanguageTest, TheAnswerAndItsEndCount) {
@@ -160,9 +152,9 @@ TEST(LanguageTest, TemplatesThatDoNotFitAreNamedWithFileAndLine) {
 
 TEST(RecordsTest, ReadsInstructionsWithTheirPrompts) {
   const test::TemporaryFolder folder;
-  write(folder / "a.json", R"([{"instruction": "Add.", "input": "1 2", "output": "3"},
+  test::write_text(folder / "a.json", R"([{"instruction": "Add.", "input": "1 2", "output": "3"},
                                {"instruction": "Say hi.", "input": "", "output": "hi"}])");
-  Task task = load(folder, "{name: instructions, train: a.json}");
+  Task task = test::load_task_of(folder, "{name: instructions, train: a.json}");
   ASSERT_EQ(task.train.size(), 2U);
   EXPECT_TRUE(task.language_model());
   EXPECT_EQ(task.metric, "loss");
@@ -175,7 +167,7 @@ TEST(RecordsTest, ReadsInstructionsWithTheirPrompts) {
             "Below is an instruction that describes a task. Write a response that appropriately completes the "
             "request.\n\n### Instruction:\nSay hi.\n\n### Response:");
   EXPECT_EQ(task.train[1].second, "hi");
-  task = load(folder, "{name: instructions, train: a.json, prompt: chat}");
+  task = test::load_task_of(folder, "{name: instructions, train: a.json, prompt: chat}");
   EXPECT_EQ(task.train[0].messages[0]["content"], "Add.\n\n1 2");
   EXPECT_EQ(task.train[0].messages[1]["role"], "assistant");
 }
@@ -193,39 +185,45 @@ TEST(RecordsTest, CommonsensePromptsKeepTheirBlanks) {
 TEST(RecordsTest, BadLinesStopOrAreSkipped) {
   const test::TemporaryFolder folder;
   const std::string good = R"({"question": "1+1?", "answer": "2\n#### 2"})";
-  write(folder / "train.jsonl", good + "\n{\"question\": \n\n" + good + "\n[1]\n{\"question\": \"x\"}\n" + good);
-  write(folder / "test.jsonl", good);
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: expected JSON: ");
-  const Task task = load(folder, "{name: gsm8k, data: ., on_error: skip}");
+  test::write_text(folder / "train.jsonl",
+                   good + "\n{\"question\": \n\n" + good + "\n[1]\n{\"question\": \"x\"}\n" + good);
+  test::write_text(folder / "test.jsonl", good);
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: expected JSON: ");
+  const Task task = test::load_task_of(folder, "{name: gsm8k, data: ., on_error: skip}");
   EXPECT_EQ(task.train.size(), 3U);
   EXPECT_EQ(task.num_skipped, 3);
   EXPECT_EQ(task.validation.size(), 1U);
-  write(folder / "train.jsonl", good + "\n{\"question\": \"x\"}\n");
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: answer: expected a text, found none");
-  write(folder / "train.jsonl", "{\"question\": \"x\", \"answer\": 5}\n");
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: .}"), "train.jsonl:1: answer: expected a text, found number");
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: ., on_error: skip}"), "expected records, found only damaged ones");
-  write(folder / "train.jsonl", "\n\n");
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: .}"), "train.jsonl: expected records, found none");
-  EXPECT_ERROR(load(folder, "{name: gsm8k}"), "task.data: expected the folder with train.jsonl and test.jsonl");
-  EXPECT_ERROR(load(folder, "{name: gsm8k, data: ., on_error: ignore}"), "on_error");
+  test::write_text(folder / "train.jsonl", good + "\n{\"question\": \"x\"}\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: .}"),
+               "train.jsonl:2: answer: expected a text, found none");
+  test::write_text(folder / "train.jsonl", "{\"question\": \"x\", \"answer\": 5}\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: .}"),
+               "train.jsonl:1: answer: expected a text, found number");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: ., on_error: skip}"),
+               "expected records, found only damaged ones");
+  test::write_text(folder / "train.jsonl", "\n\n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: .}"), "train.jsonl: expected records, found none");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k}"),
+               "task.data: expected the folder with train.jsonl and test.jsonl");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: ., on_error: ignore}"), "on_error");
 }
 
 TEST(RecordsTest, MetaMathKeepsItsFirstHundredThousand) {
   const test::TemporaryFolder folder;
   std::string lines;
   for (int i = 0; i < 100'003; ++i) lines += "{\"query\": \"q\", \"response\": \"r\"}\n";
-  write(folder / "m.jsonl", lines);
-  EXPECT_EQ(load(folder, "{name: metamath, train: m.jsonl}").train.size(), 100'000U);
-  EXPECT_EQ(load(folder, "{name: metamath, train: m.jsonl, max_train_examples: 5}").train.size(), 5U);
+  test::write_text(folder / "m.jsonl", lines);
+  EXPECT_EQ(test::load_task_of(folder, "{name: metamath, train: m.jsonl}").train.size(), 100'000U);
+  EXPECT_EQ(test::load_task_of(folder, "{name: metamath, train: m.jsonl, max_train_examples: 5}").train.size(), 5U);
 }
 
 TEST(ChatTest, ReadsMessagesAndShareGpt) {
   const test::TemporaryFolder folder;
-  write(folder / "c.jsonl", R"({"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]})"
-                            "\n"
-                            R"({"conversations": [{"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]})");
-  const Task task = load(folder, "{name: chat, train: c.jsonl, train_on: last}");
+  test::write_text(folder / "c.jsonl",
+                   R"({"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]})"
+                   "\n"
+                   R"({"conversations": [{"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]})");
+  const Task task = test::load_task_of(folder, "{name: chat, train: c.jsonl, train_on: last}");
   ASSERT_EQ(task.train.size(), 2U);
   EXPECT_EQ(task.train[0].messages, task.train[1].messages);
   EXPECT_EQ(task.train_on, TrainOn::kLast);
@@ -240,15 +238,16 @@ TEST(ChatTest, ReadsMessagesAndShareGpt) {
 
 TEST(TextTest, SetsItsEndAside) {
   const test::TemporaryFolder folder;
-  write(folder / "t.txt", "one\ntwo\nthree\nfour\n");
-  const Task task = load(folder, "{name: text, train: t.txt, validation_fraction: 0.3}");
+  test::write_text(folder / "t.txt", "one\ntwo\nthree\nfour\n");
+  const Task task = test::load_task_of(folder, "{name: text, train: t.txt, validation_fraction: 0.3}");
   EXPECT_TRUE(task.windows);
   EXPECT_EQ(task.train[0].second, "one\ntwo\nthree\n");
   EXPECT_EQ(task.validation[0].second, "four\n");
-  write(folder / "t.txt", "one line");
-  EXPECT_ERROR(load(folder, "{name: text, train: t.txt, validation_fraction: 0.3}"), "validation_fraction");
-  write(folder / "t.txt", " \n");
-  EXPECT_ERROR(load(folder, "{name: text, train: t.txt}"), "expected a text, found an empty file");
+  test::write_text(folder / "t.txt", "one line");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: text, train: t.txt, validation_fraction: 0.3}"),
+               "validation_fraction");
+  test::write_text(folder / "t.txt", " \n");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: text, train: t.txt}"), "expected a text, found an empty file");
 }
 
 std::string bytes(const std::vector<int32_t>& ids) {
@@ -259,13 +258,13 @@ std::string bytes(const std::vector<int32_t>& ids) {
 
 TEST(LanguageTest, CommonsenseInTheLayoutOfLlmAdapters) {
   const test::TemporaryFolder folder;
-  write(folder / "train.json", R"([
+  test::write_text(folder / "train.json", R"([
     {"instruction": "Please choose the correct solution to the question: To dry a wet shoe,\n\nSolution1: fill it with paper.\n\nSolution2: fill it with water.\n\nAnswer format: solution1/solution2",
      "input": "", "output": "the correct answer is solution1", "answer": "solution1"}])");
-  write(folder / "test.json", R"([
+  test::write_text(folder / "test.json", R"([
     {"instruction": "Please choose the correct answer to the question: Which is a metal?\n\nAnswer1: iron Answer2: wood Answer3: air Answer4: glass\n\nAnswer format: answer1/answer2/answer3/answer4",
      "input": "", "output": "the correct answer is answer1", "answer": "answer1"}])");
-  const Task task = load(folder, "{name: commonsense, data: .}");
+  const Task task = test::load_task_of(folder, "{name: commonsense, data: .}");
   ASSERT_EQ(task.train.size() * task.validation.size(), 1U);
   const Example &piqa = task.train[0], &arc = task.validation[0];
   EXPECT_EQ(answer_of(piqa), "the correct answer is solution1");
@@ -287,12 +286,12 @@ TEST(LanguageTest, CommonsenseInTheLayoutOfLlmAdapters) {
 
 TEST(LanguageTest, EvaluationOfMathAsksForSteps) {
   const test::TemporaryFolder folder;
-  write(folder / "t.jsonl", R"({"question": "1 + 1?", "answer": "2\n#### 2"})");
-  const Example example = load(folder, "{name: gsm8k, train: t.jsonl}").train[0];
+  test::write_text(folder / "t.jsonl", R"({"question": "1 + 1?", "answer": "2\n#### 2"})");
+  const Example example = test::load_task_of(folder, "{name: gsm8k, train: t.jsonl}").train[0];
   const std::string trained = bytes(encode_question(byte_encoder(), example, /*as_trained=*/true, nullptr));
   EXPECT_TRUE(trained.ends_with("1 + 1?\n\n### Response:"));
   EXPECT_EQ(bytes(encode_question(byte_encoder(), example, false, nullptr)), trained + " Let's think step by step.");
-  EXPECT_FALSE(load(folder, "{name: gsm8k, train: t.jsonl, prompt: none}").train[0].asked.has_value());
+  EXPECT_FALSE(test::load_task_of(folder, "{name: gsm8k, train: t.jsonl, prompt: none}").train[0].asked.has_value());
 }
 
 TEST(LanguageTest, WindowsMayOverlapAndThenCountWhatIsNew) {

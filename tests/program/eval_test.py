@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 import torch
+from support.broken_model import break_token
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
@@ -39,13 +40,26 @@ def math_rows(count: int) -> list[dict]:
     return [{"question": f"What is {i} + {i}?", "answer": f"It is {2 * i}.\n#### {2 * i}"} for i in range(count)]
 
 
-def command(*more: str, adapter: bool = True) -> list[str]:
-    words = [PROGRAM, "eval", "--model", str(MODEL), "--precision", "float32", "-t", "1", "--cache", FOLDER.name]
+def command(*more: str, adapter: bool = True, model: Path | None = None) -> list[str]:
+    words = [
+        PROGRAM,
+        "eval",
+        "--model",
+        str(model or MODEL),
+        "--precision",
+        "float32",
+        "-t",
+        "1",
+        "--cache",
+        FOLDER.name,
+    ]
     return [*words, *(("--adapter", str(MODEL / "adapter-0.safetensors")) if adapter else ()), *more]
 
 
-def run(*more: str, adapter: bool = True) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*more, adapter=adapter), check=False, capture_output=True, text=True, timeout=300)
+def run(*more: str, adapter: bool = True, model: Path | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(*more, adapter=adapter, model=model), check=False, capture_output=True, text=True, timeout=300
+    )
 
 
 def result_of(*more: str, adapter: bool = True) -> dict:
@@ -188,6 +202,35 @@ class EvalTest(unittest.TestCase):
         self.assertIn(
             "killed.jsonl:1: expected the question with index 0 of the answers file, found another", result.stderr
         )
+
+    def test_a_question_that_fails_is_alone(self) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(MODEL)
+        for kind, rows, by in (("gsm8k", math_rows(5), "generation"), ("commonsense", commonsense_rows(5), "choices")):
+            with self.subTest(by):
+                odd = "@" if by == "generation" else "~"
+                key = "question" if by == "generation" else "instruction"
+                rows[3][key] = odd + rows[3][key]
+                rows[4][key] = "long " * 600 + rows[4][key]
+                (token,) = tokenizer(odd, add_special_tokens=False).input_ids
+                broken = break_token(MODEL, Path(path_of(f"broken-{by}")), token)
+                words = ["--task", kind, "--data", write(f"{by}.jsonl", rows), "--by", by, "--json"]
+                words += ["-n", "12"] if by == "generation" else []
+                few = [*words, "--answers", path_of(f"{by}-few-answers")]
+                few[few.index("--data") + 1] = write(f"{by}-few.jsonl", rows[:3])
+                expected = json.loads(run(*few, adapter=False).stdout)
+                for again in range(2):  # the second run reads the answers of the first
+                    done = run(*words, "--answers", path_of(f"{by}-answers"), adapter=False, model=broken)
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    result = json.loads(done.stdout)
+                    self.assertEqual((result["examples"], result["failed"]), (5, 2), again)
+                    self.assertAlmostEqual(result["value"], expected["value"] * 3 / 5)
+                    for line in (4, 5):
+                        self.assertRegex(done.stderr, f"loraxs: .*{by}.jsonl:{line}: ")
+                found = records(path_of(f"{by}-answers"))
+                self.assertEqual(found[:3], records(path_of(f"{by}-few-answers")))
+                for record in found[3:]:
+                    self.assertEqual(record["finish_reason"], "error")
+                    self.assertIn("expected", record["error"])
 
     def test_mistakes_are_told_in_one_sentence(self) -> None:
         data = write("mistakes.jsonl", math_rows(2))

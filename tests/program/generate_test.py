@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +13,27 @@ import time
 import unittest
 from pathlib import Path
 
+from support.broken_model import break_token
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
 PROMPTS = ["def main(", "import torch\nfrom", "Größe 漢字 🦜", "a", "  two  blanks", "x = y + 1 # why"]
 
 
-def run(command: str, *more: str) -> subprocess.CompletedProcess:
-    words = [PROGRAM, command, "--model", str(MODEL), "--precision", "float32", "-t", "1", "--cache", CACHE.name, *more]
+def run(command: str, *more: str, model: Path | None = None) -> subprocess.CompletedProcess:
+    words = [
+        PROGRAM,
+        command,
+        "--model",
+        str(model or MODEL),
+        "--precision",
+        "float32",
+        "-t",
+        "1",
+        "--cache",
+        CACHE.name,
+        *more,
+    ]
     return subprocess.run(words, check=False, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
 
 
@@ -149,6 +163,123 @@ class GenerateTest(unittest.TestCase):
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)
             self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
             self.assertIn(part, result.stderr)
+
+
+class FailureTest(unittest.TestCase):
+    """What one prompt of a batch meets is that prompt's result."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """A token of PROMPTS[1] that nobody else reads or writes computes no numbers."""
+        cls.tokenizer = AutoTokenizer.from_pretrained(MODEL)
+        rows = lines_of("--input", prompt_file([{"prompt": p} for p in PROMPTS]), "-n", "20", "--logprobs", "0")
+        elsewhere = {entry["id"] for row in rows for entry in row["logprobs"]}
+        elsewhere |= {i for k, prompt in enumerate(PROMPTS) if k != 1 for i in cls.tokenizer(prompt).input_ids}
+        token = next(i for i in cls.tokenizer(PROMPTS[1]).input_ids if i not in elsewhere)
+        cls.broken = break_token(MODEL, Path(CACHE.name) / "broken", token)
+
+    def compare(self, rows: list[dict], failing: set[int], *more: str, model: Path, sentences: list[str]) -> None:
+        """Rows that do not fail give what they give alone; the others say why."""
+        healthy = [row for k, row in enumerate(rows) if k not in failing]
+        expected = iter(lines_of("--input", prompt_file(healthy), *more))
+        done = run("generate", "--json", "--input", prompt_file(rows), *more, model=model)
+        self.assertEqual(done.returncode, 2)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([row["prompt"] for row in found], [row["prompt"] for row in rows])
+        told = done.stderr.strip().splitlines()
+        self.assertEqual(len(told), len(failing), done.stderr)
+        for k, row in enumerate(found):
+            if k not in failing:
+                self.assertEqual(row, next(expected))
+                continue
+            self.assertEqual(row["finish_reason"], "error")
+            self.assertIn(f"loraxs: {row['error']}", told)
+            self.assertLessEqual(len(row["error"]), 500)
+        for sentence in sentences:
+            self.assertIn(sentence, done.stderr)
+
+    def test_numbers_that_are_none(self) -> None:
+        rows = [{"prompt": p} for p in PROMPTS]
+        sentence = ["prompts.jsonl:2: token 1 of the answer: expected finite logits, found NaN for token 0"]
+        for more in (
+            ("--logprobs", "1"),
+            ("--temperature", "0.8", "--top-p", "0.9", "--repetition-penalty", "1.2", "--seed", "3"),
+            ("--temperature", "0.8", "--top-k", "7", "--n", "3"),
+            ("--beams", "3", "--n", "2"),
+            ("--beams", "2", "--stop", "e"),
+            ("--batch", "2"),
+        ):
+            with self.subTest(more):
+                self.compare(rows, {1}, "-n", "20", *more, model=self.broken, sentences=sentence)
+
+    def test_text_of_the_others(self) -> None:
+        """Without --json a failed prompt has no text."""
+        path = prompt_file([{"prompt": p} for p in PROMPTS[:3]])
+        done = run("generate", "--input", path, "-n", "6", model=self.broken)
+        alone = [run("generate", "--input", prompt_file([{"prompt": p}]), "-n", "6").stdout for p in PROMPTS[:3:2]]
+        self.assertEqual((done.returncode, done.stdout), (2, "".join(alone)))
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+
+    def test_an_answer_that_breaks_later(self) -> None:
+        """The token is the second of an answer: the third has no logits, and the text before stays."""
+        whole = lines_of("--prompt", "a", "-n", "8", "--logprobs", "0")[0]
+        ids = [entry["id"] for entry in whole["logprobs"]]
+        place = next(k for k in range(1, 8) if ids[k] not in ids[:k] and ids[k] not in self.tokenizer("a").input_ids)
+        broken = break_token(MODEL, Path(CACHE.name) / "later", ids[place])
+        done = run("generate", "--json", "--prompt", "a", "-n", "8", "--ignore-eos", model=broken)
+        row = json.loads(done.stdout)
+        self.assertEqual((done.returncode, row["finish_reason"], row["tokens"]), (2, "error", place + 1))
+        self.assertEqual(row["error"].split(": expected")[0], f"--prompt: token {place + 2} of the answer")
+        self.assertEqual(row["text"], self.tokenizer.decode(ids[: place + 1], skip_special_tokens=True))
+
+    def test_prompts_and_adapters(self) -> None:
+        adapter, damaged = str(MODEL / "adapter-0.safetensors"), Path(CACHE.name) / "damaged.safetensors"
+        damaged.write_bytes(Path(adapter).read_bytes()[:-8])
+        rows = [
+            {"prompt": PROMPTS[0], "adapter": adapter},
+            {"prompt": ""},
+            {"prompt": PROMPTS[1], "adapter": "no-such.safetensors"},
+            {"prompt": "long " * 600},
+            {"prompt": PROMPTS[2]},
+            {"prompt": PROMPTS[0], "adapter": str(damaged)},
+            {"prompt": PROMPTS[3], "adapter": adapter},
+        ]
+        sentences = [
+            "prompts.jsonl:2: expected a prompt of at least one token",
+            "prompts.jsonl:3: no-such.safetensors",
+            "prompts.jsonl:4: expected a prompt of at most 511 tokens",
+            f"prompts.jsonl:6: {damaged}",
+        ]
+        for more in (("--logprobs", "0"), ("--beams", "2")):
+            with self.subTest(more):
+                self.compare(rows, {1, 2, 3, 5}, "-n", "9", *more, model=MODEL, sentences=sentences)
+
+    def test_templates(self) -> None:
+        model = Path(CACHE.name) / "template"
+        shutil.copytree(MODEL, model)
+        path = next(path for path in (model / "chat_template.jinja", model / "tokenizer_config.json") if path.exists())
+        template = "{% for message in messages %}{% if 'Größe' in message['content'] %}{{ raise_exception('no sizes') }}{% endif %}{{ message['content'] }}{% endfor %}"  # fmt: skip
+        if path.suffix == ".json":
+            template = json.dumps(json.loads(path.read_text()) | {"chat_template": template})
+        path.write_text(template)
+        path = prompt_file([{"prompt": p} for p in PROMPTS[:3]])
+        done = run("generate", "--json", "--chat", "--input", path, "-n", "5", model=model)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        reasons = [json.loads(line)["finish_reason"] for line in done.stdout.splitlines()]
+        self.assertEqual(reasons[2], "error")
+        self.assertNotIn("error", reasons[:2])
+        self.assertRegex(done.stderr, "^loraxs: .*prompts.jsonl:3: .*no sizes")
+
+    def test_a_chat_goes_on(self) -> None:
+        words = [PROGRAM, "chat", "--model", str(self.broken), "--precision", "float32", "-t", "1", "-q"]
+        words += ["--cache", CACHE.name, "-n", "5"]
+        saved = Path(CACHE.name) / "goes-on.json"
+        lines = f"a\n{PROMPTS[1].splitlines()[0]}\na\n/save {saved}\n"
+        done = subprocess.run(words, input=lines, capture_output=True, text=True, check=False, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, "^loraxs: chat: token 1 of the answer: expected finite logits")
+        turns = [turn["content"] for turn in json.loads(saved.read_text())["messages"] if turn["role"] == "user"]
+        self.assertEqual(turns, ["a", "a"])
 
 
 class Terminal:

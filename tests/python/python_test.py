@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import loraxs
 import torch
 from safetensors.torch import load_file
+from support.broken_model import break_token
 from support.tiny_run import TinyRunTest, make_recipe, results_of, run
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
@@ -54,6 +56,9 @@ class TrainingTest(PythonTest):
         self.assertEqual(sum(event["event"] == "step" for event in events), done.steps)
         best = [event for event in events if event["event"] == "epoch" and event["job"] == "seed-0" and event["best"]]
         self.assertEqual(best[-1][done.metric], done.jobs[0].value)
+        resumed = loraxs.train(self.recipe("from_dict"), cache=self.cache, resume=True)  # after its end
+        self.assertEqual(resumed.jobs, done.jobs)
+        self.assertGreater(resumed.jobs[0].last_loss, 0)
         output = [f"output={self.folder / 'from_file'}"]
         loraxs.train(self.folder / "recipe.yaml", set=output, cache=self.cache)
         self.assert_same_run("from_file")
@@ -207,6 +212,81 @@ class PredictionTest(PythonTest):
         for wrong in ("one string", [1], [("a", "b", "c")]):
             with self.assertRaisesRegex(loraxs.Error, "texts"):
                 loraxs.predict(self.model.open(self.paths[0]), wrong)
+
+    def test_a_text_that_fails_is_alone(self) -> None:
+        """A token whose embedding is not a number."""
+        vocabulary = (self.folder / "model/vocab.txt").read_text().split()
+        broken = break_token(self.folder / "model", self.folder / "broken", vocabulary.index("##z"))
+        texts = ["abc", "hello xyz", "kq hello", "xyz", "abc abc kq"]
+        expected = loraxs.predict(self.model.open(self.paths[0]), texts)
+        found = loraxs.predict(loraxs.Model(broken, self.cache).open(self.paths[0], accept_base=True), texts)
+        for text, one, wanted in zip(texts, found, expected, strict=True):
+            if "z" in text:
+                self.assertRegex(one.error, "expected finite outputs, found NaN or infinity")
+                self.assertEqual((one.label, one.scores), ("", {}))
+            else:
+                self.assertEqual(one, wanted)
+        path = self.folder / "some.txt"
+        path.write_text("\n".join(texts) + "\n")
+        command = [PROGRAM, "predict", "--model", str(broken), "--accept-base", "--adapter", str(self.paths[0])]
+        command += ["--cache", str(self.cache), "--input", str(path)]
+        done = run([*command, "--json"])
+        self.assertEqual(done.returncode, 2)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line.get("label", "") for line in lines], [one.label for one in found])
+        self.assertEqual([line.get("error", "") for line in lines], [one.error for one in found])
+        self.assertEqual([n for n in (2, 4) if f"some.txt: text {n}: expected finite" in done.stderr], [2, 4])
+        self.assertEqual([bool(line) for line in run(command).stdout.splitlines()], [not one.error for one in found])
+
+
+class ThreadsTest(PythonTest):
+    """Eight threads on the same objects get what one gets."""
+
+    CALLS = 500
+
+    def test_predictors_of_two_models(self) -> None:
+        second = loraxs.Model(self.folder / "model", cache=self.cache)
+        adapters = [self.model.open(self.paths[0]), second.open(self.paths[1])]
+        predictors = [loraxs.Predictor(adapter, precision="float32") for adapter in adapters]
+        words = ["abc", "xyz", "hello", "kq"]
+
+        def texts_of(call: int) -> list[str]:
+            return [
+                " ".join(words[(call + i * k) % 4] for k in range(1 + (call * 7 + i) % 9)) for i in range(1 + call % 5)
+            ]
+
+        def answer(call: int) -> tuple:
+            predictor = predictors[call % 2]
+            if call % 4 < 2:
+                return predictor.logits(texts_of(call)).tolist()
+            return predictor.predict(texts_of(call))
+
+        expected = [answer(call) for call in range(self.CALLS)]
+        self.assertGreater(len({str(one) for one in expected}), self.CALLS // 4)
+        with ThreadPoolExecutor(8) as pool:
+            self.assertEqual(list(pool.map(answer, range(self.CALLS))), expected)
+
+    def test_models_and_adapters(self) -> None:
+        """Calls that read the base, fill the cache and call back into Python."""
+        adapter, lines = self.model.open(self.paths[0]), []
+        row = adapter.row.clone()
+
+        def work(call: int) -> bool:
+            folder = self.folder / f"thread-{call}"
+            cache = self.folder / f"thread-cache-{call % 3}"  # some threads share a cold one
+            if call % 4 == 0:
+                model = loraxs.Model(self.folder / "model", cache=cache, log=lines.append)
+                return torch.equal(model.open(self.paths[0]).row, row)
+            if call % 4 == 1:
+                return len(loraxs.open_bank(self.model, self.paths)) == 2
+            if call % 4 == 2:
+                adapter.export("peft", folder)
+                return (folder / "adapter_config.json").exists()
+            return loraxs.merge(adapter, folder).difference < 1e-4
+
+        with ThreadPoolExecutor(8) as pool:
+            self.assertTrue(all(pool.map(work, range(48))))
+        self.assertTrue(lines)
 
 
 class ModuleTest(PythonTest):

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -36,7 +37,8 @@ class FakeModel : public StepModel {
         EXPECT_NE(place(table, p), 0) << "position " << p << " was never computed";
         ids.push_back(place(table, p) - 1);
       }
-      const std::vector<float> row = logits(ids, batch.slots[s], vocab_);
+      std::vector<float> row = logits(ids, batch.slots[s], vocab_);
+      if (spoil) spoil(ids, row);
       logits_.insert(logits_.end(), row.begin(), row.end());
     }
     return logits_;
@@ -60,6 +62,7 @@ class FakeModel : public StepModel {
   }
 
   int64_t steps = 0, largest_batch = 0, copies = 0;
+  std::function<void(const std::vector<int32_t>& ids, std::vector<float>& logits)> spoil;  // as broken weights would
 
  private:
   void check_blocks(const PackedBatch& batch) const {

@@ -12,4 +12,6 @@ inline torch::Tensor normal(at::IntArrayRef shape, uint64_t seed, torch::ScalarT
   return values.to(dtype);
 }
 
+inline torch::Tensor normal64(at::IntArrayRef shape, uint64_t seed) { return normal(shape, seed, torch::kFloat64); }
+
 }  // namespace loraxs::test

@@ -14,10 +14,8 @@
 namespace loraxs {
 namespace {
 
-torch::Tensor normal(at::IntArrayRef shape, uint64_t seed) { return test::normal(shape, seed, torch::kFloat64); }
-
 torch::Tensor orthonormal(int64_t rows, int64_t columns, uint64_t seed) {
-  return std::get<0>(at::linalg_qr(normal({rows, columns}, seed), "reduced"));
+  return std::get<0>(at::linalg_qr(test::normal64({rows, columns}, seed), "reduced"));
 }
 
 double inner_product(const torch::Tensor& x, const torch::Tensor& y) { return (x * y).sum().item<double>(); }
@@ -46,7 +44,7 @@ const std::vector<Subject>& subjects() {
     for (const auto& [out, in, rank] : {std::tuple{40, 64, 5}, {64, 40, 1}, {30, 30, 30}}) {
       const auto seed = static_cast<uint64_t>(out + rank);
       result.push_back(
-          {concat("random ", out, "x", in), normal({out, in}, seed), random_basis(out, in, rank, seed + 7)});
+          {concat("random ", out, "x", in), test::normal64({out, in}, seed), random_basis(out, in, rank, seed + 7)});
     }
     const BaseModel model = load_base_model("models/minilm", "");
     for (const char* site : {"layers.0.query", "layers.5.mlp_output", "layers.3.intermediate"}) {
@@ -70,7 +68,7 @@ class ProjectionTest : public testing::Test {
     for (const Subject& subject : subjects()) {
       SCOPED_TRACE(subject.name);
       const auto shape = subject.weight.sizes();
-      check(subject, normal(shape, 101), normal(shape, 202));
+      check(subject, test::normal64(shape, 101), test::normal64(shape, 202));
     }
   }
 };
@@ -95,7 +93,7 @@ TEST_F(ProjectionTest, T2TheRestIsOrthogonalToTheSubspace) {
     const torch::Tensor px = project_on(s.basis, x);
     const int64_t rank = s.basis.a.size(0);
     for (uint64_t seed = 0; seed < 3; ++seed) {
-      const torch::Tensor inside = s.basis.b.matmul(normal({rank, rank}, seed)).matmul(s.basis.a);
+      const torch::Tensor inside = s.basis.b.matmul(test::normal64({rank, rank}, seed)).matmul(s.basis.a);
       const double sizes = x.norm().item<double>() * inside.norm().item<double>();
       EXPECT_NEAR(inner_product(x - px, inside), 0, 1e-12 * sizes);
       EXPECT_GT(std::abs(inner_product(x - 0.5 * px, inside)), 1e-6 * sizes);  // control: half of it removed
@@ -108,7 +106,7 @@ TEST_F(ProjectionTest, T2TheRestIsOrthogonalToTheSubspace) {
 TEST_F(ProjectionTest, T3MapsRToTheSubspaceIsometrically) {
   each([](const Subject& s, const torch::Tensor&, const torch::Tensor&) {
     const int64_t rank = s.basis.a.size(0);
-    const torch::Tensor z = normal({rank, rank}, 5), inside = s.basis.b.matmul(z).matmul(s.basis.a);
+    const torch::Tensor z = test::normal64({rank, rank}, 5), inside = s.basis.b.matmul(z).matmul(s.basis.a);
     EXPECT_TRUE(test::close(project_on(s.basis, inside), inside, 1e-12));
     EXPECT_TRUE(test::close(nearest_r(s.basis, inside), z, 1e-12));
     EXPECT_NEAR(length2(inside), length2(z), 1e-12 * length2(z));
@@ -145,13 +143,13 @@ TEST_F(ProjectionTest, T5ProjectedGradientsAddUpToTheProjectedSum) {
   each([](const Subject& s, const torch::Tensor&, const torch::Tensor&) {
     torch::Tensor of_parts = torch::zeros_like(s.weight), sum = torch::zeros_like(s.weight);
     for (uint64_t i = 0; i < 6; ++i) {
-      const torch::Tensor gradient = normal(s.weight.sizes(), 300 + i);
+      const torch::Tensor gradient = test::normal64(s.weight.sizes(), 300 + i);
       of_parts += 1e-2 * project_on(s.basis, gradient);
       sum += 1e-2 * gradient;
     }
     EXPECT_TRUE(test::close(of_parts, project_on(s.basis, sum), 1e-12));
     // An update that lies in S is reproduced by the projected parts it is the sum of, any others it is not.
-    const torch::Tensor inside = project_on(s.basis, s.weight), noise = normal(s.weight.sizes(), 77);
+    const torch::Tensor inside = project_on(s.basis, s.weight), noise = test::normal64(s.weight.sizes(), 77);
     const torch::Tensor parts = project_on(s.basis, inside + noise) + project_on(s.basis, -noise);
     EXPECT_TRUE(test::close(parts, inside, 1e-11));
     if (s.basis.a.size(0) < s.weight.size(0)) {
@@ -161,7 +159,7 @@ TEST_F(ProjectionTest, T5ProjectedGradientsAddUpToTheProjectedSum) {
 }
 
 TEST_F(ProjectionTest, T6FullRankIsTheIdentityAndRankOneAScalar) {
-  const torch::Tensor x = normal({24, 24}, 1);
+  const torch::Tensor x = test::normal64({24, 24}, 1);
   EXPECT_TRUE(test::close(project_on(random_basis(24, 24, 24, 2), x), x, 1e-12));
   EXPECT_FALSE(test::close(project_on(random_basis(24, 24, 23, 2), x), x, 1e-2));  // control
   const SiteBasis one = random_basis(24, 24, 1, 3);
@@ -171,7 +169,8 @@ TEST_F(ProjectionTest, T6FullRankIsTheIdentityAndRankOneAScalar) {
 
 TEST_F(ProjectionTest, T7RandomSubspacesCaptureRankSquaredOverSize) {
   constexpr int64_t kOut = 64, kIn = 48, kRank = 4, kDraws = 3000;
-  const torch::Tensor gradient = normal({kOut, 1}, 1).matmul(normal({1, kIn}, 2)) + 0.1 * normal({kOut, kIn}, 3);
+  const torch::Tensor gradient =
+      test::normal64({kOut, 1}, 1).matmul(test::normal64({1, kIn}, 2)) + 0.1 * test::normal64({kOut, kIn}, 3);
   double sum = 0;
   for (uint64_t draw = 0; draw < kDraws; ++draw) {
     sum += captured_energy(random_basis(kOut, kIn, kRank, 1000 + 2 * draw), gradient);
@@ -229,7 +228,7 @@ TEST_F(ProjectionTest, T13TheClosedFormIsTheBestRForAnyFactors) {
     // R* = U_rᵀ G V_r Σ_r⁻¹ with LibTorch's transposes, and the same projection with and without Σ.
     EXPECT_TRUE(test::close(nearest_r(sigma, x), plain.b.t().matmul(x).matmul(plain.a.t()) / values, 1e-8));
     EXPECT_TRUE(test::close(project_on(sigma, x), project_on(plain, x), 1e-9));
-    const SiteBasis skewed{.a = normal({rank, x.size(1)}, 9), .b = normal({x.size(0), rank}, 10)};
+    const SiteBasis skewed{.a = test::normal64({rank, x.size(1)}, 9), .b = test::normal64({x.size(0), rank}, 10)};
     const torch::Tensor r = nearest_r(skewed, x);
     const auto distance = [&](const torch::Tensor& at_r) {
       return length2(x - skewed.b.matmul(at_r).matmul(skewed.a));
@@ -238,10 +237,10 @@ TEST_F(ProjectionTest, T13TheClosedFormIsTheBestRForAnyFactors) {
     EXPECT_LE(skewed.b.t().matmul(residual).matmul(skewed.a.t()).norm().item<double>(),
               1e-10 * skewed.b.norm().item<double>() * residual.norm().item<double>() * skewed.a.norm().item<double>());
     for (uint64_t seed = 0; seed < 3; ++seed) {
-      EXPECT_GT(distance(r + 1e-3 * normal({rank, rank}, seed)), distance(r));
+      EXPECT_GT(distance(r + 1e-3 * test::normal64({rank, rank}, seed)), distance(r));
     }
     // Of a low-rank update nothing large is formed.
-    const LowRank lora{.left = normal({x.size(0), 3}, 21), .right = normal({3, x.size(1)}, 22)};
+    const LowRank lora{.left = test::normal64({x.size(0), 3}, 21), .right = test::normal64({3, x.size(1)}, 22)};
     EXPECT_TRUE(test::close(nearest_r(skewed, lora), nearest_r(skewed, lora.left.matmul(lora.right)), 1e-11));
     EXPECT_FALSE(test::close(skewed.b.t().matmul(x).matmul(skewed.a.t()), r, 0.1));  // control: no inverses
   });
@@ -251,11 +250,11 @@ TEST_F(ProjectionTest, T15SignsAreAGauge) {
   each([](const Subject& s, const torch::Tensor&, const torch::Tensor&) {
     const int64_t rank = std::min<int64_t>(8, s.weight.size(0) / 2);
     const SiteBasis basis = basis_of(s.weight, rank, true);
-    const torch::Tensor signs = torch::where(normal({rank}, 31) > 0, 1.0, -1.0)
+    const torch::Tensor signs = torch::where(test::normal64({rank}, 31) > 0, 1.0, -1.0)
                                     .to(torch::kFloat64)
                                     .index_fill_(0, torch::zeros({1}, torch::kInt64), -1.0);
     const SiteBasis flipped{.a = basis.a * signs.unsqueeze(1), .b = basis.b * signs};
-    const torch::Tensor r = normal({rank, rank}, 32), turned = r * signs * signs.unsqueeze(1);
+    const torch::Tensor r = test::normal64({rank, rank}, 32), turned = r * signs * signs.unsqueeze(1);
     const torch::Tensor update = basis.b.matmul(r).matmul(basis.a);
     EXPECT_TRUE(test::close(flipped.b.matmul(turned).matmul(flipped.a), update, 1e-13));
     EXPECT_TRUE(turned.abs().equal(r.abs()));  // a symmetric distribution of R stays what it is
@@ -271,8 +270,8 @@ TEST_F(ProjectionTest, T15SignsAreAGauge) {
 }
 
 TEST(SubspaceTest, DistancesOfLowRankUpdatesEqualTheFormedOnes) {
-  const LowRank x{.left = normal({30, 4}, 1), .right = normal({4, 50}, 2)};
-  const LowRank y{.left = x.left + 1e-9 * normal({30, 4}, 3), .right = x.right};
+  const LowRank x{.left = test::normal64({30, 4}, 1), .right = test::normal64({4, 50}, 2)};
+  const LowRank y{.left = x.left + 1e-9 * test::normal64({30, 4}, 3), .right = x.right};
   const torch::Tensor formed = x.left.matmul(x.right);
   EXPECT_NEAR(norm_of(x), formed.norm().item<double>(), 1e-12 * norm_of(x));
   EXPECT_NEAR(relative_distance(x, y), (formed - y.left.matmul(y.right)).norm().item<double>() / norm_of(x), 1e-14);
@@ -285,7 +284,7 @@ TEST(SubspaceTest, PrincipalCosinesOfKnownSubspaces) {
   const torch::Tensor x = torch::stack({q.select(1, 0), q.select(1, 1)}, 1);
   const torch::Tensor y =
       torch::stack({q.select(1, 0), std::cos(angle) * q.select(1, 1) + std::sin(angle) * q.select(1, 2)}, 1);
-  EXPECT_TRUE(test::close(principal_cosines(x.matmul(normal({2, 2}, 5)), y),
+  EXPECT_TRUE(test::close(principal_cosines(x.matmul(test::normal64({2, 2}, 5)), y),
                           torch::tensor({1.0, std::cos(angle)}, torch::kFloat64), 1e-12));
   EXPECT_LT(principal_cosines(x, q.narrow(1, 3, 3)).max().item<double>(), 1e-12);
 }

@@ -20,13 +20,12 @@ namespace {
 
 using test::OracleCase;
 
-torch::Tensor normal(at::IntArrayRef shape, uint64_t seed) { return test::normal(shape, seed, torch::kFloat64); }
-
 /// One adapted projection with a loss that is not linear in its weight.
 struct OneLayer {
   static constexpr int64_t kOut = 18, kIn = 26, kRank = 4, kTokens = 11;
-  torch::Tensor weight = normal({kOut, kIn}, 1), x = normal({kTokens, kIn}, 2), c = normal({kTokens, kOut}, 3);
-  torch::Tensor sigma, bank = 0.3 * normal({1, kRank*kRank}, 4),
+  torch::Tensor weight = test::normal64({kOut, kIn}, 1), x = test::normal64({kTokens, kIn}, 2),
+                c = test::normal64({kTokens, kOut}, 3);
+  torch::Tensor sigma, bank = 0.3 * test::normal64({1, kRank*kRank}, 4),
                        gradients = torch::zeros({1, kRank*kRank}, torch::kFloat64);
   SiteBasis basis;
   double scale;

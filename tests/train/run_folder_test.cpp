@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "support/expect_error.h"
@@ -55,7 +56,7 @@ TEST(RunFolderTest, EventsFollowTheMetricsThatStay) {
   uint64_t kept = 0;
   {
     RunFolder open(run, "model: m\n", /*resume=*/false);
-    open.truncate_metrics(0);
+    EXPECT_EQ(open.start_metrics(0), 0U);
     open.append_metrics(step(20));
     kept = open.sync_metrics();
     open.append_metrics(step(40));
@@ -63,7 +64,7 @@ TEST(RunFolderTest, EventsFollowTheMetricsThatStay) {
   }
   EXPECT_ERROR(RunFolder(run, "model: m\n", false), "--resume");
   RunFolder open(run, "model: m\n", /*resume=*/true);
-  open.truncate_metrics(kept);
+  EXPECT_EQ(open.start_metrics(kept), kept);
   open.append_metrics(
       {{"event", "evaluation"}, {"step", 30}, {"epoch", 1}, {"job", "seed-0"}, {"loss", 0.6}, {"accuracy", 0.75}});
   std::istringstream lines(content(run / "metrics.jsonl"));
@@ -76,6 +77,132 @@ TEST(RunFolderTest, EventsFollowTheMetricsThatStay) {
   EXPECT_NE(events[1].find("loss/seed-0"), std::string::npos);
   EXPECT_NE(events[3].find("accuracy/seed-0"), std::string::npos);
   EXPECT_NE(events[4].find("epoch_loss/seed-0"), std::string::npos);
+}
+
+void put(const std::filesystem::path& file, const std::string& text) {
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file) << text;
+}
+
+std::map<std::string, std::string> files_below(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    files[entry.path().string()] = entry.is_regular_file() ? content(entry.path()) : "";
+  }
+  return files;
+}
+
+void open_run(const std::filesystem::path& run, bool resume) { RunFolder(run, "model: m\n", resume); }
+
+TEST(RunFolderTest, WhatIsNoRunIsRefusedResumedOrNotAndStaysAsItIs) {
+  const test::TemporaryFolder folder;
+  const std::vector<std::vector<std::string>> others = {
+      {".git/config"},
+      {".ssh/id"},
+      {"thesis.txt", ".hidden"},
+      {"recipe.yaml", ".git/config"},                      // a project with a recipe in it
+      {"recipe.yaml", "checkpoints/step-100/state.json"},  // another program's checkpoints
+      {"metrics.jsonl", "recipe.yaml", "checkpoints/.keep"},
+      {"events.out.tfevents.1234.host", "recipe.yaml"},  // TensorBoard's own
+      {"metrics.jsonl", "events.out.tfevents.loraxs"},
+      {".loraxs-run", "thesis.txt"},
+      {".loraxs-unfinished-abc123", "thesis.txt"}};
+  for (size_t i = 0; i < others.size(); ++i) {
+    const std::filesystem::path output = folder / ("other" + std::to_string(i));
+    for (const std::string& name : others[i]) put(output / name, "{\"mine\": true}");
+  }
+  put(folder / "file", "mine");
+  std::filesystem::create_symlink("nowhere", folder / "loose-link");
+  const auto before = files_below(folder.path());
+  for (const bool resume : {false, true}) {
+    SCOPED_TRACE(resume);
+    for (size_t i = 0; i < others.size(); ++i) {
+      const std::filesystem::path output = folder / ("other" + std::to_string(i));
+      EXPECT_ERROR(check_run_output(output, resume), "expected nothing, an empty folder or a run of loraxs there");
+      EXPECT_ERROR(open_run(output, resume), "choose another output");
+    }
+    for (const char* name : {"file", "loose-link"})
+      EXPECT_ERROR(open_run(folder / name, resume), "choose another output");
+    EXPECT_ERROR(open_run(folder.path(), resume), "choose another output");
+    EXPECT_EQ(files_below(folder.path()), before);
+  }
+}
+
+TEST(RunFolderTest, NothingAnEmptyFolderAndRunsOfEarlierVersionsGoOn) {
+  const test::TemporaryFolder folder;
+  for (const bool resume : {false, true}) {
+    const std::string name = resume ? "resumed" : "new";
+    open_run(folder / name / "deep", resume);
+    std::filesystem::create_directory(folder / (name + "-empty"));
+    open_run(folder / (name + "-empty"), resume);
+    put(folder / (name + "-killed") / ".loraxs-run", "");
+    put(folder / (name + "-killed") / ".loraxs-unfinished-abc123", "mod");
+    open_run(folder / (name + "-killed"), resume);
+    EXPECT_FALSE(std::filesystem::exists(folder / (name + "-killed") / ".loraxs-unfinished-abc123"));
+    EXPECT_EQ(content(folder / (name + "-killed") / "recipe.yaml"), "model: m\n");
+  }
+  put(folder / "with-events" / "recipe.yaml", "model: theirs\n");
+  put(folder / "with-events" / "events.out.tfevents.loraxs", "");
+  put(folder / "first-version" / "recipe.yaml", "model: theirs\n");
+  put(folder / "first-version" / "checkpoints" / "step-7" / "state.json", R"({"format": "loraxs-checkpoint-2"})");
+  for (const char* name : {"with-events", "first-version"}) {
+    EXPECT_ERROR(open_run(folder / name, false), "continue it with --resume");
+    open_run(folder / name, true);
+    EXPECT_EQ(content(folder / name / "recipe.yaml"), "model: theirs\n");
+  }
+}
+
+TEST(RunFolderTest, ResumeTakesOurLeftoversAndNothingElse) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path run = folder / "run";
+  put(folder / "elsewhere" / ".loraxs-unfinished-abc123", "theirs");
+  open_run(run, false);
+  for (const char* name :
+       {".git/config", ".notes", "checkpoints/.keep", "checkpoints/step-1-copy/state.json", "seed-0/.keep"})
+    put(run / name, "mine");
+  std::filesystem::create_directory_symlink(folder / "elsewhere", run / "link");
+  const auto before = files_below(folder.path());
+  put(run / ".loraxs-unfinished-abc123" / "half", "left");
+  put(run / "checkpoints" / ".loraxs-unfinished-Abc123" / "rows.safetensors", "left");
+  put(run / "seed-0" / ".loraxs-unfinished-000000", "left");
+  open_run(run, true);
+  EXPECT_EQ(files_below(folder.path()), before);
+}
+
+TEST(RunFolderTest, OneProcessHoldsARun) {
+  const test::TemporaryFolder folder;
+  {
+    const RunFolder first(folder / "run", "model: m\n", false);
+    EXPECT_ERROR(open_run(folder / "run", true), "another process holds");
+  }
+  open_run(folder / "run", true);
+}
+
+TEST(RunFolderTest, MetricsAreWrittenAnewNotThroughLinks) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path run = folder / "run";
+  const std::string line = R"({"event":"step","step":1,"epoch":1,"schedule":1.0,"loss":{"seed-0":null}})"
+                           "\n";
+  open_run(run, false);
+  put(run / "metrics.jsonl", line + line);
+  std::filesystem::create_hard_link(run / "metrics.jsonl", folder / "snapshot");
+  put(folder / "thesis", "mine");
+  std::filesystem::create_symlink("../thesis", run / "events.out.tfevents.loraxs");
+  {
+    RunFolder open(run, "", true);
+    EXPECT_EQ(open.start_metrics(line.size()), line.size());
+    open.append_metrics({{"event", "other"}, {"step", 2}});
+  }
+  EXPECT_EQ(content(folder / "snapshot"), line + line);
+  EXPECT_EQ(content(folder / "thesis"), "mine");
+  EXPECT_EQ(content(run / "metrics.jsonl"), line + "{\"event\":\"other\",\"step\":2}\n");
+  // What was lost stays lost, and whole lines remain.
+  put(run / "metrics.jsonl", line + line.substr(0, 10));
+  EXPECT_EQ(RunFolder(run, "", true).start_metrics(1000), line.size());
+  std::filesystem::remove(run / "metrics.jsonl");
+  EXPECT_EQ(RunFolder(run, "", true).start_metrics(1000), 0U);
+  put(run / "metrics.jsonl", "{\"event\": 1\n");
+  EXPECT_ERROR(RunFolder(run, "", true).start_metrics(12), "expected a line of metrics");
 }
 
 }  // namespace

@@ -5,14 +5,14 @@
 namespace loraxs {
 namespace {
 
-std::vector<LayoutSegment> segments(const Site& site, int64_t rank, const MethodOptions&) {
+std::vector<LayoutSegment> adalora_segments(const Site& site, int64_t rank, const MethodOptions&) {
   return {{.name = "a", .shape = {rank, site.in_features}},
           {.name = "d", .shape = {rank}},
           {.name = "b", .shape = {site.out_features, rank}}};
 }
 
 // PEFT 0.21: a, b ~ N(0, 0.02²), d = 0.
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_adalora(const Layout& layout, std::span<float> row, const MethodStart& start) {
   constexpr double kStd = 0.02;
   for (const Site& site : layout.sites) {
     for (const char* part : {".a", ".b"}) {
@@ -23,7 +23,9 @@ void initialize(const Layout& layout, std::span<float> row, const MethodStart& s
 }
 
 // PEFT divides by the rank it started with and 1e-5, whatever is pruned later.
-double scale(double alpha, int64_t rank, const MethodOptions&) { return alpha / (static_cast<double>(rank) + 1e-5); }
+double adalora_scale(double alpha, int64_t rank, const MethodOptions&) {
+  return alpha / (static_cast<double>(rank) + 1e-5);
+}
 
 }  // namespace
 
@@ -32,9 +34,9 @@ Method adalora() {
           .meaning = "triples a, d, b, pruned to a budget over all sites",
           .traits = {.prunes = true},
           .keys = {"rank", "alpha", "adalora"},
-          .segments = segments,
-          .initialize = initialize,
-          .scale = scale};
+          .segments = adalora_segments,
+          .initialize = initialize_adalora,
+          .scale = adalora_scale};
 }
 
 }  // namespace loraxs

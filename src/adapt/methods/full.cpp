@@ -3,13 +3,13 @@
 namespace loraxs {
 namespace {
 
-std::vector<LayoutSegment> segments(const Site& site, int64_t, const MethodOptions&) {
+std::vector<LayoutSegment> full_segments(const Site& site, int64_t, const MethodOptions&) {
   std::vector<LayoutSegment> parts = {{.name = "weight", .shape = {site.out_features, site.in_features}}};
   if (site.has_bias) parts.push_back({.name = "bias", .shape = {site.out_features}});
   return parts;
 }
 
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_full(const Layout& layout, std::span<float> row, const MethodStart& start) {
   TORCH_CHECK(start.model != nullptr, "full: a start without the base's weights");
   for (const LayoutSegment& segment : layout.segments) {
     if (segment.head) continue;
@@ -18,7 +18,7 @@ void initialize(const Layout& layout, std::span<float> row, const MethodStart& s
   }
 }
 
-double scale(double, int64_t, const MethodOptions&) { return 1; }
+double full_scale(double, int64_t, const MethodOptions&) { return 1; }
 
 }  // namespace
 
@@ -26,9 +26,9 @@ Method full() {
   return {.name = "full",
           .meaning = "the projections' own weights and biases",
           .traits = {.owns_weight = true},
-          .segments = segments,
-          .initialize = initialize,
-          .scale = scale};
+          .segments = full_segments,
+          .initialize = initialize_full,
+          .scale = full_scale};
 }
 
 }  // namespace loraxs

@@ -8,13 +8,13 @@
 namespace loraxs {
 namespace {
 
-std::vector<LayoutSegment> segments(const Site& site, int64_t rank, const MethodOptions&) {
+std::vector<LayoutSegment> lora_segments(const Site& site, int64_t rank, const MethodOptions&) {
   return {{.name = "a", .shape = {rank, site.in_features}}, {.name = "b", .shape = {site.out_features, rank}}};
 }
 
 // PEFT 0.21: a ~ U(±1/√in) (Kaiming with a = √5) or N(0, 1/rank²), b = 0. From the SVD: the reference's `r_squared:
 // false`, b = V_r and a drawn anew with standard deviation 1e-5 (paper.md §1.8).
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_lora(const Layout& layout, std::span<float> row, const MethodStart& start) {
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     const Site& site = layout.sites[i];
     const int64_t rank = layout.ranks[i];
@@ -40,8 +40,8 @@ Method lora() {
           .meaning = "a and b trained",
           .traits = {.any_rank = true},
           .keys = {"rank", "alpha", "rank_pattern", "rslora", "init", "init_std", "basis"},
-          .segments = segments,
-          .initialize = initialize,
+          .segments = lora_segments,
+          .initialize = initialize_lora,
           .scale = rank_scale};
 }
 

@@ -5,13 +5,13 @@
 namespace loraxs {
 namespace {
 
-std::vector<LayoutSegment> segments(const Site&, int64_t rank, const MethodOptions&) {
+std::vector<LayoutSegment> lora_xs_segments(const Site&, int64_t rank, const MethodOptions&) {
   return {{.name = "r", .shape = {rank, rank}}};
 }
 
 // R ~ N(0, init_std²), 1e-5 in all of the paper's experiments (footnote 4). Drawn per site, so that a site's start does
 // not depend on which other sites are adapted.
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_lora_xs(const Layout& layout, std::span<float> row, const MethodStart& start) {
   for (const LayoutSegment& segment : layout.segments) {
     if (segment.head) continue;
     fill_normal(row.subspan(segment.offset, segment.numel()), derive_seed(start.job_seed, "init " + segment.name),
@@ -26,8 +26,8 @@ Method lora_xs() {
           .meaning = "R between frozen singular vectors",
           .traits = {.reads_basis = true, .combines = true},
           .keys = {"budget", "rank", "alpha", "rank_pattern", "init_std", "basis"},
-          .segments = segments,
-          .initialize = initialize,
+          .segments = lora_xs_segments,
+          .initialize = initialize_lora_xs,
           .scale = rank_scale};
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 // PEFT 0.21's pissa_init: with Σ / scale in two halves, a = √(Σ/scale) V'ᵀ and b = U' √(Σ/scale), so that scale · b a
 // is what the residual base lost. In the basis' letters a = Σ V'ᵀ and b = U'.
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_pissa(const Layout& layout, std::span<float> row, const MethodStart& start) {
   TORCH_CHECK(start.basis != nullptr, "pissa: a start without a basis");
   for (size_t i = 0; i < layout.sites.size(); ++i) {
     const std::string& name = layout.sites[i].name;
@@ -35,7 +35,7 @@ Method pissa() {
   method.meaning = "a and b trained from the leading singular triples, which the base loses";
   method.traits = {.reads_basis = true, .residual = true};
   method.keys = {"rank", "alpha", "rank_pattern", "rslora"};
-  method.initialize = initialize;
+  method.initialize = initialize_pissa;
   return method;
 }
 

@@ -19,7 +19,7 @@ std::vector<const Site*> modules_of(const std::vector<Site>& sites) {
   return modules;
 }
 
-std::vector<LayoutSegment> shared(const std::vector<Site>& sites, int64_t rank, const MethodOptions&) {
+std::vector<LayoutSegment> tied_lora_shared(const std::vector<Site>& sites, int64_t rank, const MethodOptions&) {
   std::vector<LayoutSegment> segments;
   for (const Site* site : modules_of(sites)) {
     segments.push_back({.name = "shared." + site->module + ".a", .shape = {rank, site->in_features}});
@@ -28,12 +28,12 @@ std::vector<LayoutSegment> shared(const std::vector<Site>& sites, int64_t rank, 
   return segments;
 }
 
-std::vector<LayoutSegment> segments(const Site& site, int64_t rank, const MethodOptions&) {
+std::vector<LayoutSegment> tied_lora_segments(const Site& site, int64_t rank, const MethodOptions&) {
   return {{.name = "d", .shape = {rank}}, {.name = "g", .shape = {site.out_features}}};
 }
 
 // As LoRA, with u = v = 1 (here d and g).
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_tied_lora(const Layout& layout, std::span<float> row, const MethodStart& start) {
   for (const Site* site : modules_of(layout.sites)) {
     const std::string name = "shared." + site->module + ".a";
     const double bound = 1 / std::sqrt(static_cast<double>(site->in_features));
@@ -53,9 +53,9 @@ Method tied_lora() {
   return {.name = "tied_lora",
           .meaning = "a and b of a module shared by all layers, two vectors per layer",
           .keys = {"rank", "alpha", "rslora"},
-          .segments = segments,
-          .shared = shared,
-          .initialize = initialize,
+          .segments = tied_lora_segments,
+          .shared = tied_lora_shared,
+          .initialize = initialize_tied_lora,
           .scale = rank_scale};
 }
 

@@ -5,19 +5,19 @@
 namespace loraxs {
 namespace {
 
-std::vector<LayoutSegment> segments(const Site& site, int64_t rank, const MethodOptions&) {
+std::vector<LayoutSegment> vera_segments(const Site& site, int64_t rank, const MethodOptions&) {
   return {{.name = "d", .shape = {rank}}, {.name = "g", .shape = {site.out_features}}};
 }
 
 // d = 0.1 and g = 0 (PEFT's vera_lambda_d and vera_lambda_b); nothing is drawn.
-void initialize(const Layout& layout, std::span<float> row, const MethodStart& start) {
+void initialize_vera(const Layout& layout, std::span<float> row, const MethodStart& start) {
   for (const Site& site : layout.sites) {
     const std::span<float> d = segment_span(layout, row, site.name + ".d");
     std::fill(d.begin(), d.end(), static_cast<float>(start.d_initial));
   }
 }
 
-double scale(double, int64_t, const MethodOptions&) { return 1; }
+double vera_scale(double, int64_t, const MethodOptions&) { return 1; }
 
 }  // namespace
 
@@ -26,9 +26,9 @@ Method vera() {
           .meaning = "two vectors beside one frozen random pair for all sites",
           .traits = {.reads_basis = true, .any_rank = true, .basis = "vera"},
           .keys = {"rank", "d_initial", "basis"},
-          .segments = segments,
-          .initialize = initialize,
-          .scale = scale};
+          .segments = vera_segments,
+          .initialize = initialize_vera,
+          .scale = vera_scale};
 }
 
 }  // namespace loraxs

@@ -10,8 +10,6 @@
 namespace loraxs {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 /// The first match of the reference's [\-+]?\d*[\.,/]?\d+ .
 std::optional<std::string> reference_match(const std::string& text) {
   const auto digits_from = [&](size_t at) {
@@ -41,7 +39,7 @@ std::optional<double> reference_value(const std::string& match) {
   return std::nearbyint(*denominator == 0 ? *numerator : *numerator / *denominator);
 }
 
-std::optional<std::string> strict_answer(const std::string& text) {
+std::optional<std::string> marked_answer(const std::string& text) {
   auto behind = text_after_last(text, kAnswerMark);
   if (!behind) behind = text_after_last(text, kGsm8kMark);
   return behind ? first_number(*behind) : std::nullopt;
@@ -50,7 +48,7 @@ std::optional<std::string> strict_answer(const std::string& text) {
 }  // namespace
 
 std::string gsm8k_gold(const std::string& answer) {
-  const auto found = strict_answer(answer);
+  const auto found = marked_answer(answer);
   if (!found) throw Error("answer: expected \"#### \" and a number, found none");
   std::string plain;
   for (const char c : *found) {
@@ -61,7 +59,7 @@ std::string gsm8k_gold(const std::string& answer) {
 
 Grade grade_gsm8k(const std::string& text, const std::string& gold) {
   Grade grade;
-  grade.strict_answer = strict_answer(strict_text(text)).value_or("");
+  grade.strict_answer = marked_answer(strict_text(text)).value_or("");
   const auto said = exact_value(grade.strict_answer);
   grade.strict = said && said == exact_value(gold);
   const auto behind = text_after_last(compatible_text(text), kAnswerMark);

@@ -23,7 +23,7 @@ std::string without_ends(std::string text) {
   return text;
 }
 
-std::optional<std::string> strict_answer(const std::string& text) {
+std::optional<std::string> boxed_answer(const std::string& text) {
   if (const auto behind = text_after_last(text, kAnswerMark)) {
     const std::string line = without_ends(trimmed(behind->substr(0, behind->find('\n'))));
     const auto boxed = last_boxed(line);
@@ -99,7 +99,7 @@ bool equal_compatibly(const std::string& prediction, const std::string& gold) {
 std::string math_gold(const std::string& answer) {
   const auto boxed = last_boxed(answer);
   if (boxed) return *boxed;
-  const auto behind = strict_answer(answer);
+  const auto behind = boxed_answer(answer);
   if (!behind) throw Error("answer: expected \\boxed{…} or \"The answer is: \", found neither");
   return *behind;
 }
@@ -107,7 +107,7 @@ std::string math_gold(const std::string& answer) {
 Grade grade_math(const std::string& text, const std::string& gold) {
   Grade grade;
   const MathForm right = math_form(gold);
-  if (const auto answer = strict_answer(strict_text(text))) {
+  if (const auto answer = boxed_answer(strict_text(text))) {
     grade.strict_answer = *answer;
     grade.strict = !answer->empty() && equal_strictly(math_form(*answer).text, right.text);
   }

@@ -10,8 +10,6 @@
 namespace loraxs {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 /// End of the digits from `at` on; commas belong to them where exactly three digits follow each.
 size_t integer_end(std::string_view text, size_t at) {
   size_t end = at;

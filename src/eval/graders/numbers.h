@@ -6,6 +6,8 @@
 
 namespace loraxs {
 
+inline bool is_digit(char c) { return c >= '0' && c <= '9'; }  // ASCII, whatever the locale
+
 /// The value of a whole text as Python's float() reads it once commas are gone: "1,234.5", "-3", "1e5"; else nothing.
 std::optional<double> python_number(std::string_view text);
 

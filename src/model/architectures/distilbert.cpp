@@ -5,7 +5,7 @@
 namespace loraxs {
 namespace {
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_distilbert_config(Fields& fields) {
   ModelConfig config;
   config.vocab_size = fields.positive_int("vocab_size", 30522, kMostTokens);
   config.hidden_size = fields.positive_int("dim", 768, kMostWidth);
@@ -49,7 +49,7 @@ Architecture distilbert() {
   names.emplace_back("head.dense.weight", "pre_classifier.weight");
   names.emplace_back("head.dense.bias", "pre_classifier.bias");
   return {.model_type = "distilbert",
-          .parse_config = parse_config,
+          .parse_config = parse_distilbert_config,
           .weight_names = names,
           .optional_prefixes = {"distilbert."},
           .optional_weights = {"head.dense.weight", "head.dense.bias"},

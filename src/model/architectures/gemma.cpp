@@ -7,7 +7,7 @@
 namespace loraxs {
 namespace {
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_gemma_config(Fields& fields) {
   ModelConfig config = parse_llama_like(fields, {.vocab_size = 256000,
                                                  .hidden_size = 3072,
                                                  .num_attention_heads = 16,
@@ -31,6 +31,6 @@ ModelConfig parse_config(Fields& fields) {
 
 }  // namespace
 
-Architecture gemma() { return llama_like("gemma", parse_config, "gemma"); }
+Architecture gemma() { return llama_like("gemma", parse_gemma_config, "gemma"); }
 
 }  // namespace loraxs

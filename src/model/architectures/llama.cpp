@@ -5,7 +5,7 @@
 namespace loraxs {
 namespace {
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_llama_config(Fields& fields) {
   ModelConfig config = parse_llama_like(fields, {.vocab_size = 32000,
                                                  .hidden_size = 4096,
                                                  .num_attention_heads = 32,
@@ -19,7 +19,7 @@ ModelConfig parse_config(Fields& fields) {
 }  // namespace
 
 Architecture llama() {
-  Architecture architecture = llama_like("llama", parse_config, "llama");
+  Architecture architecture = llama_like("llama", parse_llama_config, "llama");
   architecture.gguf.interleaved = {"query", "key"};
   return architecture;
 }

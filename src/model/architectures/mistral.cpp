@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kDefaultWindow = 4096;  // of a config.json without the key; null means no window
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_mistral_config(Fields& fields) {
   ModelConfig config = parse_llama_like(fields, {.vocab_size = 32000,
                                                  .hidden_size = 4096,
                                                  .num_attention_heads = 32,
@@ -22,6 +22,6 @@ ModelConfig parse_config(Fields& fields) {
 
 }  // namespace
 
-Architecture mistral() { return llama_like("mistral", parse_config, ""); }
+Architecture mistral() { return llama_like("mistral", parse_mistral_config, ""); }
 
 }  // namespace loraxs

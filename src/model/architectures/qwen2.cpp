@@ -5,7 +5,7 @@
 namespace loraxs {
 namespace {
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_qwen2_config(Fields& fields) {
   ModelConfig config = parse_llama_like(fields, {.vocab_size = 151936,
                                                  .hidden_size = 4096,
                                                  .num_attention_heads = 32,
@@ -19,6 +19,6 @@ ModelConfig parse_config(Fields& fields) {
 
 }  // namespace
 
-Architecture qwen2() { return llama_like("qwen2", parse_config, "qwen2"); }
+Architecture qwen2() { return llama_like("qwen2", parse_qwen2_config, "qwen2"); }
 
 }  // namespace loraxs

@@ -5,7 +5,7 @@
 namespace loraxs {
 namespace {
 
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_qwen3_config(Fields& fields) {
   ModelConfig config = parse_llama_like(fields, {.vocab_size = 151936,
                                                  .hidden_size = 4096,
                                                  .num_attention_heads = 32,
@@ -21,6 +21,6 @@ ModelConfig parse_config(Fields& fields) {
 
 }  // namespace
 
-Architecture qwen3() { return llama_like("qwen3", parse_config, "qwen3"); }
+Architecture qwen3() { return llama_like("qwen3", parse_qwen3_config, "qwen3"); }
 
 }  // namespace loraxs

@@ -6,7 +6,7 @@ namespace loraxs {
 namespace {
 
 /// BERT, but positions start after the padding id's own row.
-ModelConfig parse_config(Fields& fields) {
+ModelConfig parse_roberta_config(Fields& fields) {
   ModelConfig config = parse_bert_config(fields);
   config.padding_id = fields.non_negative_int("pad_token_id", 1, kMostTokens);
   config.position_offset = config.padding_id + 1;
@@ -22,7 +22,7 @@ Architecture roberta_like(const std::string& model_type, const std::string& mode
   names.emplace_back("head.dense.bias", "classifier.dense.bias");
   return {
       .model_type = model_type,
-      .parse_config = parse_config,
+      .parse_config = parse_roberta_config,
       .weight_names = names,
       .optional_prefixes = {"roberta."},
       .optional_weights = {"head.dense.weight", "head.dense.bias"},  // of a checkpoint that was a classifier already

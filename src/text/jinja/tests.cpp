@@ -24,7 +24,7 @@ bool same_as(const Value& a, const Value& b) {
   return !a.number() || *a.number() == *b.number();
 }
 
-bool is_sequence(const Value& v) {
+bool passes_sequence(const Value& v) {
   return v.text() != nullptr || v.mapping() != nullptr || v.is_undefined() ||
          (v.items() != nullptr && v.items()->kind <= Items::Kind::kRange);
 }
@@ -68,8 +68,8 @@ const Builtin* find_test(std::string_view name) {
       {"string", one, 1, is_type<5>},
       {"mapping", one, 1, [](M, B b) -> Value { return b[0].mapping() != nullptr; }},
       {"number", one, 1, [](M, B b) -> Value { return b[0].number().has_value(); }},
-      {"sequence", one, 1, [](M, B b) -> Value { return is_sequence(b[0]); }},
-      {"iterable", one, 1, [](M, B b) -> Value { return is_sequence(b[0]) || b[0].items() != nullptr; }},
+      {"sequence", one, 1, [](M, B b) -> Value { return passes_sequence(b[0]); }},
+      {"iterable", one, 1, [](M, B b) -> Value { return passes_sequence(b[0]) || b[0].items() != nullptr; }},
       {"callable", one, 1,
        [](M, B b) -> Value { return b[0].is_undefined() || (b[0].object() != nullptr && b[0].object()->callable()); }},
       {"sameas", two, 2, [](M, B b) -> Value { return same_as(b[0], b[1]); }},

@@ -1,0 +1,118 @@
+"""The program among others: pipes that close, disks that fill, Ctrl-C, few cores. Arguments: PROGRAM ORACLES."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+from support.tiny_run import TinyRunTest
+
+PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
+
+
+class NeighboursTest(TinyRunTest):
+    oracles = ORACLES
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.trained(PROGRAM, "whole")
+        cls.texts = cls.folder / "texts.txt"
+        cls.texts.write_text("abc xyz hello kq\n" * 40_000)
+
+    def command(self, name: str, *more: str) -> list[str]:
+        adapter = str(self.folder / "whole/seed-0/best.safetensors")
+        words = [PROGRAM, name, "--model", str(self.folder / "model"), "--adapter", adapter]
+        return [*words, "--cache", str(self.folder / "cache"), *more]
+
+    def predict(self, lines: int = 40_000) -> list[str]:
+        path = self.folder / f"texts-{lines}.txt"
+        path.write_text("abc xyz hello kq\n" * lines)
+        return self.command("predict", "--input", str(path))
+
+    def test_a_closed_pipe_ends_quietly(self) -> None:
+        """Also where the parent ignores SIGPIPE and hands that on."""
+        for restore in (True, False):
+            with self.subTest(restore):
+                process = subprocess.Popen(self.predict(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, restore_signals=restore)  # fmt: skip
+                self.assertTrue(process.stdout.readline())
+                process.stdout.close()
+                self.assertEqual(process.stderr.read(), b"")
+                process.stderr.close()
+                self.assertEqual(process.wait(), -signal.SIGPIPE)
+
+    def test_output_that_cannot_be_written_is_an_error(self) -> None:
+        with open("/dev/full", "w") as full:
+            for command in (self.predict(3), [PROGRAM, "--help"]):
+                done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual(done.returncode, 2, command)
+                self.assertRegex(done.stderr, "standard output: cannot write: No space left on device")
+
+    def test_no_file_takes_the_place_of_closed_descriptors(self) -> None:
+        out = self.folder / "report.html"
+        shell = 'exec "$@" <&- >&- 2>&-'
+        done = subprocess.run(["sh", "-c", shell, "sh", *self.predict(3)], check=False)
+        self.assertEqual(done.returncode, 2)
+        export = self.command("export", "--format", "peft", "--out", str(out))
+        subprocess.run(["sh", "-c", shell, "sh", *export], check=False)
+        config = json.loads((out / "adapter_config.json").read_text())  # the file alone, no line of output in it
+        self.assertEqual(config["peft_type"], "LORA")
+
+    def test_ctrl_c_gives_130(self) -> None:
+        table = str(self.folder / "train.csv")
+        task = ("--task", "classification", "--data", table)
+        for command in (
+            self.predict(),
+            self.command("study", "energy", *task, "--examples", "96", "--max-length", "32"),
+            [PROGRAM, "doctor"],
+        ):
+            with self.subTest(command[1]):
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                maps = Path(f"/proc/{process.pid}/maps")
+                while "libtorch_cpu" not in maps.read_text():  # at its own work, or nearly
+                    self.assertIsNone(process.poll(), process.stderr.read())
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGINT)
+                message = process.stderr.read()
+                process.stderr.close()
+                self.assertEqual((process.wait(), message), (130, b""))
+
+    def test_a_background_job_keeps_ignoring_ctrl_c(self) -> None:
+        command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *self.predict(20_000)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(), 0)
+
+    def doctor(self, cores: int, **environment: str) -> dict:
+        def limit() -> None:
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+        done = subprocess.run([PROGRAM, "doctor", "--json"], env=os.environ | environment, preexec_fn=limit, capture_output=True, text=True, check=True)  # fmt: skip
+        return json.loads(done.stdout)
+
+    def test_threads_are_the_cores_that_are_allowed(self) -> None:
+        found = self.doctor(1)
+        self.assertEqual((found["threads"], found["cores"]["affinity"], found["cores"]["allowed"]), (1, 1, 1))
+        self.assertEqual(self.doctor(1, OMP_NUM_THREADS="2")["threads"], 2)
+
+    def test_waiting_threads_spin_little_unless_the_user_says_otherwise(self) -> None:
+        for environment, expected in (
+            ({}, range(1, 20_001)),
+            ({"GOMP_SPINCOUNT": "77"}, [77]),
+            ({"OMP_WAIT_POLICY": "passive"}, [0]),
+        ):
+            with self.subTest(environment):
+                clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+                show = [PROGRAM, "show", str(self.folder / "whole/seed-0/best.safetensors")]
+                done = subprocess.run(show, env=clean | environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, check=True)  # fmt: skip
+                self.assertIn(int(re.search(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)[1]), expected)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
