@@ -61,7 +61,8 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
   try {
     loraxs::set_threads(command->common);
     const int code = loraxs::dispatch(*command);
-    if (!std::cout.flush()) throw loraxs::Error("standard output: expected to take the result, found it full or closed");
+    if (!std::cout.flush())
+      throw loraxs::Error("standard output: expected to take the result, found it full or closed");
     return code;
   } catch (const loraxs::Error& error) {
     std::cerr << "loraxs: " << error.what() << '\n';

@@ -98,7 +98,7 @@ void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, con
     line["answers"] = nlohmann::ordered_json::array();
     for (const Answer& answer : answers) line["answers"].push_back(fields_of(answer, tokenizer, options));
   }
-  std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
+  std::cout << json_text(line) << '\n' << std::flush;
 }
 
 /// The adapters that the prompts name, plugged into the model. One of a line that does not open is that line's failure;

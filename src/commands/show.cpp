@@ -111,8 +111,7 @@ nlohmann::json describe(const std::filesystem::path& path) {
 
 int run_show(const ShowOptions& options, const CommonOptions& common) {
   const nlohmann::json json = describe(options.path);
-  constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // metadata of others may be no UTF-8
-  std::cout << json.dump(common.json ? -1 : 2, ' ', false, kReplace) << '\n';
+  std::cout << json_text(json, common.json ? -1 : 2) << '\n';
   return 0;
 }
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "io/printable.h"
+
 namespace loraxs {
 
 /// What a text may ask of us. The largest tokenizer.json published (262,144 tokens, 515,000 merges, 33 MB) fits into
@@ -37,11 +39,11 @@ nlohmann::ordered_json ordered_json_or_null(std::string_view text);
 /// A file's value; errors start with its path.
 nlohmann::json read_json(const std::filesystem::path& path, const JsonLimits& limits = {});
 
-/// JSON of values that come from outside, for files and messages: invalid UTF-8 becomes U+FFFD, where nlohmann's own
-/// dump() throws.
+/// JSON of values that come from outside, for files, messages and terminals: invalid UTF-8 becomes U+FFFD, where
+/// nlohmann's own dump() throws, and what printable() escapes stands as \uXXXX, which reads back as the same text.
 template <typename Json>
 std::string json_text(const Json& value, int indent = -1) {
-  return value.dump(indent, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+  return printable_json(value.dump(indent, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace));
 }
 
 }  // namespace loraxs

@@ -63,6 +63,23 @@ std::string printable_prefix(std::string_view text, size_t most) {
 
 std::string printable(std::string_view text) { return printable_prefix(text, SIZE_MAX); }
 
+std::string printable_json(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  for (size_t at = 0; at < json.size();) {
+    uint32_t c = 0;
+    const size_t length = std::max<size_t>(1, read_character(json.substr(at), c));
+    char escape[16] = "";
+    if (c >= 0x7F && c < 0x10000 && obeyed_by_terminals(c)) std::snprintf(escape, sizeof escape, "\\u%04x", c);
+    if (c >= 0x10000 && obeyed_by_terminals(c)) {
+      std::snprintf(escape, sizeof escape, "\\u%04x\\u%04x", 0xD7C0 + (c >> 10), 0xDC00 + (c & 0x3FF));
+    }
+    out += *escape == '\0' ? json.substr(at, length) : std::string_view(escape);
+    at += length;
+  }
+  return out;
+}
+
 size_t first_invalid_utf8(std::string_view text) {
   for (size_t at = 0, length = 0; at < text.size(); at += length) {
     uint32_t code_point = 0;

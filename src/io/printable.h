@@ -14,6 +14,9 @@ inline constexpr size_t kMessageBytes = 480;
 /// that a text escaped twice is escaped once.
 std::string printable(std::string_view text);
 
+/// A JSON text whose strings hold such characters as escapes of JSON; its own line breaks stay.
+std::string printable_json(std::string_view json);
+
 /// printable(), and where that is longer than `most` bytes (≥ 8) its beginning with "…", cut between characters.
 std::string shortened(std::string_view text, size_t most);
 
