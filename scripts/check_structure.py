@@ -21,6 +21,9 @@ ALLOWED = {
     "python": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "api"],
 }
 WITHOUT_TORCH = ["io", "text", "batch", "data", "cli"]
+# JSON from outside has bounds on depth, size and time: io/json.h is its one reader.
+JSON_READER = "io/json.cpp"
+JSON_PARSE = re.compile(r"(?<![A-Za-z])[jJ]son::(?:parse|accept|sax_parse|from_\w+)\b|\bjson_sax\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 
@@ -41,6 +44,8 @@ def problems_of(root: Path) -> list[str]:
             if "#pragma once" not in lines:
                 problems.append(f"{name}: expected #pragma once")
         for number, line in enumerate(lines, 1):
+            if JSON_PARSE.search(line) and name != JSON_READER:
+                problems.append(f"{name}:{number}: JSON is read by io/json.h alone, found {line.strip()}")
             match = INCLUDE.match(line)
             if not match:
                 continue
@@ -54,14 +59,15 @@ def problems_of(root: Path) -> list[str]:
 
 
 def self_test(scratch: Path) -> None:
-    """A check that cannot fail is no check: two planted mistakes must be found."""
+    """A check that cannot fail is no check: three planted mistakes must be found."""
     (scratch / "io").mkdir(parents=True)
     (scratch / "io" / "bad.h").write_text(
         '// io/bad.h: planted\n#pragma once\n#include "adapt/basis.h"\n#include <torch/types.h>\n'
+        "auto json = nlohmann::ordered_json::parse(text);\n"
     )
     found = problems_of(scratch)
-    if len(found) != 2:
-        sys.exit(f"check_structure: the self-test found {found}, expected two problems")
+    if len(found) != 3:
+        sys.exit(f"check_structure: the self-test found {found}, expected three problems")
 
 
 if __name__ == "__main__":

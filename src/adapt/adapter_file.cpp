@@ -3,8 +3,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "adapt/adapter_header.h"
 #include "adapt/method.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/sha256.h"
 
 namespace loraxs {
@@ -36,36 +38,6 @@ std::string number_text(double value) {
   return text;
 }
 
-nlohmann::json recipe_to_json(const BasisRecipe& recipe) {
-  nlohmann::json json = {{"rank", recipe.rank}};
-  const BasisRecipe usual;
-  if (recipe.variant != usual.variant) json["variant"] = recipe.variant;
-  if (recipe.vectors != usual.vectors) json["vectors"] = recipe.vectors;
-  if (recipe.sigma != usual.sigma) json["sigma"] = recipe.sigma;
-  if (recipe.seed != usual.seed) json["seed"] = recipe.seed;
-  return json;
-}
-
-BasisRecipe recipe_from_json(Fields fields) {
-  BasisRecipe recipe;
-  recipe.rank = fields.positive_int("rank", recipe.rank);
-  recipe.variant =
-      fields.choice("variant", recipe.variant,
-                    {"weight", "random", "svd_of_random", "vera", "gradient", "imported_svd", "imported_random"});
-  recipe.vectors = fields.choice("vectors", recipe.vectors, {"top", "middle", "bottom"});
-  recipe.sigma = fields.boolean("sigma", recipe.sigma);
-  recipe.seed = static_cast<uint64_t>(fields.non_negative_int("seed", 0));
-  fields.finish();
-  return recipe;
-}
-
-nlohmann::json parse_metadata(const std::string& text, const std::string& where, const std::string& key) {
-  auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded())
-    throw Error(concat(where, ": metadata ", key, ": expected JSON, found ", text.substr(0, 60)));
-  return json;
-}
-
 }  // namespace
 
 std::map<std::string, int64_t> site_ranks(const Layout& layout) {
@@ -88,7 +60,7 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
   std::map<std::string, std::string> metadata = {{"format", kAdapterFormat},
                                                  {"base_id", model.base_id},
                                                  {"basis_id", on_basis ? basis.basis_id : ""},
-                                                 {"basis", on_basis ? recipe_to_json(basis.recipe).dump() : ""},
+                                                 {"basis", on_basis ? basis_recipe_to_json(basis.recipe).dump() : ""},
                                                  {"fingerprint", fingerprint},
                                                  {"alpha", nlohmann::json(bank.alpha).dump()},
                                                  {"layout", layout_to_json(bank.layout).dump()},
@@ -128,22 +100,14 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": expected digest ", expected.substr(0, 16), "…, found ", found.substr(0, 16),
                        "…; the file is damaged or was changed"));
   }
-  const nlohmann::json alpha = parse_metadata(file.metadata_at("alpha"), where, "alpha");
-  if (!alpha.is_number() || !(alpha.get<double>() > 0))
-    throw Error(concat(where, ": alpha: expected a positive number"));
-  adapter.alpha = alpha.get<double>();
-  adapter.layout_json = file.metadata_at("layout");
-  const nlohmann::json layout = parse_metadata(adapter.layout_json, where, "layout");
-  const auto method = layout.is_object() ? layout.find("method") : layout.end();
-  if (method == layout.end() || !method->is_string()) throw Error(concat(where, ": layout.method: expected a name"));
-  adapter.method = method->get<std::string>();
-  if (reads_basis(adapter)) {
-    adapter.basis_id = file.metadata_at("basis_id");
-    adapter.basis = recipe_from_json(Fields(parse_metadata(file.metadata_at("basis"), where, "basis"), where, "basis"));
-    std::istringstream numbers(file.metadata_at("fingerprint"));
-    for (double value = 0; numbers >> value;) adapter.fingerprint.push_back(value);
-    if (adapter.fingerprint.empty() || !numbers.eof()) throw Error(concat(where, ": fingerprint: expected numbers"));
-  }
+  const AdapterHeader header = read_adapter_header(
+      file, [&](const std::string& method) { return find_method(method, where).traits.reads_basis; });
+  adapter.method = header.method;
+  adapter.layout_json = header.layout_json;
+  adapter.alpha = header.alpha;
+  adapter.basis_id = header.basis_id;
+  adapter.basis = header.basis;
+  adapter.fingerprint = header.fingerprint;
   const auto optional = [&](const std::string& key) {
     const auto entry = file.metadata.find(key);
     return entry == file.metadata.end() ? std::string() : entry->second;
@@ -169,7 +133,7 @@ Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool acce
     throw Error(concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(),
                        "), found ", file.base_id.substr(0, 16), "…; this adapter was trained on another base model"));
   }
-  Layout layout = layout_from_json(nlohmann::json::parse(file.layout_json), *model.architecture, model.config, where);
+  Layout layout = layout_from_json(parse_json(file.layout_json, where), *model.architecture, model.config, where);
   if (layout.row_size != static_cast<int64_t>(file.row.size())) {
     throw Error(concat(where, ": row: expected ", layout.row_size, " numbers for its layout, found ", file.row.size(),
                        "; this adapter was trained with another rank or head"));

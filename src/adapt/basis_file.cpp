@@ -77,7 +77,7 @@ Basis read_basis(const std::filesystem::path& path) {
   basis.recipe.vectors = file.metadata_at("vectors");
   basis.recipe.sigma = file.metadata_at("sigma") == "true";
   basis.recipe.seed = static_cast<uint64_t>(file.metadata_count("seed", 0));
-  const auto residuals = nlohmann::json::parse(file.metadata_at("residuals"), nullptr, false);
+  const auto residuals = json_or_null(file.metadata_at("residuals"));
   if (residuals.is_object()) {
     for (const auto& [site, value] : residuals.items())
       basis.residuals[site] = value.is_number() ? value.get<double>() : NAN;

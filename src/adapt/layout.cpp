@@ -80,14 +80,25 @@ Layout make_layout(const std::string& method_name, const std::vector<Site>& site
   if (method.traits.owns_weight) layout.ranks.assign(sites.size(), 0);
   for (size_t i = 0; i < sites.size() && !method.traits.owns_weight; ++i) {
     const int64_t width = std::min(sites[i].in_features, sites[i].out_features);
-    if (ranks[i] >= 1 && (ranks[i] <= width || method.traits.any_rank)) continue;
-    throw Error(concat(where, ": method.rank: expected ",
-                       method.traits.any_rank ? "at least 1" : concat("1 to ", width), " (",
+    const int64_t most = method.traits.any_rank ? kMostWidth : width;
+    if (ranks[i] >= 1 && ranks[i] <= most) continue;
+    throw Error(concat(where, ": method.rank: expected 1 to ", most, " (",
                        method.traits.any_rank ? "" : "the smaller width of ", sites[i].name, "), found ", ranks[i]));
   }
+  constexpr int64_t kMostNumbers = int64_t{1} << 40;  // 4 TB: full fine-tuning of the largest models
   const auto add = [&](LayoutSegment segment) {
     segment.offset = layout.row_size;
-    layout.row_size += segment.numel();
+    // Ranks, outputs and options come from recipes and files: what a row may hold is checked before anything is made.
+    int64_t numbers = 1;
+    bool fits = true;
+    for (const int64_t size : segment.shape) {
+      fits = fits && size >= 0 && !__builtin_mul_overflow(numbers, size, &numbers) && numbers <= kMostNumbers;
+    }
+    if (!fits || layout.row_size > kMostNumbers - numbers) {
+      throw Error(
+          concat(where, ": ", segment.name, ": expected at most ", kMostNumbers, " numbers in a row, found more"));
+    }
+    layout.row_size += numbers;
     layout.segments.push_back(std::move(segment));
   };
   if (method.shared != nullptr && !sites.empty()) {
@@ -176,7 +187,10 @@ Layout layout_from_json(const nlohmann::json& json, const Architecture& architec
   const std::string method = fields.text("method", "");
   const std::string head_kind = fields.choice("head", "none", {"none", "output", "full", "pooler"});
   const int64_t outputs = fields.non_negative_int("outputs", 0);
-  const HeadLayout head = make_head(head_kind, outputs, fields.strings("labels", {}), architecture, where);
+  // Regression has no names of classes, which files say as [].
+  const std::vector<std::string> labels =
+      fields.raw("labels").empty() ? std::vector<std::string>() : fields.strings("labels", {});
+  const HeadLayout head = make_head(head_kind, outputs, labels, architecture, where);
   if (head.kind != "none" &&
       (head.outputs < 1 || (!head.labels.empty() && static_cast<int64_t>(head.labels.size()) != head.outputs))) {
     fields.fail("outputs", concat("expected one per label (", head.labels.size(), "), found ", head.outputs));

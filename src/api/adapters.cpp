@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
 #include "adapt/fresh_head.h"
 #include "adapt/method.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/text_file.h"
 #include "train/job.h"
 
@@ -52,7 +52,7 @@ std::map<std::string, double> read_weights(const std::string& path,
 
 /// The key of the job whose fresh head this adapter's head started from; nothing where the file does not tell.
 std::optional<uint64_t> head_key(const AdapterFile& file) {
-  const auto summary = nlohmann::json::parse(file.provenance.summary, nullptr, /*allow_exceptions=*/false);
+  const auto summary = json_or_null(file.provenance.summary);
   if (!summary.is_object() || file.provenance.task.empty()) return {};
   const auto seed = summary.find("seed");
   if (seed == summary.end() || !seed->is_number_integer()) return {};

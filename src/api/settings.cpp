@@ -1,18 +1,37 @@
 #include "api/settings.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cstdlib>
 
 #include "io/error.h"
 #include "ops/isa.h"
 
 namespace loraxs {
+namespace {
+
+std::filesystem::path private_temporary_folder() {
+  const std::filesystem::path path = std::filesystem::temp_directory_path() / concat("loraxs-", geteuid());
+  struct stat status {};
+  const bool made = ::mkdir(path.c_str(), S_IRWXU) == 0;
+  const bool known = ::lstat(path.c_str(), &status) == 0;
+  const bool ours =
+      known && S_ISDIR(status.st_mode) && status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+  if (ours) return path;
+  throw Error(concat(path.string(), ": expected a folder that this user alone may enter, found ",
+                     made || !known ? "none" : "another; without HOME the cache stands there",
+                     "; set HOME or XDG_CACHE_HOME, or pass --cache"));
+}
+
+}  // namespace
 
 std::filesystem::path default_cache_folder() {
   if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0')
     return std::filesystem::path(xdg) / "loraxs";
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
     return std::filesystem::path(home) / ".cache" / "loraxs";
-  return std::filesystem::temp_directory_path() / "loraxs-cache";
+  return private_temporary_folder();
 }
 
 torch::ScalarType resolve_precision(const std::string& precision, std::string* reason) {

@@ -9,7 +9,9 @@
 
 namespace loraxs {
 
-/// $XDG_CACHE_HOME/loraxs, else ~/.cache/loraxs.
+/// $XDG_CACHE_HOME/loraxs, else ~/.cache/loraxs. Without HOME a folder of the temporary folder that this user alone may
+/// enter (mode 0700); it is made here, and whatever else stands under its name is an Error: what others can write would
+/// be read as ours.
 std::filesystem::path default_cache_folder();
 
 struct Settings {

@@ -6,7 +6,7 @@
 #include "cli/engine.h"
 #include "cli/parse.h"
 #include "cli/process.h"
-#include "io/error.h"
+#include "io/printable.h"
 
 int main(int argc, char** argv) {
   loraxs::prepare_process();
@@ -18,8 +18,8 @@ int main(int argc, char** argv) {
       loraxs::bound_spinning();
       code = loraxs::load_engine()(&*parsed.command);
     }
-  } catch (const loraxs::Error& error) {
-    std::cerr << "loraxs: " << error.what() << '\n';
+  } catch (const std::exception& error) {  // also what the file system says about the folders it looks into
+    std::cerr << "loraxs: " << loraxs::safe_message(error.what()) << '\n';
     code = 2;
   }
   if (!loraxs::flush_output() && code == 0) code = 2;

@@ -318,7 +318,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     if (argc == 1) {
       std::cerr << app.help();
     } else {
-      std::cerr << "loraxs: " << usage_error(app, error.what(), argc, argv) << '\n';
+      std::cerr << "loraxs: " << safe_message(usage_error(app, error.what(), argc, argv)) << '\n';
     }
     return {.command = std::nullopt, .exit_code = 2};
   }

@@ -82,7 +82,9 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   for (size_t i = 0; i < layout.sites.size() && starts_from_basis(method); ++i) {
     basis_numbers += layout.ranks[i] * (layout.sites[i].in_features + layout.sites[i].out_features);
   }
-  constexpr int64_t kFloat = 4, kHeader = 2048;
+  // The header names digests, provenance and the layout, which lists its sites where their ranks differ.
+  const int64_t header = 2048 + static_cast<int64_t>(layout_to_json(layout).dump().size());
+  constexpr int64_t kFloat = 4;
   const nlohmann::ordered_json json = {
       {"event", "dry_run"},
       {"model", recipe.model},
@@ -97,7 +99,7 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
       {"rank", layout.largest_rank()},
       {"trained_parameters", layout.adapter_numbers},
       {"head_parameters", layout.row_size - layout.adapter_numbers},
-      {"adapter_bytes_at_most", layout.row_size * kFloat + kHeader},
+      {"adapter_bytes_at_most", layout.row_size * kFloat + header},
       {"basis_bytes", basis_numbers * kFloat},
       {"train_examples", sizes.train - held_out},
       {"held_out_examples", held_out},
@@ -116,12 +118,12 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
       {"memory_bytes_gradient_pass", memory.gradient_pass},
       {"precision", torch::toString(dtype)}};
   if (common.json) {
-    std::cout << json.dump() << '\n';
+    std::cout << json_text(json) << '\n';
     return 0;
   }
   for (const auto& [key, value] : json.items()) {
     if (key != "event")
-      std::cout << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+      std::cout << key << ": " << (value.is_string() ? printable(value.get<std::string>()) : json_text(value)) << '\n';
   }
   return 0;
 }

@@ -1,5 +1,6 @@
 // The engine's one exported function: runs a parsed command and turns exceptions into messages and exit codes.
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 #include <malloc.h>
 
 #include <cstdlib>
@@ -8,6 +9,7 @@
 
 #include "commands/commands.h"
 #include "io/error.h"
+#include "io/mapped_file.h"
 
 namespace loraxs {
 namespace {
@@ -55,19 +57,30 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
+  loraxs::end_cleanly_on_lost_pages();
   try {
     loraxs::set_threads(command->common);
     const int code = loraxs::dispatch(*command);
-    if (!std::cout.flush()) throw loraxs::Error("standard output: expected to take the result, found it full or closed");
+    if (!std::cout.flush())
+      throw loraxs::Error("standard output: expected to take the result, found it full or closed");
     return code;
   } catch (const loraxs::Error& error) {
     std::cerr << "loraxs: " << error.what() << '\n';
     return 2;  // the user can fix it
   } catch (const std::filesystem::filesystem_error& error) {
-    std::cerr << "loraxs: " << error.path1().string() << ": cannot be used: " << error.code().message() << '\n';
+    std::cerr << "loraxs: "
+              << loraxs::safe_message(
+                     loraxs::concat(error.path1().string(), ": cannot be used: ", error.code().message()))
+              << '\n';
     return 2;
-  } catch (const std::exception& error) {
-    std::cerr << "loraxs: internal error: " << error.what() << '\n';
+  } catch (const std::bad_alloc&) {
+    std::cerr << "loraxs: expected more memory than this machine or its limits leave; take a smaller model or batch\n";
+    return 2;
+  } catch (const c10::Error& error) {
+    std::cerr << "loraxs: internal error: " << loraxs::safe_message(error.what_without_backtrace()) << '\n';
     return 1;  // ours to fix
+  } catch (const std::exception& error) {
+    std::cerr << "loraxs: internal error: " << loraxs::safe_message(error.what()) << '\n';
+    return 1;
   }
 }

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "api/adapters.h"
 #include "api/answers.h"
@@ -9,6 +9,7 @@
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
@@ -24,15 +25,14 @@ std::vector<Prompt> read_prompts(const GenerateOptions& options) {
   if (options.input.empty() && !options.prompt) throw Error("generate: expected --prompt or --input, found neither");
   if (options.input.empty()) return {{.where = "--prompt", .text = *options.prompt, .adapter = adapter}};
   if (options.prompt) throw Error("generate: expected --prompt or --input, found both");
-  std::ifstream file(options.input);
-  if (!file) throw Error(concat(options.input, ": cannot open"));
+  std::istringstream file(read_text_file(options.input));
   std::vector<Prompt> prompts;
   int64_t number = 0;
   for (std::string line; std::getline(file, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(options.input, ":", number);
-    nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    nlohmann::json object = parse_json(line, where, kRecordLimits);
     if (!object.is_object()) throw Error(concat(where, ": expected a JSON object with \"prompt\""));
     Fields fields(std::move(object), where);
     if (!fields.has("prompt")) fields.fail("prompt", "expected a text, found nothing");
@@ -98,7 +98,7 @@ void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, con
     line["answers"] = nlohmann::ordered_json::array();
     for (const Answer& answer : answers) line["answers"].push_back(fields_of(answer, tokenizer, options));
   }
-  std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
+  std::cout << json_text(line) << '\n' << std::flush;
 }
 
 /// The adapters that the prompts name, plugged into the model. One of a line that does not open is that line's failure;

@@ -1,6 +1,6 @@
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "api/predictor.h"
 #include "commands/commands.h"
@@ -9,6 +9,8 @@
 #include "data/label_column.h"
 #include "data/task.h"
 #include "io/error.h"
+#include "io/json.h"
+#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
@@ -51,7 +53,7 @@ void print_prediction(const Prediction& prediction, const std::vector<std::strin
     line = {{"label", prediction.label}, {"scores", nlohmann::json::object()}};
     for (size_t k = 0; k < labels.size(); ++k) line["scores"][labels[k]] = prediction.scores[k];
   }
-  std::cout << line.dump() << '\n';
+  std::cout << json_text(line) << '\n';
 }
 
 }  // namespace
@@ -63,8 +65,7 @@ int run_predict(const PredictOptions& options, const CommonOptions& common) {
   } else if (is_csv(options.input)) {
     examples = table_inputs(options);
   } else {
-    std::ifstream file(options.input);
-    if (!file) throw Error(concat(options.input, ": cannot open"));
+    std::istringstream file(read_text_file(options.input));
     examples = read_examples(file, options.input);
   }
   const OpenedAdapter opened = open_adapter_of(options.adapter, common);

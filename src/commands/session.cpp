@@ -13,17 +13,16 @@ LogSink stderr_log(const CommonOptions& common) {
   const bool quiet = common.quiet;
   return [quiet](LogLevel level, const std::string& line) {
     if (level == LogLevel::kWarning) {
-      std::cerr << "loraxs: warning: " << line << '\n';
+      std::cerr << "loraxs: warning: " << printable(line) << '\n';
     } else if (!quiet) {
-      std::cerr << line << '\n';
+      std::cerr << printable(line) << '\n';
     }
   };
 }
 
 Settings settings_of(const CommonOptions& common) {
-  Settings settings{.log = stderr_log(common)};
-  if (!common.cache.empty()) settings.cache = common.cache;
-  return settings;
+  return {.cache = common.cache.empty() ? default_cache_folder() : std::filesystem::path(common.cache),
+          .log = stderr_log(common)};
 }
 
 SamplingOptions sampling_of(const DecodingOptions& options) {

@@ -6,6 +6,7 @@
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/gguf.h"
+#include "io/json.h"
 #include "io/safetensors.h"
 
 namespace loraxs {
@@ -86,14 +87,14 @@ nlohmann::json describe(const std::filesystem::path& path) {
                            {"basis_id", adapter.basis_id},
                            {"alpha", adapter.alpha},
                            {"numbers", adapter.row.size()},
-                           {"layout", nlohmann::json::parse(adapter.layout_json)},
+                           {"layout", parse_json(adapter.layout_json, path.string())},
                            {"bytes", std::filesystem::file_size(path)},
                            {"task", adapter.provenance.task},
                            {"max_length", adapter.provenance.max_length},
                            {"precision", adapter.provenance.precision},
                            {"gemm", adapter.provenance.gemm_record}};
-    const auto training = nlohmann::json::parse(adapter.provenance.summary, nullptr, false);
-    if (!training.is_discarded()) json["training"] = training;
+    const auto training = json_or_null(adapter.provenance.summary);
+    if (!training.is_null()) json["training"] = training;
     return json;
   }
   nlohmann::json json = {
@@ -110,8 +111,7 @@ nlohmann::json describe(const std::filesystem::path& path) {
 
 int run_show(const ShowOptions& options, const CommonOptions& common) {
   const nlohmann::json json = describe(options.path);
-  constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // metadata of others may be no UTF-8
-  std::cout << json.dump(common.json ? -1 : 2, ' ', false, kReplace) << '\n';
+  std::cout << json_text(json, common.json ? -1 : 2) << '\n';
   return 0;
 }
 

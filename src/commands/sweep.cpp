@@ -9,6 +9,7 @@
 #include "io/atomic_file.h"
 #include "io/chart.h"
 #include "io/error.h"
+#include "io/json.h"
 
 namespace loraxs {
 
@@ -16,7 +17,7 @@ int run_sweep(const SweepOptions& options, const CommonOptions& common) {
   if (!options.report.empty()) refuse_existing(options.report, "--report");
   const Settings settings = settings_of(common);
   const AdapterFile from = read_adapter(options.from);
-  const nlohmann::json layout = nlohmann::json::parse(from.layout_json);
+  const nlohmann::json layout = parse_json(from.layout_json, from.path.string());
   const Task task = task_of(options.task, layout.value("labels", std::vector<std::string>()));
   const std::vector<SweepPoint> sweep =
       sweep_between(open_model(options.adapter.model, settings), options.from, options.to, options.begin, options.end,

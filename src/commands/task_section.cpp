@@ -4,6 +4,7 @@
 
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/yaml.h"
 
 namespace loraxs {
 

@@ -1,11 +1,12 @@
 #include "data/delimited.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <string_view>
+#include <unordered_map>
 
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/json.h"
 #include "io/text_file.h"
 
 namespace loraxs {
@@ -23,7 +24,12 @@ void for_each_line(std::string_view text, Visit visit) {
   }
 }
 
-std::vector<Table::Row> read_tsv(std::string_view text) {
+void check_columns(size_t columns, const std::string& where, int64_t line) {
+  if (columns <= kMostColumns) return;
+  throw Error(concat(where, ":", line, ": expected at most ", kMostColumns, " columns, found more"));
+}
+
+std::vector<Table::Row> read_tsv(std::string_view text, const std::string& where) {
   std::vector<Table::Row> rows;
   for_each_line(text, [&](std::string_view content, int64_t line) {
     if (content.empty()) return;
@@ -32,6 +38,7 @@ std::vector<Table::Row> read_tsv(std::string_view text) {
     while (true) {
       const size_t end = content.find('\t', begin);
       row.cells.emplace_back(content.substr(begin, end - begin));
+      check_columns(row.cells.size(), where, line);
       if (end == std::string_view::npos) break;
       begin = end + 1;
     }
@@ -68,6 +75,7 @@ std::vector<Table::Row> read_csv(std::string_view text, const std::string& where
         quoted = was_quoted = true;
       } else if (c == ',') {
         row.cells.push_back(std::move(cell));
+        check_columns(row.cells.size() + 1, where, row.line);
         cell.clear();
         was_quoted = false;
       } else if (c == '\n') {
@@ -83,24 +91,26 @@ std::vector<Table::Row> read_csv(std::string_view text, const std::string& where
   return rows;
 }
 
+/// Only what a record has takes memory: with a cell for every column, a few records with keys of their own would take
+/// the square of the file.
 void read_jsonl(std::string_view text, Table& table) {
+  table.records = true;
+  std::unordered_map<std::string, size_t> places;
   for_each_line(text, [&](std::string_view content, int64_t line) {
     if (content.find_first_not_of(" \t") == std::string_view::npos) return;
-    const auto object = nlohmann::ordered_json::parse(content, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object())
-      throw Error(concat(table.where, ":", line, ": expected a JSON object, found ", content.substr(0, 60)));
+    const std::string where = concat(table.where, ":", line);
+    const auto object = parse_ordered_json(content, where);
+    if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
     Table::Row row{.line = line};
     for (const auto& [key, value] : object.items()) {
-      auto found = std::find(table.columns.begin(), table.columns.end(), key);
-      if (found == table.columns.end()) found = table.columns.insert(table.columns.end(), key);
-      row.cells.resize(table.columns.size());
-      row.cells[found - table.columns.begin()] = value.is_string() ? value.get<std::string>()
-                                                 : value.is_null() ? ""
-                                                                   : value.dump();
+      const auto [place, fresh] = places.emplace(key, table.columns.size());
+      if (fresh) table.columns.push_back(key);
+      check_columns(table.columns.size(), table.where, line);
+      row.places.push_back(place->second);
+      row.cells.push_back(value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump());
     }
     table.rows.push_back(std::move(row));
   });
-  for (Table::Row& row : table.rows) row.cells.resize(table.columns.size());
 }
 
 }  // namespace
@@ -108,7 +118,7 @@ void read_jsonl(std::string_view text, Table& table) {
 size_t Table::column(const std::string& name_or_number, const std::string& key) const {
   const auto found = std::find(columns.begin(), columns.end(), name_or_number);
   if (found != columns.end()) return found - columns.begin();
-  const size_t width = rows.empty() ? columns.size() : rows.front().cells.size();
+  const size_t width = rows.empty() || records ? columns.size() : rows.front().cells.size();
   const bool is_number =
       !name_or_number.empty() && std::all_of(name_or_number.begin(), name_or_number.end(), ::isdigit);
   if (is_number && name_or_number.size() < 6) {
@@ -123,14 +133,25 @@ size_t Table::column(const std::string& name_or_number, const std::string& key) 
                      known.empty() ? "" : "; columns: " + known));
 }
 
+const std::string& Table::cell(const Row& row, size_t column) const {
+  static const std::string kNone;
+  if (!records) return row.cells.at(column);
+  const auto found = std::find(row.places.begin(), row.places.end(), column);
+  return found == row.places.end() ? kNone : row.cells[found - row.places.begin()];
+}
+
 Table read_table(const std::filesystem::path& path, bool header) {
+  return parse_table(read_text_file(path), path, header);
+}
+
+Table parse_table(std::string_view text, const std::filesystem::path& path, bool header) {
   Table table{.where = path.string()};
-  const std::string text = read_text_file(path);
   const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   if (extension == ".jsonl" || extension == ".json") {
-    read_jsonl(text, table);
+    read_jsonl(text, table);  // JSON is UTF-8 or refused
   } else if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
-    table.rows = extension == ".csv" ? read_csv(text, table.where) : read_tsv(text);
+    check_utf8(text, table.where);
+    table.rows = extension == ".csv" ? read_csv(text, table.where) : read_tsv(text, table.where);
     if (header && !table.rows.empty()) {
       table.columns = table.rows.front().cells;
       table.rows.erase(table.rows.begin());
@@ -139,6 +160,7 @@ Table read_table(const std::filesystem::path& path, bool header) {
     throw Error(concat(table.where, ": expected a .tsv, .csv or .jsonl file, found \"", extension, "\""));
   }
   if (table.rows.empty()) throw Error(concat(table.where, ": expected at least one row, found none"));
+  if (table.records) return table;  // records have the keys they have
   const size_t width = table.columns.empty() ? table.rows.front().cells.size() : table.columns.size();
   for (const Table::Row& row : table.rows) {
     if (row.cells.size() != width) {

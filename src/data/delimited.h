@@ -2,27 +2,36 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace loraxs {
 
+inline constexpr size_t kMostColumns = 10'000;
+
 struct Table {
   struct Row {
-    int64_t line = 0;  // from 1
-    std::vector<std::string> cells;
+    int64_t line = 0;                // from 1
+    std::vector<std::string> cells;  // one per column; of a record: one per key it has
+    std::vector<size_t> places;      // of a record: the column of each cell
   };
   std::string where;                 // file name, for errors
   std::vector<std::string> columns;  // names; empty without a header
+  bool records = false;              // .jsonl: rows have places
   std::vector<Row> rows;
 
   /// Index of a column by name, or by number from 1. Throws Error naming the known columns.
   size_t column(const std::string& name_or_number, const std::string& key) const;
+  /// A row's text in a column; empty where a record lacks the key.
+  const std::string& cell(const Row& row, size_t column) const;
 };
 
 /// Reads by extension, with .gz after it or not: .tsv (no quoting: quotes are plain characters), .csv (RFC 4180),
 /// .jsonl (one object a line; columns are the union of keys, in first-seen order). BOM, CRLF and a missing last newline
-/// are accepted; empty lines are skipped. Every row must have as many cells as the first. Throws Error with file and
-/// line.
+/// are accepted; empty lines are skipped. Every row must have as many cells as the first, and a table has at most
+/// kMostColumns columns. Throws Error with file and line, also for bytes that are no UTF-8.
 Table read_table(const std::filesystem::path& path, bool header);
+/// The same of a file's text; the path gives the kind of table and begins errors.
+Table parse_table(std::string_view text, const std::filesystem::path& path, bool header);
 
 }  // namespace loraxs

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "io/json.h"
 #include "io/text_file.h"
 
 namespace loraxs {
@@ -14,11 +15,51 @@ bool is_array_file(const std::filesystem::path& path) {
   return (path.extension() == ".gz" ? path.stem() : path).extension() == ".json";
 }
 
-/// The reason of the parser without its own prefix: "unexpected end of input".
-std::string reason_of(const nlohmann::json::exception& error) {
-  const std::string text = error.what();
-  const size_t found = text.find(": ");
-  return found == std::string::npos ? text : text.substr(found + 2);
+constexpr std::string_view kBlanks = " \t\r\n";
+
+size_t skip_blanks(std::string_view text, size_t at) {
+  return std::min(text.find_first_not_of(kBlanks, at), text.size());
+}
+
+/// The end of the JSON value that begins at `begin`: the first comma or bracket that belongs to what is around it.
+size_t end_of_value(std::string_view text, size_t begin) {
+  int64_t depth = 0;
+  bool quoted = false;
+  for (size_t at = begin; at < text.size(); ++at) {
+    const char c = text[at];
+    if (quoted) {
+      if (c == '\\') ++at;
+      if (c == '"') quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      ++depth;
+    } else if (depth == 0 && (c == ',' || c == ']' || c == '}')) {
+      return at;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return text.size();
+}
+
+/// Visits the elements of an array without making all of them at once: files of records are larger than one value may
+/// be.
+void for_each_element(std::string_view text, const std::string& where,
+                      const std::function<void(std::string_view element, size_t index)>& visit) {
+  size_t at = skip_blanks(text, text.find('[') + 1), index = 0;
+  while (at < text.size() && text[at] != ']') {
+    const size_t end = end_of_value(text, at);
+    visit(text.substr(at, end - at), index++);
+    if (end == text.size()) break;
+    at = end;
+    if (text[at] != ',') break;
+    at = skip_blanks(text, at + 1);
+    if (at < text.size() && text[at] == ']') at = text.size();
+  }
+  if (at >= text.size() || text[at] != ']' || skip_blanks(text, at + 1) != text.size()) {
+    throw Error(concat(where, ": expected a JSON array that ends with ], found another end; the file is damaged"));
+  }
 }
 
 }  // namespace
@@ -36,12 +77,16 @@ std::string record_text(const Json& record, const std::string& key, const std::s
 }
 
 std::vector<Example> read_examples(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped,
-                                   const std::function<Example(const Json& record, const std::string& where)>& make) {
-  const std::string text = read_text_file(path);
+                                   const MakeExample& make) {
+  return parse_examples(read_text_file(path), path, on_error, num_skipped, make);
+}
+
+std::vector<Example> parse_examples(std::string_view text, const std::filesystem::path& path, OnError on_error,
+                                    int64_t& num_skipped, const MakeExample& make) {
   std::vector<Example> examples;
-  const auto keep = [&](const std::string& where, const std::function<Json()>& record) {
+  const auto keep = [&](const std::string& where, std::string_view record) {
     try {
-      const Json object = record();
+      const Json object = parse_ordered_json(record, where);
       if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
       examples.push_back(make(object, where));
     } catch (const Error&) {
@@ -49,33 +94,19 @@ std::vector<Example> read_examples(const std::filesystem::path& path, OnError on
       ++num_skipped;
     }
   };
-  if (is_array_file(path) && text.find_first_not_of(" \t\r\n") != std::string::npos &&
-      text[text.find_first_not_of(" \t\r\n")] == '[') {
-    Json array;
-    try {
-      array = Json::parse(text);
-    } catch (const nlohmann::json::exception& error) {
-      throw Error(concat(path.string(), ": expected a JSON array: ", reason_of(error)));
-    }
-    for (size_t i = 0; i < array.size(); ++i) {
-      keep(concat(path.string(), "[", i, "]"), [&] { return array[i]; });
-    }
+  if (is_array_file(path) && text.substr(skip_blanks(text, 0)).starts_with('[')) {
+    for_each_element(text, path.string(), [&](std::string_view element, size_t index) {
+      keep(concat(path.string(), "[", index, "]"), element);
+    });
   } else {
     int64_t line = 0;
     for (size_t begin = 0; begin < text.size();) {
       const size_t end = std::min(text.find('\n', begin), text.size());
-      const std::string content = text.substr(begin, end - begin);
+      const std::string_view content = text.substr(begin, end - begin);
       begin = end + 1;
       ++line;
-      if (content.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const std::string where = concat(path.string(), ":", line);
-      keep(where, [&]() -> Json {
-        try {
-          return Json::parse(content);
-        } catch (const nlohmann::json::exception& error) {
-          throw Error(concat(where, ": expected a JSON object: ", reason_of(error)));
-        }
-      });
+      if (content.find_first_not_of(kBlanks) == std::string_view::npos) continue;
+      keep(concat(path.string(), ":", line), content);
     }
   }
   if (examples.empty()) {

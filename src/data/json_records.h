@@ -4,6 +4,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/example.h"
@@ -19,9 +20,12 @@ OnError read_on_error(Fields& fields);
 /// Makes an example of every record; `where` is "file.jsonl:12" or "file.json[11]" (a .json array has no lines).
 /// A record that is no JSON object, or for which `make` throws Error, ends everything or is counted in `num_skipped`.
 /// Throws Error for a missing file, one without records, and one in which every record is damaged.
-std::vector<Example> read_examples(
-    const std::filesystem::path& path, OnError on_error, int64_t& num_skipped,
-    const std::function<Example(const nlohmann::ordered_json& record, const std::string& where)>& make);
+using MakeExample = std::function<Example(const nlohmann::ordered_json& record, const std::string& where)>;
+std::vector<Example> read_examples(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped,
+                                   const MakeExample& make);
+/// The same of a file's text; the path tells lines from an array and begins errors.
+std::vector<Example> parse_examples(std::string_view text, const std::filesystem::path& path, OnError on_error,
+                                    int64_t& num_skipped, const MakeExample& make);
 
 /// A text of a record. Throws Error naming the key if it is absent or no text.
 std::string record_text(const nlohmann::ordered_json& record, const std::string& key, const std::string& where);

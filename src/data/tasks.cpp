@@ -9,6 +9,7 @@
 #include "data/tasks/records.h"
 #include "data/tasks/text.h"
 #include "io/error.h"
+#include "io/json.h"
 
 namespace loraxs {
 namespace {
@@ -72,9 +73,7 @@ Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles m
 Example parse_prediction_line(const std::string& text, const std::string& where, int64_t line) {
   Example example;
   if (text.starts_with('{')) {
-    const auto object = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object())
-      throw Error(concat(where, ":", line, ": expected a JSON object, found ", text.substr(0, 60)));
+    const auto object = parse_ordered_json(text, concat(where, ":", line));  // "{" begins it: an object
     std::vector<std::string> texts;
     for (const auto& [key, value] : object.items()) {
       if (value.is_string() && key != "label") texts.push_back(value.get<std::string>());

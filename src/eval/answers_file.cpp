@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "io/error.h"
+#include "io/json.h"
 #include "io/text_file.h"
 
 namespace loraxs {
@@ -36,7 +37,7 @@ void AnswersFile::read(const std::filesystem::path& path, const Json& settings) 
   size_t begin = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
     const std::string where = concat(path.string(), ":", ++number);
-    Json line = Json::parse(text.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
+    Json line = ordered_json_or_null(std::string_view(text).substr(begin, end - begin));
     if (number == 1) {
       if (!line.is_object() || !line.contains("settings") || !line["settings"].is_object()) {
         throw Error(concat(where, ": expected {\"settings\": …}, found a file of another kind; name another file"));

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "io/printable.h"
+
 namespace loraxs {
 
 /// The arguments, streamed one after the other (GCC 12 has no std::format).
@@ -16,10 +18,12 @@ std::string concat(const Parts&... parts) {
 
 /// Something the user can fix. The text says where, which field, what was expected, what was found, and a hint:
 /// "runs/a/recipe.yaml: method.rank: expected an integer from 1 to 384, found 0".
+/// Names and values in it come from files of others, so what() is made safe here, once for the program, the Python
+/// module and the library: printable, and at most kMessageBytes with its middle left out.
 /// Anything else that is thrown is a bug or a broken machine.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(const std::string& message) : std::runtime_error(safe_message(message)) {}
 };
 
 }  // namespace loraxs

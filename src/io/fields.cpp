@@ -1,9 +1,6 @@
 #include "io/fields.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "io/error.h"
@@ -13,49 +10,34 @@ namespace loraxs {
 namespace {
 
 std::string shown(const nlohmann::json& value) {
-  std::string text = value.dump();
   constexpr size_t kLongest = 60;
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "…";
-  return text;
+  return shortened(json_text(value), kLongest);
 }
 
-/// A plain YAML scalar by the core schema.
-nlohmann::json scalar_value(const std::string& text) {
-  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
-  if (text == "true" || text == "True" || text == "TRUE") return true;
-  if (text == "false" || text == "False" || text == "FALSE") return false;
-  const char *begin = text.data() + (text[0] == '+' ? 1 : 0), *end = text.data() + text.size();
-  int64_t integer = 0;
-  if (auto [at, code] = std::from_chars(begin, end, integer); code == std::errc() && at == end) return integer;
-  double number = 0;
-  const bool numeric = std::isdigit(static_cast<unsigned char>(*begin)) || *begin == '-' || *begin == '.';
-  if (auto [at, code] = std::from_chars(begin, end, number); numeric && code == std::errc() && at == end) return number;
-  return text;
-}
-
-nlohmann::json to_json(const YAML::Node& node, const std::string& where) {
-  switch (node.Type()) {
-    case YAML::NodeType::Scalar:
-      return node.Tag() == "!" ? nlohmann::json(node.Scalar()) : scalar_value(node.Scalar());
-    case YAML::NodeType::Sequence: {
-      nlohmann::json list = nlohmann::json::array();
-      for (const YAML::Node& item : node) list.push_back(to_json(item, where));
-      return list;
-    }
-    case YAML::NodeType::Map: {
-      nlohmann::json object = nlohmann::json::object();
-      for (const auto& item : node) {
-        const std::string key = item.first.Scalar();
-        if (object.contains(key)) {
-          throw Error(concat(where, ":", item.first.Mark().line + 1, ": ", key, " stands twice in one object"));
-        }
-        object[key] = to_json(item.second, where);
-      }
-      return object;
-    }
-    default:
-      return nullptr;
+/// An integer as it stands; a float counts as one only where it is exact.
+std::optional<int64_t> exact_integer(const nlohmann::json& value) {
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<uint64_t>();
+    return number <= INT64_MAX ? std::optional(static_cast<int64_t>(number)) : std::nullopt;
   }
+  if (value.is_number_integer()) return value.get<int64_t>();
+  constexpr double kExact = 9007199254740992;  // 2^53: above it neighbours share a float64
+  if (!value.is_number_float()) return std::nullopt;
+  const auto number = value.get<double>();
+  return number == std::floor(number) && std::abs(number) <= kExact ? std::optional(static_cast<int64_t>(number))
+                                                                    : std::nullopt;
+}
+
+/// A number that float64 holds as it stands.
+std::optional<double> exact_number(const nlohmann::json& value) {
+  if (value.is_number_float()) return value.get<double>();
+  if (!value.is_number_integer()) return std::nullopt;
+  const auto number = value.get<double>();
+  constexpr double kBeyond = 18446744073709551616.0;  // 2^64
+  const bool exact = value.is_number_unsigned()
+                         ? number < kBeyond && static_cast<uint64_t>(number) == value.get<uint64_t>()
+                         : number >= -kBeyond / 2 && static_cast<int64_t>(number) == value.get<int64_t>();
+  return exact ? std::optional(number) : std::nullopt;
 }
 
 /// Edit distance with transpositions of neighbours (optimal string alignment).
@@ -77,33 +59,13 @@ size_t edit_distance(const std::string& x, const std::string& y) {
 
 }  // namespace
 
-nlohmann::json read_json(const std::filesystem::path& path) {
-  const auto file = MappedFile::open(path);
-  try {
-    return nlohmann::json::parse(file->text());
-  } catch (const nlohmann::json::parse_error& error) {
-    const auto line =
-        1 + std::count(file->text().begin(), file->text().begin() + std::min(error.byte, file->text().size()), '\n');
-    throw Error(concat(path.string(), ":", line, ": expected JSON, found something else (", error.what(), ")"));
-  }
-}
-
-nlohmann::json parse_yaml(const std::string& text, const std::string& where) {
-  try {
-    return to_json(YAML::Load(text), where);
-  } catch (const YAML::Exception& error) {
-    throw Error(concat(where, ":", error.mark.line + 1, ": expected YAML, found something else (", error.msg, ")"));
-  }
-}
-
-nlohmann::json read_yaml(const std::filesystem::path& path) {
-  return parse_yaml(std::string(MappedFile::open(path)->text()), path.string());
-}
-
 std::optional<std::string> nearest_name(const std::string& name, const std::vector<std::string>& known) {
   std::optional<std::string> best;
   size_t best_distance = std::max<size_t>(1, (name.size() + 2) / 3) + 1;
+  constexpr size_t kLongestName = 64;  // work grows with the product of the lengths, and nobody mistypes longer ones
+  if (name.size() > kLongestName) return best;
   for (const std::string& candidate : known) {
+    if (candidate.size() > kLongestName) continue;
     const size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best = candidate;
@@ -126,6 +88,10 @@ void Fields::fail(const std::string& key, const std::string& message) const {
   throw Error(concat(where_, ": ", prefix_, prefix_.empty() ? "" : ".", key, ": ", message));
 }
 
+void Fields::refuse_empty(const std::string& key, const nlohmann::json& list) const {
+  if (strict_ && list.is_array() && list.empty()) fail(key, "expected at least one in the list, found []");
+}
+
 const nlohmann::json* Fields::find(const std::string& key) {
   known_.insert(key);
   const auto found = object_.find(key);
@@ -146,26 +112,35 @@ int64_t Fields::integer(const std::string& key, int64_t fallback) {
   const nlohmann::json* value = find(key);
   if (value == nullptr) return fallback;
   if (!value->is_number_integer()) fail(key, concat("expected an integer, found ", shown(*value)));
-  return value->get<int64_t>();
+  const auto exact = exact_integer(*value);
+  if (!exact) fail(key, concat("expected an integer below 2^63, found ", shown(*value)));
+  return *exact;
 }
 
-int64_t Fields::positive_int(const std::string& key, int64_t fallback) {
+int64_t Fields::integer_from(int64_t least, int64_t most, const std::string& key, int64_t fallback) {
   const int64_t value = integer(key, fallback);
-  if (has(key) && value < 1) fail(key, concat("expected an integer ≥ 1, found ", value));
+  if (has(key) && (value < least || value > most)) {
+    const std::string range = most == INT64_MAX ? concat("≥ ", least) : concat("from ", least, " to ", most);
+    fail(key, concat("expected an integer ", range, ", found ", value));
+  }
   return value;
 }
 
-int64_t Fields::non_negative_int(const std::string& key, int64_t fallback) {
-  const int64_t value = integer(key, fallback);
-  if (has(key) && value < 0) fail(key, concat("expected an integer ≥ 0, found ", value));
-  return value;
+int64_t Fields::positive_int(const std::string& key, int64_t fallback, int64_t most) {
+  return integer_from(1, most, key, fallback);
+}
+
+int64_t Fields::non_negative_int(const std::string& key, int64_t fallback, int64_t most) {
+  return integer_from(0, most, key, fallback);
 }
 
 double Fields::number(const std::string& key, double fallback) {
   const nlohmann::json* value = find(key);
   if (value == nullptr) return fallback;
   if (!value->is_number()) fail(key, concat("expected a number, found ", shown(*value)));
-  return value->get<double>();
+  const auto exact = exact_number(*value);
+  if (!exact) fail(key, concat("expected a number that float64 holds, found ", shown(*value)));
+  return *exact;
 }
 
 double Fields::positive_number(const std::string& key, double fallback) {
@@ -215,6 +190,7 @@ std::vector<std::string> Fields::strings(const std::string& key, const std::vect
   if (value == nullptr) return fallback;
   if (value->is_string()) return {value->get<std::string>()};
   if (!value->is_array()) fail(key, concat("expected a list of names, found ", shown(*value)));
+  refuse_empty(key, *value);
   std::vector<std::string> result;
   for (const auto& item : *value) {
     if (item.is_number_integer()) {
@@ -231,23 +207,34 @@ std::vector<std::string> Fields::strings(const std::string& key, const std::vect
 std::vector<double> Fields::numbers(const std::string& key, const std::vector<double>& fallback) {
   const nlohmann::json* value = find(key);
   if (value == nullptr) return fallback;
-  if (value->is_number()) return {value->get<double>()};
-  if (!value->is_array() || value->empty())
+  if (!value->is_array() && !value->is_number()) {
     fail(key, concat("expected a number or a list of numbers, found ", shown(*value)));
+  }
+  refuse_empty(key, *value);
+  const nlohmann::json list = value->is_array() ? *value : nlohmann::json::array({*value});
   std::vector<double> result;
-  for (const auto& item : *value) {
+  for (const auto& item : list) {
     if (!item.is_number()) fail(key, concat("expected numbers, found ", shown(item), " in the list"));
-    result.push_back(item.get<double>());
+    const auto number = exact_number(item);
+    if (!number) fail(key, concat("expected numbers that float64 holds, found ", shown(item)));
+    result.push_back(*number);
   }
   return result;
 }
 
 std::vector<int64_t> Fields::integers(const std::string& key, const std::vector<int64_t>& fallback) {
+  const nlohmann::json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_array() && !value->is_number()) {
+    fail(key, concat("expected an integer or a list of integers, found ", shown(*value)));
+  }
+  refuse_empty(key, *value);
+  const nlohmann::json list = value->is_array() ? *value : nlohmann::json::array({*value});
   std::vector<int64_t> result;
-  if (const nlohmann::json* value = find(key); value != nullptr && value->is_array() && value->empty()) return result;
-  for (const double value : numbers(key, std::vector<double>(fallback.begin(), fallback.end()))) {
-    if (value != std::floor(value)) fail(key, concat("expected integers, found ", value));
-    result.push_back(static_cast<int64_t>(value));
+  for (const auto& item : list) {
+    const auto integer = exact_integer(item);
+    if (!integer) fail(key, concat("expected integers below 2^63, found ", shown(item)));
+    result.push_back(*integer);
   }
   return result;
 }
@@ -258,10 +245,9 @@ std::map<std::string, int64_t> Fields::counts(const std::string& key) {
   if (value == nullptr) return result;
   if (!value->is_object()) fail(key, concat("expected names with numbers, {NAME: 8}, found ", shown(*value)));
   for (const auto& [name, count] : value->items()) {
-    if (!count.is_number_integer() || count.get<int64_t>() < 1) {
-      fail(key + "." + name, concat("expected an integer ≥ 1, found ", shown(count)));
-    }
-    result[name] = count.get<int64_t>();
+    const auto integer = exact_integer(count);
+    if (!integer || *integer < 1) fail(key + "." + name, concat("expected an integer ≥ 1, found ", shown(count)));
+    result[name] = *integer;
   }
   return result;
 }

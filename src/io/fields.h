@@ -9,13 +9,9 @@
 #include <string>
 #include <vector>
 
-namespace loraxs {
+#include "io/json.h"
 
-/// Parses a file. Throws Error with file, line and reason. YAML scalars become booleans, integers, floating-point
-/// numbers or strings by the core schema; quoted scalars stay strings.
-nlohmann::json read_json(const std::filesystem::path& path);
-nlohmann::json read_yaml(const std::filesystem::path& path);
-nlohmann::json parse_yaml(const std::string& text, const std::string& where);
+namespace loraxs {
 
 /// Edit distance based: the known name closest to `name`, or nothing if none is near.
 std::optional<std::string> nearest_name(const std::string& name, const std::vector<std::string>& known);
@@ -31,8 +27,8 @@ class Fields {
   bool has(const std::string& key) const;      // present and not null; counts as neither read nor known
   bool is_null(const std::string& key) const;  // present and null
   int64_t integer(const std::string& key, int64_t fallback);
-  int64_t positive_int(const std::string& key, int64_t fallback);      // ≥ 1
-  int64_t non_negative_int(const std::string& key, int64_t fallback);  // ≥ 0
+  int64_t positive_int(const std::string& key, int64_t fallback, int64_t most = INT64_MAX);      // 1 to `most`
+  int64_t non_negative_int(const std::string& key, int64_t fallback, int64_t most = INT64_MAX);  // 0 to `most`
   double number(const std::string& key, double fallback);
   double positive_number(const std::string& key, double fallback);      // > 0
   double non_negative_number(const std::string& key, double fallback);  // ≥ 0
@@ -40,11 +36,11 @@ class Fields {
   bool boolean(const std::string& key, bool fallback);
   std::string text(const std::string& key, const std::string& fallback);
   std::string choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& allowed);
-  std::vector<std::string> strings(const std::string& key,
-                                   const std::vector<std::string>& fallback);  // one string counts as a list of one
-  std::vector<double> numbers(const std::string& key,
-                              const std::vector<double>& fallback);  // one number counts as a list of one
-  std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback);  // may be empty
+  // Lists: one value counts as a list of one. An empty list is an error, but in files of others (ignore_unknown).
+  // Numbers and integers are exact or refused: above 2^53 no integer passes through float64.
+  std::vector<std::string> strings(const std::string& key, const std::vector<std::string>& fallback);
+  std::vector<double> numbers(const std::string& key, const std::vector<double>& fallback);
+  std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback);
   std::map<std::string, int64_t> counts(const std::string& key);  // object of integers ≥ 1; empty if absent
   /// The object under `key` (empty if absent), as Fields of its own; the caller finishes it.
   Fields object(const std::string& key);
@@ -63,6 +59,8 @@ class Fields {
 
  private:
   const nlohmann::json* find(const std::string& key);
+  int64_t integer_from(int64_t least, int64_t most, const std::string& key, int64_t fallback);
+  void refuse_empty(const std::string& key, const nlohmann::json& list) const;
   nlohmann::json object_;
   std::string where_;
   std::string prefix_;

@@ -1,46 +1,94 @@
 #include "io/mapped_file.h"
 
-#include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
 #include "io/error.h"
+#include "io/input_file.h"
 
 namespace loraxs {
+namespace {
+
+// A signal handler can reach nothing but globals. A mapping beyond the last place goes unnamed, and its loss ends the
+// process by the signal.
+std::array<std::atomic<const MappedFile*>, 1024> mappings;
+
+void exchange_mapping(const MappedFile* before, const MappedFile* after) {
+  for (auto& place : mappings) {
+    const MappedFile* expected = before;
+    if (place.compare_exchange_strong(expected, after)) return;
+  }
+}
+
+void say(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t count = ::write(STDERR_FILENO, text.data(), text.size());
+    if (count <= 0) return;
+    text.remove_prefix(static_cast<size_t>(count));
+  }
+}
+
+void on_lost_page(int, siginfo_t* info, void*) {
+  const auto* at = static_cast<const std::byte*>(info->si_addr);
+  for (const auto& place : mappings) {
+    const MappedFile* file = place.load();
+    if (file == nullptr || at < file->bytes().data() || at >= file->bytes().data() + file->bytes().size()) continue;
+    say("loraxs: ");
+    say(file->lost());
+    say("\n");
+    _exit(2);
+  }
+  ::signal(SIGBUS, SIG_DFL);  // the same instruction raises it again
+}
+
+}  // namespace
+
+MappedFile::MappedFile(std::filesystem::path path, std::span<const std::byte> bytes)
+    : path_(std::move(path)), bytes_(bytes) {
+  if (bytes_.size() <= kCopiedBytes) return;
+  lost_ = safe_message(concat(path_.string(), ": expected ", bytes_.size(),
+                              " bytes, found fewer; the file became shorter while it was in use"));
+  exchange_mapping(nullptr, this);
+}
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Error(concat(path.string(), ": cannot open: ", std::strerror(errno)));
-  struct stat status {};
-  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
-    ::close(descriptor);
-    throw Error(
-        concat(path.string(), ": expected a file, found ", S_ISDIR(status.st_mode) ? "a folder" : "something else"));
+  const InputFile file(path);
+  const size_t size = file.size();
+  if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(path, {}));
+  const bool copied = size <= kCopiedBytes;
+  // Copies stand in pages of their own too: aligned alike, and given back as one.
+  void* data = copied ? mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                      : mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  if (data == MAP_FAILED) {
+    throw Error(concat(path.string(), ": cannot map ", size, " bytes: ", std::strerror(errno)));
   }
-  const auto size = static_cast<size_t>(status.st_size);
-  void* data = nullptr;
-  if (size > 0) {
-    data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (data == MAP_FAILED) {
-      const int reason = errno;
-      ::close(descriptor);
-      throw Error(concat(path.string(), ": cannot map ", size, " bytes: ", std::strerror(reason)));
-    }
-  }
-  ::close(descriptor);
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, {static_cast<const std::byte*>(data), size}));
+  const std::span bytes(static_cast<std::byte*>(data), size);
+  std::shared_ptr<const MappedFile> result(new MappedFile(path, bytes));
+  if (copied) file.read(bytes);
+  return result;
 }
 
 void MappedFile::release_pages() const {
-  if (!bytes_.empty()) madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);  // read-only
+  if (bytes_.size() > kCopiedBytes) madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {
+  if (!lost_.empty()) exchange_mapping(this, nullptr);
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void end_cleanly_on_lost_pages() {
+  struct sigaction action {};
+  action.sa_sigaction = on_lost_page;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGBUS, &action, nullptr);
 }
 
 }  // namespace loraxs

@@ -4,11 +4,11 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/input_file.h"
+#include "io/json.h"
 
 namespace loraxs {
 namespace {
@@ -34,27 +34,7 @@ const DtypeInfo& info(Dtype dtype) {
 constexpr uint64_t kMaxHeader = 100'000'000;  // the reference implementation's own limit
 constexpr size_t kLengthBytes = 8;
 
-/// Parses the header; a name that stands twice is an error, which nlohmann would let pass.
-nlohmann::json parse_header(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> keys;
-  std::string duplicate;
-  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    if (depth > 8) throw Error(concat(where, ": header: nested too deeply"));
-    using Event = nlohmann::json::parse_event_t;
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second)
-      duplicate = parsed.get<std::string>();
-    return true;
-  };
-  try {
-    nlohmann::json header = nlohmann::json::parse(text, check);
-    if (!duplicate.empty()) throw Error(concat(where, ": header: ", duplicate, " stands twice"));
-    return header;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(concat(where, ": header: expected JSON, found text that ends or breaks (", error.what(), ")"));
-  }
-}
+constexpr JsonLimits kHeaderLimits = {.unique_keys = true};
 
 struct Entry {
   std::string name;
@@ -68,19 +48,25 @@ TensorView read_entry(const std::string& name, const nlohmann::json& value, cons
     fail("expected an object with dtype, shape and data_offsets");
   }
   TensorView view;
-  const std::string dtype = value["dtype"].is_string() ? value["dtype"].get<std::string>() : value["dtype"].dump();
+  const std::string dtype = value["dtype"].is_string() ? value["dtype"].get<std::string>() : json_text(value["dtype"]);
   const auto* known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& i) { return dtype == i.name; });
   if (known == kDtypes.end()) fail("dtype: expected one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL, found ", dtype);
   view.dtype = known->dtype;
   if (!value["shape"].is_array()) fail("shape: expected a list, found ", value["shape"].dump());
+  constexpr size_t kMostDimensions = 16;
+  if (value["shape"].size() > kMostDimensions) fail("shape: expected at most ", kMostDimensions, " sizes, found more");
   uint128 bytes = known->bytes;
+  bool empty = false;
   for (const auto& size : value["shape"]) {
     if (!size.is_number_unsigned()) fail("shape: expected non-negative integers, found ", size.dump());
     const auto count = size.get<uint64_t>();
-    bytes *= count;
-    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: too large");
+    // A zero must not hide a product that strides would overflow with.
+    empty = empty || count == 0;
+    if (count > 0) bytes *= count;
+    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: expected below 2^63 bytes, found more");
     view.shape.push_back(static_cast<int64_t>(count));
   }
+  if (empty) bytes = 0;
   const auto& offsets = value["data_offsets"];
   if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
       !offsets[1].is_number_unsigned()) {
@@ -132,8 +118,12 @@ int64_t Safetensors::metadata_count(const std::string& key, int64_t fallback) co
 
 Safetensors read_safetensors(const std::filesystem::path& path) {
   const auto file = MappedFile::open(path);
+  return parse_safetensors(file->bytes(), path, file);
+}
+
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::filesystem::path& path,
+                              const std::shared_ptr<const MappedFile>& file) {
   const std::string where = path.string();
-  const auto bytes = file->bytes();
   if (bytes.size() < kLengthBytes) {
     throw Error(concat(where, ": expected a safetensors file, found ", bytes.size(), " bytes; the file is truncated"));
   }
@@ -143,7 +133,9 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
     throw Error(concat(where, ": header: expected at most ", bytes.size() - kLengthBytes, " bytes, found a length of ",
                        header_bytes, "; the file is truncated or no safetensors file"));
   }
-  const nlohmann::json header = parse_header(file->text().substr(kLengthBytes, header_bytes), where);
+  const nlohmann::json header =
+      parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, header_bytes),
+                 where + ": header", kHeaderLimits);
   if (!header.is_object()) throw Error(concat(where, ": header: expected an object"));
   const auto data = bytes.subspan(kLengthBytes + header_bytes);
   Safetensors result;
@@ -182,6 +174,23 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   return result;
 }
 
+std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where) {
+  const nlohmann::json json = parse_json(text, where);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
+    throw Error(concat(where, ": weight_map: expected an object of tensor names and files"));
+  }
+  std::map<std::string, std::string> files;
+  for (const auto& [name, shard] : json["weight_map"].items()) {
+    const std::string file = shard.is_string() ? shard.get<std::string>() : "";
+    if (file.empty() || file == "." || file == ".." ||
+        file.find_first_of(std::string_view("/\0", 2)) != std::string::npos) {
+      throw Error(concat(where, ": weight_map.", name, ": expected a file name, found ", json_text(shard)));
+    }
+    files.emplace(name, file);
+  }
+  return files;
+}
+
 Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
   const std::filesystem::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
   if (std::filesystem::exists(single)) return read_safetensors(single);
@@ -195,23 +204,10 @@ Safetensors read_safetensors_folder(const std::filesystem::path& folder) {
     }
     throw Error(concat(folder.string(), ": expected model.safetensors, found none", hint));
   }
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(MappedFile::open(index)->text());
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(concat(index.string(), ": expected JSON (", error.what(), ")"));
-  }
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-    throw Error(concat(index.string(), ": weight_map: expected an object of tensor names and files"));
-  }
   std::map<std::string, Safetensors> shards;
   Safetensors result;
   result.path = index;
-  for (const auto& [name, shard] : json["weight_map"].items()) {
-    if (!shard.is_string() || std::filesystem::path(shard.get<std::string>()).has_parent_path()) {
-      throw Error(concat(index.string(), ": weight_map.", name, ": expected a file name, found ", shard.dump()));
-    }
-    const auto file_name = shard.get<std::string>();
+  for (const auto& [name, file_name] : parse_shard_index(read_file(index, JsonLimits().bytes), index.string())) {
     if (!shards.contains(file_name)) shards.emplace(file_name, read_safetensors(folder / file_name));
     result.tensors.emplace(name, shards.at(file_name).at(name));
   }

@@ -40,6 +40,14 @@ struct Safetensors {
   std::filesystem::path path;
 };
 
+/// The same checks on bytes in memory, which must outlive the result's views or be `file`'s; errors start with `path`.
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::filesystem::path& path,
+                              const std::shared_ptr<const MappedFile>& file = nullptr);
+
+/// Tensor names and the files they stand in, as model.safetensors.index.json lists them: names without folders. Throws
+/// Error.
+std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where);
+
 /// Maps and checks a whole file before returning: header length against file size, JSON, known dtypes, non-negative
 /// shapes without overflow, offsets in bounds, ascending without holes or overlaps, size = shape × dtype. Throws Error.
 Safetensors read_safetensors(const std::filesystem::path& path);

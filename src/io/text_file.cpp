@@ -1,18 +1,23 @@
 #include "io/text_file.h"
 
+#include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
 #include "io/error.h"
-#include "io/mapped_file.h"
+#include "io/input_file.h"
 
 namespace loraxs {
 namespace {
 
 std::string gunzip(const std::filesystem::path& path) {
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  constexpr size_t kMostTimes = 100, kFreeBytes = size_t{16} << 20, kMostBytes = size_t{4} << 30;
+  const InputFile packed(path);
+  const size_t most = std::min(kMostBytes, packed.size() * kMostTimes + kFreeBytes);
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzdopen(::dup(packed.descriptor()), "rb"), gzclose);
   if (file == nullptr) throw Error(concat(path.string(), ": expected a readable file, found none"));
   std::string text;
   std::array<char, 1 << 16> block;
@@ -24,15 +29,26 @@ std::string gunzip(const std::filesystem::path& path) {
     if (count < 0 || code < 0) throw Error(concat(path.string(), ": expected gzip data, found damage: ", reason));
     if (count == 0) return text;
     text.append(block.data(), count);
+    if (text.size() <= most) continue;
+    throw Error(concat(path.string(), ": expected at most ", kMostTimes, " times the ", packed.size(),
+                       " packed bytes and 16 MB (4 GB in all), found more; unpack it yourself if it is sound"));
   }
 }
 
 }  // namespace
 
 std::string read_text_file(const std::filesystem::path& path) {
-  std::string text = path.extension() == ".gz" ? gunzip(path) : std::string(MappedFile::open(path)->text());
+  std::string text = path.extension() == ".gz" ? gunzip(path) : read_file(path);
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   return text;
+}
+
+void check_utf8(std::string_view text, const std::string& where) {
+  const size_t at = first_invalid_utf8(text);
+  if (at == std::string_view::npos) return;
+  const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+  throw Error(concat(where, ":", line, ": expected UTF-8, found ", text.substr(at, 1),
+                     "; a file of Windows: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"));
 }
 
 }  // namespace loraxs

@@ -2,11 +2,15 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace loraxs {
 
 /// The file's text without a UTF-8 byte order mark; "x.tsv.gz" is unpacked. Throws Error for a missing, damaged or
-/// truncated file.
+/// truncated file, and for one that unpacks to more than 100 times its size (text comes to 3 to 20 times) or 4 GB.
 std::string read_text_file(const std::filesystem::path& path);
+
+/// Throws Error "WHERE:LINE: …" for bytes that are no UTF-8, which tokenizers would silently replace.
+void check_utf8(std::string_view text, const std::string& where);
 
 }  // namespace loraxs

@@ -1,8 +1,6 @@
 #include <algorithm>
-#include <filesystem>
 
 #include "io/error.h"
-#include "io/gguf.h"
 #include "model/architecture.h"
 #include "model/architectures/bert.h"
 #include "model/architectures/distilbert.h"
@@ -12,7 +10,6 @@
 #include "model/architectures/qwen2.h"
 #include "model/architectures/qwen3.h"
 #include "model/architectures/roberta.h"
-#include "model/gguf_model.h"
 
 namespace loraxs {
 namespace {
@@ -193,23 +190,16 @@ std::vector<Site> select_sites(const Architecture& architecture, const ModelConf
   return chosen;
 }
 
-ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
-  std::filesystem::path path = folder_or_file;
-  if (is_gguf_path(path)) return read_gguf_config(read_gguf(path));
-  if (std::filesystem::is_directory(path)) path /= "config.json";
-  if (!std::filesystem::exists(path)) {
-    throw Error(concat(folder_or_file.string(), ": expected a Hugging Face model folder with config.json, found ",
-                       std::filesystem::exists(folder_or_file) ? "no config.json in it" : "nothing there",
-                       "; to fetch one: huggingface-cli download NAME --local-dir ", folder_or_file.string()));
-  }
-  Fields fields(read_json(path), path.string());
-  return parse_model_config(find_architecture(fields.text("model_type", ""), path.string()), fields);
-}
-
 ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields) {
   fields.ignore_unknown();
   ParsedConfig parsed{.architecture = &architecture, .config = architecture.parse_config(fields)};
   parsed.config.model_type = architecture.model_type;
+  const ModelConfig& config = parsed.config;
+  for (const int64_t heads : {config.num_attention_heads, config.num_key_value_heads}) {
+    if (heads * config.head_dim <= kMostWidth) continue;
+    fields.fail("head_dim", concat("expected at most ", kMostWidth, " columns of all heads, found ", heads,
+                                   " heads of ", config.head_dim));
+  }
   return parsed;
 }
 

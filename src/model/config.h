@@ -4,9 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "ops/gated_mlp.h"
+#include "ops/gate_activation.h"
 
 namespace loraxs {
+
+// What config.json may ask for: several times the largest models published (126 layers, 53,248 wide, 262,144 tokens,
+// 10 million positions), and so little that no product of sizes overflows.
+inline constexpr int64_t kMostLayers = 1000, kMostWidth = int64_t{1} << 20, kMostTokens = int64_t{1} << 24,
+                         kMostPositions = INT32_MAX;
 
 /// Rotary positions: angle = position · frequency; see model/rotary_frequencies.h.
 struct RotaryConfig {

@@ -2,9 +2,9 @@
 #pragma once
 #include <torch/types.h>
 
-namespace loraxs {
+#include "ops/gate_activation.h"
 
-enum class GateActivation { kSilu, kGeluTanh };  // SwiGLU; GeGLU with the tanh form of GELU
+namespace loraxs {
 
 /// activation(x[:, :columns]) · x[:, columns:2·columns] -> [rows, columns]. x [rows, width ≥ 2 · columns]; the gradient
 /// has x's width with zeros from 2 · columns on. Keeps x and recomputes in backward. One rounding, at the end. Fast for

@@ -210,8 +210,7 @@ nb::object python_tensor(const torch::Tensor& tensor) {
 }
 
 Settings python_settings(const Path& cache, const nb::object& log) {
-  Settings settings;
-  if (!cache.empty()) settings.cache = cache;
+  Settings settings{.cache = cache.empty() ? default_cache_folder() : cache};
   // Copies of the sink may be dropped where the interpreter is released.
   const std::shared_ptr<nb::object> held(new nb::object(log), [](nb::object* object) {
     nb::gil_scoped_acquire acquire;

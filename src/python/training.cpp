@@ -10,6 +10,7 @@
 #include <exception>
 
 #include "io/error.h"
+#include "io/json.h"
 #include "python/bindings.h"
 
 namespace nb = nanobind;
@@ -159,7 +160,7 @@ void bind_training(nb::module_& m) {
       .def_static(
           "parse",
           [](const std::string& json, const std::string& where) {
-            return parse_recipe(nlohmann::json::parse(json), where);
+            return parse_recipe(parse_json(json, where), where);
           },
           nb::arg("json"), nb::arg("where"));
   m.def(

@@ -4,6 +4,8 @@
 
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/json.h"
+#include "io/yaml.h"
 #include "train/recipe_keys.h"
 
 namespace loraxs {
@@ -45,9 +47,10 @@ class Reader {
   }
 
   void key(const char* name, int64_t& value, Numbers allowed, const char*) {
-    value = allowed == Numbers::kPositive      ? here().positive_int(name, value)
-            : allowed == Numbers::kNotNegative ? here().non_negative_int(name, value)
-                                               : here().integer(name, value);
+    constexpr int64_t kMost = 999'999'999;
+    value = allowed == Numbers::kPositive      ? here().positive_int(name, value, kMost)
+            : allowed == Numbers::kNotNegative ? here().non_negative_int(name, value, kMost)
+                                               : here().non_negative_int(name, value);
   }
   void key(const char* name, uint64_t& value, Numbers, const char*) {
     value = static_cast<uint64_t>(here().non_negative_int(name, static_cast<int64_t>(value)));
@@ -100,6 +103,12 @@ class Reader {
   std::vector<Fields> sections_;
 };
 
+/// A list or text that is empty by default says "no choice", and so does a key without a value; [] would be read as a
+/// mistake.
+bool is_left_out(const nlohmann::json& value) {
+  return (value.is_array() && value.empty()) || (value.is_string() && value == "");
+}
+
 /// The recipe as JSON, every key with its value.
 class Writer {
  public:
@@ -108,12 +117,13 @@ class Writer {
   void open(const char* section) { sections_.push_back(&(*sections_.back())[section]); }
   void close() { sections_.pop_back(); }
   template <typename T, typename Allowed>
-  void key(const char* name, const T& value, const Allowed&, const char*) {
-    (*sections_.back())[name] = value;
+  void key(const char* name, const T& value, const Allowed&, const char* meaning) {
+    key(name, value, meaning);
   }
   template <typename T>
   void key(const char* name, const T& value, const char*) {
-    (*sections_.back())[name] = value;
+    const nlohmann::json json = value;
+    (*sections_.back())[name] = is_left_out(json) ? nlohmann::json() : json;
   }
 
  private:
@@ -134,8 +144,9 @@ class Template {
   }
   template <typename T>
   void key(const char* name, const T& value, const char* meaning) {
-    const nlohmann::json& json = value;
-    std::string line = indent() + name + ": " + (json.is_string() ? json.get<std::string>() : json.dump());
+    const nlohmann::json json = value;
+    std::string line = indent() + name + ":";
+    if (!is_left_out(json)) line += " " + (json.is_string() ? yaml_scalar(json.get<std::string>()) : json_text(json));
     constexpr size_t kCommentColumn = 44;
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');
     text_ += line + " # " + meaning + "\n";
@@ -195,7 +206,7 @@ void refuse_foreign_keys(const nlohmann::json& json, const Recipe& recipe, const
       if (has(find_method(name, where).keys, key)) owners += (owners.empty() ? "" : ", ") + name;
     }
     throw Error(concat(where, ": method.", key, ": expected no such key for ", recipe.method.name, ", found ",
-                       value.dump(), "; it belongs to ", owners));
+                       json_text(value), "; it belongs to ", owners));
   }
 }
 
@@ -212,6 +223,11 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
   if (recipe.model.empty()) fail("model", "a Hugging Face model folder, found none");
   if (!recipe.task.is_object()) fail("task", "{name: …, data: …}, found none");
   if (recipe.output.empty()) fail("output", "a folder for the run, found none");
+  constexpr size_t kMostJobs = 100'000;
+  const size_t settings = recipe.train.learning_rate.size() * recipe.train.head_learning_rate.size();
+  if (settings > kMostJobs || settings * recipe.train.seeds.size() > kMostJobs) {
+    fail("train", concat("at most ", kMostJobs, " jobs of its learning rates and seeds, found more"));
+  }
   const std::vector<double>& betas = recipe.train.betas;
   if (betas.size() != 2 || betas[0] == 1 || betas[1] == 1) fail("train.betas", "two numbers from 0 to below 1");
   if (recipe.train.selection == "split" &&

@@ -10,7 +10,8 @@
 namespace loraxs {
 
 /// What numbers may hold; in a list, each of them.
-enum class Numbers { kAny, kPositive, kNotNegative, kFraction };
+/// Integers have at most nine digits, so that products of two hold; those of kSeed have what a seed may have.
+enum class Numbers { kAny, kPositive, kNotNegative, kFraction, kSeed };
 /// What a text may hold; empty = anything.
 using Choices = std::vector<std::string>;
 
@@ -27,7 +28,7 @@ void visit_method(MethodRecipe& m, Visitor& v) {
   v.key("alpha", m.alpha, Numbers::kPositive, "the adapter acts with scale alpha / rank");
   v.key("rslora", m.rslora, "scale alpha / sqrt(rank) instead (lora, pissa, tied_lora)");
   v.key("targets", m.targets, "paper, all-linear, module names ([query, value]), or site:NAME");
-  v.key("layers", m.layers, Numbers::kNotNegative, "layers that get adapters; empty = all");
+  v.key("layers", m.layers, Numbers::kNotNegative, "layers that get adapters; left out: all");
   v.key("rank_pattern", m.rank_pattern, "other ranks for some targets: {query: 32}");
   v.key("init", m.init, Choices{"default", "gaussian", "svd"}, "lora: default (Kaiming, b = 0) | gaussian | svd");
   v.key("init_std", m.init_std, Numbers::kNotNegative, "standard deviation of R at the start (lora with svd: of a)");
@@ -35,7 +36,7 @@ void visit_method(MethodRecipe& m, Visitor& v) {
   v.key("d_initial", m.d_initial, Numbers::kAny, "vera: d at the start");
   v.key("vectors", m.vectors, Numbers::kPositive, "tiny_lora: numbers of v");
   v.key("tied", m.tied, "tiny_lora: one v for all sites");
-  v.key("projection_seed", m.projection_seed, Numbers::kNotNegative, "tiny_lora: of the fixed P");
+  v.key("projection_seed", m.projection_seed, Numbers::kSeed, "tiny_lora: of the fixed P");
   v.key("gradient_examples", m.gradient_examples, Numbers::kNotNegative,
         "lora_sb: training examples whose gradient it starts from; 0 = a thousandth, at least 32");
   v.open("adalora");
@@ -51,7 +52,7 @@ void visit_method(MethodRecipe& m, Visitor& v) {
   v.key("variant", m.basis.variant, Choices{"weight", "random", "svd_of_random"}, "weight | random | svd_of_random");
   v.key("vectors", m.basis.vectors, Choices{"top", "middle", "bottom"}, "top | middle | bottom singular vectors");
   v.key("sigma", m.basis.sigma, "singular values on the input side");
-  v.key("seed", m.basis.seed, Numbers::kNotNegative, "of the random variants");
+  v.key("seed", m.basis.seed, Numbers::kSeed, "of the random variants");
   v.close();
   v.close();
 }
@@ -90,7 +91,7 @@ void visit_train(TrainRecipe& t, Visitor& v) {
         "normal: weights ready to multiply; tight: as their file stores them, unpacked when they are multiplied");
   v.key("memory_gb", t.memory_gb, Numbers::kNotNegative,
         "GiB of the whole process, kept by computing decoder layers again in backward; 0 = no limit");
-  v.key("seeds", t.seeds, Numbers::kNotNegative, "one job per seed");
+  v.key("seeds", t.seeds, Numbers::kSeed, "one job per seed");
   v.key("checkpoint_seconds", t.checkpoint_seconds, Numbers::kNotNegative,
         "wall time between checkpoints within an epoch");
   v.key("log_every", t.log_every, Numbers::kPositive, "steps between step lines in metrics.jsonl");

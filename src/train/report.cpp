@@ -6,6 +6,7 @@
 #include "io/atomic_file.h"
 #include "io/chart.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/mapped_file.h"
 
 namespace loraxs {
@@ -23,7 +24,7 @@ RunCurves read_curves(const std::filesystem::path& run, const std::string& metri
   const std::string suffix = beside ? " (" + run.filename().string() + ")" : "";
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
-    const auto event = nlohmann::json::parse(text.substr(0, end), nullptr, false);
+    const auto event = json_or_null(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     if (!event.is_object()) continue;
     if (event["event"] == "step") {

@@ -10,6 +10,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/mapped_file.h"
 #include "io/system_error.h"
 #include "io/unfinished.h"
@@ -144,7 +145,7 @@ uint64_t RunFolder::start_metrics(uint64_t bytes) {
     const size_t end = kept.find('\n', begin);
     const std::string line = kept.substr(begin, end - begin);
     try {
-      events += scalar_events(nlohmann::json::parse(line));
+      events += scalar_events(json_or_null(line));
     } catch (const nlohmann::json::exception&) {
       throw Error(concat((path_ / kMetrics).string(), ": expected a line of metrics, found ", line.substr(0, 60),
                          "; the file is damaged: the run continues without it if you remove it"));

@@ -8,6 +8,7 @@
 #include "io/safetensors.h"
 #include "io/seeds.h"
 #include "io/sha256.h"
+#include "io/yaml.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"
 

@@ -9,6 +9,7 @@
 #include "data/json_records.h"
 #include "data/prompts.h"
 #include "data/tasks/chat.h"
+#include "io/yaml.h"
 #include "support/expect_error.h"
 #include "support/task_text.h"
 #include "support/temporary_folder.h"
@@ -187,7 +188,7 @@ TEST(RecordsTest, BadLinesStopOrAreSkipped) {
   test::write_text(folder / "train.jsonl",
                    good + "\n{\"question\": \n\n" + good + "\n[1]\n{\"question\": \"x\"}\n" + good);
   test::write_text(folder / "test.jsonl", good);
-  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: expected a JSON object: ");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: gsm8k, data: .}"), "train.jsonl:2: expected JSON: ");
   const Task task = test::load_task_of(folder, "{name: gsm8k, data: ., on_error: skip}");
   EXPECT_EQ(task.train.size(), 3U);
   EXPECT_EQ(task.num_skipped, 3);

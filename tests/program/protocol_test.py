@@ -203,9 +203,8 @@ class ProtocolTest(TinyRunTest):
         self.refused([*self.command("x", "task={name: classification, train: absent.csv}"), "--dry-run"], "labels")
         full = json.loads(run([*self.command("x"), "--dry-run"]).stdout)
         self.assertEqual((full["weights"], full["train_examples"], full["total_steps"]), ("present", 96, 12))
-        self.assertEqual(
-            full["adapter_bytes_at_most"] - 2048, 4 * (full["trained_parameters"] + full["head_parameters"])
-        )
+        header = full["adapter_bytes_at_most"] - 4 * (full["trained_parameters"] + full["head_parameters"])
+        self.assertTrue(2048 < header < 4096, header)
         self.assertFalse((self.folder / "x").exists())
 
 

@@ -5,6 +5,7 @@
 
 #include "data/task.h"
 #include "io/fields.h"
+#include "io/yaml.h"
 #include "support/temporary_folder.h"
 
 namespace loraxs::test {

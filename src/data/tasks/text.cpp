@@ -19,6 +19,7 @@ std::vector<Example> read_texts(const std::filesystem::path& path, OnError on_er
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
     throw Error(concat(path.string(), ": expected a text, found an empty file"));
   }
+  check_utf8(text, path.string());
   return {{.second = std::move(text)}};
 }
 

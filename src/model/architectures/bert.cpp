@@ -6,19 +6,19 @@ namespace loraxs {
 
 ModelConfig parse_bert_config(Fields& fields) {
   ModelConfig config;
-  config.vocab_size = fields.positive_int("vocab_size", 30522);
-  config.hidden_size = fields.positive_int("hidden_size", 768);
-  config.num_hidden_layers = fields.positive_int("num_hidden_layers", 12);
-  config.num_attention_heads = fields.positive_int("num_attention_heads", 12);
+  config.vocab_size = fields.positive_int("vocab_size", 30522, kMostTokens);
+  config.hidden_size = fields.positive_int("hidden_size", 768, kMostWidth);
+  config.num_hidden_layers = fields.positive_int("num_hidden_layers", 12, kMostLayers);
+  config.num_attention_heads = fields.positive_int("num_attention_heads", 12, kMostWidth);
   config.num_key_value_heads = config.num_attention_heads;
   if (config.hidden_size % config.num_attention_heads != 0) {
     fields.fail("num_attention_heads", concat("expected a divisor of hidden_size ", config.hidden_size, ", found ",
                                               config.num_attention_heads));
   }
   config.head_dim = config.hidden_size / config.num_attention_heads;
-  config.intermediate_size = fields.positive_int("intermediate_size", 3072);
-  config.max_position_embeddings = fields.positive_int("max_position_embeddings", 512);
-  config.type_vocab_size = fields.positive_int("type_vocab_size", 2);
+  config.intermediate_size = fields.positive_int("intermediate_size", 3072, kMostWidth);
+  config.max_position_embeddings = fields.positive_int("max_position_embeddings", 512, kMostPositions);
+  config.type_vocab_size = fields.positive_int("type_vocab_size", 2, kMostTokens);
   config.hidden_act = fields.choice("hidden_act", "gelu", {"gelu"});
   fields.choice("position_embedding_type", "absolute", {"absolute"});
   config.norm_eps = fields.positive_number("layer_norm_eps", 1e-12);

@@ -7,18 +7,18 @@ namespace {
 
 ModelConfig parse_distilbert_config(Fields& fields) {
   ModelConfig config;
-  config.vocab_size = fields.positive_int("vocab_size", 30522);
-  config.hidden_size = fields.positive_int("dim", 768);
-  config.num_hidden_layers = fields.positive_int("n_layers", 6);
-  config.num_attention_heads = fields.positive_int("n_heads", 12);
+  config.vocab_size = fields.positive_int("vocab_size", 30522, kMostTokens);
+  config.hidden_size = fields.positive_int("dim", 768, kMostWidth);
+  config.num_hidden_layers = fields.positive_int("n_layers", 6, kMostLayers);
+  config.num_attention_heads = fields.positive_int("n_heads", 12, kMostWidth);
   config.num_key_value_heads = config.num_attention_heads;
   if (config.hidden_size % config.num_attention_heads != 0) {
     fields.fail("n_heads",
                 concat("expected a divisor of dim ", config.hidden_size, ", found ", config.num_attention_heads));
   }
   config.head_dim = config.hidden_size / config.num_attention_heads;
-  config.intermediate_size = fields.positive_int("hidden_dim", 3072);
-  config.max_position_embeddings = fields.positive_int("max_position_embeddings", 512);
+  config.intermediate_size = fields.positive_int("hidden_dim", 3072, kMostWidth);
+  config.max_position_embeddings = fields.positive_int("max_position_embeddings", 512, kMostPositions);
   config.hidden_act = fields.choice("activation", "gelu", {"gelu"});
   config.norm_eps = 1e-12;  // transformers' DistilBERT has no key for it
   config.hidden_dropout = fields.fraction("dropout", 0.1);

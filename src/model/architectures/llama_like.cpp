@@ -26,7 +26,8 @@ RotaryConfig parse_rotary(Fields& fields, int64_t max_positions) {
     scaling.fail("high_freq_factor", concat("expected more than low_freq_factor ", rotary.low_freq_factor, ", found ",
                                             rotary.high_freq_factor));
   }
-  rotary.original_max_position_embeddings = scaling.positive_int("original_max_position_embeddings", max_positions);
+  rotary.original_max_position_embeddings =
+      scaling.positive_int("original_max_position_embeddings", max_positions, kMostPositions);
   return rotary;
 }
 
@@ -84,21 +85,23 @@ GgufNames gguf_names(const std::string& architecture) {
 
 ModelConfig parse_llama_like(Fields& fields, const ModelConfig& family) {
   ModelConfig config = family;
-  config.vocab_size = fields.positive_int("vocab_size", family.vocab_size);
-  config.hidden_size = fields.positive_int("hidden_size", family.hidden_size);
-  config.intermediate_size = fields.positive_int("intermediate_size", family.intermediate_size);
-  config.num_hidden_layers = fields.positive_int("num_hidden_layers", 32);
-  config.num_attention_heads = fields.positive_int("num_attention_heads", family.num_attention_heads);
+  config.vocab_size = fields.positive_int("vocab_size", family.vocab_size, kMostTokens);
+  config.hidden_size = fields.positive_int("hidden_size", family.hidden_size, kMostWidth);
+  config.intermediate_size = fields.positive_int("intermediate_size", family.intermediate_size, kMostWidth);
+  config.num_hidden_layers = fields.positive_int("num_hidden_layers", 32, kMostLayers);
+  config.num_attention_heads = fields.positive_int("num_attention_heads", family.num_attention_heads, kMostWidth);
   config.num_key_value_heads = fields.positive_int(
-      "num_key_value_heads", family.num_key_value_heads > 0 ? family.num_key_value_heads : config.num_attention_heads);
+      "num_key_value_heads", family.num_key_value_heads > 0 ? family.num_key_value_heads : config.num_attention_heads,
+      kMostWidth);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
     fields.fail("num_key_value_heads", concat("expected a divisor of num_attention_heads ", config.num_attention_heads,
                                               ", found ", config.num_key_value_heads));
   }
   const int64_t plain_head_dim = std::max<int64_t>(1, config.hidden_size / config.num_attention_heads);
-  config.head_dim = fields.positive_int("head_dim", family.head_dim > 0 ? family.head_dim : plain_head_dim);
+  config.head_dim = fields.positive_int("head_dim", family.head_dim > 0 ? family.head_dim : plain_head_dim, kMostWidth);
   if (config.head_dim % 2 != 0) fields.fail("head_dim", concat("expected an even number, found ", config.head_dim));
-  config.max_position_embeddings = fields.positive_int("max_position_embeddings", family.max_position_embeddings);
+  config.max_position_embeddings =
+      fields.positive_int("max_position_embeddings", family.max_position_embeddings, kMostPositions);
   config.rotary = parse_rotary(fields, config.max_position_embeddings);
   const bool silu = family.gate == GateActivation::kSilu;
   const std::vector<std::string> activations =
@@ -118,7 +121,7 @@ std::vector<int64_t> parse_layer_windows(Fields& fields, const ModelConfig& conf
                 concat("expected one for each of ", config.num_hidden_layers, " layers, found ", types.size()));
   }
   const int64_t first = fields.non_negative_int("max_window_layers", 28);
-  const int64_t window = fields.positive_int("sliding_window", 4096);
+  const int64_t window = fields.positive_int("sliding_window", 4096, kMostPositions);
   if (!fields.boolean("use_sliding_window", false)) return {};
   std::vector<int64_t> windows;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {

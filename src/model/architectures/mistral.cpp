@@ -15,7 +15,8 @@ ModelConfig parse_mistral_config(Fields& fields) {
                                                  .intermediate_size = 14336,
                                                  .max_position_embeddings = 131072});
   if (fields.is_null("sliding_window")) return config;
-  config.windows.assign(config.num_hidden_layers, fields.positive_int("sliding_window", kDefaultWindow));
+  config.windows.assign(config.num_hidden_layers,
+                        fields.positive_int("sliding_window", kDefaultWindow, kMostPositions));
   return config;
 }
 

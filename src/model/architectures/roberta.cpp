@@ -8,7 +8,7 @@ namespace {
 /// BERT, but positions start after the padding id's own row.
 ModelConfig parse_roberta_config(Fields& fields) {
   ModelConfig config = parse_bert_config(fields);
-  config.padding_id = fields.non_negative_int("pad_token_id", 1);
+  config.padding_id = fields.non_negative_int("pad_token_id", 1, kMostTokens);
   config.position_offset = config.padding_id + 1;
   if (config.max_position_embeddings <= config.position_offset) {
     fields.fail("max_position_embeddings", "expected more rows than pad_token_id + 1, the first position's");
