@@ -41,7 +41,7 @@ EnergyStudy study_energy(const BaseModel& model, const std::optional<OpenedAdapt
   std::vector<Example> examples = task.train.empty() ? task.validation : task.train;
   if (examples.empty()) throw Error(concat("--data: ", task.name, ": expected examples, found none"));
   examples.resize(std::min<size_t>(examples.size(), options.examples));
-  const auto tokenizer = load_tokenizer(model.folder);
+  const auto tokenizer = tokenizer_of(model);
   const EncodedExamples encoded = TaskEncoder(*tokenizer, model.folder)
                                       .encode(task, examples, std::min(options.max_length, model.config.max_length()));
   if (encoded.size() == 0) throw Error("--max-length: expected room for an answer, found none in any example");

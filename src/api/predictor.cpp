@@ -46,7 +46,7 @@ TaskScore score_outputs(const torch::Tensor& outputs, const Task& task, const st
 Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
     : head_(opened.bank->layout.head),
       max_length_(max_length_of(opened.file, opened.model)),
-      tokenizer_(load_tokenizer(opened.model.folder)),
+      tokenizer_(tokenizer_of(opened.model)),
       model_(adapted_model(opened, precision)) {
   if (head_.kind == "none") {
     throw Error(concat(opened.file.path.string(), ": expected an adapter with a task head, found none"));
@@ -92,7 +92,7 @@ TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, 
 }
 
 std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& precision, const Task& task) {
-  const auto tokenizer = load_tokenizer(opened.model.folder);
+  const auto tokenizer = tokenizer_of(opened.model);
   const EncodedExamples examples =
       TaskEncoder(*tokenizer, opened.model.folder)
           .encode(task, task.validation, max_length_of(opened.files.front(), opened.model));

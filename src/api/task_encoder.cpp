@@ -2,6 +2,11 @@
 
 namespace loraxs {
 
+std::unique_ptr<Tokenizer> tokenizer_of(const BaseModel& model) {
+  const int64_t types = model.config.type_vocab_size;  // where there is but one, it is used whatever the tokenizer says
+  return load_tokenizer(model.folder, model.config.vocab_size, types > 1 ? types : 0);
+}
+
 TaskEncoder::TaskEncoder(const Tokenizer& tokenizer, const std::filesystem::path& model)
     : tokenizer_(tokenizer), template_(ChatTemplate::load(model)) {}
 

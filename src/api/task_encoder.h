@@ -1,16 +1,21 @@
 // api/task_encoder.h: a task's examples as token ids, by what the model brings: tokenizer and chat template.
 #pragma once
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "data/encoded.h"
 #include "data/language.h"
 #include "data/task.h"
+#include "model/base_model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
+
+/// The model's own tokenizer. Throws Error as load_tokenizer, and naming a token that the model has no embedding for.
+std::unique_ptr<Tokenizer> tokenizer_of(const BaseModel& model);
 
 class TaskEncoder {
  public:

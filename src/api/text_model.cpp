@@ -36,7 +36,7 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     }
     cache_bytes_ = left;
   }
-  tokenizer_ = load_tokenizer(options.model);
+  tokenizer_ = tokenizer_of(base_);
   template_ = ChatTemplate::load(options.model);
 }
 

@@ -71,7 +71,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
     }
   }
   if (recipe_.task.is_null()) recipe_.task = {{"name", task.name}, {"labels", task.labels}};
-  const auto tokenizer = load_tokenizer(recipe_.model);
+  const auto tokenizer = tokenizer_of(model_);
   const TaskEncoder encoder(*tokenizer, recipe_.model);
   train_ = encoder.encode(task, task.train, recipe_.train.max_length);
   validation_ = encoder.encode(task, task.validation, recipe_.train.max_length);

@@ -50,7 +50,7 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
     sizes.source += ", no tokenizer to count tokens with";
     return sizes;
   }
-  const auto tokenizer = load_tokenizer(model.folder);
+  const auto tokenizer = tokenizer_of(model);
   const EncodedExamples encoded = TaskEncoder(*tokenizer, model.folder).encode(task, task.train, max_length);
   sizes.truncated = encoded.num_truncated;
   sizes.tokens = encoded.num_tokens();

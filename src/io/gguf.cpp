@@ -16,6 +16,9 @@ constexpr std::string_view kMagic = "GGUF";
 constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint32_t kMaxDimensions = 4;                                           // ggml's GGML_MAX_DIMS
 constexpr int kMaxNesting = 4;                                                   // of arrays; no known file nests them
+constexpr uint64_t kLongestName = 1024;  // bytes of a key or a tensor's name; ggml's tensors have room for 63
+// Published models have up to 60,000 tensors and 100 entries; each takes 300 bytes here, and as few as 13 in the file.
+constexpr uint64_t kMostTensors = 1 << 18, kMostEntries = 1 << 16;
 constexpr uint64_t kSmallestEntry = 8 + 4 + 1, kSmallestTensor = 8 + 4 + 4 + 8;  // bytes of a description at the least
 
 struct KindInfo {
@@ -73,17 +76,21 @@ class Cursor {
   }
   /// The same for a key or the name of a tensor, which are never empty.
   std::string name(std::string_view what) {
-    std::string value(text(what));
+    const std::string_view value = text(what);
     if (value.empty()) fail(what, ": expected a name, found an empty one");
-    return value;
+    if (value.size() > kLongestName) {
+      fail(what, ": expected a name of at most ", kLongestName, " bytes, found ", value.size());
+    }
+    return std::string(value);
   }
-  /// A count of things that take at least `smallest` bytes each.
-  uint64_t count(uint64_t smallest, std::string_view what) {
+  /// A count of things, at most `most`, that take at least `smallest` bytes each.
+  uint64_t count(uint64_t smallest, uint64_t most, std::string_view what) {
     const auto value = read<uint64_t>(what);
     if (value > left() / smallest) {
       fail(what, ": expected at most ", left() / smallest, ", which is all that the file has room for, found ", value,
            "; the file is truncated or its header lies");
     }
+    if (value > most) fail(what, ": expected at most ", most, ", found ", value);
     return value;
   }
 
@@ -172,11 +179,12 @@ Placed read_tensor(Cursor& cursor, uint64_t number) {
     cursor.fail(name, ": expected at most ", kMaxDimensions, " dimensions, found ", dimensions);
   }
   uint128 elements = 1;
+  bool is_empty = false;  // whoever multiplies the sizes in another order must not overflow before the zero
   for (uint32_t i = 0; i < dimensions; ++i) {
     const auto size = cursor.read<uint64_t>(name);
-    elements *= size;
-    // A size of zero must not hide an overflow before it: each is held to the limit by itself too.
-    if (size > INT64_MAX || elements > INT64_MAX) cursor.fail(name, ": dimensions: too large");
+    is_empty |= size == 0;
+    elements *= std::max<uint64_t>(size, 1);
+    if (elements > INT64_MAX) cursor.fail(name, ": dimensions: too large");
     placed.tensor.shape.insert(placed.tensor.shape.begin(), static_cast<int64_t>(size));
   }
   const auto type_number = cursor.read<uint32_t>(name);
@@ -191,7 +199,7 @@ Placed read_tensor(Cursor& cursor, uint64_t number) {
   const uint128 bytes =
       elements / static_cast<uint64_t>(type->block_elements) * static_cast<uint64_t>(type->block_bytes);
   if (bytes > INT64_MAX) cursor.fail(name, ": dimensions: too large");
-  placed.bytes = static_cast<uint64_t>(bytes);
+  placed.bytes = is_empty ? 0 : static_cast<uint64_t>(bytes);
   placed.offset = cursor.read<uint64_t>(name);
   return placed;
 }
@@ -366,8 +374,8 @@ Gguf read_gguf(const std::filesystem::path& path) {
                 swapped ? "; this file is big-endian: gguf-convert-endian FILE little" : "; convert the model again");
   }
   // Both counts come before anything that they count: the first has to leave room for the second.
-  const auto tensor_count = cursor.count(kSmallestTensor, "number of tensors");
-  const auto entry_count = cursor.count(kSmallestEntry, "number of metadata entries");
+  const auto tensor_count = cursor.count(kSmallestTensor, kMostTensors, "number of tensors");
+  const auto entry_count = cursor.count(kSmallestEntry, kMostEntries, "number of metadata entries");
   for (uint64_t i = 0; i < entry_count; ++i) {
     const std::string key = cursor.name(concat("key of metadata entry ", i));
     if (!gguf.metadata.emplace(key, read_value(cursor, key)).second) cursor.fail(key, ": stands twice");

@@ -1,7 +1,5 @@
 #include "text/added_tokens.h"
 
-#include <algorithm>
-
 #include "text/char_class.h"
 #include "text/utf8.h"
 
@@ -47,51 +45,52 @@ size_t start_without_space(std::string_view text) {
 }  // namespace
 
 AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const std::vector<Normalizer>& normalizer) {
-  std::unordered_map<std::string, size_t> by_content;
   for (const AddedToken& token : tokens) {
     if (token.content.empty()) continue;
-    const auto [place, fresh] = by_content.emplace(token.content, tokens_.size());
+    const auto [place, fresh] = by_content_.emplace(token.content, tokens_.size());
     if (fresh) {
       tokens_.push_back(token);
     } else {
       tokens_[place->second] = token;
     }
   }
+  std::vector<std::pair<std::string, int32_t>> raw, normalized;
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
     by_id_[token.id] = i;
-    const std::string text = token.normalized ? normalize(normalizer, token.content) : token.content;
-    if (text.empty()) continue;
-    (token.normalized ? normalized_ : raw_)[static_cast<unsigned char>(text[0])].push_back({text, i});
+    TextLimit limit(token.content.size());
+    std::string text = token.normalized ? normalize(normalizer, token.content, limit) : token.content;
+    bytes_.push_back(text.size());
+    if (!text.empty()) (token.normalized ? normalized : raw).emplace_back(std::move(text), static_cast<int32_t>(i));
   }
-  for (auto* patterns : {&raw_, &normalized_}) {
-    for (std::vector<Pattern>& list : *patterns) {
-      std::stable_sort(list.begin(), list.end(),
-                       [](const Pattern& x, const Pattern& y) { return x.text.size() > y.text.size(); });
-    }
-  }
+  raw_ = TokenFinder(std::move(raw));
+  normalized_ = TokenFinder(std::move(normalized));
 }
 
 std::vector<AddedTokens::Part> AddedTokens::find(std::string_view text, bool normalized, bool parse_special) const {
-  const Patterns& patterns = normalized ? normalized_ : raw_;
+  const std::vector<TokenFinder::Hit> hits = (normalized ? normalized_ : raw_).find_backwards(text);
   std::vector<Part> parts;
-  size_t end_of_last = 0;
-  for (size_t at = 0; at < text.size();) {
-    const std::vector<Pattern>& list = patterns[static_cast<unsigned char>(text[at])];
-    const auto found = std::find_if(list.begin(), list.end(),
-                                    [&](const Pattern& each) { return text.substr(at).starts_with(each.text); });
-    if (found == list.end()) {
-      ++at;
-      continue;
-    }
-    const AddedToken& token = tokens_[found->token];
-    size_t begin = at, end = at + found->text.size();
+  size_t end_of_last = 0, at = 0;
+  size_t space_begin = 0, space_end = 0;  // white space behind the last token that took some
+  for (auto hit = hits.rbegin(); hit != hits.rend(); ++hit) {
+    if (hit->begin < at) continue;
+    const AddedToken& token = tokens_[hit->value];
+    size_t begin = hit->begin, end = begin + bytes_[hit->value];
     at = end;
     if (token.special && !parse_special) continue;
     if (token.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     // White space that the token before this one took is gone; Hugging Face looks at it no further either.
-    if (token.lstrip) begin = std::max(end_without_space(text.substr(0, begin)), end_of_last);
-    if (token.rstrip) end += start_without_space(text.substr(end));
+    if (token.lstrip) {
+      begin = begin > end_of_last ? end_of_last + end_without_space(text.substr(end_of_last, begin - end_of_last))
+                                  : end_of_last;
+    }
+    if (token.rstrip) {
+      if (end < space_begin || end > space_end) {
+        space_begin = end;
+        space_end = end + start_without_space(text.substr(end));
+      }
+      end = space_end;
+    }
     if (begin > end_of_last) parts.push_back({end_of_last, begin, nullptr});
     parts.push_back({begin, end, &token});
     end_of_last = end;
@@ -106,9 +105,8 @@ const AddedToken* AddedTokens::by_id(int32_t id) const {
 }
 
 const AddedToken* AddedTokens::by_content(std::string_view content) const {
-  const auto found =
-      std::find_if(tokens_.begin(), tokens_.end(), [&](const AddedToken& each) { return each.content == content; });
-  return found == tokens_.end() ? nullptr : &*found;
+  const auto found = by_content_.find(std::string(content));
+  return found == by_content_.end() ? nullptr : &tokens_[found->second];
 }
 
 }  // namespace loraxs

@@ -1,6 +1,5 @@
 // text/added_tokens.h: tokens that stand outside of a tokenizer's model and are found in the text before it runs.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "text/normalizer.h"
+#include "text/token_finder.h"
 
 namespace loraxs {
 
@@ -21,7 +21,7 @@ struct AddedToken {
   bool single_word = false;  // only where no word character touches it
 };
 
-/// Finds added tokens as Hugging Face does: leftmost, then longest.
+/// Finds added tokens as Hugging Face does: leftmost, then longest. Linear in the text, however many tokens there are.
 class AddedTokens {
  public:
   /// Later tokens of the same content replace earlier ones.
@@ -39,14 +39,11 @@ class AddedTokens {
   const std::vector<AddedToken>& all() const { return tokens_; }
 
  private:
-  struct Pattern {
-    std::string text;
-    size_t token = 0;  // index of tokens_
-  };
   std::vector<AddedToken> tokens_;
   std::unordered_map<int32_t, size_t> by_id_;
-  using Patterns = std::array<std::vector<Pattern>, 256>;  // by first byte, longest first
-  Patterns raw_, normalized_;
+  std::unordered_map<std::string, size_t> by_content_;
+  std::vector<size_t> bytes_;     // of each token, as it is looked for
+  TokenFinder raw_, normalized_;  // values: indices of tokens_
 };
 
 }  // namespace loraxs

@@ -15,7 +15,7 @@ bool is_chinese(char32_t c) {
 
 }  // namespace
 
-std::string bert_normalize(const std::string& text, const BertNormalizerConfig& config) {
+std::string bert_normalize(const std::string& text, const BertNormalizerConfig& config, TextLimit& limit) {
   std::string clean;
   clean.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
@@ -32,7 +32,7 @@ std::string bert_normalize(const std::string& text, const BertNormalizerConfig& 
       append_utf8(clean, c);
     }
   }
-  if (config.strip_accents) clean = to_unicode_form(std::move(clean), UnicodeForm::kNfd);
+  if (config.strip_accents) clean = to_unicode_form(std::move(clean), UnicodeForm::kNfd, limit);
   if (!config.strip_accents && !config.lowercase) return clean;
   std::string result;
   result.reserve(clean.size());

@@ -2,6 +2,8 @@
 #pragma once
 #include <string>
 
+#include "text/text_limit.h"
+
 namespace loraxs {
 
 struct BertNormalizerConfig {
@@ -11,6 +13,7 @@ struct BertNormalizerConfig {
   bool lowercase = true;
 };
 
-std::string bert_normalize(const std::string& text, const BertNormalizerConfig& config);
+/// Throws Error where the accents taken apart are longer than the limit leaves.
+std::string bert_normalize(const std::string& text, const BertNormalizerConfig& config, TextLimit& limit);
 
 }  // namespace loraxs

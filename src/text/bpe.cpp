@@ -29,17 +29,24 @@ std::string byte_token(unsigned char byte) {
   return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + '>';
 }
 
+void BpeConfig::add_merge(std::string_view left, std::string_view right, const std::string& where) {
+  const std::string_view tail =
+      right.starts_with(continuation_prefix) ? right.substr(continuation_prefix.size()) : right;
+  const std::string whole = std::string(left).append(tail);
+  const auto require = [&](std::string_view token) {
+    const auto id = vocab.id_of(token);
+    return id ? *id : vocab.require(std::string(token), concat(where, ": merges[", merges.size(), "]"));
+  };
+  const int32_t whole_id = require(whole);  // named first: the longest says most
+  merges.push_back({.left = require(left), .right = require(right), .whole = whole_id});
+}
+
 BpeModel::BpeModel(BpeConfig config, const std::string& where) : config_(std::move(config)) {
   const Vocabulary& vocab = config_.vocab;
   merges_.reserve(config_.merges.size());
   for (size_t i = 0; i < config_.merges.size(); ++i) {
-    const auto& [left, right] = config_.merges[i];
-    const std::string place = concat(where, ": merges[", i, "]");
-    const std::string_view tail = right.starts_with(config_.continuation_prefix)
-                                      ? std::string_view(right).substr(config_.continuation_prefix.size())
-                                      : std::string_view(right);
-    const Merge merge = {static_cast<int32_t>(i), vocab.require(concat(left, tail), place)};
-    merges_[pair_key(vocab.require(left, place), vocab.require(right, place))] = merge;
+    const auto& [left, right, whole] = config_.merges[i];
+    merges_[pair_key(left, right)] = {static_cast<int32_t>(i), whole};
   }
   if (!config_.unknown_token.empty()) unknown_id_ = vocab.require(config_.unknown_token, where + ": unk_token");
   for (int byte = 0; byte < 256 && config_.byte_fallback; ++byte) {
@@ -50,7 +57,9 @@ BpeModel::BpeModel(BpeConfig config, const std::string& where) : config_(std::mo
 void BpeModel::add_to(Sha256& digest) const {
   digest.update("BPE\n");
   config_.vocab.add_to(digest);
-  for (const auto& [left, right] : config_.merges) digest.update(concat(left, ' ', right, '\n'));
+  for (const auto& [left, right, whole] : config_.merges) {
+    digest.update(concat(*config_.vocab.token_of(left), ' ', *config_.vocab.token_of(right), '\n'));
+  }
   digest.update(concat(config_.unknown_token, '\t', config_.continuation_prefix, '\t', config_.end_of_word_suffix, '\t',
                        config_.fuse_unknown, config_.byte_fallback, config_.ignore_merges, '\n'));
 }
@@ -66,7 +75,8 @@ std::vector<int32_t> BpeModel::characters(std::string_view piece) const {
     std::string_view token = character;
     if (!plain) {
       const bool first = at == 0, last = at + character.size() == piece.size();
-      decorated = concat(first ? "" : config_.continuation_prefix, character, last ? config_.end_of_word_suffix : "");
+      decorated.assign(first ? "" : config_.continuation_prefix).append(character);
+      if (last) decorated += config_.end_of_word_suffix;
       token = decorated;
     }
     at += character.size();

@@ -1,5 +1,6 @@
 #include "text/decoder.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "text/byte_level.h"
@@ -23,8 +24,13 @@ class MapStep final : public TokenStep {
   size_t index_ = 0;
 };
 
-DecodeSteps map_tokens(const MapStep::Map& map) {
-  return {[map] { return std::make_unique<MapStep>(map); }};
+DecodeSteps map_tokens(const MapStep::Map& map, double growth = 1) {
+  return {{.make = [map] { return std::make_unique<MapStep>(map); }, .growth = growth}};
+}
+
+template <typename Step>
+DecodeSteps step_of(Fields&) {
+  return {{.make = [] { return std::make_unique<Step>(); }}};
 }
 
 /// GPT-2's alphabet back to bytes, and these to characters as soon as they are complete.
@@ -91,7 +97,7 @@ class StripStep final : public DecodeStep {
   void push(const Fragment& fragment, const Sink& sink) override {
     if (fragment.starts_token) {
       to_strip_ = start_;
-      held_.clear();
+      held_ = 0;
     }
     std::string_view text = fragment.text;
     while (to_strip_ > 0 && !text.empty()) {
@@ -99,20 +105,24 @@ class StripStep final : public DecodeStep {
       if (strip) text.remove_prefix(content_.size());
       to_strip_ = strip ? to_strip_ - 1 : 0;
     }
-    held_ += text;
-    size_t keep = held_.size(), matched = 0;  // what stands before the last `stop` characters that may have to go
-    while (matched < stop_ && std::string_view(held_).substr(0, keep).ends_with(content_)) {
-      keep -= content_.size();
-      ++matched;
+    // The last characters, up to `stop`, are held back: they go if the token ends here. All of them are the same.
+    size_t held = 0, keep = text.size();
+    for (; held < stop_ && text.substr(0, keep).ends_with(content_); keep -= content_.size()) ++held;
+    size_t released = held_;
+    if (keep == 0) {
+      released = held_ + held > stop_ ? held_ + held - stop_ : 0;
+      held = held_ + held - released;
     }
-    sink({std::string_view(held_).substr(0, keep), fragment.starts_token, fragment.ends_token});
-    held_.erase(0, keep);
+    std::string certain;
+    for (size_t i = 0; i < released; ++i) certain += content_;
+    sink({certain.append(text.substr(0, keep)), fragment.starts_token, fragment.ends_token});
+    held_ = held;
   }
 
  private:
   std::string content_;
   size_t start_, stop_, to_strip_ = 0;
-  std::string held_;
+  size_t held_ = 0;  // characters
 };
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
@@ -126,20 +136,8 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
   return result.append(text);
 }
 
-DecodeSteps byte_fallback(Fields&) {
-  return {[] { return std::make_unique<ByteFallbackStep>(); }};
-}
-
-DecodeSteps byte_level(Fields&) {
-  return {[] { return std::make_unique<ByteLevelStep>(); }};
-}
-
-DecodeSteps fuse(Fields&) {
-  return {[] { return std::make_unique<FuseStep>(); }};
-}
-
 DecodeSteps metaspace(Fields& fields) {
-  const std::string mark = fields.text("replacement", "▁");
+  const std::string mark = parse_char(fields, "replacement", "▁");
   const std::string fallback = fields.boolean("add_prefix_space", true) ? "always" : "never";  // the older spelling
   const bool drop_first = fields.text("prepend_scheme", fallback) != "never";
   return map_tokens([=](std::string_view token, size_t index) {
@@ -150,18 +148,23 @@ DecodeSteps metaspace(Fields& fields) {
 DecodeSteps replace(Fields& fields) {
   const Regex pattern = parse_pattern(fields, "pattern");
   const std::string content = fields.text("content", "");
-  return map_tokens([=](std::string_view token, size_t) { return pattern.replace_all(token, content); });
+  return map_tokens(
+      [=](std::string_view token, size_t) {
+        TextLimit limit(token.size());
+        return pattern.replace_all(token, content, limit);
+      },
+      std::max(1.0, static_cast<double>(content.size()) / static_cast<double>(pattern.least_bytes())));
 }
 
 DecodeSteps strip(Fields& fields) {
   const std::string content = parse_char(fields, "content");
   const auto start = static_cast<size_t>(fields.non_negative_int("start", 0));
   const auto stop = static_cast<size_t>(fields.non_negative_int("stop", 0));
-  return {[=] { return std::make_unique<StripStep>(content, start, stop); }};
+  return {{.make = [=] { return std::make_unique<StripStep>(content, start, stop); }}};
 }
 
 DecodeSteps wordpiece(Fields& fields) {
-  const std::string prefix = fields.text("prefix", "##");
+  const std::string prefix = parse_affix(fields, "prefix", "##");
   const bool cleanup = fields.boolean("cleanup", true);
   return map_tokens([=](std::string_view token, size_t index) {
     const bool continues = token.starts_with(prefix);
@@ -198,14 +201,27 @@ int byte_of_token(std::string_view token) {
 }
 
 DecodeSteps parse_decoder(const nlohmann::json& json, const std::string& where) {
-  static const PartTable<DecodeSteps> kinds = {
-      {"ByteFallback", byte_fallback}, {"ByteLevel", byte_level}, {"Fuse", fuse},
-      {"Metaspace", metaspace},        {"Replace", replace},      {"Strip", strip},
-      {"WordPiece", wordpiece}};
+  static const PartTable<DecodeSteps> kinds = {{"ByteFallback", step_of<ByteFallbackStep>},
+                                               {"ByteLevel", step_of<ByteLevelStep>},
+                                               {"Fuse", step_of<FuseStep>},
+                                               {"Metaspace", metaspace},
+                                               {"Replace", replace},
+                                               {"Strip", strip},
+                                               {"WordPiece", wordpiece}};
   if (json.is_null()) {
     return map_tokens([](std::string_view token, size_t index) { return concat(index == 0 ? "" : " ", token); });
   }
-  return parse_parts(json, "decoder", "decoders", kinds, where);
+  DecodeSteps decoder = parse_parts(json, "decoder", "decoders", kinds, where);
+  double growth = 1;
+  for (const DecoderPart& part : decoder) {
+    constexpr double kMostGrowth = 64;
+    growth *= part.growth;
+    if (growth > kMostGrowth) {
+      throw Error(concat(where, ": decoder: expected steps that make at most ", kMostGrowth,
+                         " bytes of one, found some that make more"));
+    }
+  }
+  return decoder;
 }
 
 }  // namespace loraxs

@@ -35,13 +35,18 @@ class TokenStep : public DecodeStep {
 };
 
 /// Makes the steps of one text, anew for each.
-using DecodeSteps = std::vector<std::function<std::unique_ptr<DecodeStep>()>>;
+struct DecoderPart {
+  std::function<std::unique_ptr<DecodeStep>()> make;
+  double growth = 1;  // bytes that it makes of one at the most
+};
+using DecodeSteps = std::vector<DecoderPart>;
 
 /// The byte of a token <0xE2>, or -1 for another token.
 int byte_of_token(std::string_view token);
 
 /// The steps of a "decoder" object: ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip,
-/// WordPiece; for null, tokens stand with blanks between them. Throws Error naming another kind and those known.
+/// WordPiece; for null, tokens stand with blanks between them. Throws Error naming another kind and those known, and
+/// for steps that make more than 64 bytes of one, together.
 DecodeSteps parse_decoder(const nlohmann::json& json, const std::string& where);
 
 }  // namespace loraxs

@@ -4,7 +4,7 @@ namespace loraxs {
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special)
     : tokenizer_(tokenizer), skip_special_(skip_special) {
-  for (const auto& make_step : tokenizer.decoder()) steps_.push_back(make_step());
+  for (const DecoderPart& part : tokenizer.decoder()) steps_.push_back(part.make());
 }
 
 void Detokenizer::run(size_t step, const Fragment& fragment, std::string& text) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "io/error.h"
 #include "io/fields.h"
@@ -32,6 +33,9 @@ void find_ends(TokenizerParts& parts, const std::filesystem::path& folder, Field
   if (const auto eos = id_of("eos_token")) parts.eos_ids = {*eos};
   Fields generation(read_if_there(folder / "generation_config.json"), (folder / "generation_config.json").string());
   for (const int64_t id : generation.integers("eos_token_id", {})) {
+    if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
+      generation.fail("eos_token_id", concat("expected ids of tokens, found ", id));
+    }
     const auto end = static_cast<int32_t>(id);
     if (std::find(parts.eos_ids.begin(), parts.eos_ids.end(), end) == parts.eos_ids.end()) parts.eos_ids.push_back(end);
   }
@@ -63,6 +67,12 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model) {
   TokenizerParts parts = read_parts(model, settings);
   find_ends(parts, model, settings);
   return std::make_unique<Tokenizer>(std::move(parts));
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, int64_t num_ids, int64_t num_types) {
+  std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(model);
+  tokenizer->require_ids_below(num_ids, num_types);
+  return tokenizer;
 }
 
 }  // namespace loraxs

@@ -20,16 +20,16 @@ Steps bert(Fields& fields) {
   config.handle_chinese_chars = fields.boolean("handle_chinese_chars", true);
   config.lowercase = fields.boolean("lowercase", true);
   config.strip_accents = fields.boolean("strip_accents", config.lowercase);
-  return {[config](const std::string& text) { return bert_normalize(text, config); }};
+  return {[config](const std::string& text, TextLimit& limit) { return bert_normalize(text, config, limit); }};
 }
 
 template <UnicodeForm form>
 Steps unicode(Fields&) {
-  return {[](std::string text) { return to_unicode_form(std::move(text), form); }};
+  return {[](std::string text, TextLimit& limit) { return to_unicode_form(std::move(text), form, limit); }};
 }
 
 Steps lowercase(Fields&) {
-  return {[](const std::string& text) {
+  return {[](const std::string& text, TextLimit&) {
     std::string lower;
     for (size_t at = 0; at < text.size();) append_lowercase(lower, next_char(text, at));
     return lower;
@@ -42,18 +42,22 @@ Steps precompiled(Fields& fields) {
 
 Steps prepend(Fields& fields) {
   const std::string prefix = fields.text("prepend", "");
-  return {[prefix](const std::string& text) { return text.empty() ? text : prefix + text; }};
+  return {[prefix](const std::string& text, TextLimit& limit) {
+    if (text.empty()) return text;
+    limit.require(prefix.size() + text.size());
+    return prefix + text;
+  }};
 }
 
 Steps replace_step(Fields& fields) {
   const Regex pattern = parse_pattern(fields, "pattern");
   const std::string content = fields.text("content", "");
-  return {[=](const std::string& text) { return pattern.replace_all(text, content); }};
+  return {[=](const std::string& text, TextLimit& limit) { return pattern.replace_all(text, content, limit); }};
 }
 
 Steps strip_step(Fields& fields) {
   const bool left = fields.boolean("strip_left", true), right = fields.boolean("strip_right", true);
-  return {[=](const std::string& text) {
+  return {[=](const std::string& text, TextLimit&) {
     size_t begin = std::string::npos, end = 0;  // of what is not white space
     for (size_t at = 0; at < text.size();) {
       const size_t start = at;
@@ -68,7 +72,7 @@ Steps strip_step(Fields& fields) {
 }
 
 Steps strip_accents(Fields&) {
-  return {[](const std::string& text) {
+  return {[](const std::string& text, TextLimit&) {
     std::string kept;
     for (size_t at = 0; at < text.size();) {
       const size_t start = at;
@@ -95,9 +99,12 @@ Steps parse_normalizer(const nlohmann::json& json, const std::string& where) {
   return parse_parts(json, "normalizer", "normalizers", kinds, where);
 }
 
-std::string normalize(const Steps& steps, std::string_view text) {
+std::string normalize(const Steps& steps, std::string_view text, TextLimit& limit) {
   std::string result(text);
-  for (const Normalizer& step : steps) result = step(std::move(result));
+  for (const Normalizer& step : steps) {
+    result = step(std::move(result), limit);
+    limit.require(result.size());
+  }
   return result;
 }
 

@@ -69,6 +69,7 @@ void Pieces::rewrite(const std::function<void(std::string_view, size_t, std::str
   for (size_t i = 0; i < ranges.size(); ++i) {
     const size_t begin = fresh.size();
     rewrite(of(ranges[i]), i, fresh);
+    limit.require(fresh.size());
     if (fresh.size() > begin) ranges[kept++] = {begin, fresh.size()};
   }
   ranges.resize(kept);

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/text_limit.h"
+
 namespace loraxs {
 
 struct Pieces {
@@ -14,11 +16,12 @@ struct Pieces {
   std::string text;           // valid UTF-8
   std::vector<Range> ranges;  // in order, not overlapping, not empty; what lies between them is dropped
   bool at_start = true;       // the text begins what the user wrote: nothing stands before it
+  TextLimit& limit;           // of the whole text
 
   std::string_view of(const Range& range) const {
     return std::string_view(text).substr(range.begin, range.end - range.begin);
   }
-  /// Writes every piece anew: `rewrite(piece, index, out)` appends to out.
+  /// Writes every piece anew: `rewrite(piece, index, out)` appends to out. Throws Error beyond the limit.
   void rewrite(const std::function<void(std::string_view, size_t, std::string&)>& rewrite);
 };
 

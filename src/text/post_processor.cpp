@@ -1,9 +1,12 @@
 #include "text/post_processor.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 
 #include "io/error.h"
 #include "io/fields.h"
+#include "text/json_part.h"
 
 namespace loraxs {
 namespace {
@@ -29,28 +32,56 @@ int32_t require_id(const TokenLookup& id_of, const std::string& token, const std
   return *id;
 }
 
+/// An id of a token or of a token's type: the model looks it up in a table.
+int32_t checked_id(const Fields& fields, const std::string& key, const nlohmann::json& value) {
+  const bool is_id = value.is_number_integer() && value >= 0 && value <= std::numeric_limits<int32_t>::max();
+  if (!is_id) {
+    fields.fail(key, concat("expected ids from 0 on, found ", value.is_number() ? value.dump() : value.type_name()));
+  }
+  return value.get<int32_t>();
+}
+
+/// The ids of TemplateProcessing's special tokens: {"[CLS]": {"ids": [101], …}, …}.
+std::map<std::string, std::vector<int32_t>> parse_special_tokens(Fields& fields) {
+  const std::string key = "special_tokens";
+  const nlohmann::json tokens = fields.raw(key);
+  if (!tokens.is_object() && !tokens.is_null())
+    fields.fail(key, concat("expected an object, found ", tokens.type_name()));
+  std::map<std::string, std::vector<int32_t>> result;
+  for (const auto& [name, token] : tokens.items()) {
+    const std::string place = concat(key, ".", name, ".ids");
+    if (!token.is_object() || !token.contains("ids") || !token["ids"].is_array()) fields.fail(place, "expected a list");
+    for (const auto& id : token["ids"]) result[name].push_back(checked_id(fields, place, id));
+  }
+  return result;
+}
+
 /// TemplateProcessing's list of {"SpecialToken": {id, type_id}} and {"Sequence": {id: A|B, type_id}}.
-std::vector<Element> parse_template(Fields& fields, const std::string& key, const nlohmann::json& special_tokens,
+std::vector<Element> parse_template(Fields& fields, const std::string& key,
+                                    const std::map<std::string, std::vector<int32_t>>& special_tokens,
                                     const TokenLookup& id_of) {
   std::vector<Element> elements;
   const nlohmann::json list = fields.raw(key);
-  try {
-    for (const auto& item : list) {
-      if (!item.contains("SpecialToken")) {
-        const auto& sequence = item.at("Sequence");
-        elements.push_back({sequence.at("id") == "A" ? Kind::kFirst : Kind::kSecond, 0, sequence.at("type_id")});
-        continue;
-      }
-      const auto& token = item.at("SpecialToken");
-      const auto name = token.at("id").get<std::string>();
-      if (const auto found = special_tokens.find(name); found != special_tokens.end()) {
-        for (const auto& id : found->at("ids")) elements.push_back({Kind::kSpecial, id, token.at("type_id")});
-      } else {
-        elements.push_back({Kind::kSpecial, require_id(id_of, name, fields.where()), token.at("type_id")});
-      }
+  if (!list.is_array() && !list.is_null()) fields.fail(key, concat("expected a list, found ", list.type_name()));
+  for (const auto& item : list) {
+    const bool is_special = item.is_object() && item.contains("SpecialToken");
+    const char* kind = is_special ? "SpecialToken" : "Sequence";
+    const nlohmann::json part = item.is_object() && item.contains(kind) ? item[kind] : nlohmann::json();
+    if (!part.is_object() || !part.contains("id") || !part["id"].is_string() || !part.contains("type_id")) {
+      fields.fail(key, "expected SpecialToken and Sequence entries, each with id and type_id, found something else");
     }
-  } catch (const nlohmann::json::exception& error) {
-    fields.fail(key, concat("expected SpecialToken and Sequence entries (", error.what(), ")"));
+    const auto id = part["id"].get<std::string>();
+    const int32_t type_id = checked_id(fields, key, part["type_id"]);
+    if (!is_special) {
+      elements.push_back({id == "A" ? Kind::kFirst : Kind::kSecond, 0, type_id});
+    } else if (const auto found = special_tokens.find(id); found != special_tokens.end()) {
+      for (const int32_t each : found->second) elements.push_back({Kind::kSpecial, each, type_id});
+    } else {
+      elements.push_back({Kind::kSpecial, require_id(id_of, id, fields.where()), type_id});
+    }
+    constexpr size_t kMostElements = 1000;
+    if (elements.size() > kMostElements)
+      fields.fail(key, concat("expected at most ", kMostElements, " ids, found more"));
   }
   return elements;
 }
@@ -63,6 +94,24 @@ int32_t parse_token(Fields& fields, const std::string& key, const TokenLookup& i
 }
 
 }  // namespace
+
+int32_t PostProcessor::highest_id() const {
+  int32_t highest = -1;
+  for (const auto* elements : {&single, &pair}) {
+    for (const Element& e : *elements) {
+      if (e.kind == Kind::kSpecial) highest = std::max(highest, e.id);
+    }
+  }
+  return highest;
+}
+
+int32_t PostProcessor::highest_type_id() const {
+  int32_t highest = 0;
+  for (const auto* elements : {&single, &pair}) {
+    for (const Element& e : *elements) highest = std::max(highest, e.type_id);
+  }
+  return highest;
+}
 
 std::vector<int32_t> PostProcessor::before() const {
   std::vector<int32_t> ids;
@@ -113,24 +162,30 @@ void PostProcessor::add_to(Sha256& digest) const {
   }
 }
 
-PostProcessor parse_post_processor(const nlohmann::json& json, const TokenLookup& id_of, const std::string& where) {
+PostProcessor parse_post_processor(const nlohmann::json& json, const TokenLookup& id_of, const std::string& where,
+                                   int depth) {
   PostProcessor result;
   Fields fields(json, where, "post_processor");
   fields.ignore_unknown();
   const std::string kind = fields.text("type", "");
   if (json.is_null() || kind == "ByteLevel") return result;  // ByteLevel changes offsets alone
   if (kind == "Sequence") {
+    if (depth == kDeepestSequence) {
+      fields.fail("type", concat("expected at most ", kDeepestSequence, " Sequences inside each other"));
+    }
     const nlohmann::json members = fields.raw("processors");
+    if (!members.is_array()) fields.fail("processors", "expected a list");
     int templates = 0;
-    for (const auto& member : members.is_array() ? members : nlohmann::json::array()) {
-      if (member.is_object() && member.value("type", nlohmann::json()) == "ByteLevel") continue;
+    for (const auto& member : members) {
+      if (!member.is_object()) fields.fail("processors", concat("expected objects, found ", member.type_name()));
+      if (member.value("type", nlohmann::json()) == "ByteLevel") continue;
       if (++templates > 1) fields.fail("processors", "expected at most one that adds tokens, found more");
-      result = parse_post_processor(member, id_of, where);
+      result = parse_post_processor(member, id_of, where, depth + 1);
     }
     return result;
   }
   if (kind == "TemplateProcessing") {
-    const nlohmann::json special_tokens = fields.raw("special_tokens");
+    const auto special_tokens = parse_special_tokens(fields);
     result.single = parse_template(fields, "single", special_tokens, id_of);
     result.pair = parse_template(fields, "pair", special_tokens, id_of);
     return result;

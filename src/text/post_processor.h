@@ -33,14 +33,18 @@ struct PostProcessor {
   std::vector<int32_t> before() const;
   std::vector<int32_t> after() const;
 
+  int32_t highest_id() const;       // of its special tokens, -1 without any
+  int32_t highest_type_id() const;  // of all its elements
   /// At most `max_length` ids; longer pairs lose tokens from the end of the longer text first ("longest_first").
   Encoding assemble(std::vector<int32_t> first, std::optional<std::vector<int32_t>> second, int64_t max_length) const;
   void add_to(Sha256& digest) const;
 };
 
 /// "post_processor" of a tokenizer.json: BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing, or
-/// null. `id_of` finds special tokens. Throws Error naming another kind and those known.
+/// null. `id_of` finds special tokens. Throws Error naming another kind and those known, ids that are none, a template
+/// of more than 1,000 ids, and Sequences more than 8 deep.
 using TokenLookup = std::function<std::optional<int32_t>(const std::string&)>;
-PostProcessor parse_post_processor(const nlohmann::json& json, const TokenLookup& id_of, const std::string& where);
+PostProcessor parse_post_processor(const nlohmann::json& json, const TokenLookup& id_of, const std::string& where,
+                                   int depth = 0);
 
 }  // namespace loraxs

@@ -14,8 +14,8 @@ namespace {
 PreTokenizer split_at(const Regex& regex, SplitBehavior behavior, bool invert) {
   return [=](Pieces& pieces) {
     split_pieces(
-        pieces, [&](std::string_view text, const MatchSink& match) { regex.for_each_match(text, match); }, behavior,
-        invert);
+        pieces, [&](std::string_view text, const MatchSink& match) { regex.for_each_match(text, pieces.limit, match); },
+        behavior, invert);
   };
 }
 
@@ -70,7 +70,7 @@ std::vector<PreTokenizer> digits(Fields& fields) {
 /// what the user's text begins with; Hugging Face leaves it out where a normalizer took away the text's first
 /// character.
 std::vector<PreTokenizer> metaspace_words(Fields& fields) {
-  const std::string mark = fields.text("replacement", "▁");
+  const std::string mark = parse_char(fields, "replacement", "▁");
   const std::string fallback = fields.boolean("add_prefix_space", true) ? "always" : "never";  // the older spelling
   const std::string prepend = fields.choice("prepend_scheme", fallback, {"always", "first", "never"});
   std::vector<PreTokenizer> steps = {[=](Pieces& pieces) {
@@ -82,7 +82,7 @@ std::vector<PreTokenizer> metaspace_words(Fields& fields) {
     });
   }};
   if (fields.boolean("split", true)) {
-    steps.push_back(split_at(Regex(literal_pattern(mark), fields.where()), SplitBehavior::kMergedWithNext, false));
+    steps.push_back(split_at(Regex::literal(mark), SplitBehavior::kMergedWithNext, false));
   }
   return steps;
 }

@@ -4,6 +4,7 @@
 
 #include "io/error.h"
 #include "io/mapped_file.h"
+#include "text/sentencepiece_proto.h"
 #include "text/utf8.h"
 
 namespace loraxs {
@@ -11,69 +12,6 @@ namespace {
 
 constexpr std::string_view kMark = "▁";
 constexpr int32_t kFirstPiece = 3;  // of the model's own numbers: <unk> <s> </s> come before
-
-/// One field of a protocol buffer message, by number; reads no further than the message.
-struct ProtoReader {
-  std::string_view bytes;
-
-  uint64_t varint() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
-      const auto byte = static_cast<unsigned char>(bytes.front());
-      bytes.remove_prefix(1);
-      value |= static_cast<uint64_t>(byte & 0x7F) << shift;
-      if (byte < 0x80) break;
-    }
-    return value;
-  }
-  std::string_view take(uint64_t count) {
-    const std::string_view part = bytes.substr(0, count);
-    bytes.remove_prefix(part.size());
-    return part;
-  }
-  /// Calls visit(number, value, part): value of a varint, part of a length-delimited field.
-  template <typename Visit>
-  void for_each_field(const Visit& visit) {
-    while (!bytes.empty()) {
-      const uint64_t key = varint();
-      enum { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-      switch (key & 7) {
-        case kVarint:
-          visit(key >> 3, varint(), std::string_view());
-          break;
-        case kBytes:
-          visit(key >> 3, 0, take(varint()));
-          break;
-        case kFixed64:
-          take(8);
-          break;
-        case kFixed32:
-          take(4);
-          break;
-        default:
-          return;
-      }
-    }
-  }
-};
-
-struct NormalizerFlags {
-  bool add_dummy_prefix = true, remove_extra_whitespaces = true;
-};
-
-/// ModelProto.normalizer_spec, which libsentencepiece's installed header does not show.
-NormalizerFlags normalizer_flags(std::string_view model) {
-  NormalizerFlags flags;
-  ProtoReader{model}.for_each_field([&](uint64_t field, uint64_t, std::string_view part) {
-    constexpr uint64_t kNormalizerSpec = 3, kAddDummyPrefix = 3, kRemoveExtraWhitespaces = 4;
-    if (field != kNormalizerSpec) return;
-    ProtoReader{part}.for_each_field([&](uint64_t flag, uint64_t value, std::string_view) {
-      if (flag == kAddDummyPrefix) flags.add_dummy_prefix = value != 0;
-      if (flag == kRemoveExtraWhitespaces) flags.remove_extra_whitespaces = value != 0;
-    });
-  });
-  return flags;
-}
 
 /// As SentencePieceProcessor::Decode: ▁ is a blank but for the first, bytes form characters one by one.
 class SurfaceStep final : public TokenStep {
@@ -128,21 +66,24 @@ class SurfaceStep final : public TokenStep {
 }  // namespace
 
 SentencePieceModel::SentencePieceModel(const std::filesystem::path& path, Numbering numbering)
-    : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()), numbering_(numbering) {
+    : where_(path.string()),
+      processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()),
+      numbering_(numbering) {
   const auto file = MappedFile::open(path);
-  const auto status = processor_->LoadFromSerializedProto({file->text().data(), file->text().size()});
-  if (!status.ok()) {
-    throw Error(
-        concat(path.string(), ": expected a SentencePiece model, found something else (", status.ToString(), ")"));
+  constexpr size_t kMostBytes = 64 << 20;
+  if (file->text().size() > kMostBytes) {
+    throw Error(concat(where_, ": expected a SentencePiece model of at most ", kMostBytes, " bytes, found ",
+                       file->text().size()));
   }
+  const SentencePieceFlags flags = check_sentencepiece_proto(file->text(), where_);
+  guarded("a SentencePiece model", [&] { return processor_->LoadFromSerializedProto(file->text()); });
   model_digest_ = sha256_hex(file->bytes());
-  const NormalizerFlags flags = normalizer_flags(file->text());
   drop_first_blank_ = flags.add_dummy_prefix || flags.remove_extra_whitespaces;
   drop_all_first_blanks_ = flags.remove_extra_whitespaces;
   const int32_t count = processor_->GetPieceSize();
   if (numbering == Numbering::kFairseq) {
     if (processor_->unk_id() != 0 || count <= kFirstPiece) {
-      throw Error(concat(path.string(), ": expected <unk>, <s> and </s> as its first pieces, found another model"));
+      throw Error(concat(where_, ": expected <unk>, <s> and </s> as its first pieces, found another model"));
     }
     tokens_ = {"<s>", "<pad>", "</s>", "<unk>"};
   }
@@ -155,10 +96,21 @@ SentencePieceModel::SentencePieceModel(const std::filesystem::path& path, Number
 
 SentencePieceModel::~SentencePieceModel() = default;
 
+void SentencePieceModel::guarded(const char* expected, const std::function<sentencepiece::util::Status()>& call) const {
+  std::string reason;
+  try {
+    const sentencepiece::util::Status status = call();
+    if (status.ok()) return;
+    reason = status.ToString();
+  } catch (const std::exception& error) {  // Darts::Exception and what its containers throw
+    reason = error.what();
+  }
+  throw Error(concat(where_, ": expected ", expected, ", found something else (", reason, ")"));
+}
+
 void SentencePieceModel::append_ids(std::string_view text, std::vector<int32_t>& ids) const {
   std::vector<int> found;
-  const auto status = processor_->Encode({text.data(), text.size()}, &found);
-  if (!status.ok()) throw std::runtime_error("sentencepiece: " + status.ToString());
+  guarded("a model that can write every text", [&] { return processor_->Encode(text, &found); });
   for (const int id : found) {
     if (numbering_ == Numbering::kOwn) {
       ids.push_back(id);
@@ -208,9 +160,9 @@ std::optional<int32_t> SentencePieceModel::eos_id() const {
 
 DecodeSteps SentencePieceModel::decoder() const {
   const std::string unknown = processor_->unk_id() >= 0 ? processor_->IdToPiece(processor_->unk_id()) : "";
-  return {[=, first = drop_first_blank_, all = drop_all_first_blanks_] {
+  return {{.make = [=, first = drop_first_blank_, all = drop_all_first_blanks_] {
     return std::make_unique<SurfaceStep>(unknown, first, all);
-  }};
+  }}};
 }
 
 }  // namespace loraxs

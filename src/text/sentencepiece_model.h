@@ -1,6 +1,7 @@
 // text/sentencepiece_model.h: a SentencePiece model (BPE or Unigram), run by libsentencepiece itself.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -12,7 +13,10 @@
 
 namespace sentencepiece {
 class SentencePieceProcessor;
+namespace util {
+class Status;
 }
+}  // namespace sentencepiece
 
 namespace loraxs {
 
@@ -23,7 +27,7 @@ class SentencePieceModel final : public TokenModel {
     kOwn,      // Llama, Gemma, Mistral, T5
     kFairseq,  // XLM-RoBERTa: <s> <pad> </s> <unk>, then the model's pieces from its fourth on, then <mask>
   };
-  /// Throws Error for a file that is no SentencePiece model.
+  /// Throws Error for a file that is no SentencePiece model, or one that the library could not read safely.
   SentencePieceModel(const std::filesystem::path& path, Numbering numbering);
   ~SentencePieceModel() override;
 
@@ -39,6 +43,10 @@ class SentencePieceModel final : public TokenModel {
   DecodeSteps decoder() const;  // the same text as libsentencepiece's
 
  private:
+  /// Calls the library; whatever it reports or throws becomes an Error: "expected …, found something else".
+  void guarded(const char* expected, const std::function<sentencepiece::util::Status()>& call) const;
+
+  std::string where_;
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
   Numbering numbering_;
   std::string model_digest_;

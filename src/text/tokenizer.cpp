@@ -22,28 +22,56 @@ Tokenizer::Tokenizer(TokenizerParts parts) : parts_(std::move(parts)), added_(pa
   digest_ = digest.hex();
 }
 
-void Tokenizer::append_ids(std::string text, bool at_start, std::vector<int32_t>& ids) const {
+void Tokenizer::require_ids_below(int64_t num_ids, int64_t num_types) const {
+  const auto fail = [&](const std::string& found) {
+    throw Error(concat(parts_.where, ": expected ids below the model's vocab_size ", num_ids, ", found ", found,
+                       "; this tokenizer belongs to another model"));
+  };
+  for (const AddedToken& token : added_.all()) {
+    if (token.id >= num_ids) fail(concat(token.id, " for the added token ", token.content));
+  }
+  for (int64_t id = num_ids; id < vocab_size_; ++id) {
+    const std::string* token = token_of(static_cast<int32_t>(id));
+    if (token != nullptr) fail(concat(id, " for the token ", *token));
+  }
+  if (parts_.post_processor.highest_id() >= num_ids) {
+    fail(concat(parts_.post_processor.highest_id(), " in the post_processor"));
+  }
+  if (parts_.bos_id && *parts_.bos_id >= num_ids) fail(concat(*parts_.bos_id, " as bos_token_id"));
+  for (const int32_t id : parts_.eos_ids) {
+    if (id >= num_ids) fail(concat(id, " as eos_token_id"));
+  }
+  if (num_types > 0 && parts_.post_processor.highest_type_id() >= num_types) {
+    throw Error(concat(parts_.where, ": post_processor: expected token types below the model's type_vocab_size ",
+                       num_types, ", found ", parts_.post_processor.highest_type_id()));
+  }
+}
+
+void Tokenizer::append_ids(std::string text, bool at_start, TextLimit& limit, std::vector<int32_t>& ids) const {
   if (text.empty()) return;
-  Pieces pieces = {.text = std::move(text), .at_start = at_start};
+  Pieces pieces = {.text = std::move(text), .at_start = at_start, .limit = limit};
   pieces.ranges = {{0, pieces.text.size()}};
   for (const PreTokenizer& step : parts_.pre_tokenizer) step(pieces);
+  limit.take(pieces.text.size());
   for (const Pieces::Range& range : pieces.ranges) parts_.model->append_ids(pieces.of(range), ids);
 }
 
 std::vector<int32_t> Tokenizer::ids_of(std::string_view text, bool parse_special) const {
   const std::string valid = valid_utf8(text);
+  TextLimit limit(valid.size());
   std::vector<int32_t> ids;
   for (const AddedTokens::Part& part : added_.find(valid, /*normalized=*/false, parse_special)) {
     if (part.token != nullptr) {
       ids.push_back(part.token->id);
       continue;
     }
-    const std::string normalized = normalize(parts_.normalizer, valid.substr(part.begin, part.end - part.begin));
+    const std::string normalized = normalize(parts_.normalizer, valid.substr(part.begin, part.end - part.begin), limit);
     for (const AddedTokens::Part& inner : added_.find(normalized, /*normalized=*/true, parse_special)) {
       if (inner.token != nullptr) {
         ids.push_back(inner.token->id);
       } else {
-        append_ids(normalized.substr(inner.begin, inner.end - inner.begin), part.begin == 0 && inner.begin == 0, ids);
+        append_ids(normalized.substr(inner.begin, inner.end - inner.begin), part.begin == 0 && inner.begin == 0, limit,
+                   ids);
       }
     }
   }

@@ -20,6 +20,7 @@ namespace loraxs {
 
 /// What a tokenizer is made of, in the order text passes through it.
 struct TokenizerParts {
+  std::string where;  // the file, for errors
   std::vector<AddedToken> added_tokens;
   std::vector<Normalizer> normalizer;
   std::vector<PreTokenizer> pre_tokenizer;
@@ -36,11 +37,16 @@ struct TextOptions {
   bool parse_special = true;  // "<|im_end|>" in the text is that token, not its characters
 };
 
-/// Invalid UTF-8 is read as U+FFFD. Thread-safe.
+/// Invalid UTF-8 is read as U+FFFD. A text that the steps make too long or take too long for (TextLimit) is an Error.
+/// Thread-safe.
 class Tokenizer {
  public:
+  /// Throws Error for an added token that the normalizer makes too long to look for.
   explicit Tokenizer(TokenizerParts parts);
 
+  /// Throws Error naming the first token whose id is not below `num_ids`, or a token type that is not below `num_types`
+  /// (0: the model looks up none): what an embedding would read from beyond its end.
+  void require_ids_below(int64_t num_ids, int64_t num_types) const;
   /// One text or a pair with its special tokens, at most `max_length` ids; longer pairs lose tokens from the end of the
   /// longer text first (Hugging Face's "longest_first").
   Encoding encode(std::string_view first, std::optional<std::string_view> second, int64_t max_length) const;
@@ -53,14 +59,14 @@ class Tokenizer {
   bool is_special(int32_t id) const;
   std::optional<int32_t> bos_id() const { return parts_.bos_id; }
   const std::vector<int32_t>& eos_ids() const { return parts_.eos_ids; }
-  int64_t vocab_size() const { return vocab_size_; }  // the highest id plus one
+  int64_t vocab_size() const { return vocab_size_; }  // the highest id of a token plus one
   const DecodeSteps& decoder() const { return parts_.decoder; }
   /// SHA-256 over everything that changes the ids (vocabulary and settings); adapters record it.
   const std::string& digest() const { return digest_; }
 
  private:
   std::vector<int32_t> ids_of(std::string_view text, bool parse_special) const;
-  void append_ids(std::string text, bool at_start, std::vector<int32_t>& ids) const;
+  void append_ids(std::string text, bool at_start, TextLimit& limit, std::vector<int32_t>& ids) const;
 
   TokenizerParts parts_;
   AddedTokens added_;
@@ -72,5 +78,7 @@ class Tokenizer {
 /// vocab.json with merges.txt (RoBERTa, GPT-2), sentencepiece.bpe.model (XLM-RoBERTa) or tokenizer.model (Llama, Gemma,
 /// Mistral). Throws Error for a missing or damaged file, and for a kind that is not supported, naming those that are.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model);
+/// The same for a model with embeddings of that many ids and token types, which it must stay below.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, int64_t num_ids, int64_t num_types);
 
 }  // namespace loraxs

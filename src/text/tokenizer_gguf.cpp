@@ -1,12 +1,14 @@
 #include "text/tokenizer_gguf.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <tuple>
 
 #include "io/error.h"
 #include "text/bpe.h"
+#include "text/token_trie.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
 #include "text/vocabulary_files.h"
@@ -65,41 +67,69 @@ TokenizerParts byte_level_bpe(GgufVocabulary& vocabulary, const std::string& whe
                                          {"pre_tokenizer", preparation.pre_tokenizer},
                                          {"decoder", {{"type", "ByteLevel"}}}},
                                         where);
-  BpeConfig config = {.vocab = Vocabulary(vocabulary.tokens), .ignore_merges = preparation.ignore_merges};
+  BpeConfig config = {.vocab = Vocabulary(vocabulary.tokens, where + ": tokenizer.ggml.tokens"),
+                      .ignore_merges = preparation.ignore_merges};
   for (size_t i = 0; i < vocabulary.merges.size(); ++i) {
-    const std::string& merge = vocabulary.merges[i];
+    const std::string_view merge = vocabulary.merges[i];
     const size_t blank = merge.find(' ', 1);
-    if (blank == std::string::npos) {
+    if (blank == std::string_view::npos) {
       throw Error(concat(where, ": tokenizer.ggml.merges[", i, "]: expected two tokens, found \"", merge, "\""));
     }
-    config.merges.emplace_back(merge.substr(0, blank), merge.substr(blank + 1));
+    config.add_merge(merge.substr(0, blank), merge.substr(blank + 1), where);
   }
   parts.model = std::make_unique<BpeModel>(std::move(config), where);
   return parts;
 }
 
+/// For each cut of `token` the id of what stands before it, or kNone; [bytes + 1].
+std::vector<int32_t> prefixes(const TokenTrie& trie, std::string_view token) {
+  std::vector<int32_t> ids(token.size() + 1, TokenTrie::kNone);
+  int32_t node = TokenTrie::kRoot;
+  for (size_t cut = 1; cut <= token.size() && (node = trie.child(node, token[cut - 1])) != TokenTrie::kNone; ++cut) {
+    ids[cut] = trie.value(node);
+  }
+  return ids;
+}
+
 /// SentencePiece's BPE merges the pair whose result has the highest score; as ranks: every way to make each token,
-/// tokens of higher score first, as Hugging Face converts them.
-std::vector<std::pair<std::string, std::string>> merges_by_score(const GgufVocabulary& vocabulary,
-                                                                 const Vocabulary& vocab) {
+/// tokens of higher score first, as Hugging Face converts them. Two tries find the ways in the time that reading a
+/// token takes, one from its start and one from its end.
+std::vector<BpeConfig::Merge> merges_by_score(const GgufVocabulary& vocabulary, const Vocabulary& vocab,
+                                              const std::string& where) {
+  const TokenTrie forwards(vocab.entries());
+  std::vector<std::string> reversed;
+  reversed.reserve(vocabulary.tokens.size());
+  std::vector<std::pair<std::string_view, int32_t>> endings;
+  for (const auto& [token, id] : vocab.entries())
+    endings.emplace_back(reversed.emplace_back(token.rbegin(), token.rend()), id);
+  const TokenTrie backwards(std::move(endings));
   struct Way {
     float score;
-    int32_t left, right;
+    BpeConfig::Merge merge;
   };
   std::vector<Way> ways;
+  const size_t most = 4 * vocabulary.tokens.size() + 65'536;  // Gemma's have 2 a token
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    const std::string_view token = vocabulary.tokens[id];
+    const std::string& token = vocabulary.tokens[id];
+    if (token.empty()) continue;
+    const std::vector<int32_t> left = prefixes(forwards, token),
+                               right = prefixes(backwards, std::string(token.rbegin(), token.rend()));
+    const int32_t whole = left.back();
     for (size_t cut = 1; cut < token.size(); ++cut) {
-      const auto left = vocab.id_of(token.substr(0, cut)), right = vocab.id_of(token.substr(cut));
-      if (left && right) ways.push_back({vocabulary.scores[id], *left, *right});
+      if (left[cut] == TokenTrie::kNone || right[token.size() - cut] == TokenTrie::kNone) continue;
+      ways.push_back({vocabulary.scores[id], {left[cut], right[token.size() - cut], whole}});
+    }
+    if (ways.size() > most) {
+      throw Error(concat(where, ": tokenizer.ggml.tokens: expected at most ", most,
+                         " pairs of tokens that are a token, found more"));
     }
   }
   std::stable_sort(ways.begin(), ways.end(), [](const Way& x, const Way& y) {
-    return std::tuple(-x.score, x.left, x.right) < std::tuple(-y.score, y.left, y.right);
+    return std::tuple(-x.score, x.merge.left, x.merge.right) < std::tuple(-y.score, y.merge.left, y.merge.right);
   });
-  std::vector<std::pair<std::string, std::string>> merges;
+  std::vector<BpeConfig::Merge> merges;
   merges.reserve(ways.size());
-  for (const Way& way : ways) merges.emplace_back(vocabulary.tokens[way.left], vocabulary.tokens[way.right]);
+  for (const Way& way : ways) merges.push_back(way.merge);
   return merges;
 }
 
@@ -107,6 +137,11 @@ TokenizerParts sentencepiece_bpe(GgufVocabulary& vocabulary, const std::string& 
   if (vocabulary.scores.size() != vocabulary.tokens.size()) {
     throw Error(concat(where, ": tokenizer.ggml.scores: expected ", vocabulary.tokens.size(), " of them, found ",
                        vocabulary.scores.size()));
+  }
+  for (size_t id = 0; id < vocabulary.scores.size(); ++id) {
+    if (std::isnan(vocabulary.scores[id])) {
+      throw Error(concat(where, ": tokenizer.ggml.scores[", id, "]: expected a number, found NaN"));
+    }
   }
   const nlohmann::json blank = {{"String", " "}}, mark = {{"String", "▁"}};
   nlohmann::json normalizers = nlohmann::json::array({{{"type", "Replace"}, {"pattern", blank}, {"content", "▁"}}});
@@ -119,11 +154,17 @@ TokenizerParts sentencepiece_bpe(GgufVocabulary& vocabulary, const std::string& 
   TokenizerParts parts = parse_pipeline({{"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}},
                                          {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}}},
                                         where);
-  BpeConfig config = {.vocab = Vocabulary(vocabulary.tokens), .fuse_unknown = true, .byte_fallback = true};
-  config.merges = merges_by_score(vocabulary, config.vocab);
+  BpeConfig config = {.vocab = Vocabulary(vocabulary.tokens, where + ": tokenizer.ggml.tokens"),
+                      .fuse_unknown = true,
+                      .byte_fallback = true};
+  config.merges = merges_by_score(vocabulary, config.vocab, where);
   if (vocabulary.unknown_token_id) config.unknown_token = vocabulary.tokens[*vocabulary.unknown_token_id];
   parts.model = std::make_unique<BpeModel>(std::move(config), where);
   return parts;
+}
+
+int32_t clamped(int64_t value) {  // what does not fit is no id and no type either
+  return static_cast<int32_t>(std::clamp<int64_t>(value, -1, std::numeric_limits<int32_t>::max()));
 }
 
 }  // namespace
@@ -133,7 +174,7 @@ GgufVocabulary read_vocabulary(const Gguf& file) {
   const auto text = [&](const char* name) { return file.has(key(name)) ? std::string(file.text(key(name))) : ""; };
   const auto id = [&](const char* name) -> std::optional<int32_t> {
     if (!file.has(key(name))) return std::nullopt;
-    return static_cast<int32_t>(std::min<int64_t>(file.integer(key(name)), std::numeric_limits<int32_t>::max()));
+    return clamped(file.integer(key(name)));
   };
   const auto flag = [&](const char* name) -> std::optional<bool> {
     return file.has(key(name)) ? std::optional(file.boolean(key(name))) : std::nullopt;
@@ -147,19 +188,35 @@ GgufVocabulary read_vocabulary(const Gguf& file) {
                                .add_bos_token = flag("add_bos_token"),
                                .add_eos_token = flag("add_eos_token"),
                                .add_space_prefix = flag("add_space_prefix")};
-  const auto copy_strings = [&](const char* name, std::vector<std::string>& out) {
-    if (!file.has(key(name))) return;
+  // Checked before they are copied: what a file holds in a byte takes up to 48 here.
+  const auto has_list = [&](const char* name, size_t most) {
+    const auto found = file.metadata.find(key(name));
+    if (found == file.metadata.end()) return false;
+    const GgufValue& value = found->second;
+    if (value.kind == GgufKind::kArray && value.count > most) {
+      throw Error(
+          concat(file.path.string(), ": ", key(name), ": expected at most ", most, " of them, found ", value.count));
+    }
+    return true;
+  };
+  const auto copy_strings = [&](const char* name, std::vector<std::string>& out, size_t most) {
+    if (!has_list(name, most)) return;
+    const size_t bytes = file.metadata.find(key(name))->second.payload.size();
+    constexpr size_t kMostBytes = 64 << 20;
+    if (bytes > kMostBytes) {
+      throw Error(
+          concat(file.path.string(), ": ", key(name), ": expected at most ", kMostBytes, " bytes, found ", bytes));
+    }
     for (const std::string_view each : file.strings(key(name))) out.push_back(valid_utf8(each));
   };
-  copy_strings("tokens", vocabulary.tokens);
-  copy_strings("merges", vocabulary.merges);
-  if (file.has(key("scores"))) {
+  copy_strings("tokens", vocabulary.tokens, Vocabulary::kMostTokens);
+  copy_strings("merges", vocabulary.merges, Vocabulary::kMostTokens);
+  if (has_list("scores", vocabulary.tokens.size())) {
     const std::vector<double> scores = file.numbers(key("scores"));
     vocabulary.scores.assign(scores.begin(), scores.end());
   }
-  if (file.has(key("token_type"))) {
-    const std::vector<int64_t> types = file.integers(key("token_type"));
-    vocabulary.token_type.assign(types.begin(), types.end());
+  if (has_list("token_type", vocabulary.tokens.size())) {
+    for (const int64_t type : file.integers(key("token_type"))) vocabulary.token_type.push_back(clamped(type));
   }
   return vocabulary;
 }
@@ -197,6 +254,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
       parts.eos_ids.push_back(*end);
     }
   }
+  parts.where = where;
   const bool bos = vocabulary.add_bos_token.value_or(!gpt2), eos = vocabulary.add_eos_token.value_or(false);
   parts.post_processor =
       bos_eos_template(bos ? vocabulary.bos_token_id : std::nullopt, eos ? vocabulary.eos_token_id : std::nullopt);

@@ -1,8 +1,11 @@
 #include "text/tokenizer_json.h"
 
+#include <unordered_map>
+
 #include "io/error.h"
 #include "io/fields.h"
 #include "text/bpe.h"
+#include "text/json_part.h"
 #include "text/unigram.h"
 #include "text/wordpiece.h"
 
@@ -10,23 +13,23 @@ namespace loraxs {
 namespace {
 
 /// ["a b", …] or [["a", "b"], …].
-std::vector<std::pair<std::string, std::string>> parse_merges(const nlohmann::json& list, const std::string& where) {
+void add_merges(BpeConfig& config, const nlohmann::json& list, const std::string& where) {
   if (!list.is_array()) throw Error(concat(where, ": model.merges: expected a list, found ", list.type_name()));
-  std::vector<std::pair<std::string, std::string>> merges;
-  merges.reserve(list.size());
+  config.merges.reserve(list.size());
   for (const auto& item : list) {
+    using Text = const std::string&;
     if (item.is_array() && item.size() == 2 && item[0].is_string() && item[1].is_string()) {
-      merges.emplace_back(item[0], item[1]);
+      config.add_merge(item[0].get_ref<Text>(), item[1].get_ref<Text>(), where);
       continue;
     }
-    const std::string text = item.is_string() ? item.get<std::string>() : "";
+    const std::string_view text = item.is_string() ? item.get_ref<Text>() : std::string_view();
     const size_t blank = text.find(' ');
     if (blank == std::string::npos || text.find(' ', blank + 1) != std::string::npos) {
-      throw Error(concat(where, ": model.merges[", merges.size(), "]: expected two tokens, found ", item.dump()));
+      throw Error(concat(where, ": model.merges[", config.merges.size(), "]: expected two tokens, found ",
+                         item.is_string() ? text : item.type_name()));
     }
-    merges.emplace_back(text.substr(0, blank), text.substr(blank + 1));
+    config.add_merge(text.substr(0, blank), text.substr(blank + 1), where);
   }
-  return merges;
 }
 
 std::unique_ptr<TokenModel> parse_unigram(Fields& fields, const nlohmann::json& vocab, const std::string& where) {
@@ -64,20 +67,20 @@ std::unique_ptr<TokenModel> parse_model(nlohmann::json json, const std::string& 
   if (kind == "BPE") {
     if (fields.has("dropout") && fields.fraction("dropout", 0) > 0) fields.fail("dropout", "expected none");
     BpeConfig config = {.vocab = Vocabulary::from_json(vocab, vocab_place),
-                        .merges = parse_merges(merges, where),
                         .unknown_token = fields.text("unk_token", ""),
-                        .continuation_prefix = fields.text("continuing_subword_prefix", ""),
-                        .end_of_word_suffix = fields.text("end_of_word_suffix", ""),
+                        .continuation_prefix = parse_affix(fields, "continuing_subword_prefix", ""),
+                        .end_of_word_suffix = parse_affix(fields, "end_of_word_suffix", ""),
                         .fuse_unknown = fields.boolean("fuse_unk", false),
                         .byte_fallback = fields.boolean("byte_fallback", false),
                         .ignore_merges = fields.boolean("ignore_merges", false)};
+    add_merges(config, merges, where);
     return std::make_unique<BpeModel>(std::move(config), where);
   }
   if (kind == "Unigram") return parse_unigram(fields, vocab, where);
   if (kind == "WordPiece") {
     WordPieceConfig config = {.vocab = Vocabulary::from_json(vocab, vocab_place),
                               .unknown_token = fields.text("unk_token", "[UNK]"),
-                              .continuation = fields.text("continuing_subword_prefix", "##"),
+                              .continuation = parse_affix(fields, "continuing_subword_prefix", "##"),
                               .max_chars_per_word = fields.positive_int("max_input_chars_per_word", 100)};
     return std::make_unique<WordPieceModel>(std::move(config), where);
   }
@@ -88,21 +91,26 @@ std::vector<AddedToken> parse_added_tokens(const nlohmann::json& list, const Tok
                                            const std::string& where) {
   std::vector<AddedToken> tokens;
   if (!list.is_null() && !list.is_array()) throw Error(concat(where, ": added_tokens: expected a list"));
+  const int64_t highest = model.vocab_size() + static_cast<int64_t>(list.size()) + 1000;  // ids may have gaps
   for (size_t i = 0; i < list.size(); ++i) {
     Fields fields(list[i], where, concat("added_tokens[", i, "]"));
     fields.ignore_unknown();
     AddedToken token = {.content = fields.text("content", ""),
-                        .id = static_cast<int32_t>(fields.non_negative_int("id", 0)),
                         .special = fields.boolean("special", false),
                         .normalized = fields.boolean("normalized", false),
                         .lstrip = fields.boolean("lstrip", false),
                         .rstrip = fields.boolean("rstrip", false),
                         .single_word = fields.boolean("single_word", false)};
     if (token.content.empty()) fields.fail("content", "expected the token's text, found none");
-    const int64_t highest = model.vocab_size() + static_cast<int64_t>(list.size()) + 1000;  // ids may have gaps
-    if (fields.non_negative_int("id", 0) > highest) {
-      fields.fail("id", concat("expected at most ", highest, ", found ", fields.non_negative_int("id", 0)));
+    if (token.content.size() > Vocabulary::kLongestToken) {
+      fields.fail("content",
+                  concat("expected at most ", Vocabulary::kLongestToken, " bytes, found ", token.content.size()));
     }
+    const int64_t id = fields.non_negative_int("id", highest + 1);
+    if (id > highest) {
+      fields.fail("id", concat("expected at most ", highest, ", found ", fields.has("id") ? concat(id) : "none"));
+    }
+    token.id = static_cast<int32_t>(id);
     if (const auto known = model.id_of(token.content)) token.id = *known;  // as Hugging Face: the model's id wins
     tokens.push_back(std::move(token));
   }
@@ -124,13 +132,14 @@ TokenizerParts parse_pipeline(const nlohmann::json& json, const std::string& whe
 TokenizerParts parse_tokenizer_json(nlohmann::json json, const std::string& where) {
   if (!json.is_object()) throw Error(concat(where, ": expected an object, found ", json.type_name()));
   TokenizerParts parts = parse_pipeline(json, where);
+  parts.where = where;
   parts.model = parse_model(json.contains("model") ? std::move(json["model"]) : nlohmann::json(), where);
   parts.added_tokens = parse_added_tokens(json.value("added_tokens", nlohmann::json()), *parts.model, where);
-  const TokenLookup lookup = [&](const std::string& token) -> std::optional<int32_t> {
-    for (const AddedToken& added : parts.added_tokens) {
-      if (added.content == token) return added.id;
-    }
-    return parts.model->id_of(token);
+  std::unordered_map<std::string_view, int32_t> added;  // the first of a text, as it was told
+  for (const AddedToken& token : parts.added_tokens) added.emplace(token.content, token.id);
+  const TokenLookup lookup = [&](const std::string& token) {
+    const auto found = added.find(token);
+    return found == added.end() ? parts.model->id_of(token) : std::optional(found->second);
   };
   parts.post_processor = parse_post_processor(json.value("post_processor", nlohmann::json()), lookup, where);
   return parts;

@@ -10,10 +10,6 @@
 namespace loraxs {
 namespace {
 
-uint64_t child_key(int32_t node, char byte) {
-  return static_cast<uint64_t>(node) << 8 | static_cast<unsigned char>(byte);
-}
-
 /// The best way to write the text up to one place: its last token starts at `start` and has `id`.
 struct BestPath {
   double score = 0;
@@ -27,22 +23,11 @@ UnigramModel::UnigramModel(UnigramConfig config, const std::string& where)
     : scores_(std::move(config.scores)),
       unknown_id_(config.unknown_id),
       byte_fallback_(config.byte_fallback),
-      vocab_(std::move(config.tokens)),
-      token_at_{-1},
+      vocab_(std::move(config.tokens), where + ": model.vocab"),
+      trie_(vocab_.entries()),
       where_(where) {
   double lowest = std::numeric_limits<double>::infinity();
-  for (size_t id = 0; id < scores_.size(); ++id) {
-    lowest = std::min(lowest, scores_[id]);
-    const std::string* token = vocab_.token_of(static_cast<int32_t>(id));
-    if (token == nullptr) continue;
-    int32_t node = 0;
-    for (const char byte : *token) {
-      const auto [child, fresh] = children_.emplace(child_key(node, byte), static_cast<int32_t>(token_at_.size()));
-      if (fresh) token_at_.push_back(-1);
-      node = child->second;
-    }
-    token_at_[node] = vocab_.id_of(*token).value_or(-1);
-  }
+  for (const double score : scores_) lowest = std::min(lowest, score);
   constexpr double kUnknownPenalty = 10;  // SentencePiece's
   unknown_score_ = lowest - kUnknownPenalty;
 }
@@ -80,14 +65,12 @@ void UnigramModel::append_ids(std::string_view piece, std::vector<int32_t>& ids)
   for (size_t start = 0; start < piece.size();) {
     const size_t length = char_bytes(piece[start]);
     bool has_single_character = false;
-    int32_t node = 0;
+    int32_t node = TokenTrie::kRoot;
     for (size_t end = start; end < piece.size();) {
-      const auto child = children_.find(child_key(node, piece[end]));
-      if (child == children_.end()) break;
-      node = child->second;
-      ++end;
-      const int32_t id = token_at_[node];
-      if (id < 0) continue;
+      node = trie_.child(node, piece[end++]);
+      if (node == TokenTrie::kNone) break;
+      const int32_t id = trie_.value(node);
+      if (id == TokenTrie::kNone) continue;
       offer(start, end, id, scores_[id] + best[start].score);
       has_single_character |= end - start == length;
     }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "text/token_model.h"
+#include "text/token_trie.h"
 #include "text/vocabulary.h"
 
 namespace loraxs {
@@ -17,6 +18,7 @@ struct UnigramConfig {
 
 class UnigramModel final : public TokenModel {
  public:
+  /// Throws Error, starting with `where`, for tokens that Vocabulary refuses.
   UnigramModel(UnigramConfig config, const std::string& where);
 
   void append_ids(std::string_view piece, std::vector<int32_t>& ids) const override;
@@ -33,9 +35,7 @@ class UnigramModel final : public TokenModel {
   bool byte_fallback_ = false;
   Vocabulary vocab_;
   double unknown_score_ = 0;
-  // A trie over the tokens' bytes; node 0 is its root.
-  std::unordered_map<uint64_t, int32_t> children_;  // (node << 8 | byte) → node
-  std::vector<int32_t> token_at_;                   // [nodes] id, or -1
+  TokenTrie trie_;
   std::string where_;
 };
 

@@ -46,6 +46,15 @@ std::string valid_utf8(std::string_view text) {
   return result;
 }
 
+bool is_valid_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const Scan scan = scan_char(text, at);
+    if (scan.valid < scan.length) return false;
+    at += scan.length;
+  }
+  return true;
+}
+
 size_t incomplete_tail(std::string_view text) {
   for (size_t tail = 1; tail <= std::min<size_t>(3, text.size()); ++tail) {
     if ((static_cast<unsigned char>(text[text.size() - tail]) & 0xC0) == 0x80) continue;  // not the first byte yet

@@ -10,6 +10,8 @@ namespace loraxs {
 /// Python's and Rust's lossy decoders do.
 std::string valid_utf8(std::string_view text);
 
+bool is_valid_utf8(std::string_view text);
+
 /// Bytes at the end of `text` that may become a character when more bytes follow: 0 to 3.
 size_t incomplete_tail(std::string_view text);
 

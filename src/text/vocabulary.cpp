@@ -1,17 +1,27 @@
 #include "text/vocabulary.h"
 
-#include <algorithm>
-
 #include "io/error.h"
+#include "text/utf8.h"
 
 namespace loraxs {
 
-Vocabulary::Vocabulary(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {
+Vocabulary::Vocabulary(std::vector<std::string> tokens, const std::string& where) : tokens_(std::move(tokens)) {
+  if (tokens_.size() > kMostTokens) {
+    throw Error(concat(where, ": expected at most ", kMostTokens, " tokens, found ", tokens_.size()));
+  }
+  size_t bytes = 0;
+  for (const std::string& token : tokens_) bytes += token.size();
+  if (bytes > kMostBytes)
+    throw Error(concat(where, ": expected tokens of at most ", kMostBytes, " bytes, found ", bytes));
   ids_.reserve(tokens_.size());
   for (size_t id = 0; id < tokens_.size(); ++id) {
-    if (tokens_[id].empty()) continue;
-    ids_[tokens_[id]] = static_cast<int32_t>(id);
-    longest_ = std::max(longest_, tokens_[id].size());
+    const std::string& token = tokens_[id];
+    if (token.empty()) continue;
+    if (token.size() > kLongestToken) {
+      throw Error(concat(where, ": token ", id, ": expected at most ", kLongestToken, " bytes, found ", token.size()));
+    }
+    if (!is_valid_utf8(token)) throw Error(concat(where, ": token ", id, ": expected UTF-8, found \"", token, "\""));
+    ids_[token] = static_cast<int32_t>(id);
   }
 }
 
@@ -23,7 +33,8 @@ Vocabulary Vocabulary::from_json(const nlohmann::json& object, const std::string
   std::vector<std::string> tokens;
   for (const auto& [token, id] : object.items()) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > highest) {
-      throw Error(concat(where, ": ", token, ": expected an id from 0 to ", highest, ", found ", id.dump()));
+      throw Error(concat(where, ": ", token, ": expected an id from 0 to ", highest, ", found ",
+                         id.is_number() ? id.dump() : id.type_name()));
     }
     const auto place = id.get<size_t>();
     if (place >= tokens.size()) tokens.resize(place + 1);
@@ -32,7 +43,7 @@ Vocabulary Vocabulary::from_json(const nlohmann::json& object, const std::string
     }
     tokens[place] = token;
   }
-  return Vocabulary(std::move(tokens));
+  return Vocabulary(std::move(tokens), where);
 }
 
 std::optional<int32_t> Vocabulary::id_of(std::string_view token) const {

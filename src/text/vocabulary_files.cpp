@@ -14,6 +14,10 @@ namespace {
 
 std::vector<std::string> lines_of(const std::filesystem::path& path) {
   const auto file = MappedFile::open(path);
+  constexpr size_t kMostBytes = 64 << 20;
+  if (file->text().size() > kMostBytes) {
+    throw Error(concat(path.string(), ": expected at most ", kMostBytes, " bytes, found ", file->text().size()));
+  }
   std::vector<std::string> lines;
   for (std::string_view rest = file->text(); !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
@@ -59,7 +63,9 @@ TokenizerParts bert_from_vocab(const std::filesystem::path& vocab_txt, Fields se
                                          {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
                                          {"decoder", {{"type", "WordPiece"}}}},
                                         where);
-  parts.model = std::make_unique<WordPieceModel>(WordPieceConfig{.vocab = Vocabulary(lines_of(vocab_txt))}, where);
+  parts.where = where;
+  parts.model =
+      std::make_unique<WordPieceModel>(WordPieceConfig{.vocab = Vocabulary(lines_of(vocab_txt), where)}, where);
   add_special_tokens(parts, {{"[PAD]"}, {"[UNK]"}, {"[CLS]"}, {"[SEP]"}, {"[MASK]"}});
   parts.post_processor = template_of(parts, processing("BertProcessing", "[CLS]", "[SEP]"), where);
   return parts;
@@ -81,8 +87,10 @@ TokenizerParts byte_bpe_from_files(const std::filesystem::path& vocab_json, cons
     if (blank == std::string::npos || lines[i].find(' ', blank + 1) != std::string::npos) {
       throw Error(concat(merges_txt.string(), ":", i + 1, ": expected two tokens, found \"", lines[i], "\""));
     }
-    config.merges.emplace_back(lines[i].substr(0, blank), lines[i].substr(blank + 1));
+    const std::string_view line = lines[i];
+    config.add_merge(line.substr(0, blank), line.substr(blank + 1), merges_txt.string());
   }
+  parts.where = where;
   parts.model = std::make_unique<BpeModel>(std::move(config), merges_txt.string());
   const bool roberta = parts.model->id_of("<s>") && parts.model->id_of("</s>");
   if (roberta) {
@@ -96,6 +104,7 @@ TokenizerParts byte_bpe_from_files(const std::filesystem::path& vocab_json, cons
 
 TokenizerParts xlm_roberta_from_model(const std::filesystem::path& path) {
   TokenizerParts parts;
+  parts.where = path.string();
   auto model = std::make_unique<SentencePieceModel>(path, SentencePieceModel::Numbering::kFairseq);
   parts.added_tokens = model->special_tokens();
   parts.decoder = model->decoder();
@@ -107,6 +116,7 @@ TokenizerParts xlm_roberta_from_model(const std::filesystem::path& path) {
 TokenizerParts llama_from_model(const std::filesystem::path& path, Fields settings) {
   settings.ignore_unknown();
   TokenizerParts parts;
+  parts.where = path.string();
   auto model = std::make_unique<SentencePieceModel>(path, SentencePieceModel::Numbering::kOwn);
   parts.added_tokens = model->special_tokens();
   parts.decoder = model->decoder();

@@ -13,7 +13,10 @@ bool starts_char(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) !
 }  // namespace
 
 WordPieceModel::WordPieceModel(WordPieceConfig config, const std::string& where)
-    : config_(std::move(config)), unknown_id_(config_.vocab.require(config_.unknown_token, where)) {}
+    : config_(std::move(config)),
+      unknown_id_(config_.vocab.require(config_.unknown_token, where)),
+      trie_(config_.vocab.entries()),
+      inside_(trie_.walk(TokenTrie::kRoot, config_.continuation)) {}
 
 void WordPieceModel::add_to(Sha256& digest) const {
   digest.update("WordPiece\n");
@@ -24,19 +27,19 @@ void WordPieceModel::add_to(Sha256& digest) const {
 void WordPieceModel::append_ids(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t before = ids.size();
   bool known = std::count_if(word.begin(), word.end(), starts_char) <= config_.max_chars_per_word;
-  std::string candidate;
   for (size_t begin = 0; known && begin < word.size();) {
-    known = false;
-    for (size_t end = std::min(word.size(), begin + config_.vocab.longest_token()); end > begin; --end) {
+    int32_t longest = TokenTrie::kNone, node = begin == 0 ? TokenTrie::kRoot : inside_;
+    size_t end_of_longest = begin;
+    for (size_t end = begin; node != TokenTrie::kNone && end < word.size();) {
+      node = trie_.child(node, word[end++]);
+      if (node == TokenTrie::kNone || trie_.value(node) == TokenTrie::kNone) continue;
       if (end < word.size() && !starts_char(word[end])) continue;
-      candidate.assign(begin == 0 ? "" : config_.continuation).append(word.substr(begin, end - begin));
-      const auto id = config_.vocab.id_of(candidate);
-      if (!id) continue;
-      ids.push_back(*id);
-      known = true;
-      begin = end;
-      break;
+      longest = trie_.value(node);
+      end_of_longest = end;
     }
+    known = longest != TokenTrie::kNone;
+    if (known) ids.push_back(longest);
+    begin = end_of_longest;
   }
   if (known) return;
   ids.resize(before);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "text/token_model.h"
+#include "text/token_trie.h"
 #include "text/vocabulary.h"
 
 namespace loraxs {
@@ -28,6 +29,8 @@ class WordPieceModel final : public TokenModel {
  private:
   WordPieceConfig config_;
   int32_t unknown_id_ = 0;
+  TokenTrie trie_;
+  int32_t inside_ = TokenTrie::kNone;  // the node of the continuation
 };
 
 }  // namespace loraxs
