@@ -29,7 +29,7 @@ std::tm some_day() { return {.tm_mday = 1, .tm_year = 125}; }
 
 struct Rendered {
   std::string text;
-  int64_t steps, bytes;
+  int64_t steps = 0, bytes = 0;
 };
 
 Rendered rendered(const std::string& source, const jinja::Limits& limits = {}) {
@@ -128,11 +128,11 @@ const std::vector<std::string>& linear_expressions() {
                                                "l | max",
                                                "t | min",
                                                "l | reject('odd') | list",
-                                               "[d] * n | rejectattr('1') | list",
+                                               "([d] * n) | rejectattr('1') | list",
                                                "u | reverse",
                                                "l | reverse | list",
                                                "l | select('even') | list",
-                                               "[d] * n | selectattr('1', 'eq', 2) | list",
+                                               "([d] * n) | selectattr('1', 'eq', 2) | list",
                                                "l | reverse | sort",
                                                "t | sort(case_sensitive=true)",
                                                "[d] | sort(attribute=','.join(['a'] * n))",
@@ -236,7 +236,7 @@ const std::vector<std::string>& linear_expressions() {
                                                "range(n) | list",
                                                "dict(l | batch(2))",
                                                "dict(d, x=1)",
-                                               "namespace(d).x",
+                                               "namespace(x=d).x",
                                                "strftime_now('%d')"};  // globals
   return all;
 }
@@ -280,21 +280,21 @@ double seconds_of(const std::function<void()>& run) {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
   };
-  double best = 1e9;
-  for (int i = 0; i < 2; ++i) {
-    const double start = now();
-    run();
-    best = std::min(best, now() - start);
-  }
-  return best;
+  const double start = now();
+  run();
+  return now() - start;
 }
 
 void expect_linear(const std::string& small, const std::string& large) try {
-  const Rendered one = rendered(small), two = rendered(large);
+  Rendered one, two;
+  double first = seconds_of([&] { one = rendered(small); }), second = seconds_of([&] { two = rendered(large); });
   EXPECT_LT(two.steps, 3 * one.steps + 100);
   EXPECT_LT(two.bytes, 3 * one.bytes + 1000);
-  const double first = seconds_of([&] { rendered(small); });
-  EXPECT_LT(seconds_of([&] { rendered(large); }), 3 * first + 0.005) << "of " << first << " s";
+  for (int i = 0; i < 3 && second > 3 * first + 0.005; ++i) {  // a single run may be unlucky
+    first = std::min(first, seconds_of([&] { rendered(small); }));
+    second = std::min(second, seconds_of([&] { rendered(large); }));
+  }
+  EXPECT_LT(second, 3 * first + 0.005) << "of " << first << " s";
 } catch (const TemplateError& error) {
   ADD_FAILURE() << error.what();
 }

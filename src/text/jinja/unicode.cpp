@@ -152,7 +152,21 @@ class CharSet {
 
 }  // namespace
 
-Text valid_text(const std::string& text) { return is_ascii(text) ? text : valid_utf8(text); }
+Text valid_text(const std::string& text) {
+  const std::string_view all = text;
+  const auto ascii = [](char c) { return static_cast<signed char>(c) >= 0; };
+  std::string result;
+  result.reserve(all.size());
+  for (size_t at = 0; at < all.size();) {  // runs of ASCII are copied as they stand: most texts are little else
+    const auto rest = all.substr(at);
+    const size_t plain = std::find_if_not(rest.begin(), rest.end(), ascii) - rest.begin();
+    const size_t end = std::find_if(rest.begin() + static_cast<long>(plain), rest.end(), ascii) - rest.begin();
+    result.append(rest.substr(0, plain));
+    if (end > plain) result.append(valid_utf8(rest.substr(plain, end - plain)));
+    at += end;
+  }
+  return result;
+}
 
 std::u32string code_points(std::string_view text) {
   const std::string valid = valid_utf8(text);
