@@ -1,38 +1,39 @@
 #include "text/chat_template.h"
 
-#include <algorithm>
-#include <regex>
-
 #include "io/fields.h"
 #include "io/gguf.h"
 #include "io/text_file.h"
+#include "text/jinja/unicode.h"
 
 namespace loraxs {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// transformers 5 passes a message's reasoning under the names that older and newer templates read.
-Json with_reasoning(const Json& message) {
-  const Json* reasoning = nullptr;
+/// One message. transformers 5 passes its reasoning under the names that older and newer templates read.
+jinja::Value message_value(const Json& message) {
+  const jinja::Value given = jinja::Value::from_json(message, /*levels_above=*/1);
+  const jinja::Value* reasoning = nullptr;
   for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
-    if (reasoning == nullptr && message.contains(name) && !message[name].is_null()) reasoning = &message[name];
+    if (reasoning == nullptr || reasoning->is_none()) reasoning = given.mapping()->find_text(name);
   }
-  if (reasoning == nullptr) return message;
-  Json aliased = {{"thinking", *reasoning}};
-  for (const auto& [key, value] : message.items()) aliased[key] = value;
-  aliased["reasoning_content"] = *reasoning;
+  if (reasoning == nullptr || reasoning->is_none()) return given;
+  auto aliased = std::make_shared<jinja::Mapping>();
+  aliased->set("thinking", *reasoning);
+  for (const auto& [key, value] : given.mapping()->entries()) aliased->set(key, value);
+  aliased->set("reasoning_content", *reasoning);
   return aliased;
 }
 
 jinja::Value messages_value(const Json& messages, const std::string& where) {
   if (!messages.is_array()) throw Error(concat(where, ": messages: expected a list, found ", messages.type_name()));
   jinja::Values values;
+  values.reserve(messages.size());
   for (const Json& message : messages) {
     if (!message.is_object()) {
       throw Error(concat(where, ": messages[", values.size(), "]: expected an object, found ", message.type_name()));
     }
-    values.push_back(jinja::Value::from_json(with_reasoning(message)));
+    values.push_back(message_value(message));
   }
   return jinja::Value::list(std::move(values));
 }
@@ -40,14 +41,27 @@ jinja::Value messages_value(const Json& messages, const std::string& where) {
 /// The text of template `name` among {name, template} objects.
 std::string named_template(const nlohmann::json& list, const std::string& name, const std::string& where) {
   std::string known;
+  size_t at = 0;
   for (const auto& entry : list) {
     const bool complete = entry.is_object() && entry.contains("name") && entry["name"].is_string() &&
                           entry.contains("template") && entry["template"].is_string();
-    if (!complete) throw Error(concat(where, ": expected objects with name and template, found ", entry.dump()));
-    if (entry["name"] == name) return entry["template"].get<std::string>();
-    known += (known.empty() ? "" : ", ") + entry["name"].get<std::string>();
+    if (!complete) throw Error(concat(where, "[", at, "]: expected an object with name and template"));
+    const auto& found = entry["name"].get_ref<const std::string&>();
+    if (found == name) return entry["template"].get<std::string>();
+    if (known.size() < 200) known += (known.empty() ? "" : ", ") + jinja::excerpt(found);
+    ++at;
   }
-  throw Error(concat(where, ": expected a template named ", name, ", found ", known.empty() ? "none" : known));
+  throw Error(
+      concat(where, ": expected a template named ", jinja::excerpt(name), ", found ", known.empty() ? "none" : known));
+}
+
+/// A template from a file of its own, which may be anything.
+ChatTemplate read_template(const std::filesystem::path& path) {
+  const auto bytes = std::filesystem::file_size(path), most = static_cast<uintmax_t>(jinja::Limits().source_bytes);
+  if (bytes > most) {
+    throw Error(concat(path.string(), ": expected a template of at most ", most, " bytes, found ", bytes));
+  }
+  return ChatTemplate(read_text_file(path), path.string());
 }
 
 }  // namespace
@@ -69,9 +83,9 @@ std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& mode
   const std::filesystem::path own = model / "chat_template.jinja";
   const std::filesystem::path additional = model / "additional_chat_templates" / (name + ".jinja");
   if (!name.empty() && name != "default" && std::filesystem::exists(additional)) {
-    return ChatTemplate(read_text_file(additional), additional.string());
+    return read_template(additional);
   }
-  if (std::filesystem::exists(own)) return ChatTemplate(read_text_file(own), own.string());
+  if (std::filesystem::exists(own)) return read_template(own);
   const std::filesystem::path settings = model / "tokenizer_config.json";
   if (!std::filesystem::exists(settings)) return std::nullopt;
   const nlohmann::json json = read_json(settings);
@@ -95,21 +109,17 @@ jinja::Rendering ChatTemplate::render_marked(const Json& messages, const ChatOpt
     context.set("tools", jinja::Value::from_json(options.tools));
     context.set("documents", jinja::Value::from_json(options.documents));
     context.set("add_generation_prompt", options.add_generation_prompt);
-    if (!options.bos_token.empty()) context.set("bos_token", options.bos_token);
-    if (!options.eos_token.empty()) context.set("eos_token", options.eos_token);
+    if (!options.bos_token.empty()) context.set("bos_token", jinja::valid_text(options.bos_token));
+    if (!options.eos_token.empty()) context.set("eos_token", jinja::valid_text(options.eos_token));
     if (!options.extra.is_null() && !options.extra.is_object()) {
       throw Error(concat(where(), ": extra: expected an object, found ", options.extra.type_name()));
     }
-    for (const auto& [name, value] : options.extra.items()) context.set(name, jinja::Value::from_json(value));
+    for (const auto& [name, value] : options.extra.items())
+      context.set(jinja::valid_text(name), jinja::Value::from_json(value));
     return template_.render(context, now);
   } catch (const jinja::Failure& failure) {
     throw Error(concat(where(), ": messages: ", failure.what()));
   }
-}
-
-bool ChatTemplate::marks_generation() const {
-  static const std::regex tag("\\{%[-+]?\\s*generation\\s*[-+]?%\\}");
-  return std::regex_search(source(), tag);
 }
 
 }  // namespace loraxs

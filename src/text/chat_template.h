@@ -38,7 +38,7 @@ class ChatTemplate {
   jinja::Rendering render_marked(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
 
   /// The template marks with {% generation %} what assistants said.
-  bool marks_generation() const;
+  bool marks_generation() const { return template_.marks_generation(); }
   const std::string& source() const { return template_.source(); }
   const std::string& where() const { return template_.where(); }
 

@@ -211,6 +211,34 @@ text()
 [1.0, 2.5e10, 1e22, -0.0] | string
 "a" ~ ("b" if x is defined else "c") | upper
 1 + missing | default(2)
+"añb語c añb語c".find("b語", 3) ~ "añb語c".rfind("語c") ~ "añb語cb語".count("b語", 2) ~ "añb語c".index("c", -1) ~ "añb".find("", 3) ~ "añb".rfind("") ~ "añb".find("a", 9)
+"añb語c".startswith("b", 2) ~ "añb語c".endswith("語", 0, 4) ~ "añb語c".startswith(("x", "語"), 3) ~ "añb語c".endswith("", 9) ~ "ab".startswith("abc")
+"ababababa".rsplit("aba", 1) ~ "ababababa".split("aba") ~ "ababababa".rsplit("aba") ~ "a--b--c".rsplit("--") ~ "a--b--c".rpartition("--") ~ "aaaa".count("aa")
+("a" * 30 ~ "b" ~ "a" * 30).rfind("a" * 17 ~ "b") ~ ("a" * 40 ~ "b").find("a" * 20 ~ "b") ~ ("ab" * 30).rsplit("ab" * 10)
+"日本語 テキスト".rsplit() ~ "  日本 語 ".split(none, 1) ~ " 日本 語  ".rsplit(none, 1) ~ "\\u3000a\\u2003b ".split() ~ " a b ".split(none, 0) ~ " a b ".rsplit(none, 0)
+"ñandú ñ".strip("ñú ") ~ "|" ~ "語語a語".lstrip("語") ~ "a語語".rstrip("語x") ~ "\\u3000 x\\u2003" | trim ~ "|" ~ "abc" | trim("cba") ~ "abc".strip("")
+"añb語c"[::-1] ~ "añb語c"[3:0:-2] ~ "añb語c" | reverse ~ "añb語c"[-2] ~ "añb語c"[::2] ~ "añb語c"[9:] ~ "añb語c"[-9:2]
+"ΑΣ ΑΣΑ σ aς" | title ~ "ΑΣ ΑΣ.".title() ~ "ŉa ǆ ß".title() ~ "ǅ ΑΣ".swapcase() ~ "ΑΣ. Σ".lower() ~ "straße".upper() ~ "İI".lower() ~ "ßa".capitalize() ~ "ΣΑΣ".capitalize() ~ "ﬁ".upper() ~ "ẞﬁ".casefold()
+"a\\rb\\r" | indent(1) ~ "a\\r" | indent ~ "\\n" | indent(2, true) ~ "" | indent(2, true, true) ~ "a\\u2028b\\n\\nc" | indent(1, blank=true) ~ "a\\r\\nb" | indent(1)
+{1: "a", 1.0: "b", true: "c"} ~ {9007199254740993: 1, 9007199254740992: 2, none: 3, "": 4}
+{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6, "g": 7, "h": 8, "i": 9, 1: 10, none: 11, 2.5: 12, "a": 13, true: 14, "": 15}
+{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6, "g": 7, "h": 8, "i": 9, 1: 10, none: 11, 2.5: 12}[2.5] ~ ("z" in dict(a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8, i=9)) ~ dict(a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8, i=9).i
+[3, 1, 2, 1, "a", "A", none, none, 1.0, true, 2.5] | unique | list ~ ["a", "A"] | unique | list
+[{"a": {"b": 1}}, {"a": {}}] | map(attribute="a.b", default="x") | list ~ [[1, [2, 3]]] | map(attribute="1.0") | list ~ [{"": 1}] | map(attribute="") | list
+people | sort(attribute="city,age") | map(attribute="name") | join(",") ~ people | min(attribute="age") | tojson ~ people | max(attribute="name") | tojson
+"%5s|%-7s|%.2s|%07.2f|%+d|%x" % ("é", "語", "日本語", -3.14159, 5, 255) ~ "100%%" % () ~ "%s" % none
+"%d" % ("nan" | float)
+"é".center(5, "語") ~ "é".zfill(4) ~ "-é".zfill(5) ~ "é".ljust(3, "語") ~ "é" | center(4) ~ "|"
+"xx" | replace("", "-") ~ "héé".replace("é", "e", 1) ~ "ab" | replace("ab", "") ~ "語語".replace("", "-", 2) ~ "ab".replace("a", "x", 0)
+"one two" | truncate(5, true, "語", 0) ~ "日本語 テキスト" | truncate(5, false, "…", 0) ~ "onetwo" | truncate(5, false, "", 0)
+range(10, 0, -3) | list ~ range(-3) | list ~ range(0, 10, 9223372036854775807) | list ~ range(3, 3) | list
+[1, 2, 3][::9223372036854775807] ~ "abc"[::-9223372036854775807] ~ [1, 2, 3][-9223372036854775807:] ~ [1, 2, 3][5:1]
+({"a": 1} == {"a": 1.0}) ~ ({"a": [1]} == {"a": [2]}) ~ ({1: 2} == {true: 2}) ~ ("a" * 3 == "aaa") ~ (("a", 1) < ("a", 2))
+"héllo wörld" | wordcount ~ "_a b-c ½" | wordcount ~ "é&<x>" | escape ~ "é/a ~" | urlencode
+"{{}} {} {x}".format("é", x=[1, "é"]) ~ "{1}{0}{1}".format(1, 2)
+"{".format()
+"}".format()
+"é\\n\\x00\\u0085'\\"" | string | list ~ ["é\\n\\x00\\u0085'"] ~ "é\\x00\\x1f" | tojson
 """.strip().split("\n")  # fmt: skip
 
 BAD_SYNTAX = ["1 +", "(1", "[1, 2", "1 2", "a b", "{'a'}", "'open", "a..b", "a | ", "a is", "}", "a]", "1 if", "a.'b'", "f(a=1, 2)",
@@ -294,6 +322,10 @@ TEMPLATES = [
     "{%if true%}x{%endif%}{%set a=1%}{{a}}",
     "{% if true: %}x{% endif %}",
     "{{ 'a' if true }}{{ ('b' if false) is undefined }}",
+    "{% set a1 = 1 %}{% set a2 = 2 %}{% set a3 = 3 %}{% set a4 = 4 %}{% set a5 = 5 %}{% set a6 = 6 %}{% set a7 = 7 %}{% set a8 = 8 %}{% set a9 = 9 %}{% set a1 = 10 %}"
+    "{% for i in [1] %}{% set a9 = 99 %}{{ a9 }}{{ a1 }}{% endfor %}{{ a1 }}{{ a2 }}{{ a8 }}{{ a9 }}",
+    "{% set s = 'x' %}{% set t = s %}{% set s = s + 'y' %}{{ s }}{{ t }}{% set l = [s] * 3 %}{% set s = 'z' %}{{ l | join }}",
+    "{% for x in [1,2,3,4] if x > 1 %}{{ loop.index }}{{ x }}{{ loop.last }}{% endfor %}{% for x in (1,2,3)[::-1] %}{{ x }}{{ loop.previtem }}{% endfor %}",
 ]  # fmt: skip
 
 CONTEXT = {

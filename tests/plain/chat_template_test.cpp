@@ -121,6 +121,21 @@ TEST(ChatTemplateTest, GenerationBlocksEqualTransformers) {
   }
 }
 
+TEST(ChatTemplateTest, ReasoningHasTheNamesThatTemplatesRead) {
+  const ChatTemplate chat("{{ messages[0] | tojson }}", "t");
+  const Json message = {{"role", "assistant"}, {"reasoning", "why"}, {"content", "a\xFF"}};
+  EXPECT_EQ(
+      chat.render(Json::array({message}), {}),
+      R"({"thinking": "why", "role": "assistant", "reasoning": "why", "content": "a�", "reasoning_content": "why"})");
+}
+
+TEST(ChatTemplateTest, GenerationTagsAreFoundWhereTheyAreTags) {
+  EXPECT_TRUE(ChatTemplate("{%- generation +%}x{% endgeneration %}", "t").marks_generation());
+  EXPECT_TRUE(
+      ChatTemplate("{%" + std::string(200'000, ' ') + "generation %}x{% endgeneration %}", "t").marks_generation());
+  EXPECT_FALSE(ChatTemplate("{# {% generation %} #}{{ '{% generation %}' }}", "t").marks_generation());
+}
+
 std::string render(const std::string& source) { return ChatTemplate(source, "t.jinja").render(Json::array(), {}); }
 
 TEST(JinjaTest, ErrorsNameTheLine) {
@@ -133,52 +148,6 @@ TEST(JinjaTest, ErrorsNameTheLine) {
   EXPECT_ERROR(ChatTemplate("x", "t").render(Json::parse("{}"), {}), "t: messages: expected a list, found object");
   EXPECT_ERROR(ChatTemplate("x", "t").render(Json::parse("[1]"), {}),
                "t: messages[0]: expected an object, found number");
-}
-
-/// Each would run for ever, fill the memory or overflow the stack.
-TEST(JinjaTest, HostileTemplatesEndInAnError) {
-  std::string deep = "x", brackets = "1", blocks = "x", chain = "1";
-  for (int i = 0; i < 5000; ++i) {
-    brackets = "(" + brackets + ")";
-    chain += " + 1";
-  }
-  for (int i = 0; i < 2000; ++i) blocks = "{% if 1 %}" + blocks + "{% endif %}";
-  const std::string loop = "{% for a in range(99999) %}";
-  const std::vector<std::string> hostile = {
-      loop + loop + "{% endfor %}{% endfor %}",
-      "{{ range(10 ** 9) }}",
-      "{{ 'x' * 10 ** 12 }}",
-      "{{ [1] * 10 ** 12 }}",
-      "{% set ns = namespace(s='x') %}" + loop + "{% set ns.s = ns.s + ns.s %}{% endfor %}",
-      "{% set ns = namespace(s='x') %}" + loop + "{% set ns.s = ns.s | replace('x', 'xx') %}{% endfor %}",
-      "{% set ns = namespace(s=[1]) %}" + loop + "{% set ns.s = ns.s + ns.s %}{% endfor %}",
-      "{% set ns = namespace(s=[1]) %}" + loop + "{% set ns.s = [ns.s] %}{% endfor %}",
-      "{% set ns = namespace(s=[1]) %}" + loop + "{% set ns.s = [ns.s.index] %}{% endfor %}",
-      "{% set ns = namespace(s={}) %}" + loop + "{% set ns.s = {'a': ns.s} %}{% endfor %}",
-      "{% set ns = namespace() %}{% set ns.s = ns %}{{ [ns] * 99999 }}" + loop + loop + "{% endfor %}{% endfor %}",
-      "{% set a = [1] %}{% set a=[a]*9 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{{ a "
-      "}}",
-      "{% set a=[1]*99 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{% set b=[1]*99 %}{% set b=[b]*99 %}"
-      "{% set b=[b]*99 %}{% set b=[b]*99 %}{{ a == b }}",
-      "{% set a=[1]*99 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{% set a=[a]*99 %}{{ a | tojson }}",
-      "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-      "{% macro m() %}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
-      "{{ 'a'.center(10 ** 10) }}",
-      "{{ '%1000000000d' % 5 }}",
-      "{{ 'a\nb' | indent(10 ** 10) }}",
-      "{{ range(99999) | join('x' * 10000) }}",
-      loop + "{{ 'x' * 10000 }}{% endfor %}",
-      "{% for a in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}",
-      "{{ " + brackets + " }}",
-      "{{ " + chain + " }}",
-      blocks,
-      "{% set ns = namespace(m='x') %}" + loop + "{% set ns.m = ns.m.upper %}{% endfor %}{{ ns.m.upper.x }}",
-  };
-  for (const std::string& source : hostile) {
-    SCOPED_TRACE(source.substr(0, 160));
-    const Json result = result_of([&] { return std::to_string(render(source).size()); });
-    EXPECT_TRUE(result.contains("error")) << result;
-  }
 }
 
 TEST(ChatTemplateTest, IsFoundWhereModelsKeepIt) {
@@ -199,6 +168,11 @@ TEST(ChatTemplateTest, IsFoundWhereModelsKeepIt) {
   EXPECT_ERROR(ChatTemplate::load(folder.path()), "tokenizer_config.json: chat_template: line 1: ");
   write("tokenizer_config.json", R"({"chat_template": 5})");
   EXPECT_ERROR(ChatTemplate::load(folder.path()), "chat_template: expected a text or a list, found number");
+  write("tokenizer_config.json",
+        R"({"chat_template": [{"name": ")" + std::string(9000, 'x') + R"(", "template": ""}]})");
+  EXPECT_ERROR(ChatTemplate::load(folder.path()), "found " + std::string(60, 'x') + "…");
+  write("chat_template.jinja", std::string(300'000, 'x'));
+  EXPECT_ERROR(ChatTemplate::load(folder.path()), "expected a template of at most 262144 bytes, found 300000");
   write("chat_template.jinja", "own");
   EXPECT_EQ(ChatTemplate::load(folder.path())->source(), "own");
 }

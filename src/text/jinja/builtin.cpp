@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "text/jinja/failure.h"
 #include "text/jinja/operators.h"
 
 namespace loraxs::jinja {
@@ -15,9 +16,15 @@ int64_t Bound::integer(size_t index, int64_t fallback) const {
                 concat("'", values_[index]->type_name(), "' object cannot be interpreted as an integer"));
 }
 
-const std::string& Bound::text(size_t index) const {
-  if (const std::string* text = values_[index]->text()) return *text;
+const Text& Bound::text(size_t index) const {
+  if (const Text* text = values_[index]->get<Text>()) return *text;
   throw Failure(FailureKind::kType, concat("expected a string, found '", values_[index]->type_name(), "'"));
+}
+
+const std::string& Bound::walked(size_t index, Budget& budget) const {
+  const std::string& walked = *text(index);
+  budget.walk(walked.size());
+  return walked;
 }
 
 bool Bound::truth(size_t index, bool fallback) const { return has(index) ? jinja::truth(*values_[index]) : fallback; }
@@ -39,7 +46,7 @@ Bound bind(const Builtin& builtin, Arguments arguments) {
   }
   for (auto& [name, value] : arguments.named) {
     const auto found = std::find_if(builtin.parameters.begin(), builtin.parameters.begin() + static_cast<long>(count),
-                                    [&](const char* known) { return name == known; });
+                                    [&](const char* known) { return *name == known; });
     const size_t index = found - builtin.parameters.begin();
     if (index == count && open) {
       bound.rest_.named.emplace_back(name, std::move(value));
@@ -47,7 +54,7 @@ Bound bind(const Builtin& builtin, Arguments arguments) {
       throw Failure(FailureKind::kType, concat(builtin.name,
                                                index == count ? " got an unexpected keyword argument '"
                                                               : " got multiple values for argument '",
-                                               name, "'"));
+                                               excerpt(*name), "'"));
     } else {
       bound.values_[index] = std::move(value);
     }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/jinja/budget.h"
 #include "text/jinja/value.h"
 
 namespace loraxs::jinja {
@@ -17,7 +18,9 @@ class Bound {
   Value value(size_t index, const Value& fallback) const { return has(index) ? *values_[index] : fallback; }
   /// As Python's C functions take them: another type is a TypeError.
   int64_t integer(size_t index, int64_t fallback) const;
-  const std::string& text(size_t index) const;
+  const Text& text(size_t index) const;
+  /// The text, every code point of which is then looked at: charged here.
+  const std::string& walked(size_t index, Budget& budget) const;
   bool truth(size_t index, bool fallback) const;
   /// What a parameter "*" collects: further positional arguments and all named ones.
   const Arguments& rest() const { return rest_; }
@@ -43,7 +46,7 @@ const Builtin* find_test(std::string_view name);
 /// The method `name` of a text, list, tuple or dict that only reads.
 const Builtin* find_method(const Value& value, std::string_view name);
 /// range, dict, namespace, raise_exception, strftime_now; null for anything else.
-std::optional<Value> find_global(const std::string& name);
+std::optional<Value> find_global(std::string_view name);
 
 /// Tables of the files below; find_filter looks through them.
 std::span<const Builtin> text_filters();

@@ -20,7 +20,7 @@ void ExpressionParser::link() {
 }
 
 void ExpressionParser::check_known(bool known, const char* kind, const std::string& name) {
-  if (!known) unknown.emplace_back(concat("No ", kind, " named '", name, "'."), tokens_.line());
+  if (!known) unknown.emplace_back(concat("No ", kind, " named ", in_quotes(name), "."), tokens_.line());
 }
 
 Node ExpressionParser::expression(bool with_condition) {

@@ -2,6 +2,7 @@
 
 #include "io/error.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/text_builder.h"
 #include "text/jinja/text_form.h"
 
 namespace loraxs::jinja {
@@ -11,33 +12,39 @@ Arguments CallArguments::evaluate(Machine& machine) const {
   for (const Node& node : positional) arguments.positional.push_back(node->evaluate(machine));
   for (const auto& [name, node] : named) arguments.named.emplace_back(name, node->evaluate(machine));
   if (more) {
-    for (Value& value : iterate(more->evaluate(machine), machine.budget)) {
-      arguments.positional.push_back(std::move(value));
-    }
+    const Elements values = iterate(more->evaluate(machine), machine.budget);
+    machine.budget.list(static_cast<int64_t>(values.size()));
+    arguments.positional.insert(arguments.positional.end(), values.begin(), values.end());
   }
   if (more_named) {
     const Value value = more_named->evaluate(machine);
     if (value.mapping() == nullptr) {
       throw Failure(FailureKind::kType, concat("argument after ** must be a mapping, not ", value.type_name()));
     }
-    for (const auto& [key, each] : value.mapping()->entries) {
+    machine.budget.list(2 * static_cast<int64_t>(value.mapping()->size()));
+    for (const auto& [key, each] : value.mapping()->entries()) {
       if (key.text() == nullptr) throw Failure(FailureKind::kType, "keywords must be strings");
-      arguments.named.emplace_back(*key.text(), each);
+      arguments.named.emplace_back(*key.get<Text>(), each);
     }
   }
   return arguments;
 }
 
 Value Collection::compute(Machine& machine) const {
+  machine.budget.list(static_cast<int64_t>(parts.size()));
   Values values;
+  values.reserve(parts.size());
   for (const Node& part : parts) values.push_back(part->evaluate(machine));
   return Value::items(kind, std::move(values));
 }
 
 Value Dictionary::compute(Machine& machine) const {
+  machine.budget.object();
   auto mapping = std::make_shared<Mapping>();
   for (const auto& [key, value] : entries_) {
     const Value name = key->evaluate(machine);
+    machine.budget.entry(static_cast<int64_t>(mapping->size()));
+    if (name.text() != nullptr) machine.budget.read(name.text()->size());
     mapping->set(name, value->evaluate(machine));
   }
   return mapping;
@@ -62,7 +69,7 @@ Value Slice::compute(Machine& machine) const {
   return slice(value, begin, end, step, machine.budget);
 }
 
-Value Call::call(Machine& machine, std::vector<std::pair<std::string, Value>> named) const {
+Value Call::call(Machine& machine, std::vector<std::pair<Text, Value>> named) const {
   const Value callee = callee_->evaluate(machine);
   Arguments arguments = arguments_.evaluate(machine);
   for (auto& each : named) arguments.named.push_back(std::move(each));
@@ -72,7 +79,8 @@ Value Call::call(Machine& machine, std::vector<std::pair<std::string, Value>> na
   return result;
 }
 
-Value Application::apply(Machine& machine, const std::string& printed) const {
+Value Application::apply(Machine& machine, const Text& printed) const {
+  const Budget::Level guard(machine.budget);  // chains call themselves without evaluate()
   Value value = printed;
   if (const auto* inner = dynamic_cast<const Application*>(value_.get())) {
     value = inner->apply(machine, printed);
@@ -103,12 +111,9 @@ Value Binary::compute(Machine& machine) const {
 }
 
 Value Concatenation::compute(Machine& machine) const {
-  std::string text;
-  for (const Node& part : parts_) {
-    text += str(part->evaluate(machine), machine.budget);
-    machine.budget.text(static_cast<int64_t>(text.size()));
-  }
-  return text;
+  TextBuilder text(machine.budget);
+  for (const Node& part : parts_) text.append(*str(part->evaluate(machine), machine.budget));
+  return text.take();
 }
 
 bool compare_values(const Value& a, const std::string& sign, const Value& b, Budget& budget) {

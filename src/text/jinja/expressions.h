@@ -28,7 +28,7 @@ using Node = std::unique_ptr<Expression>;
 
 struct CallArguments {
   std::vector<Node> positional;
-  std::vector<std::pair<std::string, Node>> named;
+  std::vector<std::pair<Text, Node>> named;
   Node more;        // *expression
   Node more_named;  // **expression
   Arguments evaluate(Machine& machine) const;
@@ -45,9 +45,11 @@ class Literal : public Expression {
 
 class Name : public Expression {
  public:
-  Name(int line, std::string name) : Expression(line), name(std::move(name)) {}
-  Value compute(Machine& machine) const override { return machine.name(name); }
-  const std::string name;
+  Name(int line, std::string name) : Expression(line), name_(std::move(name)) {}
+  Value compute(Machine& machine) const override { return machine.name(name_); }
+
+ private:
+  std::string name_;
 };
 
 /// [a, b] or (a, b).
@@ -77,7 +79,7 @@ class Attribute : public Expression {
 
  private:
   Node value_;
-  std::string name_;
+  Text name_;
 };
 
 class Subscript : public Expression {
@@ -109,7 +111,7 @@ class Call : public Expression {
       : Expression(line), callee_(std::move(callee)), arguments_(std::move(arguments)) {}
   Value compute(Machine& machine) const override { return call(machine, {}); }
   /// With further named arguments: the caller of {% call %}.
-  Value call(Machine& machine, std::vector<std::pair<std::string, Value>> named) const;
+  Value call(Machine& machine, std::vector<std::pair<Text, Value>> named) const;
 
  private:
   Node callee_;
@@ -128,7 +130,7 @@ class Application : public Expression {
         arguments_(std::move(arguments)) {}
   Value compute(Machine& machine) const override { return apply(machine, ""); }
   /// Applies the chain of filters to a printed text.
-  Value apply(Machine& machine, const std::string& printed) const;
+  Value apply(Machine& machine, const Text& printed) const;
 
  private:
   Kind kind_;

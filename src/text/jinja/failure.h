@@ -1,8 +1,8 @@
-// text/jinja/failure.h: what goes wrong inside a template, and how much a rendering may spend.
+// text/jinja/failure.h: what goes wrong inside a template.
 #pragma once
-#include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace loraxs::jinja {
 
@@ -33,36 +33,10 @@ class SyntaxFailure : public Failure {
   int line;
 };
 
-/// Templates come with models and are not trusted: none may run for ever or fill the memory.
-struct Limits {
-  int64_t steps = 5'000'000;          // expressions, statements and elements looked at
-  int64_t depth = 600;                // nested expressions, statements and macro calls
-  int64_t text_bytes = 16 << 20;      // of one text, the output included
-  int64_t total_bytes = 512LL << 20;  // of all texts made on the way
-};
-
-class Budget {
- public:
-  explicit Budget(const Limits& limits) : limits_(limits) {}
-  void step(int64_t count = 1);
-  /// Before a text of `bytes` is made, and before one of `size` grows by `bytes`.
-  void text(int64_t bytes) { grow(0, bytes); }
-  void grow(int64_t size, int64_t bytes);
-  /// Enters a level; the destructor leaves it.
-  class Level {
-   public:
-    explicit Level(Budget& budget);
-    ~Level() { --budget_.depth_; }
-    Level(const Level&) = delete;
-    Level& operator=(const Level&) = delete;
-
-   private:
-    Budget& budget_;
-  };
-
- private:
-  const Limits limits_;
-  int64_t steps_ = 0, depth_ = 0, bytes_ = 0;
-};
+/// The beginning of a text from outside, control characters escaped, in at most `most` bytes and "…" behind what is
+/// cut: what an error may show of it.
+std::string excerpt(std::string_view text, size_t most = 60);
+/// The excerpt between single quotes.
+std::string in_quotes(std::string_view text);
 
 }  // namespace loraxs::jinja

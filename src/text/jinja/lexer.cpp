@@ -195,14 +195,12 @@ class Lexer {
     }
   }
 
-  static bool is_word(char32_t c) {
-    return c == '_' || u_isalnum(static_cast<UChar32>(c)) || (c > 127 && all_in(utf8({&c, 1}), CharacterSet::kAlnum));
-  }
+  static bool is_word(char32_t c) { return c == '_' || u_isalnum(static_cast<UChar32>(c)) || (c > 127 && is_alnum(c)); }
 
   void text_literal(char32_t quote) {
     size_t end = at_ + 1;
     while (end < source_.size() && source_[end] != quote) end += source_[end] == '\\' ? 2 : 1;
-    if (end >= source_.size()) fail("unexpected char '" + utf8({&quote, 1}) + "'");
+    if (end >= source_.size()) fail("unexpected char " + in_quotes(utf8({&quote, 1})));
     add(Kind::kString, unescape(std::u32string_view(source_).substr(at_ + 1, end - at_ - 1), line_));
     advance(end + 1 - at_);
   }
@@ -217,7 +215,7 @@ class Lexer {
       return;
     }
     const char32_t c = source_[at_];
-    if (kOne.find(c) == std::u32string_view::npos) fail("unexpected char '" + utf8({&c, 1}) + "'");
+    if (kOne.find(c) == std::u32string_view::npos) fail("unexpected char " + in_quotes(utf8({&c, 1})));
     const char plain = static_cast<char>(c);
     if (plain == '(' || plain == '[' || plain == '{') open += plain == '(' ? ')' : plain == '[' ? ']' : '}';
     if (plain == ')' || plain == ']' || plain == '}') {
@@ -269,7 +267,8 @@ class Lexer {
     } else {
       const char* first = text.c_str() + (base == 10 ? 0 : 2);
       if (std::from_chars(first, text.c_str() + text.size(), tokens_.back().integer, base).ec != std::errc()) {
-        throw SyntaxFailure(concat("expected an integer of 64 bits, found ", text), line_, FailureKind::kUnsupported);
+        throw SyntaxFailure(concat("expected an integer of 64 bits, found ", in_quotes(text)), line_,
+                            FailureKind::kUnsupported);
       }
     }
     at_ = end;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "io/error.h"
-#include "text/jinja/operators.h"
+#include "text/jinja/failure.h"
 #include "text/jinja/statements.h"
 
 namespace loraxs::jinja {
@@ -27,6 +27,7 @@ class LoopMethod : public Object {
         std::equal(values.begin(), values.end(), loop_->last_changed->begin(), loop_->last_changed->end(), same)) {
       return false;
     }
+    machine.budget.list(static_cast<int64_t>(values.size()));
     loop_->last_changed = values;
     return true;
   }
@@ -38,12 +39,10 @@ class LoopMethod : public Object {
 
 }  // namespace
 
-Loop::Loop(Values values, int64_t depth, const For* recursive)
-    : values_(std::move(values)), depth_(depth), recursive_(recursive) {
-  for (const Value& value : values_) value_depth_ = std::max(value_depth_, value.depth() + 1);
-}
+Loop::Loop(Elements values, int64_t depth, const For* recursive)
+    : values_(std::move(values)), depth_(depth), recursive_(recursive) {}
 
-std::optional<Value> Loop::attribute(const std::string& name) const {
+std::optional<Value> Loop::attribute(std::string_view name, Budget& budget) const {
   if (name == "index") return index + 1;
   if (name == "index0") return index;
   if (name == "revindex") return size() - index;
@@ -56,6 +55,7 @@ std::optional<Value> Loop::attribute(const std::string& name) const {
   if (name == "previtem") return index > 0 ? values_[index - 1] : Undefined{"there is no previous item"};
   if (name == "nextitem") return index + 1 < size() ? values_[index + 1] : Undefined{"there is no next item"};
   if (name == "cycle" || name == "changed") {
+    budget.object();
     const auto self = std::const_pointer_cast<Loop>(shared_from_this());
     return Value(std::shared_ptr<Object>(std::make_shared<LoopMethod>(self, name == "cycle")));
   }
@@ -72,13 +72,13 @@ Value Loop::call(Machine& machine, Arguments arguments) {
   });
 }
 
-void set_attribute(Namespace& space, const std::string& name, Value value) {
-  if (name.starts_with('_')) {
+void set_attribute(Namespace& space, const Text& name, Value value, Budget& budget) {
+  if (name->starts_with('_')) {
     throw Failure(
         FailureKind::kSecurity,
-        concat("Chat templates cannot store underscore-prefixed attributes on a namespace, found '", name, "'"));
+        concat("Chat templates cannot store underscore-prefixed attributes on a namespace, found ", in_quotes(*name)));
   }
-  space.attributes[name] = std::move(value);
+  if (space.attributes.set(name, std::move(value))) budget.entry(static_cast<int64_t>(space.attributes.size()));
 }
 
 }  // namespace loraxs::jinja

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "text/jinja/machine.h"
+#include "text/jinja/operators.h"
 
 namespace loraxs::jinja {
 
@@ -12,10 +13,10 @@ class For;
 class Loop : public Object, public std::enable_shared_from_this<Loop> {
  public:
   /// `recursive`: the block that loop(…) runs again; null if it may not.
-  Loop(Values values, int64_t depth, const For* recursive);
+  Loop(Elements values, int64_t depth, const For* recursive);
   std::string type_name() const override { return "LoopContext"; }
-  int depth() const override { return value_depth_; }
-  std::optional<Value> attribute(const std::string& name) const override;
+  int depth() const override { return values_.depth(); }
+  std::optional<Value> attribute(std::string_view name, Budget& budget) const override;
   bool callable() const override { return recursive_ != nullptr; }
   Value call(Machine& machine, Arguments arguments) override;
 
@@ -26,14 +27,13 @@ class Loop : public Object, public std::enable_shared_from_this<Loop> {
   std::optional<Values> last_changed;  // what loop.changed(…) was called with before
 
  private:
-  const Values values_;
+  const Elements values_;
   const int64_t depth_;
-  int value_depth_ = 1;
   const For* recursive_;
   std::weak_ptr<Scope> scope_;  // where the block stands; the machine keeps it
 };
 
 /// Sets an attribute of a namespace; names with an underscore in front are refused as transformers does.
-void set_attribute(Namespace& space, const std::string& name, Value value);
+void set_attribute(Namespace& space, const Text& name, Value value, Budget& budget);
 
 }  // namespace loraxs::jinja

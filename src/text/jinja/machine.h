@@ -4,10 +4,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "text/jinja/failure.h"
+#include "text/jinja/budget.h"
 #include "text/jinja/value.h"
 
 namespace loraxs::jinja {
@@ -15,9 +16,7 @@ namespace loraxs::jinja {
 /// Names set in one block; blocks inside see them.
 struct Scope {
   std::shared_ptr<Scope> parent;
-  std::vector<std::pair<std::string, Value>> names;
-  const Value* find(const std::string& name) const;  // here or outside
-  void set(const std::string& name, Value value);
+  Mapping names;
 };
 
 class Machine {
@@ -27,16 +26,17 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  Value name(const std::string& name) const;
-  Value attribute(const Value& value, const std::string& name);  // value.name: methods before keys
-  Value item(const Value& value, const Value& key);              // value[key]: keys before methods
+  Value name(std::string_view name);
+  void set_name(const Text& name, Value value);           // in the innermost scope
+  Value attribute(const Value& value, const Text& name);  // value.name: methods before keys
+  Value item(const Value& value, const Value& key);       // value[key]: keys before methods
   Value call(const Value& callee, Arguments arguments);
-  Value filter(const std::string& name, Arguments arguments);  // the filtered value is the first argument
-  bool test(const std::string& name, Arguments arguments);
+  Value filter(std::string_view name, Arguments arguments);  // the filtered value is the first argument
+  bool test(std::string_view name, Arguments arguments);
 
-  void print(const std::string& text);
+  void print(std::string_view text);
   /// What `body` prints, instead of printing it.
-  std::string capture(const std::function<void()>& body);
+  Text capture(const std::function<void()>& body);
   bool capturing() const { return out_ != &output; }
 
   /// Runs `body` with names of its own.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "text/jinja/failure.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/text_form.h"
 
@@ -15,13 +16,14 @@ class MacroObject : public Object {
   std::string type_name() const override { return "Macro"; }
   bool callable() const override { return true; }
 
-  std::optional<Value> attribute(const std::string& name) const override {
+  std::optional<Value> attribute(std::string_view name, Budget& budget) const override {
     if (name == "name") return parts_.name;
     if (name == "caller") return parts_.uses_caller;
     if (name == "catch_varargs") return parts_.uses_varargs;
     if (name == "catch_kwargs") return parts_.uses_kwargs;
     if (name != "arguments") return std::nullopt;
     Values names;
+    budget.list(static_cast<int64_t>(parts_.parameters.size()));
     for (const auto& [parameter, ignored] : parts_.parameters) names.emplace_back(parameter);
     return Value::tuple(std::move(names));
   }
@@ -43,7 +45,8 @@ class MacroObject : public Object {
 };
 
 void MacroObject::bind(Machine& machine, Arguments arguments) const {
-  const auto take_named = [&](const std::string& name) -> std::optional<Value> {
+  const auto take_named = [&](const Text& name) -> std::optional<Value> {
+    machine.budget.step(static_cast<int64_t>(arguments.named.size()));
     const auto found = std::find_if(arguments.named.begin(), arguments.named.end(),
                                     [&](const auto& each) { return each.first == name; });
     if (found == arguments.named.end()) return std::nullopt;
@@ -54,50 +57,56 @@ void MacroObject::bind(Machine& machine, Arguments arguments) const {
   const size_t count = parts_.parameters.size(), given = arguments.positional.size();
   if (parts_.uses_caller) {
     const auto caller = take_named("caller");
-    machine.scope->set("caller", caller && !caller->is_none() ? *caller : Undefined{"No caller defined"});
+    machine.set_name("caller", caller && !caller->is_none() ? *caller : Undefined{"No caller defined"});
   }
   for (size_t i = 0; i < count; ++i) {
     const auto& [name, fallback] = parts_.parameters[i];
     if (i < given) {
-      machine.scope->set(name, arguments.positional[i]);
+      machine.set_name(name, arguments.positional[i]);
     } else if (auto value = take_named(name)) {
-      machine.scope->set(name, std::move(*value));
+      machine.set_name(name, std::move(*value));
     } else {
-      machine.scope->set(
-          name, fallback ? fallback->evaluate(machine) : Undefined{concat("parameter '", name, "' was not provided")});
+      machine.set_name(name, fallback ? fallback->evaluate(machine)
+                                      : Undefined{"parameter " + in_quotes(*name) + " was not provided"});
     }
   }
   if (parts_.uses_kwargs) {
     auto rest = std::make_shared<Mapping>();
-    for (auto& [name, value] : arguments.named) rest->set(name, std::move(value));
-    machine.scope->set("kwargs", rest);
+    for (auto& [name, value] : arguments.named) {
+      machine.budget.entry(static_cast<int64_t>(rest->size()));
+      rest->set(name, std::move(value));
+    }
+    machine.set_name("kwargs", rest);
   } else if (!arguments.named.empty()) {
-    throw Failure(FailureKind::kType,
-                  concat("macro '", parts_.name, "' takes no keyword argument '", arguments.named.front().first, "'"));
+    throw Failure(FailureKind::kType, concat("macro ", in_quotes(*parts_.name), " takes no keyword argument ",
+                                             in_quotes(*arguments.named.front().first)));
   }
   Values rest(arguments.positional.begin() + static_cast<int64_t>(std::min(count, given)), arguments.positional.end());
   if (parts_.uses_varargs) {
-    machine.scope->set("varargs", Value::tuple(std::move(rest)));
+    machine.budget.list(static_cast<int64_t>(rest.size()));
+    machine.set_name("varargs", Value::tuple(std::move(rest)));
   } else if (!rest.empty()) {
-    throw Failure(FailureKind::kType, concat("macro '", parts_.name, "' takes not more than ", count, " argument(s)"));
+    throw Failure(FailureKind::kType,
+                  concat("macro ", in_quotes(*parts_.name), " takes not more than ", count, " argument(s)"));
   }
 }
 
 Value macro_value(Machine& machine, const MacroParts& parts) {
+  machine.budget.object();
   return std::shared_ptr<Object>(std::make_shared<MacroObject>(parts, machine.keep_scope()));
 }
 
 }  // namespace
 
 Flow Macro::run(Machine& machine) const {
-  machine.scope->set(parts_.name, macro_value(machine, parts_));
+  machine.set_name(parts_.name, macro_value(machine, parts_));
   return Flow::kNext;
 }
 
 Flow CallBlock::run(Machine& machine) const {
-  std::vector<std::pair<std::string, Value>> named;
+  std::vector<std::pair<Text, Value>> named;
   named.emplace_back("caller", macro_value(machine, body_));
-  machine.print(str(call_->call(machine, std::move(named)), machine.budget));
+  machine.print(*str(call_->call(machine, std::move(named)), machine.budget));
   return Flow::kNext;
 }
 

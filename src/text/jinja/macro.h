@@ -11,8 +11,8 @@ namespace loraxs::jinja {
 
 /// What stands between the tags, and what it may be called with.
 struct MacroParts {
-  std::string name;
-  std::vector<std::pair<std::string, Node>> parameters;  // with their defaults, which may be null
+  Text name = "";
+  std::vector<std::pair<Text, Node>> parameters;  // with their defaults, which may be null
   Block body;
   bool uses_caller = false, uses_varargs = false, uses_kwargs = false;  // the body names them
 };

@@ -5,7 +5,8 @@
 
 #include "io/error.h"
 #include "text/jinja/percent_format.h"
-#include "text/jinja/text_form.h"
+#include "text/jinja/text_builder.h"
+#include "text/jinja/text_search.h"
 #include "text/jinja/unicode.h"
 
 namespace loraxs::jinja {
@@ -74,23 +75,20 @@ Value real_arithmetic(double a, const std::string& sign, double b) {
 }
 
 Value repeated(const Value& value, int64_t times, Budget& budget) {
-  times = std::max<int64_t>(times, 0);
   if (const std::string* text = value.text()) {
-    const auto size = static_cast<int64_t>(text->size());
-    if (size == 0) return "";
-    if (times > (int64_t{1} << 40) / size) budget.text(int64_t{1} << 40);
-    budget.text(size * times);
-    std::string result;
-    result.reserve(size * times);
-    for (int64_t i = 0; i < times; ++i) result += *text;
-    return result;
+    TextBuilder result(budget);
+    result.append_repeated(*text, times);
+    return result.take();
   }
   const Values& values = *value.items()->values;
-  const auto size = static_cast<int64_t>(values.size());
-  if (size > 0 && times > (int64_t{1} << 40) / size) budget.step(int64_t{1} << 40);
-  budget.step(size * times);
+  int64_t count = 0;
+  if (__builtin_mul_overflow(static_cast<int64_t>(values.size()), std::max<int64_t>(times, 0), &count)) {
+    count = INT64_MAX;
+  }
+  budget.list(count);
   Values result;
-  for (int64_t i = 0; i < times && size > 0; ++i) result.insert(result.end(), values.begin(), values.end());
+  result.reserve(count);
+  while (static_cast<int64_t>(result.size()) < count) result.insert(result.end(), values.begin(), values.end());
   return Value::items(value.items()->kind, std::move(result));
 }
 
@@ -98,8 +96,12 @@ bool is_sequence(const Value& value) {
   return value.items(Items::Kind::kList) != nullptr || value.items(Items::Kind::kTuple) != nullptr;
 }
 
-/// Begin, end and step of a slice over `size` elements, as indices in walking order.
-std::vector<int64_t> slice_indices(int64_t size, const Value& begin, const Value& end, const Value& step) {
+/// The indices that a slice takes: first, first + stride, …
+struct Stride {
+  int64_t first = 0, stride = 1, count = 0;
+};
+
+Stride slice_indices(int64_t size, const Value& begin, const Value& end, const Value& step) {
   const auto bound = [](const Value& value) -> std::optional<int64_t> {
     if (value.is_none()) return std::nullopt;
     if (value.integer()) return value.integer();
@@ -114,19 +116,42 @@ std::vector<int64_t> slice_indices(int64_t size, const Value& begin, const Value
   };
   const int64_t first = clamp(bound(begin), stride > 0 ? 0 : size - 1);
   const int64_t last = clamp(bound(end), stride > 0 ? size : -1);
-  std::vector<int64_t> indices;
-  for (int64_t i = first; stride > 0 ? i < last : i > last;) {
-    indices.push_back(i);
-    if (__builtin_add_overflow(i, stride, &i)) break;
+  const int64_t distance = stride > 0 ? last - first : first - last;
+  const uint64_t width = stride > 0 ? static_cast<uint64_t>(stride) : 0 - static_cast<uint64_t>(stride);
+  const auto count = distance <= 0 ? 0 : static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / width) + 1;
+  return {first, stride, count};
+}
+
+Value text_slice(const Value& value, const Value& begin, const Value& end, const Value& step, Budget& budget) {
+  const std::string& text = *value.text();
+  const int64_t size = size_of(value, budget);
+  const auto [first, stride, count] = slice_indices(size, begin, end, step);
+  if (count == 0) return "";
+  if (stride == 1) {
+    if (count == size) return value;
+    const size_t from = byte_offset(text, first);
+    const size_t bytes = byte_offset(std::string_view(text).substr(from), count);
+    budget.walk(from + bytes);
+    budget.text(static_cast<int64_t>(bytes));
+    return text.substr(from, bytes);
   }
-  return indices;
+  TextBuilder taken(budget);
+  if (size == static_cast<int64_t>(text.size())) {  // one byte each
+    for (int64_t i = 0; i < count; ++i) taken.append(text[first + i * stride]);
+    return taken.take();
+  }
+  budget.walk(text.size());
+  budget.text(4 * size);  // the code points
+  const std::u32string all = code_points(text);
+  for (int64_t i = 0; i < count; ++i) taken.append_code_point(all[first + i * stride]);
+  return taken.take();
 }
 
 }  // namespace
 
 void fail_undefined(const Value& value) {
   const Undefined& undefined = *value.get<Undefined>();
-  throw Failure(undefined.unsafe ? FailureKind::kSecurity : FailureKind::kUndefined, undefined.message);
+  throw Failure(undefined.unsafe ? FailureKind::kSecurity : FailureKind::kUndefined, *undefined.message);
 }
 
 bool truth(const Value& value) {
@@ -134,7 +159,7 @@ bool truth(const Value& value) {
   if (const auto number = value.number()) return *number != 0;
   if (value.text() != nullptr) return !value.text()->empty();
   if (const Items* items = value.items()) return items->kind == Items::Kind::kGenerator || !items->values->empty();
-  if (value.mapping() != nullptr) return !value.mapping()->entries.empty();
+  if (value.mapping() != nullptr) return value.mapping()->size() > 0;
   return true;
 }
 
@@ -144,7 +169,12 @@ bool equal(const Value& a, const Value& b, Budget& budget) {
     return a.integer() && b.integer() ? *a.integer() == *b.integer() : *a.number() == *b.number();
   }
   if (a.data().index() != b.data().index()) return false;
-  if (a.text() != nullptr) return *a.text() == *b.text();
+  if (a.text() != nullptr) {
+    if (a.text() == b.text()) return true;
+    if (a.text()->size() != b.text()->size()) return false;
+    budget.read(a.text()->size());
+    return *a.text() == *b.text();
+  }
   if (a.items() != nullptr) {
     if (a.items() == b.items()) return true;
     const bool comparable = a.items()->kind == b.items()->kind && a.items()->kind != Items::Kind::kGenerator;
@@ -154,9 +184,10 @@ bool equal(const Value& a, const Value& b, Budget& budget) {
                       [&](const Value& x, const Value& y) { return equal(x, y, budget); });
   }
   if (a.mapping() != nullptr) {
-    const auto& entries = a.mapping()->entries;
-    return entries.size() == b.mapping()->entries.size() &&
-           std::all_of(entries.begin(), entries.end(), [&](const auto& entry) {
+    if (a.mapping() == b.mapping()) return true;
+    const auto& entries = a.mapping()->entries();
+    return entries.size() == b.mapping()->size() && std::all_of(entries.begin(), entries.end(), [&](const auto& entry) {
+             if (entry.first.text() != nullptr) budget.read(entry.first.text()->size());
              const Value* other = b.mapping()->find(entry.first);
              return other != nullptr && equal(entry.second, *other, budget);
            });
@@ -170,7 +201,10 @@ int compare(const Value& a, const Value& b, const char* sign, Budget& budget) {
   const auto order = [](const auto& x, const auto& y) { return x < y ? -1 : y < x ? 1 : 0; };
   if (a.integer() && b.integer()) return order(*a.integer(), *b.integer());
   if (a.number() && b.number()) return order(*a.number(), *b.number());
-  if (a.text() != nullptr && b.text() != nullptr) return order(*a.text(), *b.text());  // UTF-8 keeps code point order
+  if (a.text() != nullptr && b.text() != nullptr) {
+    budget.read(std::min(a.text()->size(), b.text()->size()));
+    return order(*a.text(), *b.text());  // UTF-8 keeps the order of code points
+  }
   if (is_sequence(a) && is_sequence(b) && a.items()->kind == b.items()->kind) {
     const Values &left = *a.items()->values, &right = *b.items()->values;
     for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
@@ -191,27 +225,29 @@ bool contains(const Value& container, const Value& element, Budget& budget) {
       throw Failure(FailureKind::kType,
                     concat("'in <string>' requires string as left operand, not ", element.type_name()));
     }
-    budget.step(static_cast<int64_t>(text->size() / 64));
-    return text->find(*element.text()) != std::string::npos;
+    return find_part(*text, *element.text(), 0, budget) != std::string::npos;
   }
   if (const Mapping* mapping = container.mapping()) {
     if (element.items(Items::Kind::kList) != nullptr || element.mapping() != nullptr) {
       throw Failure(FailureKind::kType, concat("unhashable type: '", element.type_name(), "'"));
     }
-    budget.step(static_cast<int64_t>(mapping->entries.size()));
+    if (element.text() != nullptr) budget.read(element.text()->size());
     return mapping->find(element) != nullptr;
   }
   if (container.items() == nullptr) {
     throw Failure(FailureKind::kType, concat("argument of type '", container.type_name(), "' is not iterable"));
   }
-  const Values values = iterate(container, budget);
+  const Elements values = iterate(container, budget);
   return std::any_of(values.begin(), values.end(), [&](const Value& each) { return equal(each, element, budget); });
 }
 
-int64_t size_of(const Value& value) {
+int64_t size_of(const Value& value, Budget& budget) {
   if (value.is_undefined()) return 0;
-  if (value.text() != nullptr) return length(*value.text());
-  if (value.mapping() != nullptr) return static_cast<int64_t>(value.mapping()->entries.size());
+  if (value.text() != nullptr) {
+    budget.read(value.text()->size());
+    return length(*value.text());
+  }
+  if (value.mapping() != nullptr) return static_cast<int64_t>(value.mapping()->size());
   if (value.items() != nullptr && value.items()->kind != Items::Kind::kGenerator) {
     return static_cast<int64_t>(value.items()->values->size());
   }
@@ -223,13 +259,18 @@ Value arithmetic(const Value& a, const std::string& sign, const Value& b, Budget
   if (a.integer() && b.integer()) return whole_arithmetic(*a.integer(), sign, *b.integer());
   if (a.number() && b.number()) return real_arithmetic(*a.number(), sign, *b.number());
   if (sign == "+" && a.text() != nullptr && b.text() != nullptr) {
+    if (a.text()->empty()) return b;
+    if (b.text()->empty()) return a;
     budget.text(static_cast<int64_t>(a.text()->size() + b.text()->size()));
     return *a.text() + *b.text();
   }
   if (sign == "+" && is_sequence(a) && is_sequence(b) && a.items()->kind == b.items()->kind) {
-    Values values = *a.items()->values;
-    values.insert(values.end(), b.items()->values->begin(), b.items()->values->end());
-    budget.step(static_cast<int64_t>(values.size()));
+    const Values &left = *a.items()->values, &right = *b.items()->values;
+    budget.list(static_cast<int64_t>(left.size() + right.size()));
+    Values values;
+    values.reserve(left.size() + right.size());
+    values.insert(values.end(), left.begin(), left.end());
+    values.insert(values.end(), right.begin(), right.end());
     return Value::items(a.items()->kind, std::move(values));
   }
   if (sign == "*" && (a.text() != nullptr || is_sequence(a)) && b.integer()) return repeated(a, *b.integer(), budget);
@@ -244,43 +285,48 @@ Value negated(const Value& value) {
   throw Failure(FailureKind::kType, concat("bad operand type for unary -: '", value.type_name(), "'"));
 }
 
-Values iterate(const Value& value, Budget& budget) {
-  Values values;
-  if (value.is_undefined()) return values;
-  if (value.text() != nullptr) {
-    budget.step(static_cast<int64_t>(value.text()->size()));
-    for (const char32_t c : code_points(*value.text())) values.emplace_back(utf8({&c, 1}));
-  } else if (const Mapping* mapping = value.mapping()) {
-    for (const auto& entry : mapping->entries) values.push_back(entry.first);
-  } else if (Items* items = value.items()) {
-    values.assign(items->values->begin() + static_cast<int64_t>(items->next), items->values->end());
+Elements iterate(const Value& value, Budget& budget) {
+  if (value.is_undefined()) return {};
+  if (Items* items = value.items()) {
+    Elements elements(items->values, items->next, items->depth);
     if (items->kind == Items::Kind::kGenerator) items->next = items->values->size();
-  } else {
-    throw Failure(FailureKind::kType, concat("'", value.type_name(), "' object is not iterable"));
+    budget.step(static_cast<int64_t>(elements.size()));
+    return elements;
   }
-  budget.step(static_cast<int64_t>(values.size()));
-  return values;
+  Values values;
+  if (const std::string* text = value.text()) {
+    const int64_t count = size_of(value, budget);
+    budget.list(count);
+    values.reserve(count);
+    for (size_t at = 0; at < text->size();) {
+      const size_t bytes = char_bytes((*text)[at]);
+      budget.text(static_cast<int64_t>(bytes));
+      values.emplace_back(text->substr(at, bytes));
+      at += bytes;
+    }
+    return {std::make_shared<const Values>(std::move(values)), 0, 1};
+  }
+  if (const Mapping* mapping = value.mapping()) {
+    budget.list(static_cast<int64_t>(mapping->size()));
+    values.reserve(mapping->size());
+    for (const auto& entry : mapping->entries()) values.push_back(entry.first);
+    return {std::make_shared<const Values>(std::move(values)), 0, 1};
+  }
+  throw Failure(FailureKind::kType, concat("'", value.type_name(), "' object is not iterable"));
 }
 
 Value slice(const Value& value, const Value& begin, const Value& end, const Value& step, Budget& budget) {
-  if (const std::string* text = value.text()) {
-    const std::u32string all = code_points(*text);
-    budget.step(static_cast<int64_t>(all.size() / 64));
-    std::u32string taken;
-    for (const int64_t i : slice_indices(static_cast<int64_t>(all.size()), begin, end, step)) taken += all[i];
-    budget.text(static_cast<int64_t>(taken.size()));
-    return utf8(taken);
-  }
+  if (value.text() != nullptr) return text_slice(value, begin, end, step, budget);
   const Items* items = value.items();
   if (items == nullptr || items->kind == Items::Kind::kView || items->kind == Items::Kind::kGenerator) {
     if (value.is_undefined()) fail_undefined(value);
     return Undefined{concat("'", value.type_name(), "' object cannot be sliced")};
   }
+  const auto [first, stride, count] = slice_indices(static_cast<int64_t>(items->values->size()), begin, end, step);
+  budget.list(count);
   Values taken;
-  for (const int64_t i : slice_indices(static_cast<int64_t>(items->values->size()), begin, end, step)) {
-    taken.push_back((*items->values)[i]);
-  }
-  budget.step(static_cast<int64_t>(taken.size()));
+  taken.reserve(count);
+  for (int64_t i = 0; i < count; ++i) taken.push_back((*items->values)[first + i * stride]);
   return Value::items(items->kind, std::move(taken), items->kind == Items::Kind::kRange ? "range(…)" : "");
 }
 

@@ -15,10 +15,10 @@ class Parser {
  public:
   explicit Parser(std::string_view source) : tokens_(tokenize(source)), expressions_(tokens_) {}
 
-  Block run() try {
+  Syntax run() try {
     Block statements = block({});
     if (!expressions_.unknown.empty()) throw expressions_.unknown.front();
-    return statements;
+    return {std::move(statements), marks_generation_};
   } catch (const SyntaxFailure&) {
     throw;
   } catch (const Failure& failure) {
@@ -41,7 +41,7 @@ class Parser {
       const Token token = tokens_.next();
       expressions_.begin_tag();
       if (token.kind == Kind::kText) {
-        statements.push_back(std::make_unique<Text>(token.line, token.text));
+        statements.push_back(std::make_unique<Printed>(token.line, token.text));
       } else if (token.kind == Kind::kPrintBegin) {
         statements.push_back(std::make_unique<Print>(token.line, expressions_.tuple()));
         tokens_.expect(Kind::kPrintEnd, "the end of the print statement");
@@ -87,6 +87,7 @@ class Parser {
       return std::make_unique<Captured>(line, std::nullopt, std::move(filter), body_and_end("endfilter"));
     }
     if (name.text == "generation") {
+      marks_generation_ = true;
       const int loops = std::exchange(loops_, 0);
       Block statements = body_and_end("endgeneration");
       loops_ = loops;
@@ -101,7 +102,7 @@ class Parser {
         throw Failure(FailureKind::kUnsupported, concat("{% ", other, " %}: a chat template is one text of its own"));
       }
     }
-    throw SyntaxFailure(concat("Encountered unknown tag '", name.text, "'."), line);
+    throw SyntaxFailure(concat("Encountered unknown tag ", in_quotes(name.text), "."), line);
   }
 
   std::unique_ptr<Statement> set(int line) {
@@ -236,7 +237,8 @@ class Parser {
   Target simple_target(bool with_namespace) {
     const int line = tokens_.line();
     if (tokens_.skip_sign("(")) {
-      if (++nested_ > kMaxBlocks) throw Failure(FailureKind::kLimit, "too many nested brackets");
+      if (++nested_ > kMaxBlocks)
+        throw Failure(FailureKind::kLimit, concat("expected at most ", kMaxBlocks, " nested brackets"));
       Target inner = target(with_namespace, nullptr);
       --nested_;
       tokens_.expect_sign(")");
@@ -245,7 +247,7 @@ class Parser {
     if (!tokens_.is(Kind::kName)) tokens_.fail(concat("can't assign to ", tokens_.description()));
     Target single{.name = tokens_.next().text, .line = line};
     for (const char* constant : {"true", "false", "none", "True", "False", "None"}) {
-      if (single.name == constant) tokens_.fail("can't assign to 'const'");
+      if (*single.name == constant) tokens_.fail("can't assign to 'const'");
     }
     if (with_namespace && tokens_.skip_sign(".")) single.attribute = tokens_.expect_name();
     return single;
@@ -255,10 +257,11 @@ class Parser {
   ExpressionParser expressions_;
   int nested_ = 0;
   int loops_ = 0;
+  bool marks_generation_ = false;
 };
 
 }  // namespace
 
-Block parse(std::string_view source) { return Parser(source).run(); }
+Syntax parse(std::string_view source) { return Parser(source).run(); }
 
 }  // namespace loraxs::jinja

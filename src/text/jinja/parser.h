@@ -6,7 +6,12 @@
 
 namespace loraxs::jinja {
 
+struct Syntax {
+  Block block;
+  bool marks_generation = false;  // there is a {% generation %}
+};
+
 /// Throws SyntaxFailure; tags that load other templates (include, import, extends, block) are not supported.
-Block parse(std::string_view source);
+Syntax parse(std::string_view source);
 
 }  // namespace loraxs::jinja

@@ -2,10 +2,12 @@
 
 #include <array>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
 
 #include "io/error.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/text_builder.h"
 #include "text/jinja/text_form.h"
 #include "text/jinja/unicode.h"
 
@@ -18,9 +20,9 @@ struct Conversion {
   char kind = 's';
 };
 
-Conversion read_conversion(const std::string& text, size_t& at) {
+Conversion read_conversion(std::string_view text, size_t& at) {
   Conversion conversion;
-  for (; at < text.size() && std::string("-0+ #").find(text[at]) != std::string::npos; ++at) {
+  for (; at < text.size() && std::string_view("-0+ #").find(text[at]) != std::string_view::npos; ++at) {
     conversion.left |= text[at] == '-';
     conversion.zero |= text[at] == '0';
     conversion.plus |= text[at] == '+';
@@ -43,15 +45,18 @@ Conversion read_conversion(const std::string& text, size_t& at) {
   return conversion;
 }
 
-std::string convert(const Conversion& conversion, const Value& value, Budget& budget) {
-  std::string body;
+/// A float as the integer it begins with.
+int64_t whole_part(double number) {
+  if (!std::isfinite(number)) throw Failure(FailureKind::kValue, "cannot convert float NaN or infinity to integer");
+  if (std::abs(number) >= 9.2e18) throw Failure(FailureKind::kUnsupported, "expected integers of 64 bits");
+  return static_cast<int64_t>(number);
+}
+
+/// A number's digits, with its sign.
+std::string digits_of(const Conversion& conversion, const Value& value) {
   const auto number = value.number();
+  std::string digits;
   switch (conversion.kind) {
-    case 's':
-    case 'r':
-      body = conversion.kind == 's' ? str(value, budget) : repr(value, budget);
-      if (conversion.precision >= 0) body = utf8(code_points(body).substr(0, conversion.precision));
-      break;
     case 'd':
     case 'i':
     case 'x': {
@@ -60,55 +65,76 @@ std::string convert(const Conversion& conversion, const Value& value, Budget& bu
         throw Failure(FailureKind::kType,
                       concat("%", conversion.kind, " format: a real number is required, not ", value.type_name()));
       }
-      const auto whole = value.integer() ? *value.integer() : static_cast<int64_t>(*number);
-      body = conversion.kind == 'x' ? concat(std::hex, whole) : std::to_string(whole);
+      const auto whole = value.integer() ? *value.integer() : whole_part(*number);
+      digits = conversion.kind == 'x' ? concat(std::hex, whole) : std::to_string(whole);
       break;
     }
     case 'f': {
       if (!number) throw Failure(FailureKind::kType, concat("must be real number, not ", value.type_name()));
       std::array<char, 512> buffer;
       const int precision = std::min(conversion.precision < 0 ? 6 : conversion.precision, 100);
-      body.assign(buffer.data(), std::snprintf(buffer.data(), buffer.size(), "%.*f", precision, *number));
+      digits.assign(buffer.data(), std::snprintf(buffer.data(), buffer.size(), "%.*f", precision, *number));
       break;
     }
     default:
-      throw Failure(FailureKind::kUnsupported, concat("format %", conversion.kind, ": known are %s %r %d %i %x %f %%"));
+      throw Failure(FailureKind::kUnsupported,
+                    concat("format ", in_quotes(concat("%", conversion.kind)), ": known are %s %r %d %i %x %f %%"));
   }
+  return conversion.plus && !digits.starts_with('-') ? "+" + digits : digits;
+}
+
+void append_converted(TextBuilder& out, const Conversion& conversion, const Value& value, Budget& budget) {
   const bool numeric = conversion.kind != 's' && conversion.kind != 'r';
-  if (numeric && conversion.plus && !body.starts_with('-')) body.insert(0, "+");
-  const int64_t missing = conversion.width - length(body);
-  if (missing > 0 && conversion.left) return body + std::string(missing, ' ');
-  if (missing > 0 && numeric && conversion.zero) {
-    return body.insert(body.starts_with('-') || body.starts_with('+') ? 1 : 0, std::string(missing, '0'));
+  const Text body = numeric                  ? Text(digits_of(conversion, value))
+                    : conversion.kind == 's' ? str(value, budget)
+                                             : repr(value, budget);
+  std::string_view shown = *body;
+  budget.read(shown.size());
+  if (!numeric && conversion.precision >= 0) shown = shown.substr(0, byte_offset(shown, conversion.precision));
+  const int64_t missing = conversion.width - length(shown);
+  if (conversion.left) {
+    out.append(shown);
+    out.append_repeated(" ", missing);
+  } else if (numeric && conversion.zero) {
+    const size_t sign = shown.starts_with('-') || shown.starts_with('+') ? 1 : 0;
+    out.append(shown.substr(0, sign));
+    out.append_repeated("0", missing);
+    out.append(shown.substr(sign));
+  } else {
+    out.append_repeated(" ", missing);
+    out.append(shown);
   }
-  return missing > 0 ? std::string(missing, ' ') + body : body;
 }
 
 }  // namespace
 
-std::string percent_format(const std::string& text, const Value& value, Budget& budget) {
+Text percent_format(const std::string& format, const Value& value, Budget& budget) {
+  const std::string_view text = format;
+  const Values single = {value};
   const Items* tuple = value.items(Items::Kind::kTuple);
-  const Values arguments = tuple != nullptr ? *tuple->values : Values{value};
+  const Values& arguments = tuple != nullptr ? *tuple->values : single;
   size_t used = 0;
-  std::string out;
+  TextBuilder out(budget);
+  budget.walk(text.size());
   for (size_t at = 0; at < text.size();) {
-    if (text[at] != '%') {
-      out += text[at++];
+    const size_t sign = std::min(text.find('%', at), text.size());
+    out.append(text.substr(at, sign - at));
+    at = sign + 1;
+    if (sign == text.size()) break;
+    if (at < text.size() && text[at] == '%') {
+      out.append('%');
+      ++at;
       continue;
     }
-    if (text.compare(at, 2, "%%") == 0) {
-      out += '%';
-      at += 2;
-      continue;
-    }
-    ++at;
+    budget.step(4);
     const Value* argument = nullptr;
     if (at < text.size() && text[at] == '(') {
       const size_t end = text.find(')', at);
       if (end == std::string::npos) throw Failure(FailureKind::kValue, "incomplete format key");
       if (value.mapping() == nullptr) throw Failure(FailureKind::kType, "format requires a mapping");
-      argument = value.mapping()->find(text.substr(at + 1, end - at - 1));
-      if (argument == nullptr) throw Failure(FailureKind::kValue, "KeyError: " + text.substr(at + 1, end - at - 1));
+      const std::string_view key = text.substr(at + 1, end - at - 1);
+      argument = value.mapping()->find_text(key);
+      if (argument == nullptr) throw Failure(FailureKind::kValue, "KeyError: " + in_quotes(key));
       at = end + 1;
     }
     const Conversion conversion = read_conversion(text, at);
@@ -116,13 +142,12 @@ std::string percent_format(const std::string& text, const Value& value, Budget& 
       if (used == arguments.size()) throw Failure(FailureKind::kType, "not enough arguments for format string");
       argument = &arguments[used++];
     }
-    out += convert(conversion, *argument, budget);
-    budget.text(static_cast<int64_t>(out.size()));
+    append_converted(out, conversion, *argument, budget);
   }
   if (used < arguments.size() && value.mapping() == nullptr) {
     throw Failure(FailureKind::kType, "not all arguments converted during string formatting");
   }
-  return out;
+  return out.take();
 }
 
 }  // namespace loraxs::jinja

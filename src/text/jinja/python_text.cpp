@@ -2,118 +2,179 @@
 
 #include <algorithm>
 
+#include "text/jinja/failure.h"
+#include "text/jinja/text_builder.h"
+#include "text/jinja/text_search.h"
+
 namespace loraxs::jinja {
 namespace {
 
-std::vector<std::string> split_at_space(const std::string& text, int64_t most, bool from_right) {
-  std::u32string all = code_points(text);
-  if (from_right) std::reverse(all.begin(), all.end());
-  std::vector<std::string> parts;
-  size_t at = 0;
-  const auto skip = [&] {
-    while (at < all.size() && is_space(all[at])) ++at;
-  };
-  for (skip(); at < all.size(); skip()) {
-    size_t end = at;
-    if (most >= 0 && static_cast<int64_t>(parts.size()) == most) {
-      end = all.size();  // the rest, as it stands
-    } else {
-      while (end < all.size() && !is_space(all[end])) ++end;
-    }
-    std::u32string part = all.substr(at, end - at);
-    if (from_right) std::reverse(part.begin(), part.end());
-    parts.push_back(utf8(part));
-    at = end;
-    if (most >= 0 && static_cast<int64_t>(parts.size()) > most) break;
+/// The list of texts that a split makes.
+class Parts {
+ public:
+  explicit Parts(Budget& budget) : budget_(budget) { budget_.list(0); }
+  void add(std::string_view part) {
+    budget_.entry(size());
+    budget_.text(static_cast<int64_t>(part.size()));
+    values_.emplace_back(std::string(part));
   }
-  if (from_right) std::reverse(parts.begin(), parts.end());
-  return parts;
+  int64_t size() const { return static_cast<int64_t>(values_.size()); }
+  Value take(bool backwards = false) {
+    if (backwards) std::reverse(values_.begin(), values_.end());
+    return Value::list(std::move(values_));
+  }
+
+ private:
+  Budget& budget_;
+  Values values_;
+};
+
+bool space_at(std::string_view text, size_t at) { return is_space(next_char(text, at)); }
+
+size_t char_before(std::string_view text, size_t at) {
+  do {
+    --at;
+  } while ((static_cast<uint8_t>(text[at]) & 0xC0) == 0x80);
+  return at;
+}
+
+Value split_at_space(std::string_view text, int64_t most, Budget& budget) {
+  budget.walk(text.size());
+  Parts parts(budget);
+  for (size_t at = 0;;) {
+    while (at < text.size() && space_at(text, at)) at += char_bytes(text[at]);
+    if (at == text.size()) return parts.take();
+    if (parts.size() == most) {  // the rest, as it stands
+      parts.add(text.substr(at));
+      return parts.take();
+    }
+    const size_t begin = at;
+    while (at < text.size() && !space_at(text, at)) at += char_bytes(text[at]);
+    parts.add(text.substr(begin, at - begin));
+  }
+}
+
+Value split_at_space_from_right(std::string_view text, int64_t most, Budget& budget) {
+  budget.walk(text.size());
+  Parts parts(budget);
+  for (size_t at = text.size();;) {
+    while (at > 0 && space_at(text, char_before(text, at))) at = char_before(text, at);
+    if (at == 0) return parts.take(/*backwards=*/true);
+    if (parts.size() == most) {
+      parts.add(text.substr(0, at));
+      return parts.take(/*backwards=*/true);
+    }
+    const size_t end = at;
+    while (at > 0 && !space_at(text, char_before(text, at))) at = char_before(text, at);
+    parts.add(text.substr(at, end - at));
+  }
+}
+
+/// Backwards, so that each search begins where the last one ended.
+Value split_from_right(std::string_view text, std::string_view separator, int64_t most, Budget& budget) {
+  budget.text(static_cast<int64_t>(text.size()));
+  budget.text(static_cast<int64_t>(separator.size()));
+  const std::string backwards(text.rbegin(), text.rend()), wanted(separator.rbegin(), separator.rend());
+  Parts parts(budget);
+  size_t end = text.size();
+  while (most < 0 || parts.size() < most) {
+    const size_t found = find_part(backwards, wanted, text.size() - end, budget);
+    if (found == std::string::npos) break;
+    const size_t begin = text.size() - found;  // of what stands right of the separator
+    parts.add(text.substr(begin, end - begin));
+    end = begin - separator.size();
+  }
+  parts.add(text.substr(0, end));
+  return parts.take(/*backwards=*/true);
 }
 
 }  // namespace
 
-std::vector<std::string> split(const std::string& text, const std::string* separator, int64_t most, bool from_right) {
-  if (separator == nullptr) return split_at_space(text, most, from_right);
-  if (separator->empty()) throw Failure(FailureKind::kValue, "empty separator");
-  std::vector<std::string> parts;
-  if (from_right) {
-    size_t end = text.size();
-    while (most < 0 || static_cast<int64_t>(parts.size()) < most) {
-      const size_t found =
-          end < separator->size() ? std::string::npos : text.rfind(*separator, end - separator->size());
-      if (found == std::string::npos) break;
-      parts.push_back(text.substr(found + separator->size(), end - found - separator->size()));
-      end = found;
-    }
-    parts.push_back(text.substr(0, end));
-    std::reverse(parts.begin(), parts.end());
-    return parts;
+Value split(const std::string& text, const std::string* separator, int64_t most, bool from_right, Budget& budget) {
+  if (separator == nullptr) {
+    return from_right ? split_at_space_from_right(text, most, budget) : split_at_space(text, most, budget);
   }
+  if (separator->empty()) throw Failure(FailureKind::kValue, "empty separator");
+  if (from_right) return split_from_right(text, *separator, most, budget);
+  const std::string_view all = text;
+  Parts parts(budget);
   size_t begin = 0;
-  while (most < 0 || static_cast<int64_t>(parts.size()) < most) {
-    const size_t found = text.find(*separator, begin);
+  while (most < 0 || parts.size() < most) {
+    const size_t found = find_part(all, *separator, begin, budget);
     if (found == std::string::npos) break;
-    parts.push_back(text.substr(begin, found - begin));
+    parts.add(all.substr(begin, found - begin));
     begin = found + separator->size();
   }
-  parts.push_back(text.substr(begin));
-  return parts;
+  parts.add(all.substr(begin));
+  return parts.take();
 }
 
-std::vector<std::string> split_lines(const std::string& text, bool keep_ends) {
-  const std::u32string all = code_points(text);
-  const auto ends_line = [](char32_t c) {
-    return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
-  };
-  std::vector<std::string> lines;
+LineEnd line_end(std::string_view text, size_t begin) {
+  for (size_t at = begin; at < text.size();) {
+    const size_t end = at;
+    const char32_t c = next_char(text, at);
+    const bool ends = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    if (ends) return {end, at + (c == '\r' && at < text.size() && text[at] == '\n' ? 1 : 0)};
+  }
+  return {text.size(), text.size()};
+}
+
+Value split_lines(const std::string& text, bool keep_ends, Budget& budget) {
+  const std::string_view all = text;
+  budget.walk(all.size());
+  Parts lines(budget);
   for (size_t begin = 0; begin < all.size();) {
-    size_t end = begin;
-    while (end < all.size() && !ends_line(all[end])) ++end;
-    size_t next = std::min(end + 1, all.size());
-    if (end + 1 < all.size() && all[end] == '\r' && all[end + 1] == '\n') ++next;
-    lines.push_back(utf8(std::u32string_view(all).substr(begin, (keep_ends ? next : end) - begin)));
+    const auto [end, next] = line_end(all, begin);
+    lines.add(all.substr(begin, (keep_ends ? next : end) - begin));
     begin = next;
   }
-  return lines;
+  return lines.take();
 }
 
-std::string replaced(const std::string& text, const std::string& from, const std::string& to, int64_t most,
-                     Budget& budget) {
-  if (most < 0) most = static_cast<int64_t>(text.size()) + 1;
-  std::vector<size_t> found;  // bytes where `from` stands; with an empty one, every start of a code point and the end
-  for (size_t at = 0; at <= text.size() && static_cast<int64_t>(found.size()) < most;) {
-    if (!from.empty()) at = text.find(from, at);
-    if (at == std::string::npos) break;
-    const bool inside = at < text.size() && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80;
-    if (!from.empty() || !inside) found.push_back(at);
-    at += from.empty() ? 1 : from.size();
-  }
-  budget.step(static_cast<int64_t>(found.size()));
-  budget.text(static_cast<int64_t>(text.size() + found.size() * to.size()));
-  std::string out;
+Text replaced(const Text& text, const std::string& from, const std::string& to, int64_t most, Budget& budget) {
+  const std::string_view all = *text;
+  if (most < 0) most = INT64_MAX;
+  TextBuilder out(budget);
   size_t begin = 0;
-  for (const size_t at : found) {
-    out.append(text, begin, at - begin).append(to);
-    begin = at + from.size();
+  if (from.empty()) {  // stands before every code point and at the end
+    budget.walk(all.size());
+    for (; most > 0; --most) {
+      out.append(to);
+      if (begin == all.size()) break;
+      const size_t bytes = char_bytes(all[begin]);
+      out.append(all.substr(begin, bytes));
+      begin += bytes;
+    }
+    out.append(all.substr(begin));
+    return out.take();
   }
-  return out.append(text, begin);
+  for (; most > 0; --most) {
+    const size_t found = find_part(all, from, begin, budget);
+    if (found == std::string::npos) break;
+    budget.step();
+    out.append(all.substr(begin, found - begin));
+    out.append(to);
+    begin = found + from.size();
+  }
+  if (begin == 0) return text;
+  out.append(all.substr(begin));
+  return out.take();
 }
 
-std::string justified(const std::string& text, int64_t width, Side text_side, const std::string& fill, Budget& budget) {
+Text justified(const Text& text, int64_t width, Side text_side, const std::string& fill, Budget& budget) {
   if (length(fill) != 1) throw Failure(FailureKind::kType, "The fill character must be exactly one character long");
-  const int64_t missing = width - length(text);
+  budget.read(text->size());
+  const int64_t missing = std::max<int64_t>(width, 0) - length(*text);
   if (missing <= 0) return text;
-  budget.text(missing);
-  budget.text(static_cast<int64_t>(text.size()) + missing * static_cast<int64_t>(fill.size()));
   // Odd remainders of center go as CPython puts them.
   const int64_t left = text_side == Side::kLeft    ? 0
                        : text_side == Side::kRight ? missing
                                                    : missing / 2 + (missing & width & 1);
-  std::string out;
-  for (int64_t i = 0; i < left; ++i) out += fill;
-  out += text;
-  for (int64_t i = left; i < missing; ++i) out += fill;
-  return out;
+  TextBuilder out(budget);
+  out.append_repeated(fill, left);
+  out.append(*text);
+  out.append_repeated(fill, missing - left);
+  return out.take();
 }
 
 }  // namespace loraxs::jinja

@@ -6,64 +6,104 @@
 #include "text/jinja/builtin.h"
 #include "text/jinja/machine.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/text_builder.h"
 #include "text/jinja/text_form.h"
 #include "text/jinja/unicode.h"
 
 namespace loraxs::jinja {
 namespace {
 
-/// "a.b.0": the keys that lead from an element to what a filter looks at.
-Value follow(Machine& machine, Value value, const Value& path, const Value* fallback = nullptr) {
-  if (path.is_none()) return value;
-  Values keys;
-  if (path.text() == nullptr) keys.push_back(path);
-  for (std::string rest = path.text() == nullptr ? "" : *path.text() + "."; !rest.empty();) {
-    const std::string key = rest.substr(0, rest.find('.'));
-    const bool whole = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
-    keys.push_back(whole && key.size() < 18 ? Value(static_cast<int64_t>(std::stoll(key))) : Value(key));
-    rest.erase(0, key.size() + 1);
+/// "a.b.0": the keys that lead from an element to what a filter looks at. No path: the element itself.
+class Path {
+ public:
+  Path(const Value& path, Budget& budget) {
+    if (path.text() != nullptr) {
+      add_keys(*path.text(), budget);
+    } else if (!path.is_none()) {
+      keys_.push_back(path);
+    }
   }
-  for (const Value& key : keys) {
-    value = machine.item(value, key);
-    if (fallback != nullptr && !fallback->is_none() && value.is_undefined()) value = *fallback;
-  }
-  return value;
-}
+  Path(std::string_view path, Budget& budget) { add_keys(path, budget); }
 
-Value folded(const Value& value, bool case_sensitive) {
-  return case_sensitive || value.text() == nullptr ? value : Value(lower(*value.text()));
+  Value follow(Machine& machine, Value value, const Value* fallback = nullptr) const {
+    machine.budget.step(static_cast<int64_t>(keys_.size()));
+    for (const Value& key : keys_) {
+      value = machine.item(value, key);
+      if (fallback != nullptr && !fallback->is_none() && value.is_undefined()) value = *fallback;
+    }
+    return value;
+  }
+
+ private:
+  void add_keys(std::string_view path, Budget& budget) {
+    budget.walk(path.size());
+    for (size_t at = 0; at <= path.size();) {
+      const std::string_view key = path.substr(at, std::min(path.find('.', at), path.size()) - at);
+      budget.entry(static_cast<int64_t>(keys_.size()));
+      budget.text(static_cast<int64_t>(key.size()));
+      const bool whole = !key.empty() && key.size() < 18 && key.find_first_not_of("0123456789") == std::string::npos;
+      keys_.push_back(whole ? Value(static_cast<int64_t>(std::stoll(std::string(key)))) : Value(std::string(key)));
+      at += key.size() + 1;
+    }
+  }
+
+  Values keys_;
+};
+
+Value folded(const Value& value, bool case_sensitive, Budget& budget) {
+  return case_sensitive || value.text() == nullptr ? value : Value(lower(*value.get<Text>(), budget));
 }
 
 /// Elements with the keys they are ordered by; order kept among equals.
 Values sorted(Machine& machine, std::vector<std::pair<Value, Value>> keyed, bool reverse) {
-  machine.budget.step(static_cast<int64_t>(keyed.size()) * 4);
+  machine.budget.list(static_cast<int64_t>(keyed.size()));
   std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
     return reverse ? compare(b.first, a.first, "<", machine.budget) < 0
                    : compare(a.first, b.first, "<", machine.budget) < 0;
   });
   Values values;
+  values.reserve(keyed.size());
   for (auto& [key, value] : keyed) values.push_back(std::move(value));
   return values;
 }
 
+/// The paths of sort: several are separated by commas, "age,name".
+std::vector<Path> sort_paths(const Value& attribute, Budget& budget) {
+  std::vector<Path> paths;
+  if (attribute.text() == nullptr) {
+    paths.emplace_back(attribute, budget);
+    return paths;
+  }
+  const std::string_view all = *attribute.text();
+  for (size_t at = 0; at <= all.size();) {
+    const std::string_view path = all.substr(at, std::min(all.find(',', at), all.size()) - at);
+    budget.entry(static_cast<int64_t>(paths.size()));
+    paths.emplace_back(path, budget);
+    at += path.size() + 1;
+  }
+  return paths;
+}
+
 Value sort(Machine& machine, const Bound& bound) {
   const bool case_sensitive = bound.truth(2, false);
-  const Value attribute = bound.value(3, {});
+  const std::vector<Path> paths = sort_paths(bound.value(3, {}), machine.budget);
+  const Elements values = iterate(bound[0], machine.budget);
+  machine.budget.list(2 * static_cast<int64_t>(values.size()));
   std::vector<std::pair<Value, Value>> keyed;
-  for (Value& value : iterate(bound[0], machine.budget)) {
-    Values keys;  // several attributes: "age,name"
-    if (attribute.text() != nullptr) {
-      for (std::string rest = *attribute.text() + ","; !rest.empty();) {
-        const std::string path = rest.substr(0, rest.find(','));
-        keys.push_back(folded(follow(machine, value, path), case_sensitive));
-        rest.erase(0, path.size() + 1);
-      }
-    } else {
-      keys.push_back(folded(follow(machine, value, attribute), case_sensitive));
-    }
-    keyed.emplace_back(Value::list(std::move(keys)), std::move(value));
+  keyed.reserve(values.size());
+  for (const Value& value : values) {
+    Values keys;
+    machine.budget.list(static_cast<int64_t>(paths.size()));
+    for (const Path& path : paths) keys.push_back(folded(path.follow(machine, value), case_sensitive, machine.budget));
+    keyed.emplace_back(Value::list(std::move(keys)), value);
   }
   return Value::list(sorted(machine, std::move(keyed), bound.truth(1, false)));
+}
+
+/// (key, value) of a dict.
+Value pair_of(const std::pair<Value, Value>& entry, Budget& budget) {
+  budget.list(2);
+  return Value::tuple({entry.first, entry.second});
 }
 
 Value dictsort(Machine& machine, const Bound& bound) {
@@ -71,67 +111,93 @@ Value dictsort(Machine& machine, const Bound& bound) {
   if (bound[0].mapping() == nullptr) {
     throw Failure(FailureKind::kUndefined, concat("'", bound[0].type_name(), "' object has no attribute 'items'"));
   }
-  const std::string by = bound.has(2) ? bound.text(2) : "key";
+  const std::string by = bound.has(2) ? *bound.text(2) : "key";
   if (by != "key" && by != "value") {
     throw Failure(FailureKind::kType, "You can only sort by either \"key\" or \"value\"");
   }
   std::vector<std::pair<Value, Value>> keyed;
-  for (const auto& [key, value] : bound[0].mapping()->entries) {
-    keyed.emplace_back(folded(by == "key" ? key : value, bound.truth(1, false)), Value::tuple({key, value}));
+  machine.budget.list(2 * static_cast<int64_t>(bound[0].mapping()->size()));
+  for (const auto& entry : bound[0].mapping()->entries()) {
+    keyed.emplace_back(folded(by == "key" ? entry.first : entry.second, bound.truth(1, false), machine.budget),
+                       pair_of(entry, machine.budget));
   }
   return Value::list(sorted(machine, std::move(keyed), bound.truth(3, false)));
 }
 
 Value unique(Machine& machine, const Bound& bound) {
-  Values result, seen;
-  for (Value& value : iterate(bound[0], machine.budget)) {
-    Value key = folded(follow(machine, value, bound.value(2, {})), bound.truth(1, false));
-    const auto same = [&](const Value& other) { return equal(other, key, machine.budget); };
-    if (std::any_of(seen.begin(), seen.end(), same)) continue;
-    seen.push_back(std::move(key));
-    result.push_back(std::move(value));
+  const Elements values = iterate(bound[0], machine.budget);
+  const Path path(bound.value(2, {}), machine.budget);
+  machine.budget.list(static_cast<int64_t>(values.size()));
+  Mapping seen;
+  Values result, others;  // others: keys seen that a dict cannot have
+  for (const Value& value : values) {
+    const Value key = folded(path.follow(machine, value), bound.truth(1, false), machine.budget);
+    if (key.text() != nullptr || key.number() || key.is_none()) {
+      machine.budget.entry(static_cast<int64_t>(seen.size()));
+      if (key.text() != nullptr) machine.budget.read(key.text()->size());
+      if (!seen.set(key, true)) continue;
+    } else {
+      const auto same = [&](const Value& other) { return equal(other, key, machine.budget); };
+      if (std::any_of(others.begin(), others.end(), same)) continue;
+      others.push_back(key);
+    }
+    result.push_back(value);
   }
   return Value::generator(std::move(result));
 }
 
 Value extreme(Machine& machine, const Bound& bound, int sign) {
-  const Values values = iterate(bound[0], machine.budget);
+  const Elements values = iterate(bound[0], machine.budget);
   if (values.empty()) return Undefined{"No aggregated item, sequence was empty."};
-  const auto key = [&](const Value& value) {
-    return folded(follow(machine, value, bound.value(2, {})), bound.truth(1, false));
+  const Path path(bound.value(2, {}), machine.budget);
+  const auto key_of = [&](const Value& value) {
+    return folded(path.follow(machine, value), bound.truth(1, false), machine.budget);
   };
-  const Value* best = &values.front();
-  for (const Value& value : values) {
-    if (&value != best && compare(key(value), key(*best), sign < 0 ? "<" : ">", machine.budget) == sign) best = &value;
+  size_t best = 0;
+  Value best_key = key_of(values[0]);
+  for (size_t i = 1; i < values.size(); ++i) {
+    Value key = key_of(values[i]);
+    if (compare(key, best_key, sign < 0 ? "<" : ">", machine.budget) != sign) continue;
+    best = i;
+    best_key = std::move(key);
   }
-  return *best;
+  return values[best];
 }
 
 Value join(Machine& machine, const Bound& bound) {
-  const std::string between = bound.has(1) ? str(bound[1], machine.budget) : "";
-  std::string out;
+  const Text between = bound.has(1) ? str(bound[1], machine.budget) : Text("");
+  const Path path(bound.value(2, {}), machine.budget);
+  TextBuilder out(machine.budget);
   bool first = true;
-  for (Value& value : iterate(bound[0], machine.budget)) {
-    const std::string part = str(follow(machine, value, bound.value(2, {})), machine.budget);
-    machine.budget.grow(static_cast<int64_t>(out.size()), static_cast<int64_t>(between.size() + part.size()));
-    out += (first ? "" : between) + part;
-    first = false;
+  for (const Value& value : iterate(bound[0], machine.budget)) {
+    if (!std::exchange(first, false)) out.append(*between);
+    out.append(*str(path.follow(machine, value), machine.budget));
   }
-  return out;
+  return out.take();
 }
 
 Value sum(Machine& machine, const Bound& bound) {
   Value total = bound.value(2, 0);
   if (total.text() != nullptr) throw Failure(FailureKind::kType, "sum() can't sum strings [use ''.join(seq) instead]");
+  const Path path(bound.value(1, {}), machine.budget);
   for (const Value& value : iterate(bound[0], machine.budget)) {
-    total = arithmetic(total, "+", follow(machine, value, bound.value(1, {})), machine.budget);
+    total = arithmetic(total, "+", path.follow(machine, value), machine.budget);
   }
   return total;
 }
 
+/// A filter or test for each element: the element, then what was given behind the name.
+Arguments arguments_for(Machine& machine, Value value, const Arguments& rest, size_t first) {
+  machine.budget.list(static_cast<int64_t>(rest.positional.size() + rest.named.size()));
+  Arguments arguments{.positional = {std::move(value)}, .named = rest.named};
+  arguments.positional.insert(arguments.positional.end(), rest.positional.begin() + static_cast<long>(first),
+                              rest.positional.end());
+  return arguments;
+}
+
 Value map(Machine& machine, const Bound& bound) {
   const Arguments& rest = bound.rest();
-  const auto named = [&](const char* name) -> const Value* {
+  const auto named = [&](std::string_view name) -> const Value* {
     for (const auto& [known, value] : rest.named) {
       if (known == name) return &value;
     }
@@ -143,14 +209,15 @@ Value map(Machine& machine, const Bound& bound) {
   if (attribute == nullptr && (rest.positional.empty() || rest.positional[0].text() == nullptr)) {
     throw Failure(FailureKind::kType, "map requires a filter argument");
   }
-  for (Value& value : iterate(bound[0], machine.budget)) {
-    if (attribute != nullptr) {
-      result.push_back(follow(machine, value, *attribute, named("default")));
-    } else {
-      Arguments arguments{.positional = {std::move(value)}, .named = rest.named};
-      arguments.positional.insert(arguments.positional.end(), rest.positional.begin() + 1, rest.positional.end());
-      result.push_back(machine.filter(*rest.positional[0].text(), std::move(arguments)));
-    }
+  const Path path(attribute == nullptr ? Value() : *attribute, machine.budget);
+  const Value* fallback = named("default");
+  const Elements values = iterate(bound[0], machine.budget);
+  machine.budget.list(static_cast<int64_t>(values.size()));
+  result.reserve(values.size());
+  for (const Value& value : values) {
+    result.push_back(attribute != nullptr
+                         ? path.follow(machine, value, fallback)
+                         : machine.filter(*rest.positional[0].text(), arguments_for(machine, value, rest, 1)));
   }
   return Value::generator(std::move(result));
 }
@@ -162,36 +229,40 @@ Value choose(Machine& machine, const Bound& bound) {
   if (!truth(bound[0])) return Value::generator({});
   const size_t first = kAttribute ? 1 : 0;
   if (rest.size() < first) throw Failure(FailureKind::kType, "Missing parameter for attribute name");
-  for (Value& value : iterate(bound[0], machine.budget)) {
-    Value looked_at = kAttribute ? follow(machine, value, rest[0]) : value;
+  const Path path(kAttribute ? rest[0] : Value(), machine.budget);
+  const Elements values = iterate(bound[0], machine.budget);
+  machine.budget.list(static_cast<int64_t>(values.size()));
+  for (const Value& value : values) {
+    Value looked_at = path.follow(machine, value);
     bool holds = false;
     if (rest.size() == first) {
       holds = truth(looked_at);
     } else if (rest[first].text() == nullptr) {
       throw Failure(FailureKind::kType, "expected the name of a test");
     } else {
-      Arguments arguments{.positional = {std::move(looked_at)}, .named = bound.rest().named};
-      arguments.positional.insert(arguments.positional.end(), rest.begin() + static_cast<long>(first) + 1, rest.end());
-      holds = machine.test(*rest[first].text(), std::move(arguments));
+      holds = machine.test(*rest[first].text(), arguments_for(machine, std::move(looked_at), bound.rest(), first + 1));
     }
-    if (holds == kKeep) result.push_back(std::move(value));
+    if (holds == kKeep) result.push_back(value);
   }
   return Value::generator(std::move(result));
 }
 
 Value batch(Machine& machine, const Bound& bound) {
   const int64_t count = bound.integer(1, 1);
-  const Values values = iterate(bound[0], machine.budget);
+  const Elements values = iterate(bound[0], machine.budget);
   Values rows, row;
   const auto flush = [&] {
-    if (!row.empty()) rows.push_back(Value::list(std::exchange(row, {})));
+    if (row.empty()) return;
+    machine.budget.entry(static_cast<int64_t>(rows.size()));
+    machine.budget.list(static_cast<int64_t>(row.size()));
+    rows.push_back(Value::list(std::exchange(row, {})));
   };
   for (const Value& value : values) {
     if (static_cast<int64_t>(row.size()) == count) flush();
     row.push_back(value);
   }
   if (bound.has(2) && !bound[2].is_none() && !row.empty() && static_cast<int64_t>(row.size()) < count) {
-    machine.budget.step(count);
+    machine.budget.list(count);
     row.resize(count, bound[2]);
   }
   flush();
@@ -200,44 +271,58 @@ Value batch(Machine& machine, const Bound& bound) {
 
 Value reverse(Machine& machine, const Bound& bound) {
   if (const std::string* text = bound[0].text()) {
-    std::u32string all = code_points(*text);
-    std::reverse(all.begin(), all.end());
-    return utf8(all);
+    machine.budget.walk(text->size());
+    machine.budget.text(static_cast<int64_t>(text->size()));
+    std::string backwards(text->size(), '\0');
+    for (size_t at = 0; at < text->size();) {
+      const size_t bytes = char_bytes((*text)[at]);
+      text->copy(backwards.data() + text->size() - at - bytes, bytes, at);
+      at += bytes;
+    }
+    return backwards;
   }
   const bool used_up = bound[0].items(Items::Kind::kGenerator) != nullptr || bound[0].is_undefined();
-  Values values = iterate(bound[0], machine.budget);
-  std::reverse(values.begin(), values.end());
-  return used_up ? Value::list(std::move(values)) : Value::generator(std::move(values));
+  const Elements values = iterate(bound[0], machine.budget);
+  machine.budget.list(static_cast<int64_t>(values.size()));
+  Values backwards(std::make_reverse_iterator(values.end()), std::make_reverse_iterator(values.begin()));
+  return used_up ? Value::list(std::move(backwards)) : Value::generator(std::move(backwards));
 }
 
 Value first(Machine& machine, const Bound& bound) {
-  if (Items* items = bound[0].items(Items::Kind::kGenerator)) {
-    if (items->next < items->values->size()) return (*items->values)[items->next++];
-  } else {
-    const Values values = iterate(bound[0], machine.budget);
-    if (!values.empty()) return values.front();
+  Items* items = bound[0].items();
+  if (items != nullptr && items->next < items->values->size()) {
+    const size_t at = items->next;
+    if (items->kind == Items::Kind::kGenerator) ++items->next;
+    return (*items->values)[at];
   }
-  return Undefined{"No first item, sequence was empty."};
+  const Elements values = items != nullptr ? Elements() : iterate(bound[0], machine.budget);
+  return values.empty() ? Value(Undefined{"No first item, sequence was empty."}) : values[0];
 }
 
 Value last(Machine& machine, const Bound& bound) {
-  if (bound[0].items(Items::Kind::kGenerator) != nullptr || bound[0].is_undefined()) {
-    if (bound[0].is_undefined()) return Undefined{"No last item, sequence was empty."};
+  if (bound[0].items(Items::Kind::kGenerator) != nullptr) {
     throw Failure(FailureKind::kType, "'generator' object is not reversible");
   }
-  const Values values = iterate(bound[0], machine.budget);
-  return values.empty() ? Value(Undefined{"No last item, sequence was empty."}) : values.back();
+  const Elements values = iterate(bound[0], machine.budget);
+  return values.empty() ? Value(Undefined{"No last item, sequence was empty."}) : values[values.size() - 1];
 }
 
-Value items(Machine&, const Bound& bound) {
+Value items(Machine& machine, const Bound& bound) {
   if (bound[0].is_undefined()) return Value::generator({});
   if (bound[0].mapping() == nullptr) throw Failure(FailureKind::kType, "Can only get item pairs from a mapping.");
   Values pairs;
-  for (const auto& [key, value] : bound[0].mapping()->entries) pairs.push_back(Value::tuple({key, value}));
+  machine.budget.list(static_cast<int64_t>(bound[0].mapping()->size()));
+  for (const auto& entry : bound[0].mapping()->entries()) pairs.push_back(pair_of(entry, machine.budget));
   return Value::generator(std::move(pairs));
 }
 
-Value length_of(Machine&, const Bound& bound) { return size_of(bound[0]); }
+Value list_of(Machine& machine, const Bound& bound) {
+  const Elements values = iterate(bound[0], machine.budget);
+  machine.budget.list(static_cast<int64_t>(values.size()));
+  return Value::list({values.begin(), values.end()});
+}
+
+Value length_of(Machine& machine, const Bound& bound) { return size_of(bound[0], machine.budget); }
 
 }  // namespace
 
@@ -251,7 +336,7 @@ std::span<const Builtin> sequence_filters() {
       {"join", {"value", "d", "attribute"}, 1, join},
       {"last", {"seq"}, 1, last},
       {"length", {"obj"}, 1, length_of},
-      {"list", {"value"}, 1, [](Machine& m, const Bound& b) { return Value::list(iterate(b[0], m.budget)); }},
+      {"list", {"value"}, 1, list_of},
       {"map", {"value", "*"}, 1, map},
       {"max", {"value", "case_sensitive", "attribute"}, 1, [](Machine& m, const Bound& b) { return extreme(m, b, 1); }},
       {"min",

@@ -17,28 +17,28 @@ Flow execute(const Block& block, Machine& machine) {
 void Target::assign(Machine& machine, const Value& value) const {
   machine.line = line;
   if (tuple) {
-    const Values values = iterate(value, machine.budget);
+    const Elements values = iterate(value, machine.budget);
     if (values.size() != parts.size()) {
       throw Failure(FailureKind::kValue, concat(values.size() < parts.size() ? "not enough" : "too many",
                                                 " values to unpack (expected ", parts.size(), ")"));
     }
     for (size_t i = 0; i < parts.size(); ++i) parts[i].assign(machine, values[i]);
-  } else if (attribute.empty()) {
-    machine.scope->set(name, value);
+  } else if (attribute->empty()) {
+    machine.set_name(name, value);
   } else {
-    auto* space = dynamic_cast<Namespace*>(machine.name(name).object());
+    auto* space = dynamic_cast<Namespace*>(machine.name(*name).object());
     if (space == nullptr) throw Failure(FailureKind::kType, "cannot assign attribute on non-namespace object");
-    set_attribute(*space, attribute, value);
+    set_attribute(*space, attribute, value, machine.budget);
   }
 }
 
-Flow Text::run(Machine& machine) const {
+Flow Printed::run(Machine& machine) const {
   machine.print(text_);
   return Flow::kNext;
 }
 
 Flow Print::run(Machine& machine) const {
-  machine.print(str(value_->evaluate(machine), machine.budget));
+  machine.print(*str(value_->evaluate(machine), machine.budget));
   return Flow::kNext;
 }
 
@@ -52,30 +52,35 @@ Flow If::run(Machine& machine) const {
 Flow For::run(Machine& machine) const { return loop(machine, parts_.iterable->evaluate(machine), /*depth=*/1); }
 
 Flow For::loop(Machine& machine, const Value& iterable, int64_t depth) const {
-  Values values = iterate(iterable, machine.budget);
+  Elements values = iterate(iterable, machine.budget);
   if (parts_.condition) {
     Values kept;
-    for (Value& value : values) {
+    machine.budget.list(static_cast<int64_t>(values.size()));
+    for (const Value& value : values) {
       const bool keep = machine.in_scope([&] {
         parts_.target.assign(machine, value);
         return truth(parts_.condition->evaluate(machine));
       });
-      if (keep) kept.push_back(std::move(value));
+      if (keep) kept.push_back(value);
     }
-    values = std::move(kept);
+    values = Elements(std::make_shared<const Values>(std::move(kept)), 0, values.depth());
   }
   if (values.empty()) return machine.in_scope([&] { return jinja::execute(parts_.otherwise, machine); });
+  static const Text kName = "loop";
   const auto state = std::make_shared<Loop>(std::move(values), depth, parts_.recursive ? this : nullptr);
+  struct Release {
+    Loop& loop;
+    ~Release() { loop.last_changed.reset(); }  // it may hold the loop itself
+  } const release{*state};
   if (parts_.recursive) state->keep(machine.keep_scope());
   for (; state->index < state->size(); ++state->index) {
     const Flow flow = machine.in_scope([&] {
-      machine.scope->set("loop", std::shared_ptr<Object>(state));
+      machine.set_name(kName, std::shared_ptr<Object>(state));
       parts_.target.assign(machine, state->current());
       return jinja::execute(parts_.body, machine);
     });
     if (flow == Flow::kBreak) break;
   }
-  state->last_changed.reset();  // it may hold the loop itself
   return Flow::kNext;
 }
 
@@ -86,14 +91,14 @@ Flow Set::run(Machine& machine) const {
 
 Flow Captured::run(Machine& machine) const {
   Flow flow = Flow::kNext;
-  const std::string printed =
+  const Text printed =
       machine.capture([&] { flow = machine.in_scope([&] { return jinja::execute(body_, machine); }); });
   if (flow != Flow::kNext) return flow;
   const Value value = filter_ ? filter_->apply(machine, printed) : Value(printed);
   if (target_) {
     target_->assign(machine, value);
   } else {
-    machine.print(str(value, machine.budget));
+    machine.print(*str(value, machine.budget));
   }
   return flow;
 }

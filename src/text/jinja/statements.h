@@ -30,17 +30,18 @@ Flow execute(const Block& block, Machine& machine);
 
 /// What stands left of = or between for and in: a name, a tuple of targets, or an attribute of a namespace.
 struct Target {
-  std::string name;
-  std::string attribute;      // of the namespace `name`; empty: the name itself
+  Text name = "";
+  Text attribute = "";        // of the namespace `name`; empty: the name itself
   std::vector<Target> parts;  // not empty: a tuple
   bool tuple = false;
   int line = 0;
   void assign(Machine& machine, const Value& value) const;
 };
 
-class Text : public Statement {
+/// What stands between the tags.
+class Printed : public Statement {
  public:
-  Text(int line, std::string text) : Statement(line), text_(std::move(text)) {}
+  Printed(int line, std::string text) : Statement(line), text_(std::move(text)) {}
 
  private:
   Flow run(Machine& machine) const override;

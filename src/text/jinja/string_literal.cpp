@@ -30,10 +30,10 @@ char32_t named(std::u32string_view literal, size_t& at, int line) {
   const size_t end = literal.find(U'}', at);
   if (at < literal.size() && literal[at] == '{' && end != std::u32string_view::npos) {
     UErrorCode code = U_ZERO_ERROR;
-    const UChar32 found =
-        u_charFromName(U_UNICODE_CHAR_NAME, utf8(literal.substr(at + 1, end - at - 1)).c_str(), &code);
+    const std::string name = utf8(literal.substr(at + 1, end - at - 1));
+    const UChar32 found = u_charFromName(U_UNICODE_CHAR_NAME, name.c_str(), &code);
     at = end + 1;
-    if (U_SUCCESS(code)) return static_cast<char32_t>(found);
+    if (U_SUCCESS(code) && name.find('\0') == std::string::npos) return static_cast<char32_t>(found);
   }
   throw SyntaxFailure("unknown Unicode character name", line);
 }

@@ -15,14 +15,15 @@ TemplateError located(const std::string& where, int line, const Failure& failure
 
 }  // namespace
 
-struct Template::Syntax {
-  Block block;
-};
-
 Template::Template(std::string source, std::string where, const Limits& limits)
-    : source_(std::move(source)), where_(std::move(where)), limits_(limits), syntax_(std::make_unique<Syntax>()) {
+    : source_(std::move(source)), where_(std::move(where)), limits_(limits) {
+  const auto bytes = static_cast<int64_t>(source_.size());
+  if (bytes > limits_.source_bytes) {
+    const auto what = concat("expected a template of at most ", limits_.source_bytes, " bytes, found ", bytes);
+    throw located(where_, 1, Failure(FailureKind::kLimit, what));
+  }
   try {
-    syntax_->block = parse(source_);
+    syntax_ = std::make_unique<const Syntax>(parse(source_));
   } catch (const SyntaxFailure& failure) {
     throw located(where_, failure.line, failure);
   }
@@ -32,14 +33,17 @@ Template::~Template() = default;
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 
-Rendering Template::render(const Mapping& context, const std::function<std::tm()>& now) const {
+Rendering Template::render(const Mapping& context, const std::function<std::tm()>& now, Spent* spent) const {
   Machine machine(limits_, context, now);
   try {
     execute(syntax_->block, machine);
   } catch (const Failure& failure) {
     throw located(where_, machine.line, failure);
   }
+  if (spent != nullptr) *spent = {machine.budget.steps(), machine.budget.bytes()};
   return {std::move(machine.output), std::move(machine.generated)};
 }
+
+bool Template::marks_generation() const { return syntax_->marks_generation; }
 
 }  // namespace loraxs::jinja

@@ -1,5 +1,7 @@
 // text/jinja/template.h: a Jinja template, parsed once and rendered often.
 #pragma once
+#include <cstdint>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
@@ -7,10 +9,13 @@
 #include <vector>
 
 #include "io/error.h"
+#include "text/jinja/budget.h"
 #include "text/jinja/failure.h"
 #include "text/jinja/value.h"
 
 namespace loraxs::jinja {
+
+struct Syntax;
 
 /// "models/x/tokenizer_config.json: chat_template: line 3: 'role' is undefined". Jinja2 raises where this is thrown.
 class TemplateError : public Error {
@@ -26,6 +31,11 @@ struct Rendering {
   std::vector<std::pair<size_t, size_t>> generated;  // bytes of {% generation %} blocks: first, one past the last
 };
 
+/// What a rendering took of its Limits.
+struct Spent {
+  int64_t steps = 0, bytes = 0;
+};
+
 class Template {
  public:
   /// `where` starts every error. Throws TemplateError.
@@ -35,15 +45,16 @@ class Template {
   Template& operator=(Template&&) noexcept;
 
   /// `context`: what the template may name; strftime_now asks `now`. Throws TemplateError. Thread-safe.
-  Rendering render(const Mapping& context, const std::function<std::tm()>& now) const;
+  Rendering render(const Mapping& context, const std::function<std::tm()>& now, Spent* spent = nullptr) const;
+  /// The template marks with {% generation %} what assistants said.
+  bool marks_generation() const;
   const std::string& source() const { return source_; }
   const std::string& where() const { return where_; }
 
  private:
-  struct Syntax;
   std::string source_, where_;
   Limits limits_;
-  std::unique_ptr<Syntax> syntax_;
+  std::unique_ptr<const Syntax> syntax_;
 };
 
 }  // namespace loraxs::jinja

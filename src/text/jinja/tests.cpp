@@ -11,16 +11,22 @@
 namespace loraxs::jinja {
 namespace {
 
-Value remainder(Machine& machine, const Value& value, const Value& divisor) {
-  return arithmetic(value, "%", divisor, machine.budget);
+bool divisible(const Value& value, const Value& divisor, int64_t rest, Budget& budget) {
+  return equal(arithmetic(value, "%", divisor, budget), rest, budget);
 }
 
-bool same_as(const Value& a, const Value& b) {
+bool all_cased_text(const Value& value, bool upper, Budget& budget) {
+  const Text text = str(value, budget);
+  budget.walk(text->size());
+  return all_cased(*text, upper);
+}
+
+bool same_as(const Value& a, const Value& b, Budget& budget) {
   if (a.data().index() != b.data().index()) return false;
   if (a.items() != nullptr) return a.items() == b.items();
   if (a.mapping() != nullptr) return a.mapping() == b.mapping();
   if (a.object() != nullptr) return a.object() == b.object();
-  if (a.text() != nullptr) return *a.text() == *b.text();  // CPython's answer depends on which texts it shares
+  if (a.text() != nullptr) return equal(a, b, budget);  // CPython's answer depends on which texts it shares
   return !a.number() || *a.number() == *b.number();
 }
 
@@ -47,24 +53,21 @@ const Builtin* find_test(std::string_view name) {
   using B = const Bound&;
   static const std::vector<const char*> one = {"value"}, two = {"value", "other"};
   static const std::array<Builtin, 39> table = {{
-      {"odd", one, 1, [](M m, B b) -> Value { return equal(remainder(m, b[0], 2), 1, m.budget); }},
-      {"even", one, 1, [](M m, B b) -> Value { return equal(remainder(m, b[0], 2), 0, m.budget); }},
-      {"divisibleby",
-       {"value", "num"},
-       2,
-       [](M m, B b) -> Value { return equal(remainder(m, b[0], b[1]), 0, m.budget); }},
+      {"odd", one, 1, [](M m, B b) -> Value { return divisible(b[0], 2, 1, m.budget); }},
+      {"even", one, 1, [](M m, B b) -> Value { return divisible(b[0], 2, 0, m.budget); }},
+      {"divisibleby", {"value", "num"}, 2, [](M m, B b) -> Value { return divisible(b[0], b[1], 0, m.budget); }},
       {"defined", one, 1, [](M, B b) -> Value { return !b[0].is_undefined(); }},
       {"undefined", one, 1, [](M, B b) -> Value { return b[0].is_undefined(); }},
-      {"filter", one, 1, [](M, B b) -> Value { return find_filter(b.text(0)) != nullptr; }},
-      {"test", one, 1, [](M, B b) -> Value { return find_test(b.text(0)) != nullptr; }},
+      {"filter", one, 1, [](M, B b) -> Value { return find_filter(*b.text(0)) != nullptr; }},
+      {"test", one, 1, [](M, B b) -> Value { return find_test(*b.text(0)) != nullptr; }},
       {"none", one, 1, [](M, B b) -> Value { return b[0].is_none(); }},
       {"boolean", one, 1, is_type<2>},
       {"true", one, 1, [](M, B b) -> Value { return b[0].get<bool>() != nullptr && *b[0].get<bool>(); }},
       {"false", one, 1, [](M, B b) -> Value { return b[0].get<bool>() != nullptr && !*b[0].get<bool>(); }},
       {"integer", one, 1, is_type<3>},
       {"float", one, 1, is_type<4>},
-      {"lower", one, 1, [](M m, B b) -> Value { return all_cased(str(b[0], m.budget), false); }},
-      {"upper", one, 1, [](M m, B b) -> Value { return all_cased(str(b[0], m.budget), true); }},
+      {"lower", one, 1, [](M m, B b) -> Value { return all_cased_text(b[0], false, m.budget); }},
+      {"upper", one, 1, [](M m, B b) -> Value { return all_cased_text(b[0], true, m.budget); }},
       {"string", one, 1, is_type<5>},
       {"mapping", one, 1, [](M, B b) -> Value { return b[0].mapping() != nullptr; }},
       {"number", one, 1, [](M, B b) -> Value { return b[0].number().has_value(); }},
@@ -72,7 +75,7 @@ const Builtin* find_test(std::string_view name) {
       {"iterable", one, 1, [](M, B b) -> Value { return passes_sequence(b[0]) || b[0].items() != nullptr; }},
       {"callable", one, 1,
        [](M, B b) -> Value { return b[0].is_undefined() || (b[0].object() != nullptr && b[0].object()->callable()); }},
-      {"sameas", two, 2, [](M, B b) -> Value { return same_as(b[0], b[1]); }},
+      {"sameas", two, 2, [](M m, B b) -> Value { return same_as(b[0], b[1], m.budget); }},
       {"escaped", one, 1, [](M, B) -> Value { return false; }},
       {"in", {"value", "seq"}, 2, [](M m, B b) -> Value { return contains(b[1], b[0], m.budget); }},
       {"==", two, 2, compares<'=', '='>},

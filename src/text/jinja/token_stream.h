@@ -42,7 +42,7 @@ class TokenStream {
       case Token::Kind::kPrintEnd:
         return "the end of the print statement";
       default:
-        return "'" + current().text + "'";
+        return in_quotes(current().text);
     }
   }
   [[noreturn]] void fail(const std::string& message) const { throw SyntaxFailure(message, line()); }

@@ -14,8 +14,10 @@ namespace loraxs::jinja {
 namespace {
 
 /// int(text, base), and float(text): white space around, underscores between digits.
-std::optional<std::string> digits_of(const std::string& text) {
-  const std::string trimmed = strip(text);
+std::optional<std::string> plain_digits(const Text& text, Budget& budget) {
+  budget.walk(text->size());
+  budget.text(static_cast<int64_t>(text->size()));
+  const std::string trimmed = *strip(text, Side::kBoth, nullptr, budget);
   std::string plain;
   for (size_t i = 0; i < trimmed.size(); ++i) {
     const bool between = i > 0 && i + 1 < trimmed.size() &&
@@ -27,26 +29,25 @@ std::optional<std::string> digits_of(const std::string& text) {
   return plain;
 }
 
-std::optional<int64_t> parse_integer(const std::string& text, int64_t base) {
-  auto plain = digits_of(text);
+std::optional<int64_t> parse_integer(const Text& text, int64_t base, Budget& budget) {
+  auto plain = plain_digits(text, budget);
   if (!plain || plain->empty() || base < 2 || base > 36) return std::nullopt;
   const bool negative = plain->front() == '-';
   if (negative || plain->front() == '+') plain->erase(0, 1);
-  const std::string prefix = lower(plain->substr(0, 2));
-  if ((base == 16 && prefix == "0x") || (base == 8 && prefix == "0o") || (base == 2 && prefix == "0b"))
-    plain->erase(0, 2);
+  const char letter = plain->size() > 1 && plain->front() == '0' ? static_cast<char>((*plain)[1] | 0x20) : '\0';
+  if ((base == 16 && letter == 'x') || (base == 8 && letter == 'o') || (base == 2 && letter == 'b')) plain->erase(0, 2);
   uint64_t value = 0;
   const auto [end, error] =
       std::from_chars(plain->data(), plain->data() + plain->size(), value, static_cast<int>(base));
   if (plain->empty() || end != plain->data() + plain->size()) return std::nullopt;
   if (error != std::errc() || value > INT64_MAX) {
-    throw Failure(FailureKind::kUnsupported, "expected integers of 64 bits, found " + text);
+    throw Failure(FailureKind::kUnsupported, "expected integers of 64 bits, found " + in_quotes(*text));
   }
   return negative ? -static_cast<int64_t>(value) : static_cast<int64_t>(value);
 }
 
-std::optional<double> parse_float(const std::string& text) {
-  auto plain = digits_of(text);
+std::optional<double> parse_float(const Text& text, Budget& budget) {
+  auto plain = plain_digits(text, budget);
   if (!plain || plain->empty()) return std::nullopt;
   if (plain->front() == '+' && plain->size() > 1 && (*plain)[1] != '-') plain->erase(0, 1);
   double value = 0;
@@ -62,12 +63,12 @@ std::optional<int64_t> whole_of(double value) {
   return static_cast<int64_t>(value);
 }
 
-Value to_int(Machine&, const Bound& bound) {
+Value to_int(Machine& machine, const Bound& bound) {
   Value fallback = bound.value(1, 0);
   if (bound[0].is_undefined()) fail_undefined(bound[0]);
-  if (const std::string* text = bound[0].text()) {
-    if (const auto whole = parse_integer(*text, bound.integer(2, 10))) return *whole;
-    const auto real = parse_float(*text);
+  if (const Text* text = bound[0].get<Text>()) {
+    if (const auto whole = parse_integer(*text, bound.integer(2, 10), machine.budget)) return *whole;
+    const auto real = parse_float(*text, machine.budget);
     const auto whole = real ? whole_of(*real) : std::nullopt;
     return whole ? Value(*whole) : fallback;
   }
@@ -79,14 +80,14 @@ Value to_int(Machine&, const Bound& bound) {
   return whole ? Value(*whole) : fallback;
 }
 
-Value to_float(Machine&, const Bound& bound) {
+Value to_float(Machine& machine, const Bound& bound) {
   if (bound[0].is_undefined()) fail_undefined(bound[0]);
-  const auto real = bound[0].text() != nullptr ? parse_float(*bound[0].text()) : bound[0].number();
+  const auto real = bound[0].text() != nullptr ? parse_float(bound.text(0), machine.budget) : bound[0].number();
   return real ? Value(*real) : bound.value(1, 0.0);
 }
 
 Value round_to(Machine&, const Bound& bound) {
-  const std::string method = bound.has(2) ? bound.text(2) : "common";
+  const std::string method = bound.has(2) ? *bound.text(2) : "common";
   if (method != "common" && method != "ceil" && method != "floor") {
     throw Failure(FailureKind::kType, "method must be common, ceil or floor");
   }
@@ -95,7 +96,7 @@ Value round_to(Machine&, const Bound& bound) {
     throw Failure(FailureKind::kType, concat("type ", bound[0].type_name(), " doesn't define __round__ method"));
   }
   const int64_t precision = bound.integer(1, 0);
-  if (std::abs(precision) > 20) throw Failure(FailureKind::kUnsupported, "round to more than 20 digits");
+  if (precision < -20 || precision > 20) throw Failure(FailureKind::kUnsupported, "round to more than 20 digits");
   const double real = *bound[0].number();
   if (method != "common") {
     const double scale = std::pow(10.0, static_cast<double>(precision));
@@ -118,10 +119,11 @@ Value absolute(Machine&, const Bound& bound) {
 }
 
 Value attribute(Machine& machine, const Bound& bound) {
-  if (bound[0].mapping() != nullptr && find_method(bound[0], bound.text(1)) == nullptr) {
-    return Undefined{concat("'dict object' has no attribute '", bound.text(1), "'")};
+  const Text& name = bound.text(1);
+  if (bound[0].mapping() != nullptr && find_method(bound[0], *name) == nullptr) {
+    return Undefined{"'dict object' has no attribute " + in_quotes(*name)};
   }
-  return machine.attribute(bound[0], bound.text(1));
+  return machine.attribute(bound[0], name);
 }
 
 Value default_value(Machine&, const Bound& bound) {
@@ -133,16 +135,17 @@ Value to_json_text(Machine& machine, const Bound& bound) {
   JsonStyle style{.ensure_ascii = bound.truth(1, false), .sort_keys = bound.truth(4, false)};
   if (bound.has(2) && !bound[2].is_none()) {
     const int64_t width = std::max<int64_t>(bound[2].text() == nullptr ? bound.integer(2, 0) : 0, 0);
-    style.indent = bound[2].text() != nullptr ? *bound[2].text() : *arithmetic(" ", "*", width, machine.budget).text();
+    style.indent =
+        bound[2].text() != nullptr ? bound.text(2) : *arithmetic(" ", "*", width, machine.budget).get<Text>();
     style.item_separator = ",";
   }
   if (bound.has(3) && !bound[3].is_none()) {
-    const Values pair = iterate(bound[3], machine.budget);
+    const Elements pair = iterate(bound[3], machine.budget);
     if (pair.size() != 2 || pair[0].text() == nullptr || pair[1].text() == nullptr) {
       throw Failure(FailureKind::kValue, "separators: expected two texts");
     }
-    style.item_separator = *pair[0].text();
-    style.key_separator = *pair[1].text();
+    style.item_separator = *pair[0].get<Text>();
+    style.key_separator = *pair[1].get<Text>();
   }
   return to_json(bound[0], style, machine.budget);
 }
