@@ -57,7 +57,7 @@ std::optional<uint64_t> head_key(const AdapterFile& file) {
   const auto seed = summary.find("seed");
   if (seed == summary.end() || !seed->is_number_integer()) return {};
   const auto start = summary.find("start");
-  if (start != summary.end() && !(start->is_object() && start->value("head", "") == "fresh")) return {};
+  if (start != summary.end() && !(start->is_object() && start->value("head", nlohmann::json()) == "fresh")) return {};
   return job_key(seed->get<uint64_t>(), file.provenance.task);
 }
 

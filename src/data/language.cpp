@@ -185,7 +185,12 @@ std::vector<int32_t> encode_question(const TextEncoder& encoder, const Example& 
 
 std::string answer_of(const Example& example) {
   if (example.messages.is_null()) return example.second.value_or("");
-  return up_to_last_answer(example.messages).back()["content"].get<std::string>();
+  const Json answer = up_to_last_answer(example.messages).back();
+  const Json content = answer.value("content", Json());
+  if (!content.is_string()) {
+    throw Error(concat(example.where, ": content of the last answer: expected a text, found ", content.type_name()));
+  }
+  return content.get<std::string>();
 }
 
 Example with_answer(const Example& example, const std::string& answer) {

@@ -63,7 +63,7 @@ TensorView read_entry(const std::string& name, const nlohmann::json& value, cons
     // A zero must not hide a product that strides would overflow with.
     empty = empty || count == 0;
     if (count > 0) bytes *= count;
-    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: expected below 2^63 bytes, found more");
+    if (count > INT64_MAX || bytes > INT64_MAX) fail("shape: too large, expected below 2^63 bytes");
     view.shape.push_back(static_cast<int64_t>(count));
   }
   if (empty) bytes = 0;

@@ -161,6 +161,11 @@ nlohmann::json parse_yaml(const std::string& text, const std::string& where) {
     throw Error(concat(where, ": expected YAML of at most ", kMostBytes >> 20, " MB, found ", text.size(), " bytes"));
   }
   check_utf8(text, where);
+  // yaml-cpp takes zero bytes for a sign of UTF-16 or UTF-32, and gives out what is no UTF-8 then.
+  if (const size_t zero = text.find('\0'); zero != std::string::npos) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(zero), '\n');
+    throw Error(concat(where, ":", line, ": expected text in UTF-8, found a zero byte"));
+  }
   std::istringstream stream(text);
   YamlBuilder builder(where);
   try {
