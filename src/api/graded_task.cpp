@@ -34,13 +34,13 @@ class Tally {
         open_.push_back(i);
         continue;
       }
-      const Json& record = graded.answers->records().at(i);
-      if (record.value("question", "") != question_of(example, graded.as_trained) ||
-          record.value("gold", "") != golds_.back()) {
-        throw Error(concat(example.where, ": expected the question with index ", i,
-                           " of the answers file, found another; name another file, or delete that one"));
+      try {
+        count_old(graded.answers->records().at(i), i);
+      } catch (const Json::exception&) {
+        throw Error(concat("answers file: the line with index ", i,
+                           ": expected question, gold and verdicts as this command writes them, found others; delete "
+                           "the line, or name another file"));
       }
-      count_in(record);
     }
   }
 
@@ -73,6 +73,16 @@ class Tally {
     } catch (const Error& error) {
       throw Error(concat(example.where, ": ", error.what()));
     }
+  }
+  /// Of the answers file. Throws Json::exception for a line that this command did not write.
+  void count_old(const Json& record, int64_t index) {
+    const Example& example = graded_.task.validation[index];
+    if (record.value("question", "") != question_of(example, graded_.as_trained) ||
+        record.value("gold", "") != golds_[index]) {
+      throw Error(concat(example.where, ": expected the question with index ", index,
+                         " of the answers file, found another; name another file, or delete that one"));
+    }
+    count_in(record);
   }
   void count_in(const Json& record) {
     ++done_;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -103,11 +102,6 @@ int64_t affinity_of_process() {
 }
 
 }  // namespace
-
-int64_t Cores::allowed() const {
-  if (!quota || *quota >= static_cast<double>(affinity)) return affinity;
-  return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(*quota)));
-}
 
 Cores cores_of_process() { return {.affinity = affinity_of_process(), .quota = cpu_quota("/")}; }
 

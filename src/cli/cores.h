@@ -1,5 +1,7 @@
 // cli/cores.h: how many cores this process may keep busy.
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -12,7 +14,10 @@ struct Cores {
       quota;  // that its control groups pay for (docker --cpus, Kubernetes' cpu limit); none: no limit
 
   /// Threads that all find a core: a share of a core counts as one.
-  int64_t allowed() const;
+  int64_t allowed() const {
+    if (!quota || *quota >= static_cast<double>(affinity)) return affinity;
+    return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(*quota)));
+  }
 };
 
 Cores cores_of_process();

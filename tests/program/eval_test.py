@@ -232,6 +232,27 @@ class EvalTest(unittest.TestCase):
                     self.assertEqual(record["finish_reason"], "error")
                     self.assertIn("expected", record["error"])
 
+    def test_a_damaged_line_of_answers_is_told(self) -> None:
+        answers = Path(path_of("damaged-answers.jsonl"))
+        words = [
+            "--task",
+            "gsm8k",
+            "--data",
+            write("damaged.jsonl", math_rows(2)),
+            "-n",
+            "4",
+            "--answers",
+            str(answers),
+        ]
+        self.assertEqual(run(*words).returncode, 0)
+        whole = answers.read_text()
+        for before, after in (('"strict":', '"struct":'), ('"strict":false', '"strict":"no"'), ('"question":"', '"question":1,"x":"')):  # fmt: skip
+            self.assertIn(before, whole)
+            answers.write_text(whole.replace(before, after))
+            done = run(*words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), before)
+            self.assertIn("answers file: the line with index 0: expected question, gold and verdicts", done.stderr)
+
     def test_mistakes_are_told_in_one_sentence(self) -> None:
         data = write("mistakes.jsonl", math_rows(2))
         Path(path_of("short.txt")).write_text("a b c")
