@@ -1,6 +1,7 @@
 #include "text/jinja/budget.h"
 
 #include <algorithm>
+#include <ctime>
 
 #include "io/error.h"
 #include "text/jinja/failure.h"
@@ -12,6 +13,12 @@ constexpr int64_t kStepsPerLook = 1 << 16;  // some milliseconds; what a convers
 
 }  // namespace
 
+std::chrono::nanoseconds processor_time() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
 Budget::Budget(const Limits& limits) : limits_(limits), start_(limits.clock()) {
   next_look_ = std::min(limits_.steps + 1, kStepsPerLook) * kStep;
 }
@@ -22,7 +29,7 @@ void Budget::look() {
   }
   if (limits_.clock() - start_ > limits_.time) {
     throw Failure(FailureKind::kLimit,
-                  concat("expected at most ", limits_.time.count(), " ms, the template takes longer"));
+                  concat("expected at most ", limits_.time.count(), " ms of processor time, the template takes more"));
   }
   next_look_ = std::min(limits_.steps * kStep + 1, work_ + kStepsPerLook * kStep);
 }

@@ -6,6 +6,9 @@
 
 namespace loraxs::jinja {
 
+/// Of this thread: a rendering that waits for busy neighbours is not a slow one, and must not fail.
+std::chrono::nanoseconds processor_time();
+
 /// Templates come with models and are not trusted: none may run for ever or fill the memory.
 struct Limits {
   int64_t steps = 5'000'000;         // expressions, statements, elements; 64 bytes compared or copied, 16 decoded
@@ -15,7 +18,7 @@ struct Limits {
   int64_t total_bytes = 128 << 20;   // of all texts, lists and dicts made on the way, freed or not
   int64_t source_bytes = 256 << 10;  // of the template itself; published ones have up to 30 KB
   std::chrono::milliseconds time{1000};
-  std::function<std::chrono::steady_clock::time_point()> clock = std::chrono::steady_clock::now;
+  std::function<std::chrono::nanoseconds()> clock = processor_time;
 };
 
 /// Counts what a rendering spends; whatever costs more than a step charges here before it is done.
@@ -77,7 +80,7 @@ class Budget {
   [[noreturn]] void fail_elements() const;
 
   const Limits limits_;
-  const std::chrono::steady_clock::time_point start_;
+  const std::chrono::nanoseconds start_;
   int64_t work_ = 0, next_look_ = 0, depth_ = 0, bytes_ = 0;
 };
 

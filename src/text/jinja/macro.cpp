@@ -45,27 +45,26 @@ class MacroObject : public Object {
 };
 
 void MacroObject::bind(Machine& machine, Arguments arguments) const {
-  const auto take_named = [&](const Text& name) -> std::optional<Value> {
+  const auto set_from_named = [&](const Text& name) {
     machine.budget.step(static_cast<int64_t>(arguments.named.size()));
     const auto found = std::find_if(arguments.named.begin(), arguments.named.end(),
                                     [&](const auto& each) { return each.first == name; });
-    if (found == arguments.named.end()) return std::nullopt;
-    Value value = std::move(found->second);
+    if (found == arguments.named.end()) return false;
+    machine.set_name(name, std::move(found->second));
     arguments.named.erase(found);
-    return value;
+    return true;
   };
   const size_t count = parts_.parameters.size(), given = arguments.positional.size();
   if (parts_.uses_caller) {
-    const auto caller = take_named("caller");
-    machine.set_name("caller", caller && !caller->is_none() ? *caller : Undefined{"No caller defined"});
+    set_from_named("caller");
+    const Value* caller = machine.scope->names.find_text("caller");
+    if (caller == nullptr || caller->is_none()) machine.set_name("caller", Undefined{"No caller defined"});
   }
   for (size_t i = 0; i < count; ++i) {
     const auto& [name, fallback] = parts_.parameters[i];
     if (i < given) {
       machine.set_name(name, arguments.positional[i]);
-    } else if (auto value = take_named(name)) {
-      machine.set_name(name, std::move(*value));
-    } else {
+    } else if (!set_from_named(name)) {
       machine.set_name(name, fallback ? fallback->evaluate(machine)
                                       : Undefined{"parameter " + in_quotes(*name) + " was not provided"});
     }
