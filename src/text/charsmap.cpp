@@ -22,7 +22,7 @@ class CharsmapCheck {
  private:
   static constexpr size_t kBytes = 256;  // the units that a node's bytes lead to are one aligned block
   struct Seen {
-    uint32_t depth = 0;   // bytes of the longest key that leads there
+    uint32_t depth = 0;  // bytes of the longest key that leads there
     uint32_t shortest = UINT32_MAX;
     uint32_t leaves = 0;  // keys along the way, with its own
   };
@@ -101,9 +101,10 @@ class CharsmapCheck {
   }
 
   void check_depth(const Seen& seen) const {
-    constexpr uint32_t kMostLeaves = 32;   // what Normalizer::NormalizePrefix of libsentencepiece 0.1.97 has room for
-    constexpr uint32_t kDeepest = 256;     // each place of a text may look that far; NFKC's longest key has 18 bytes
-    if (seen.leaves > kMostLeaves) fail(concat("expected at most ", kMostLeaves, " keys inside one another, found more"));
+    constexpr uint32_t kMostLeaves = 32;  // what Normalizer::NormalizePrefix of libsentencepiece 0.1.97 has room for
+    constexpr uint32_t kDeepest = 256;    // each place of a text may look that far; NFKC's longest key has 18 bytes
+    if (seen.leaves > kMostLeaves)
+      fail(concat("expected at most ", kMostLeaves, " keys inside one another, found more"));
     if (seen.depth > kDeepest) fail(concat("expected keys of at most ", kDeepest, " bytes, found a longer one"));
   }
 
@@ -125,8 +126,8 @@ Charsmap parse_charsmap(std::string_view table, const std::string& where) {
   }
   constexpr uint32_t kMostBytes = 4 << 20;  // NFKC with case folding has 250,000
   if (trie_bytes > kMostBytes) {
-    throw Error(concat(where, ": precompiled_charsmap: expected a trie of at most ", kMostBytes, " bytes, found ",
-                       trie_bytes));
+    throw Error(
+        concat(where, ": precompiled_charsmap: expected a trie of at most ", kMostBytes, " bytes, found ", trie_bytes));
   }
   Charsmap map;
   map.units.resize(trie_bytes / sizeof(uint32_t));

@@ -45,8 +45,8 @@ using Decoder = std::vector<DecoderPart>;
 int byte_of_token(std::string_view token);
 
 /// The steps of a "decoder" object: ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip,
-/// WordPiece; for null, tokens stand with blanks between them. Throws Error naming another kind and those known, and for
-/// steps that make more than 64 bytes of one, together.
+/// WordPiece; for null, tokens stand with blanks between them. Throws Error naming another kind and those known, and
+/// for steps that make more than 64 bytes of one, together.
 Decoder parse_decoder(const nlohmann::json& json, const std::string& where);
 
 }  // namespace loraxs

@@ -11,8 +11,8 @@
 
 namespace loraxs {
 
-inline constexpr int kDeepestSequence = 8;    // Sequences inside each other
-inline constexpr size_t kMostSteps = 100;     // of one part: text passes through each; published ones have up to 10
+inline constexpr int kDeepestSequence = 8;     // Sequences inside each other
+inline constexpr size_t kMostSteps = 100;      // of one part: text passes through each; published ones have up to 10
 inline constexpr size_t kLongestAffix = 1024;  // bytes of what a step or model puts before or behind each token
 
 /// What makes the steps of each kind from its fields.

@@ -45,7 +45,8 @@ int32_t checked_id(const Fields& fields, const std::string& key, const nlohmann:
 std::map<std::string, std::vector<int32_t>> parse_special_tokens(Fields& fields) {
   const std::string key = "special_tokens";
   const nlohmann::json tokens = fields.raw(key);
-  if (!tokens.is_object() && !tokens.is_null()) fields.fail(key, concat("expected an object, found ", tokens.type_name()));
+  if (!tokens.is_object() && !tokens.is_null())
+    fields.fail(key, concat("expected an object, found ", tokens.type_name()));
   std::map<std::string, std::vector<int32_t>> result;
   for (const auto& [name, token] : tokens.items()) {
     const std::string place = concat(key, ".", name, ".ids");
@@ -79,7 +80,8 @@ std::vector<Element> parse_template(Fields& fields, const std::string& key,
       elements.push_back({Kind::kSpecial, require_id(id_of, id, fields.where()), type_id});
     }
     constexpr size_t kMostElements = 1000;
-    if (elements.size() > kMostElements) fields.fail(key, concat("expected at most ", kMostElements, " ids, found more"));
+    if (elements.size() > kMostElements)
+      fields.fail(key, concat("expected at most ", kMostElements, " ids, found more"));
   }
   return elements;
 }

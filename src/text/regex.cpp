@@ -141,8 +141,9 @@ void Regex::for_each_expression(std::string_view text, TextLimit& limit,
     if (found == PCRE2_ERROR_NOMATCH) return;
     if (found < 0) throw Error(concat(where_, ": this text is too much for the expression (", message_of(found), ")"));
     if (range[0] < at || range[1] < range[0]) {
-      throw Error(concat(where_, ": expected matches from left to right, found one that ends before it begins, or "
-                                 "begins before its search; \\K must not stand in look-around"));
+      throw Error(concat(where_,
+                         ": expected matches from left to right, found one that ends before it begins, or "
+                         "begins before its search; \\K must not stand in look-around"));
     }
     at = range[1];
     if (range[1] > range[0]) {

@@ -96,8 +96,7 @@ SentencePieceModel::SentencePieceModel(const std::filesystem::path& path, Number
 
 SentencePieceModel::~SentencePieceModel() = default;
 
-void SentencePieceModel::guarded(const char* expected,
-                                 const std::function<sentencepiece::util::Status()>& call) const {
+void SentencePieceModel::guarded(const char* expected, const std::function<sentencepiece::util::Status()>& call) const {
   std::string reason;
   try {
     const sentencepiece::util::Status status = call();

@@ -121,7 +121,8 @@ void check_user_defined(std::vector<std::pair<std::string_view, int32_t>> pieces
       throw Error(concat(where, ": expected at most ", kMostInside,
                          " user-defined pieces that begin with one another, found more"));
     }
-    for (int32_t child = trie.first_child(node); child < trie.first_child(node + 1); ++child) inside[child] = inside[node];
+    for (int32_t child = trie.first_child(node); child < trie.first_child(node + 1); ++child)
+      inside[child] = inside[node];
   }
 }
 
@@ -157,8 +158,9 @@ SentencePieceFlags check_sentencepiece_proto(std::string_view model, const std::
     if (field.number == kSelfTest) self_test += field.part.size();
   }
   if (pieces == 0 || pieces > Vocabulary::kMostTokens || bytes > Vocabulary::kMostBytes) {
-    throw Error(concat(where, ": expected a SentencePiece model of 1 to ", Vocabulary::kMostTokens, " pieces and at most ",
-                       Vocabulary::kMostBytes, " bytes of them, found ", pieces, " pieces and ", bytes, " bytes"));
+    throw Error(concat(where, ": expected a SentencePiece model of 1 to ", Vocabulary::kMostTokens,
+                       " pieces and at most ", Vocabulary::kMostBytes, " bytes of them, found ", pieces, " pieces and ",
+                       bytes, " bytes"));
   }
   if (self_test > kLongestSelfTest) {
     throw Error(concat(where, ": self_test_data: expected at most ", kLongestSelfTest, " bytes, found ", self_test));

@@ -30,9 +30,9 @@ class TokenFinder {
  private:
   int32_t next(int32_t state, char byte) const;
 
-  TokenTrie trie_;                          // a state is a node: what was read last, as far as it begins a token
-  std::vector<int32_t> shorter_;            // [states] where reading goes on when the next byte does not fit
-  std::vector<int32_t> value_;              // [states] of the longest token that ends there, or TokenTrie::kNone
+  TokenTrie trie_;                // a state is a node: what was read last, as far as it begins a token
+  std::vector<int32_t> shorter_;  // [states] where reading goes on when the next byte does not fit
+  std::vector<int32_t> value_;    // [states] of the longest token that ends there, or TokenTrie::kNone
   std::array<int32_t, 256> from_root_ = {};
 };
 

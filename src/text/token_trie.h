@@ -27,7 +27,7 @@ class TokenTrie {
   /// Where `text` leads from `node`, or kNone.
   int32_t walk(int32_t node, std::string_view text) const;
 
-  size_t size() const { return values_.size(); }             // nodes; a parent comes before its children
+  size_t size() const { return values_.size(); }                          // nodes; a parent comes before its children
   int32_t first_child(int32_t node) const { return first_child_[node]; }  // one past the last: of node + 1
   char label(int32_t node) const { return static_cast<char>(labels_[node]); }
 
@@ -41,9 +41,9 @@ class TokenTrie {
   }
   int32_t find_of_many(int32_t begin, int32_t end, char byte) const;
 
-  std::vector<int32_t> first_child_;    // [nodes + 1]
-  std::vector<unsigned char> labels_;   // [nodes] the byte that leads there
-  std::vector<int32_t> values_;         // [nodes]
+  std::vector<int32_t> first_child_;   // [nodes + 1]
+  std::vector<unsigned char> labels_;  // [nodes] the byte that leads there
+  std::vector<int32_t> values_;        // [nodes]
 };
 
 }  // namespace loraxs

@@ -42,8 +42,8 @@ void Tokenizer::require_ids_below(int64_t num_ids, int64_t num_types) const {
     if (id >= num_ids) fail(concat(id, " as eos_token_id"));
   }
   if (num_types > 0 && parts_.post_processor.highest_type_id() >= num_types) {
-    throw Error(concat(parts_.where, ": post_processor: expected token types below the model's type_vocab_size ", num_types,
-                       ", found ", parts_.post_processor.highest_type_id()));
+    throw Error(concat(parts_.where, ": post_processor: expected token types below the model's type_vocab_size ",
+                       num_types, ", found ", parts_.post_processor.highest_type_id()));
   }
 }
 

@@ -100,7 +100,8 @@ std::vector<BpeConfig::Merge> merges_by_score(const GgufVocabulary& vocabulary, 
   std::vector<std::string> reversed;
   reversed.reserve(vocabulary.tokens.size());
   std::vector<std::pair<std::string_view, int32_t>> endings;
-  for (const auto& [token, id] : vocab.entries()) endings.emplace_back(reversed.emplace_back(token.rbegin(), token.rend()), id);
+  for (const auto& [token, id] : vocab.entries())
+    endings.emplace_back(reversed.emplace_back(token.rbegin(), token.rend()), id);
   const TokenTrie backwards(std::move(endings));
   struct Way {
     float score;
@@ -119,7 +120,8 @@ std::vector<BpeConfig::Merge> merges_by_score(const GgufVocabulary& vocabulary, 
       ways.push_back({vocabulary.scores[id], {left[cut], right[token.size() - cut], whole}});
     }
     if (ways.size() > most) {
-      throw Error(concat(where, ": tokenizer.ggml.tokens: expected at most ", most, " pairs of tokens that are a token, found more"));
+      throw Error(concat(where, ": tokenizer.ggml.tokens: expected at most ", most,
+                         " pairs of tokens that are a token, found more"));
     }
   }
   std::stable_sort(ways.begin(), ways.end(), [](const Way& x, const Way& y) {
@@ -192,7 +194,8 @@ GgufVocabulary read_vocabulary(const Gguf& file) {
     if (found == file.metadata.end()) return false;
     const GgufValue& value = found->second;
     if (value.kind == GgufKind::kArray && value.count > most) {
-      throw Error(concat(file.path.string(), ": ", key(name), ": expected at most ", most, " of them, found ", value.count));
+      throw Error(
+          concat(file.path.string(), ": ", key(name), ": expected at most ", most, " of them, found ", value.count));
     }
     return true;
   };
@@ -201,7 +204,8 @@ GgufVocabulary read_vocabulary(const Gguf& file) {
     const size_t bytes = file.metadata.find(key(name))->second.payload.size();
     constexpr size_t kMostBytes = 64 << 20;
     if (bytes > kMostBytes) {
-      throw Error(concat(file.path.string(), ": ", key(name), ": expected at most ", kMostBytes, " bytes, found ", bytes));
+      throw Error(
+          concat(file.path.string(), ": ", key(name), ": expected at most ", kMostBytes, " bytes, found ", bytes));
     }
     for (const std::string_view each : file.strings(key(name))) out.push_back(valid_utf8(each));
   };

@@ -103,7 +103,8 @@ std::vector<AddedToken> parse_added_tokens(const nlohmann::json& list, const Tok
                         .single_word = fields.boolean("single_word", false)};
     if (token.content.empty()) fields.fail("content", "expected the token's text, found none");
     if (token.content.size() > Vocabulary::kLongestToken) {
-      fields.fail("content", concat("expected at most ", Vocabulary::kLongestToken, " bytes, found ", token.content.size()));
+      fields.fail("content",
+                  concat("expected at most ", Vocabulary::kLongestToken, " bytes, found ", token.content.size()));
     }
     const int64_t id = fields.non_negative_int("id", highest + 1);
     if (id > highest) {

@@ -11,7 +11,8 @@ Vocabulary::Vocabulary(std::vector<std::string> tokens, const std::string& where
   }
   size_t bytes = 0;
   for (const std::string& token : tokens_) bytes += token.size();
-  if (bytes > kMostBytes) throw Error(concat(where, ": expected tokens of at most ", kMostBytes, " bytes, found ", bytes));
+  if (bytes > kMostBytes)
+    throw Error(concat(where, ": expected tokens of at most ", kMostBytes, " bytes, found ", bytes));
   ids_.reserve(tokens_.size());
   for (size_t id = 0; id < tokens_.size(); ++id) {
     const std::string& token = tokens_[id];

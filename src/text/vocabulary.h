@@ -15,9 +15,9 @@ namespace loraxs {
 
 class Vocabulary {
  public:
-  static constexpr size_t kMostTokens = 1 << 21;   // published: up to 901,629
-  static constexpr size_t kLongestToken = 1024;    // bytes: models look that far ahead of each place of a text
-  static constexpr size_t kMostBytes = 32 << 20;   // of all tokens: models keep a trie of them, nine times that
+  static constexpr size_t kMostTokens = 1 << 21;  // published: up to 901,629
+  static constexpr size_t kLongestToken = 1024;   // bytes: models look that far ahead of each place of a text
+  static constexpr size_t kMostBytes = 32 << 20;  // of all tokens: models keep a trie of them, nine times that
 
   Vocabulary() = default;
   Vocabulary(Vocabulary&&) = default;  // no copies: the map points into the list

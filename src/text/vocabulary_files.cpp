@@ -64,7 +64,8 @@ TokenizerParts bert_from_vocab(const std::filesystem::path& vocab_txt, Fields se
                                          {"decoder", {{"type", "WordPiece"}}}},
                                         where);
   parts.where = where;
-  parts.model = std::make_unique<WordPieceModel>(WordPieceConfig{.vocab = Vocabulary(lines_of(vocab_txt), where)}, where);
+  parts.model =
+      std::make_unique<WordPieceModel>(WordPieceConfig{.vocab = Vocabulary(lines_of(vocab_txt), where)}, where);
   add_special_tokens(parts, {{"[PAD]"}, {"[UNK]"}, {"[CLS]"}, {"[SEP]"}, {"[MASK]"}});
   parts.post_processor = template_of(parts, processing("BertProcessing", "[CLS]", "[SEP]"), where);
   return parts;
