@@ -14,8 +14,8 @@ __extension__ typedef unsigned __int128 uint128;
 
 constexpr std::string_view kMagic = "GGUF";
 constexpr uint64_t kDefaultAlignment = 32;
-constexpr uint32_t kMaxDimensions = 4;                                           // ggml's GGML_MAX_DIMS
-constexpr int kMaxNesting = 4;                                                   // of arrays; no known file nests them
+constexpr uint32_t kMaxDimensions = 4;   // ggml's GGML_MAX_DIMS
+constexpr int kMaxNesting = 4;           // of arrays; no known file nests them
 constexpr uint64_t kLongestName = 1024;  // bytes of a key or a tensor's name; ggml's tensors have room for 63
 // Published models have up to 60,000 tensors and 100 entries; each takes 300 bytes here, and as few as 13 in the file.
 constexpr uint64_t kMostTensors = 1 << 18, kMostEntries = 1 << 16;

@@ -23,7 +23,7 @@ TextLimit::TextLimit(size_t text_bytes)
     : text_bytes_(text_bytes),
       allowed_(kFree + std::max(std::min(text_bytes, kLongText / kGrowth) * kGrowth, text_bytes * kLongTextGrowth)),
       left_(allowed_),
-      allowed_time_(std::chrono::milliseconds(500) + std::chrono::microseconds(text_bytes)) {}
+      allowed_time_(std::chrono::milliseconds(250) + std::chrono::nanoseconds(250 * text_bytes)) {}
 
 void TextLimit::fail_size() const {
   throw Error(concat("tokenizer: expected at most ", allowed_, " bytes to come of a text of ", text_bytes_,

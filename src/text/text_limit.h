@@ -22,8 +22,8 @@ class TextLimit {
     require(bytes);
     left_ -= bytes;
   }
-  /// Before each search of a regular expression. Throws Error where they take more than half a second and a microsecond
-  /// a byte, then as much again of this thread's own time: a busy machine is not the text's fault.
+  /// Before each search of a regular expression. Throws Error where they take more than a quarter of a second and of a
+  /// microsecond a byte, then as much again of this thread's own time: a busy machine is not the text's fault.
   void count_search() {
     constexpr unsigned kSearchesPerLook = 16;
     if (++searches_ % kSearchesPerLook == 0) look_at_clock();

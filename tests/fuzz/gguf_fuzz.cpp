@@ -21,7 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const auto& [name, tensor] : file.tensors) {
       int64_t elements = 1;
       for (const int64_t each : tensor.shape) fuzz::require(!__builtin_mul_overflow(elements, each, &elements));
-      if (!tensor.bytes.empty()) fuzz::require(tensor.bytes.data() + tensor.bytes.size() <= file.file->bytes().data() + size);
+      if (!tensor.bytes.empty())
+        fuzz::require(tensor.bytes.data() + tensor.bytes.size() <= file.file->bytes().data() + size);
     }
     fuzz::exercise_all(*load_tokenizer(path), input);
   } catch (const Error&) {

@@ -25,7 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size), mark = "\n#merges\n";
   if (input.starts_with('{')) {
     const size_t cut = std::min(input.find(mark), input.size());
-    load({{"vocab.json", input.substr(0, cut)}, {"merges.txt", input.substr(std::min(cut + mark.size(), input.size()))}}, input);
+    load(
+        {{"vocab.json", input.substr(0, cut)}, {"merges.txt", input.substr(std::min(cut + mark.size(), input.size()))}},
+        input);
   } else if (input.starts_with('\n')) {
     load({{"tokenizer.model", input}}, input);
     load({{"sentencepiece.bpe.model", input}}, input);

@@ -11,16 +11,14 @@
 #include "io/fields.h"
 #include "io/text_file.h"
 #include "support/expect_error.h"
+#include "support/gguf_bytes.h"
 #include "support/temporary_folder.h"
 
 namespace loraxs {
 namespace {
 
-template <typename T>
-std::string raw(T value) {
-  return {reinterpret_cast<const char*>(&value), sizeof value};
-}
-std::string text(const std::string& value) { return raw<uint64_t>(value.size()) + value; }
+using test::counted_text;
+using test::raw;
 
 /// Header pieces of a file, to be told wrong one at a time.
 struct Tensor {
@@ -32,7 +30,7 @@ struct Tensor {
 struct File {
   std::string magic = "GGUF";
   uint32_t version = 3;
-  std::vector<std::string> entries = {text("general.architecture") + gguf_string("test")};
+  std::vector<std::string> entries = {counted_text("general.architecture") + gguf_string("test")};
   std::vector<Tensor> tensors = {Tensor{}};
   uint64_t more_tensors = 0, more_entries = 0;  // beyond those that are there
   size_t data = 32;
@@ -42,7 +40,7 @@ struct File {
                       raw<uint64_t>(entries.size() + more_entries);
     for (const std::string& entry : entries) out += entry;
     for (const Tensor& tensor : tensors) {
-      out += text(tensor.name) + raw<uint32_t>(tensor.sizes.size());
+      out += counted_text(tensor.name) + raw<uint32_t>(tensor.sizes.size());
       for (const uint64_t size : tensor.sizes) out += raw(size);
       out += raw(tensor.type) + raw(tensor.offset);
     }
@@ -90,8 +88,8 @@ TEST_F(GgufTest, WhatIsWrittenIsRead) {
 TEST_F(GgufTest, ATruncatedFileIsAnErrorAtEveryLength) {
   File file;
   const std::vector<std::string> words = {"a", "bc"};
-  file.entries.push_back(text("words") + gguf_strings(words));
-  file.entries.push_back(text("flag") + gguf_bool(true));
+  file.entries.push_back(counted_text("words") + gguf_strings(words));
+  file.entries.push_back(counted_text("flag") + gguf_bool(true));
   file.tensors.push_back({"y", {32, 3}, 8 /* Q8_0 */, 32});
   file.data = 32 + 3 * 34;
   file.version = 2;
@@ -108,7 +106,7 @@ TEST_F(GgufTest, ATruncatedFileIsAnErrorAtEveryLength) {
 TEST_F(GgufTest, ADamagedByteIsAnErrorOrAnotherFileNeverACrash) {
   File file;
   const std::vector<std::string> words = {"a", "bc"};
-  file.entries.push_back(text("words") + gguf_strings(words));
+  file.entries.push_back(counted_text("words") + gguf_strings(words));
   const std::string bytes = file.bytes();
   for (size_t flip = 0; flip < (bytes.size() - file.data) * 2; ++flip) {
     std::string damaged = bytes;
@@ -140,25 +138,29 @@ TEST_F(GgufTest, EveryLieOfAHeaderHasItsOwnSentence) {
   check("number of tensors: expected at most", [&](File& f) { f.more_tensors = 1000; });
   check("number of metadata entries: expected at most", [&](File& f) { f.more_entries = huge - 1; });
   check("key of metadata entry 0: expected", [&](File& f) { f.entries = {raw(huge)}; });
-  check("k: expected a value type from 0 to 12, found 13", [&](File& f) { f.entries = {text("k") + raw(13U)}; });
-  check("k: expected", [&](File& f) { f.entries = {text("k") + raw(8U) + raw(huge)}; });
-  check("k: expected at most", [&](File& f) { f.entries = {text("k") + raw(9U) + raw(4U) + raw(huge / 4 + 2)}; });
-  check("k: expected", [&](File& f) { f.entries = {text("k") + raw(9U) + raw(8U) + raw(huge)}; });
-  check("k: expected a bool 0 or 1, found 7", [&](File& f) { f.entries = {text("k") + raw(7U) + '\7'}; });
+  check("k: expected a value type from 0 to 12, found 13",
+        [&](File& f) { f.entries = {counted_text("k") + raw(13U)}; });
+  check("k: expected", [&](File& f) { f.entries = {counted_text("k") + raw(8U) + raw(huge)}; });
+  check("k: expected at most",
+        [&](File& f) { f.entries = {counted_text("k") + raw(9U) + raw(4U) + raw(huge / 4 + 2)}; });
+  check("k: expected", [&](File& f) { f.entries = {counted_text("k") + raw(9U) + raw(8U) + raw(huge)}; });
+  check("k: expected a bool 0 or 1, found 7", [&](File& f) { f.entries = {counted_text("k") + raw(7U) + '\7'}; });
   check("k: expected arrays at most 4 deep", [&](File& f) {
-    std::string deep = text("k") + raw(9U);
+    std::string deep = counted_text("k") + raw(9U);
     for (int i = 0; i < 8; ++i) deep += raw(9U) + raw<uint64_t>(1);
     f.entries = {deep + raw(4U) + raw<uint64_t>(0)};
   });
-  check("k: stands twice", [&](File& f) { f.entries = {text("k") + gguf_bool(true), text("k") + gguf_bool(true)}; });
+  check("k: stands twice", [&](File& f) {
+    f.entries = {counted_text("k") + gguf_bool(true), counted_text("k") + gguf_bool(true)};
+  });
   for (const uint32_t alignment : {0U, 1U, 4U, 24U, 33U}) {
     check("general.alignment: expected a power of two",
-          [&](File& f) { f.entries = {text("general.alignment") + gguf_uint32(alignment)}; });
+          [&](File& f) { f.entries = {counted_text("general.alignment") + gguf_uint32(alignment)}; });
   }
   check("general.alignment: expected a power of two",
-        [&](File& f) { f.entries = {text("general.alignment") + gguf_string("32")}; });
+        [&](File& f) { f.entries = {counted_text("general.alignment") + gguf_string("32")}; });
   check("expected 32 bytes at offset 0 of the 0 bytes",
-        [&](File& f) { f.entries = {text("general.alignment") + gguf_uint32(1U << 31)}; });
+        [&](File& f) { f.entries = {counted_text("general.alignment") + gguf_uint32(1U << 31)}; });
   check("name of tensor 1: expected a name, found an empty one", [](File& f) { f.more_tensors = 1; });
   check("x: expected at most 4 dimensions, found 5", [](File& f) { f.tensors[0].sizes = {1, 1, 1, 1, 1}; });
   check("x: dimensions: too large", [&](File& f) { f.tensors[0].sizes = {huge}; });

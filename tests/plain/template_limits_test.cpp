@@ -10,6 +10,7 @@
 
 #include "io/error.h"
 #include "support/expect_error.h"
+#include "support/repeated.h"
 #include "text/chat_template.h"
 #include "text/jinja/builtin.h"
 
@@ -42,12 +43,6 @@ Rendered rendered(const std::string& source, const jinja::Limits& limits = {}) {
 std::string sized(const std::string& source, int64_t size) {
   std::string result;
   for (const char c : source) result += c == '@' ? std::to_string(size) : std::string(1, c);
-  return result;
-}
-
-std::string repeated(const std::string& text, int64_t times) {
-  std::string result;
-  for (int64_t i = 0; i < times; ++i) result += text;
   return result;
 }
 
@@ -351,7 +346,7 @@ std::vector<Hostile> hostile_templates() {
       {"{% set x='a'*16000000 %}{% for i in range(100000) %}{% if x == x %}{% endif %}{% endfor %}", kBytes},
       {"{{ [1]|map(attribute='.'*4000000)|list|length }}", kElements},
       {"{% set d = dict(range(100000)|batch(2)) %}{{ d|length }}", kElements},
-      {"{% macro m(n) %}{{ m(n+1)" + repeated("|trim", 480) + " }}{% endmacro %}{{ m(0) }}", kNested},
+      {"{% macro m(n) %}{{ m(n+1)" + test::repeated("|trim", 480) + " }}{% endmacro %}{{ m(0) }}", kNested},
       {"{{ raise_exception('a' * 16000000) }}", kBytes},
       {"{{ raise_exception('a' * 4000000) }}", "the template refuses: aaa"},
       // Each in a loop without end: what a turn costs is charged.
@@ -464,28 +459,28 @@ std::vector<std::string> deep_templates() {
       "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
       "{% for a in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}",
       "{% for a in [[1]] recursive %}{% set x | trim %}{{ loop([[1]]) | upper }}{% endset %}{% endfor %}",
-      "{% for x in " + repeated("[", 90) + "1" + repeated("]", 90) +
+      "{% for x in " + test::repeated("[", 90) + "1" + test::repeated("]", 90) +
           " recursive %}{{ loop(x) }}{% endfor %}{{ 1 / 0 }}",
-      "{{ [1]" + repeated(" | map('map'", 400) + repeated(")", 400) + " }}",
+      "{{ [1]" + test::repeated(" | map('map'", 400) + test::repeated(")", 400) + " }}",
   };
   for (const char* open :
        {"(", "[", "{1: ", "-", "not ", "a[", "a(", "1 if (", "1 + (", "a | d(", "a is eq(", "{{ ", "+"}) {
-    deep.push_back("{{ " + repeated(open, many) + " }}");
+    deep.push_back("{{ " + test::repeated(open, many) + " }}");
   }
   for (const char* link :
        {".a", "[0]", "()", " | trim", " + 1", " ~ 1", " and 1", " ** 1", " < 1", " if 1 else 1", " is odd", "[1:]"}) {
-    deep.push_back("{{ a" + repeated(link, many) + " }}");
+    deep.push_back("{{ a" + test::repeated(link, many) + " }}");
   }
   for (const char* block : {"{% if 1 %}", "{% for a in b %}", "{% macro m() %}", "{% call m() %}", "{% set a %}",
                             "{% filter trim %}", "{% with %}", "{% generation %}", "{% if 1 %}{% else %}"}) {
-    deep.push_back(repeated(block, many / 2));
+    deep.push_back(test::repeated(block, many / 2));
   }
-  deep.push_back("{% for " + repeated("(", many) + "a in b %}");
-  deep.push_back("{% set " + repeated("(", many) + "a = b %}");
-  deep.push_back("{% if a %}" + repeated("{% elif a %}", many / 2) + "{{ a.b }}");
-  deep.push_back("{% raw %}" + repeated("{% ", many));
-  deep.push_back(repeated("{# ", many));
-  deep.push_back("{{ '" + repeated("\\N{", many));
+  deep.push_back("{% for " + test::repeated("(", many) + "a in b %}");
+  deep.push_back("{% set " + test::repeated("(", many) + "a = b %}");
+  deep.push_back("{% if a %}" + test::repeated("{% elif a %}", many / 2) + "{{ a.b }}");
+  deep.push_back("{% raw %}" + test::repeated("{% ", many));
+  deep.push_back(test::repeated("{# ", many));
+  deep.push_back("{{ '" + test::repeated("\\N{", many));
   return deep;
 }
 
@@ -567,27 +562,28 @@ TEST(TemplateLimitsTest, LimitsCanBeSet) {
 
 TEST(TemplateLimitsTest, ErrorsQuoteLittleAndEscapeIt) {
   const std::string name(10'000, 'x');
-  const std::vector<std::string> sources = {"{{ " + name + ".a }}",
-                                            "{{ a." + name + " }}",
-                                            "{{ 1." + name + ".b }}",
-                                            "{{ 'a'['" + name + "'].b }}",
-                                            "{{ a | " + name + " }}",
-                                            "{{ a is " + name + " }}",
-                                            "{% " + name + " %}",
-                                            "{{ a " + name + " }}",
-                                            "{{ dict(a=1) | map('" + name + "') | list }}",
-                                            "{{ '{" + name + "}'.format() }}",
-                                            "{{ '%(" + name + ")s' % {} }}",
-                                            "{{ range(" + name + "=1) }}",
-                                            "{{ ('1' * 9999) | int }}",
-                                            "{{ " + std::string(9999, '1') + " }}",
-                                            "{% macro m() %}{% endmacro %}{{ m(" + name + "=1) }}",
-                                            "{% macro " + name + "() %}{% endmacro %}{{ " + name + "(1) }}",
-                                            "{% macro m(" + name + ") %}{{ " + name + ".a }}{% endmacro %}{{ m() }}",
-                                            "{% set ns = namespace() %}{% set ns._" + name + " = 1 %}",
-                                            "{{ raise_exception('" + repeated("é\\x1b[2J\\n\\x00", 5000) + "') }}",
-                                            "{{ strftime_now('" + name + "') }}",
-                                            "{{ raise_exception([['" + name + "']]) }}"};
+  const std::vector<std::string> sources = {
+      "{{ " + name + ".a }}",
+      "{{ a." + name + " }}",
+      "{{ 1." + name + ".b }}",
+      "{{ 'a'['" + name + "'].b }}",
+      "{{ a | " + name + " }}",
+      "{{ a is " + name + " }}",
+      "{% " + name + " %}",
+      "{{ a " + name + " }}",
+      "{{ dict(a=1) | map('" + name + "') | list }}",
+      "{{ '{" + name + "}'.format() }}",
+      "{{ '%(" + name + ")s' % {} }}",
+      "{{ range(" + name + "=1) }}",
+      "{{ ('1' * 9999) | int }}",
+      "{{ " + std::string(9999, '1') + " }}",
+      "{% macro m() %}{% endmacro %}{{ m(" + name + "=1) }}",
+      "{% macro " + name + "() %}{% endmacro %}{{ " + name + "(1) }}",
+      "{% macro m(" + name + ") %}{{ " + name + ".a }}{% endmacro %}{{ m() }}",
+      "{% set ns = namespace() %}{% set ns._" + name + " = 1 %}",
+      "{{ raise_exception('" + test::repeated("é\\x1b[2J\\n\\x00", 5000) + "') }}",
+      "{{ strftime_now('" + name + "') }}",
+      "{{ raise_exception([['" + name + "']]) }}"};
   for (const std::string& source : sources) {
     SCOPED_TRACE(source.substr(0, 60));
     try {

@@ -9,6 +9,7 @@
 #include "text/chat_template.h"
 #include "text/detokenizer.h"
 #include "text/regex.h"
+#include "text/text_limit.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
@@ -58,7 +59,8 @@ TEST(ThreadsTest, ChatTemplatesAndRegularExpressions) {
     const nlohmann::ordered_json messages = {{{"role", "user"}, {"content", text_of(i)}}};
     std::string found = chat.render(messages, {.add_generation_prompt = true, .bos_token = "<s>"});
     const std::string rendered = found;
-    words.for_each_match(rendered, [&](size_t begin, size_t end) { found += std::to_string(end - begin); });
+    TextLimit limit(rendered.size());
+    words.for_each_match(rendered, limit, [&](size_t begin, size_t end) { found += std::to_string(end - begin); });
     return found;
   });
 }

@@ -8,6 +8,7 @@
 #include "support/expect_error.h"
 #include "support/expect_refused.h"
 #include "support/growth.h"
+#include "support/repeated.h"
 #include "support/temporary_folder.h"
 #include "text/bpe.h"
 #include "text/charsmap.h"
@@ -23,17 +24,13 @@ namespace {
 
 using nlohmann::json;
 
-std::string repeated(const std::string& text, size_t times) {
-  std::string result;
-  result.reserve(text.size() * times);
-  for (size_t i = 0; i < times; ++i) result += text;
-  return result;
-}
-
 /// A tokenizer.json of two tokens with these parts.
 json with(const json& parts) {
-  json whole = {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"<unk>", 2}}}, {"merges", json::array()},
-                           {"unk_token", "<unk>"}}}};
+  json whole = {{"model",
+                 {{"type", "BPE"},
+                  {"vocab", {{"a", 0}, {"b", 1}, {"<unk>", 2}}},
+                  {"merges", json::array()},
+                  {"unk_token", "<unk>"}}}};
   if (!parts.is_null()) whole.update(parts);
   return whole;
 }
@@ -75,19 +72,21 @@ TEST(TokenizerLimitsTest, SequencesAreBoundedInLengthAndDepth) {
   EXPECT_NO_THROW(make({{"normalizer", sequence("normalizers", list_of(10, ten))}}));
   EXPECT_REFUSED(make({{"normalizer", sequence("normalizers", list_of(11, ten))}}), "expected at most 100 steps");
   for (const auto& [part, list] : std::map<std::string, std::string>{{"normalizer", "normalizers"},
-                                                                      {"pre_tokenizer", "pretokenizers"},
-                                                                      {"decoder", "decoders"},
-                                                                      {"post_processor", "processors"}}) {
+                                                                     {"pre_tokenizer", "pretokenizers"},
+                                                                     {"decoder", "decoders"},
+                                                                     {"post_processor", "processors"}}) {
     SCOPED_TRACE(part);
     json nested = part == "post_processor" ? json{{"type", "ByteLevel"}} : sequence(list, json::array());
     for (int depth = 0; depth < 8; ++depth) nested = sequence(list, json::array({nested}));
     if (part == "post_processor") {
       EXPECT_NO_THROW(make({{part, nested}}));
     }
-    EXPECT_REFUSED(make({{part, sequence(list, json::array({nested}))}}), "expected at most 8 Sequences inside each other");
+    EXPECT_REFUSED(make({{part, sequence(list, json::array({nested}))}}),
+                   "expected at most 8 Sequences inside each other");
     std::string deep = with({}).dump();
     deep.back() = ',';
-    deep += '"' + part + "\":" + repeated("{\"type\":\"Sequence\",\"" + list + "\":[", 30'000) + repeated("]}", 30'000) + "}";
+    deep += '"' + part + "\":" + test::repeated("{\"type\":\"Sequence\",\"" + list + "\":[", 30'000) +
+            test::repeated("]}", 30'000) + "}";
     EXPECT_REFUSED(load("tokenizer.json", deep), "expected JSON nested at most 100 deep");
   }
 }
@@ -96,25 +95,34 @@ TEST(TokenizerLimitsTest, IdsAreWholeNumbersThatATokenizerCanHave) {
   for (const json& id : {json(-5), json(1e300), json(0.5), json("1"), json(1LL << 40), json(nullptr)}) {
     SCOPED_TRACE(id.dump());
     const json list = {{{"SpecialToken", {{"id", "x"}, {"type_id", 0}}}}};
-    EXPECT_REFUSED(make({{"post_processor", {{"type", "TemplateProcessing"}, {"single", list}, {"pair", json::array()},
-                                             {"special_tokens", {{"x", {{"ids", json::array({id})}}}}}}}}),
+    EXPECT_REFUSED(make({{"post_processor",
+                          {{"type", "TemplateProcessing"},
+                           {"single", list},
+                           {"pair", json::array()},
+                           {"special_tokens", {{"x", {{"ids", json::array({id})}}}}}}}}),
                    "special_tokens.x.ids: expected ids from 0 on, found");
     const json types = {{{"Sequence", {{"id", "A"}, {"type_id", id}}}}};
-    EXPECT_REFUSED(make({{"post_processor", {{"type", "TemplateProcessing"}, {"single", types}, {"special_tokens", {}}}}}),
-                   "post_processor.single: expected ids from 0 on, found");
+    EXPECT_REFUSED(
+        make({{"post_processor", {{"type", "TemplateProcessing"}, {"single", types}, {"special_tokens", {}}}}}),
+        "post_processor.single: expected ids from 0 on, found");
     EXPECT_REFUSED(make({{"added_tokens", {{{"content", "x"}, {"id", id}}}}}), "added_tokens[0].id: expected");
-    EXPECT_REFUSED(load("tokenizer.json", with({{"model", {{"type", "BPE"}, {"vocab", {{"a", id}}}, {"merges", json::array()}}}}).dump()),
+    EXPECT_REFUSED(load("tokenizer.json",
+                        with({{"model", {{"type", "BPE"}, {"vocab", {{"a", id}}}, {"merges", json::array()}}}}).dump()),
                    "a: expected an id from 0 to");
   }
-  EXPECT_REFUSED(make({{"added_tokens", {{{"content", "x"}, {"id", 2'000'000'000}}}}}), "added_tokens[0].id: expected at most");
-  EXPECT_REFUSED(make({{"added_tokens", {{{"content", "x"}}}}}), "added_tokens[0].id: expected at most 1004, found none");
+  EXPECT_REFUSED(make({{"added_tokens", {{{"content", "x"}, {"id", 2'000'000'000}}}}}),
+                 "added_tokens[0].id: expected at most");
+  EXPECT_REFUSED(make({{"added_tokens", {{{"content", "x"}}}}}),
+                 "added_tokens[0].id: expected at most 1004, found none");
   // 10,000 mentions of a token of 10,000 ids.
-  EXPECT_REFUSED(make({{"post_processor", {{"type", "TemplateProcessing"},
-                                           {"single", list_of(10'000, {{"SpecialToken", {{"id", "x"}, {"type_id", 0}}}})},
-                                           {"special_tokens", {{"x", {{"ids", std::vector<int>(10'000, 1)}}}}}}}}),
+  EXPECT_REFUSED(make({{"post_processor",
+                        {{"type", "TemplateProcessing"},
+                         {"single", list_of(10'000, {{"SpecialToken", {{"id", "x"}, {"type_id", 0}}}})},
+                         {"special_tokens", {{"x", {{"ids", std::vector<int>(10'000, 1)}}}}}}}}),
                  "post_processor.single: expected at most 1000 ids");
-  for (const json& item : {json(1), json::object(), json({{"SpecialToken", 1}}), json({{"SpecialToken", {{"id", "a"}}}}),
-                           json({{"Sequence", {{"id", 1}, {"type_id", 0}}}})}) {
+  for (const json& item :
+       {json(1), json::object(), json({{"SpecialToken", 1}}), json({{"SpecialToken", {{"id", "a"}}}}),
+        json({{"Sequence", {{"id", 1}, {"type_id", 0}}}})}) {
     EXPECT_REFUSED(make({{"post_processor", {{"type", "TemplateProcessing"}, {"single", json::array({item})}}}}),
                    "post_processor.single: expected SpecialToken and Sequence entries");
   }
@@ -128,9 +136,10 @@ TEST(TokenizerLimitsTest, IdsBeyondTheModelsEmbeddingsAreNamed) {
   EXPECT_ERROR(of({{"added_tokens", {{{"content", "<far>"}, {"id", 900}}}}})->require_ids_below(900, 0),
                "found 900 for the added token <far>");
   const auto processed = [&](int type) {
-    return of({{"post_processor", {{"type", "TemplateProcessing"},
-                                   {"single", {{{"SpecialToken", {{"id", "x"}, {"type_id", type}}}}}},
-                                   {"special_tokens", {{"x", {{"ids", {2'000'000'000}}}}}}}}});
+    return of({{"post_processor",
+                {{"type", "TemplateProcessing"},
+                 {"single", {{{"SpecialToken", {{"id", "x"}, {"type_id", type}}}}}},
+                 {"special_tokens", {{"x", {{"ids", {2'000'000'000}}}}}}}}});
   };
   EXPECT_ERROR(processed(0)->require_ids_below(3, 0), "found 2000000000 in the post_processor");
   EXPECT_NO_THROW(processed(1)->require_ids_below(2'000'000'001, 2));
@@ -151,43 +160,53 @@ TEST(TokenizerLimitsTest, TokensAreBoundedWhereverTheyComeFrom) {
                    "model.vocab: token 0: expected at most 1024 bytes");
     EXPECT_REFUSED(make({{"model", {{"type", "Unigram"}, {"vocab", json::array({pair("a", 0), pair(token, 0)})}}}}),
                    "model.vocab: token 1: expected at most 1024 bytes");
-    EXPECT_REFUSED(make({{"added_tokens", {{{"content", token}, {"id", 1}}}}}), "added_tokens[0].content: expected at most");
+    EXPECT_REFUSED(make({{"added_tokens", {{{"content", token}, {"id", 1}}}}}),
+                   "added_tokens[0].content: expected at most");
     const GgufVocabulary gguf = {.model = "llama", .tokens = {"<unk>", token}, .scores = {0, 0}};
-    EXPECT_REFUSED(make_tokenizer(gguf, "x.gguf"), "x.gguf: tokenizer.ggml.tokens: token 1: expected at most 1024 bytes");
-    EXPECT_REFUSED(make({{"model", {{"type", "WordPiece"}, {"vocab", {{"[UNK]", 0}}}, {"continuing_subword_prefix", token}}}}),
-                   "continuing_subword_prefix: expected at most 1024 bytes");
+    EXPECT_REFUSED(make_tokenizer(gguf, "x.gguf"),
+                   "x.gguf: tokenizer.ggml.tokens: token 1: expected at most 1024 bytes");
+    EXPECT_REFUSED(
+        make({{"model", {{"type", "WordPiece"}, {"vocab", {{"[UNK]", 0}}}, {"continuing_subword_prefix", token}}}}),
+        "continuing_subword_prefix: expected at most 1024 bytes");
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-      EXPECT_REFUSED(make({{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}}}, {"merges", json::array()}, {key, token}}}}),
-                     "expected at most 1024 bytes");
+      EXPECT_REFUSED(
+          make({{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}}}, {"merges", json::array()}, {key, token}}}}),
+          "expected at most 1024 bytes");
     }
   }
   const auto tokenizer = load("vocab.txt", "[UNK]\n[CLS]\n[SEP]\n" + longest + "\n");
   EXPECT_EQ(tokenizer->token_id(longest), 3);
   EXPECT_REFUSED(load("vocab.txt", "[UNK]\n\xFF\n"), "vocab.txt: token 1: expected UTF-8, found \"\\xff\"");
-  EXPECT_REFUSED(make({{"pre_tokenizer", {{"type", "Metaspace"}, {"replacement", megabyte}}}}), "expected one character");
+  EXPECT_REFUSED(make({{"pre_tokenizer", {{"type", "Metaspace"}, {"replacement", megabyte}}}}),
+                 "expected one character");
   EXPECT_REFUSED(make({{"decoder", {{"type", "Metaspace"}, {"replacement", megabyte}}}}), "expected one character");
 }
 
 TEST(TokenizerLimitsTest, StepsThatMultiplyTextAreStopped) {
-  const std::string megabyte(1 << 20, 'x'), text = repeated("a b ", 1000);
-  const auto normalized = [&](const json& steps) { make({{"normalizer", sequence("normalizers", steps)}})->encode_text(text, {}); };
+  const std::string megabyte(1 << 20, 'x'), text = test::repeated("a b ", 1000);
+  const auto normalized = [&](const json& steps) {
+    make({{"normalizer", sequence("normalizers", steps)}})->encode_text(text, {});
+  };
   const std::string message = "bytes to come of a text of 4000";
   EXPECT_REFUSED(normalized(list_of(40, replace("a", "aa"))), message);
   EXPECT_REFUSED(normalized(list_of(1, replace("a", megabyte))), message);
   EXPECT_REFUSED(normalized(list_of(2, {{"type", "Prepend"}, {"prepend", megabyte}})), message);
-  EXPECT_REFUSED(normalized(list_of(40, {{"type", "Replace"}, {"pattern", {{"Regex", "."}}}, {"content", "aa"}})), message);
+  EXPECT_REFUSED(normalized(list_of(40, {{"type", "Replace"}, {"pattern", {{"Regex", "."}}}, {"content", "aa"}})),
+                 message);
   // A prefix before each of the parts that added tokens leave.
-  const json added = {{{"content", "b"}, {"id", 1}}}, prefix = {{"type", "Prepend"}, {"prepend", std::string(5000, 'x')}};
+  const json added = {{{"content", "b"}, {"id", 1}}},
+             prefix = {{"type", "Prepend"}, {"prepend", std::string(5000, 'x')}};
   EXPECT_REFUSED(make({{"added_tokens", added}, {"normalizer", prefix}})->encode_text(text, {}), message);
   const json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
   EXPECT_REFUSED(make({{"pre_tokenizer", sequence("pretokenizers", list_of(60, bytes))}})->encode_text("é" + text, {}),
                  "bytes to come of a text of");
   EXPECT_REFUSED(make({{"decoder", sequence("decoders", list_of(40, replace("a", "aa")))}}),
                  "decoder: expected steps that make at most 64 bytes of one");
-  EXPECT_REFUSED(make({{"decoder", replace("a", megabyte)}}), "decoder: expected steps that make at most 64 bytes of one");
+  EXPECT_REFUSED(make({{"decoder", replace("a", megabyte)}}),
+                 "decoder: expected steps that make at most 64 bytes of one");
   EXPECT_NO_THROW(make({{"decoder", sequence("decoders", list_of(6, replace("a", "aa")))}})->decode({{0, 1}}, true));
   // The most that Unicode makes of a character passes.
-  EXPECT_NO_THROW(make({{"normalizer", {{"type", "NFKD"}}}})->encode_text(repeated("\uFDFA", 100'000), {}));
+  EXPECT_NO_THROW(make({{"normalizer", {{"type", "NFKD"}}}})->encode_text(test::repeated("\uFDFA", 100'000), {}));
 }
 
 TEST(TokenizerLimitsTest, ExpressionsEndWhateverTheyAre) {
@@ -200,17 +219,19 @@ TEST(TokenizerLimitsTest, ExpressionsEndWhateverTheyAre) {
   EXPECT_REFUSED(run("(?=a*a*a*a*a*[bc])a", many), "");
   EXPECT_REFUSED(run("(?=(a|aa)*c)a", many), "");
   EXPECT_BOUNDED(run("(?R)?a(?R)?b", many));
-  EXPECT_REFUSED(run("(?=.*b)a", repeated("a", 1'000'000) + "b"), "expected its regular expressions to take at most");
+  EXPECT_REFUSED(run("(?=.*b)a", test::repeated("a", 1'000'000) + "b"),
+                 "expected its regular expressions to take at most");
   EXPECT_REFUSED(run(R"(a\X)", "a"), "expected \\X as the whole expression");
   EXPECT_REFUSED(run(std::string(40'000, 'a'), "a"), "expected a regular expression");
-  EXPECT_REFUSED(run(repeated("(", 100'000) + repeated(")", 100'000), "a"), "expected a regular expression");
-  EXPECT_BOUNDED(run(R"(a*)", many));      // empty matches
+  EXPECT_REFUSED(run(test::repeated("(", 100'000) + test::repeated(")", 100'000), "a"),
+                 "expected a regular expression");
+  EXPECT_BOUNDED(run(R"(a*)", many));  // empty matches
   EXPECT_BOUNDED(run(R"((?=a)|\b)", many));
-  EXPECT_BOUNDED(run(R"(\X)", repeated("\U0001F1E9\U0001F1EA", 40'000)));
+  EXPECT_BOUNDED(run(R"(\X)", test::repeated("\U0001F1E9\U0001F1EA", 40'000)));
   // An expression per word has no time per word.
   const json words = json::array({{{"type", "WhitespaceSplit"}}, split("(?=(a|a)*[cd])a")});
   EXPECT_REFUSED(make({{"pre_tokenizer", sequence("pretokenizers", words)}})
-                     ->encode_text(repeated(std::string(18, 'a') + " ", 20'000), {}),
+                     ->encode_text(test::repeated(std::string(18, 'a') + " ", 20'000), {}),
                  "");
 }
 
@@ -242,11 +263,14 @@ Charsmap charsmap(const std::function<void(Charsmap&)>& change) {
 TEST(TokenizerLimitsTest, CharsmapsLeadNowhereElse) {
   const auto check = [](const std::function<void(Charsmap&)>& change) { check_charsmap(charsmap(change), "x"); };
   EXPECT_NO_THROW(check([](Charsmap&) {}));
-  EXPECT_ERROR(check([](Charsmap& m) { m.units[0] = 1024U << 10; }), "x: precompiled_charsmap: expected a trie of 1024 units");
+  EXPECT_ERROR(check([](Charsmap& m) { m.units[0] = 1024U << 10; }),
+               "x: precompiled_charsmap: expected a trie of 1024 units");
   EXPECT_ERROR(check([](Charsmap& m) { m.units.resize(1000); }), "expected a trie of 1000 units");  // half a block
   EXPECT_ERROR(check([](Charsmap& m) { m.units[512 ^ 'b'] |= 1U << 30; }), "expected a trie of 1024 units");
-  EXPECT_ERROR(check([](Charsmap& m) { m.units[512] = 1U << 31 | 2; }), "expected replacements below 2, found one at 2");
-  EXPECT_ERROR(check([](Charsmap& m) { m.replacements = std::string(17, 'b'); }), "expected a replacement of at most 16 bytes");
+  EXPECT_ERROR(check([](Charsmap& m) { m.units[512] = 1U << 31 | 2; }),
+               "expected replacements below 2, found one at 2");
+  EXPECT_ERROR(check([](Charsmap& m) { m.replacements = std::string(17, 'b'); }),
+               "expected a replacement of at most 16 bytes");
   EXPECT_ERROR(check([](Charsmap& m) { m.units[512 ^ 'b'] = 'b' | ((512U ^ 'b') ^ 512U) << 10; }), "found a circle");
   EXPECT_ERROR(parse_charsmap(std::string("\4\0\0\0aaa", 7), "x"), "7 bytes that claim a trie of 4");
 }
@@ -255,7 +279,9 @@ TEST(TokenizerLimitsTest, EncodingIsLinear) {
   const std::string flag = "\U0001F1E9\U0001F1EA";
   json unigram = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", json::array({pair("<unk>", 0), pair("a", -1)})}};
   for (size_t bytes : {2U, 16U, 400U, 1000U}) unigram["vocab"].push_back(pair(std::string(bytes, 'a') + 'b', -2));
-  json wordpiece = {{"type", "WordPiece"}, {"max_input_chars_per_word", 1'000'000'000}, {"vocab", {{"[UNK]", 0}, {"a", 1}, {"##a", 2}}}};
+  json wordpiece = {{"type", "WordPiece"},
+                    {"max_input_chars_per_word", 1'000'000'000},
+                    {"vocab", {{"[UNK]", 0}, {"a", 1}, {"##a", 2}}}};
   for (size_t bytes : {2U, 16U, 400U, 1000U}) wordpiece["vocab"]["##" + std::string(bytes, 'a') + 'b'] = 3 + bytes;
   json bpe = {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}}}, {"merges", json::array()}};
   for (std::string token = "a"; token.size() < 1024; token += token) {
@@ -263,19 +289,22 @@ TEST(TokenizerLimitsTest, EncodingIsLinear) {
     bpe["merges"].push_back(token + " " + token);
   }
   json added = json::array();
-  for (int i = 0; i < 2000; ++i) added.push_back({{"content", "a" + std::string(i % 500, 'a') + std::to_string(i)}, {"id", i % 1000}});
+  for (int i = 0; i < 2000; ++i)
+    added.push_back({{"content", "a" + std::string(i % 500, 'a') + std::to_string(i)}, {"id", i % 1000}});
   const json spaces = {{{"content", " "}, {"id", 1}, {"lstrip", true}, {"rstrip", true}}};
   const json precompiled = {{"type", "Precompiled"}, {"precompiled_charsmap", "AAQAAP" + std::string(1366, '/')}};
   // Marks that every other step of ICU's canonical order would move over all before them.
-  const auto marks = [](size_t size) { return "a" + repeated("\u0301", size) + repeated("\u0316", size); };
-  const auto tibetan = [](size_t size) { return repeated("\u0F72", size) + repeated("\u0F73", size); };
+  const auto marks = [](size_t size) { return "a" + test::repeated("\u0301", size) + test::repeated("\u0316", size); };
+  const auto tibetan = [](size_t size) { return test::repeated("\u0F72", size) + test::repeated("\u0F73", size); };
   struct Case {
     const char* name;
     json parts;
     std::function<std::string(size_t)> text;
     size_t size;
   };
-  const auto run_of = [](const std::string& unit) { return [unit](size_t size) { return repeated(unit, size); }; };
+  const auto run_of = [](const std::string& unit) {
+    return [unit](size_t size) { return test::repeated(unit, size); };
+  };
   const std::vector<Case> cases = {
       {"BPE", {{"model", bpe}}, run_of("a"), 20'000},
       {"BPE without an end", {{"model", bpe}}, run_of("aab"), 20'000},
@@ -310,7 +339,8 @@ TEST(TokenizerLimitsTest, EncodingIsLinear) {
 }
 
 TEST(TokenizerLimitsTest, DecodingIsLinear) {
-  const json fuse = {{"type", "Fuse"}}, strip = {{"type", "Strip"}, {"content", "a"}, {"start", 1'000'000'000}, {"stop", 1'000'000'000}},
+  const json fuse = {{"type", "Fuse"}},
+             strip = {{"type", "Strip"}, {"content", "a"}, {"start", 1'000'000'000}, {"stop", 1'000'000'000}},
              last = {{"type", "Strip"}, {"content", "a"}, {"start", 0}, {"stop", 1'000'000'000}};
   const std::map<std::string, json> decoders = {
       {"Strip behind Fuse", sequence("decoders", {fuse, last})},
@@ -337,7 +367,9 @@ TEST(TokenizerLimitsTest, DecodingIsLinear) {
 }
 
 TEST(TokenizerLimitsTest, StripTakesTheLastCharactersOfAStream) {
-  const json parts = {{"decoder", sequence("decoders", {{{"type", "Fuse"}}, {{"type", "Strip"}, {"content", "a"}, {"start", 1}, {"stop", 2}}})}};
+  const json parts = {
+      {"decoder",
+       sequence("decoders", {{{"type", "Fuse"}}, {{"type", "Strip"}, {"content", "a"}, {"start", 1}, {"stop", 2}}})}};
   const auto tokenizer = make(parts);
   const auto decode = [&](const std::vector<int32_t>& ids) { return tokenizer->decode(ids, false); };
   EXPECT_EQ(decode({0, 1, 0, 0, 0, 1, 0, 0, 0}), "baaaba");
@@ -373,7 +405,7 @@ TEST(TokenizerLimitsTest, LoadingIsLinear) {
 TEST(TokenizerLimitsTest, LongRunsOfMarksKeepTheirCanonicalForm) {
   std::string letters = "a", expected = "a";
   for (int i = 0; i < 50; ++i) letters += "\u0301\u0316\u0327";  // classes 230, 220, 202
-  for (const char* mark : {"\u0327", "\u0316", "\u0301"}) expected += repeated(mark, 50);
+  for (const char* mark : {"\u0327", "\u0316", "\u0301"}) expected += test::repeated(mark, 50);
   TextLimit limit(letters.size());
   EXPECT_EQ(to_unicode_form(letters, UnicodeForm::kNfd, limit), expected);
   EXPECT_EQ(to_unicode_form(letters, UnicodeForm::kNfc, limit), "\u00E1" + expected.substr(1, expected.size() - 3));

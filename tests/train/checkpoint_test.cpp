@@ -18,25 +18,25 @@ namespace loraxs {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
-constexpr int64_t kJobs = 2, kRow = 5;
+constexpr int64_t kSavedJobs = 2, kRow = 5;
 const RunIdentity kIdentity{.content = "this run", .numerics = "here"};
 
 TrainingState fresh_state() {
   TrainingState state;
   for (torch::Tensor* tensor : {&state.values, &state.first_moments, &state.second_moments, &state.best_values})
-    *tensor = torch::zeros({kJobs, kRow});
-  state.best.resize(kJobs);
-  state.ended.resize(kJobs);
-  state.job_steps.resize(kJobs);
+    *tensor = torch::zeros({kSavedJobs, kRow});
+  state.best.resize(kSavedJobs);
+  state.ended.resize(kSavedJobs);
+  state.job_steps.resize(kSavedJobs);
   for (std::vector<double>* numbers : {&state.loss_sums, &state.epoch_losses, &state.last_losses})
-    numbers->resize(kJobs);
+    numbers->resize(kSavedJobs);
   return state;
 }
 
 TrainingState state_at(int64_t step) {
   TrainingState state = fresh_state();
   state.step = step;
-  state.values = torch::full({kJobs, kRow}, static_cast<double>(step));
+  state.values = torch::full({kSavedJobs, kRow}, static_cast<double>(step));
   return state;
 }
 
@@ -152,13 +152,13 @@ TEST(CheckpointTest, OneThatIsNotThisRunsIsOneSentence) {
   const test::TemporaryFolder run;
   write_checkpoint(run.path(), state_at(3), kIdentity);
   TrainingState wider = fresh_state();
-  wider.second_moments = torch::zeros({kJobs, kRow + 1});
+  wider.second_moments = torch::zeros({kSavedJobs, kRow + 1});
   EXPECT_ERROR(read_newest_checkpoint(run.path(), kIdentity, false, wider), "second_moments: expected Float [2, 6]");
   TrainingState exact = fresh_state();
   exact.values = exact.values.to(torch::kFloat64);
   EXPECT_ERROR(read_newest_checkpoint(run.path(), kIdentity, false, exact), "values: expected Double");
   TrainingState pruned = fresh_state();
-  pruned.importance = torch::zeros({kJobs, 3});
+  pruned.importance = torch::zeros({kSavedJobs, 3});
   EXPECT_ERROR(read_newest_checkpoint(run.path(), kIdentity, false, pruned), "expected a tensor importance");
   EXPECT_ERROR(read_newest_checkpoint(run.path(), {"another", "here"}, false, fresh_state()), "of another");
   EXPECT_ERROR(read_newest_checkpoint(run.path(), {"this run", "there"}, false, fresh_state()), "--allow-drift");
