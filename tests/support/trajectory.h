@@ -26,8 +26,9 @@ class Trajectory {
   /// took, within kMultiple times the farthest that any of them was until then. Steps multiply rounding, by how much
   /// depends on the model, and which way it goes on the CPU; so no fixed number holds. Spreads [steps] float64.
   testing::AssertionResult is_as_near_as(const torch::Tensor& loss_spread, const torch::Tensor& row_spread) const {
-    constexpr double kMultiple = 4, kRounding = 1e-6;  // a few float32 roundings, where the oracle had none by luck
-    double loss_bound = kRounding, row_bound = kRounding;
+    // Where the oracle was near by luck: what one forward may be off (as logits elsewhere), and a step's few roundings.
+    constexpr double kMultiple = 4, kForward = 1e-5, kStep = 1e-6;
+    double loss_bound = kForward, row_bound = kStep;
     for (int64_t step = 0; step < loss_spread.size(0); ++step) {
       loss_bound = std::max(loss_bound, kMultiple * loss_spread[step].item<double>());
       row_bound = std::max(row_bound, kMultiple * row_spread[step].item<double>());
