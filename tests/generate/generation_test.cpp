@@ -259,20 +259,21 @@ TEST_P(CompanyTest, SixteenAdaptersInOneBatchAnswerAsEachAlone) {
 
 /// Seventy at once, chunks of prompts beside answers, and answers computed anew when the cache was full.
 TEST_P(CompanyTest, AnswersDoNotDependOnTheBatchOrOnPreemption) {
+  constexpr int64_t kAll = 70, kAlone = 20, kNew = 5;
   const auto dtype = GetParam().dtype;
   std::vector<std::vector<int32_t>> prompts;
   std::vector<int64_t> slots;
-  for (int64_t i = 0; i < 70; ++i) {
-    std::vector<int32_t> prompt = oracle.prompts[i % oracle.prompts.size()];
-    prompt.resize(std::min<size_t>(prompt.size(), 3 + i % 40));
-    prompts.push_back(std::move(prompt));
+  for (int64_t i = 0; i < kAll; ++i) {
+    prompts.push_back(oracle.prompts[i % oracle.prompts.size()]);
+    prompts.back().resize(std::min<size_t>(prompts.back().size(), 3 + i % 13));
     slots.push_back(i % 17 - 1);  // kNoSlot too
   }
-  constexpr int64_t kNew = 14;
-  const auto alone = generate(model, dtype, prompts, slots, 1, 512, kNew);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, 70, 512, kNew), alone);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, 9, /*tokens_per_step=*/13, kNew), alone);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, 70, 100, kNew, /*blocks=*/24), alone);
+  const auto together = generate(model, dtype, prompts, slots, kAll, 512, kNew);
+  const std::vector<std::vector<int32_t>> some(prompts.begin(), prompts.begin() + kAlone),
+      expected(together.begin(), together.begin() + kAlone);
+  EXPECT_EQ(generate(model, dtype, some, {slots.begin(), slots.begin() + kAlone}, 1, 512, kNew), expected);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, 9, /*tokens_per_step=*/13, kNew), together);
+  EXPECT_EQ(generate(model, dtype, prompts, slots, kAll, 200, kNew, /*blocks=*/30), together);
 }
 
 INSTANTIATE_TEST_SUITE_P(Weights, CompanyTest,
