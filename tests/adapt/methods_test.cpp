@@ -412,7 +412,7 @@ TEST(MethodLayoutTest, RanksAndKeysAreChecked) {
   EXPECT_ERROR(layout("pissa", 49), "method.rank: expected 1 to 48");
   EXPECT_ERROR(layout("lora", 0), "method.rank: expected 1 to 1048576 (layers.0.query), found 0");
   EXPECT_EQ(layout("lora", 49).largest_rank(), 49);  // PEFT trains such LoRAs too
-  EXPECT_ERROR(layout("vera", 0), "method.rank: expected at least 1");
+  EXPECT_ERROR(layout("vera", 0), "method.rank: expected 1 to 1048576");
   EXPECT_EQ(layout("vera", 256).rank_of("layers.0.query"), 256);
   EXPECT_ERROR(layout("lora_x", 4), "expected one of lora_xs, lora");
   const auto parse = [](nlohmann::json method) {

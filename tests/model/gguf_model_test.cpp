@@ -216,8 +216,10 @@ TEST(GgufModelErrorTest, WhatIsWrongIsSaid) {
   check("split.count: expected the whole model", [](Copy& c) { c.metadata["split.count"] = gguf_uint32(3); });
   check("llama.block_count: expected an integer in the metadata",
         [](Copy& c) { c.metadata.erase("llama.block_count"); });
-  check("llama.block_count: expected at most as many layers",
+  check("num_hidden_layers: expected an integer from 1 to 1000",
         [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(2000000000); });
+  check("llama.block_count: expected at most as many layers",
+        [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(1000); });
   check("expected a tensor blk.3.", [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(4); });
   check("blk.2.", [](Copy& c) { c.metadata["llama.block_count"] = gguf_uint32(2); });
   check("llama.embedding_length: expected an integer from 1",

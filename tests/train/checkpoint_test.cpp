@@ -164,7 +164,8 @@ TEST(CheckpointTest, OneThatIsNotThisRunsIsOneSentence) {
   EXPECT_ERROR(read_newest_checkpoint(run.path(), {"this run", "there"}, false, fresh_state()), "--allow-drift");
   const std::filesystem::path folder = checkpoint(run.path(), 3);
   const std::string before(MappedFile::open(folder / "state.json")->text());
-  for (const auto& [key, value] : nlohmann::json::parse(before).items()) {
+  const nlohmann::json written = nlohmann::json::parse(before);
+  for (const auto& [key, value] : written.items()) {
     if (key == "content" || key == "numerics") continue;
     for (const nlohmann::json& other : {nlohmann::json("text"), nlohmann::json({{"a", 1}}), nlohmann::json()}) {
       SCOPED_TRACE(key + " as " + other.dump());

@@ -99,12 +99,13 @@ class Complaints {
   void add(const std::string& kind, const std::string& what) { found_[kind].push_back(what); }
   bool empty() const { return found_.empty(); }
   std::string text() const {
-    constexpr size_t kShown = 6;
+    const size_t shown =
+        std::max<size_t>(1, 4 / std::max<size_t>(1, found_.size()));  // every kind finds room in one message
     std::string result;
     for (const auto& [kind, all] : found_) {
       result += (result.empty() ? "" : "; ") + kind + " ";
-      for (size_t i = 0; i < std::min(kShown, all.size()); ++i) result += (i > 0 ? ", " : "") + all[i];
-      if (all.size() > kShown) result += concat(" and ", all.size() - kShown, " more");
+      for (size_t i = 0; i < std::min(shown, all.size()); ++i) result += (i > 0 ? ", " : "") + all[i];
+      if (all.size() > shown) result += concat(" and ", all.size() - shown, " more");
     }
     return result;
   }
