@@ -58,9 +58,7 @@ void write_bytes(const std::filesystem::path& path, Basis& basis, Existing exist
 
 }  // namespace
 
-void write_basis(const std::filesystem::path& path, Basis& basis) {
-  write_bytes(path, basis, Existing::kRefused);
-}
+void write_basis(const std::filesystem::path& path, Basis& basis) { write_bytes(path, basis, Existing::kRefused); }
 
 std::string basis_digest(const Basis& basis) { return sha256_hex(serialize(basis)); }
 

@@ -10,8 +10,8 @@ namespace loraxs {
 /// takes SIGINT over. Where Ctrl-C is ignored (a background job of a script), it stays so.
 void prepare_process();
 
-/// To be called before OpenMP's library is loaded, which then reads it: threads that wait for others spin for a fraction
-/// of a millisecond only, then sleep. What the user said (OMP_WAIT_POLICY, GOMP_SPINCOUNT) stands.
+/// To be called before OpenMP's library is loaded, which then reads it: threads that wait for others spin for a
+/// fraction of a millisecond only, then sleep. What the user said (OMP_WAIT_POLICY, GOMP_SPINCOUNT) stands.
 void bound_spinning();
 
 /// Writes out what is buffered for standard output; false, with a sentence on standard error, where that fails.

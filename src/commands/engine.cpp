@@ -60,10 +60,7 @@ extern "C" __attribute__((visibility("default"))) int loraxs_run(const loraxs::C
   loraxs::end_cleanly_on_lost_pages();
   try {
     loraxs::set_threads(command->common);
-    const int code = loraxs::dispatch(*command);
-    if (!std::cout.flush())
-      throw loraxs::Error("standard output: expected to take the result, found it full or closed");
-    return code;
+    return loraxs::dispatch(*command);
   } catch (const loraxs::Error& error) {
     std::cerr << "loraxs: " << error.what() << '\n';
     return 2;  // the user can fix it

@@ -54,13 +54,12 @@ bool is_unsupported(int reason) { return reason == EINVAL || reason == ENOSYS ||
 void rename_to_new(const std::filesystem::path& from, const std::filesystem::path& to, bool is_folder) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return;
   if (is_unsupported(errno)) {
-    if (is_folder) {  // rename() replaces a folder only if it is empty, and nothing else by a folder
-      if (found_at(to)) fail_on_existing(to, "name");
-      if (::rename(from.c_str(), to.c_str()) == 0) return;
-    } else if (::link(from.c_str(), to.c_str()) == 0) {
+    if (!is_folder && ::link(from.c_str(), to.c_str()) == 0) {
       ::unlink(from.c_str());
       return;
-    } else if (errno != EEXIST) {  // no hard links either
+    }
+    // No hard links either, or a folder: rename() replaces one only if it is empty, and nothing else by a folder.
+    if (is_folder || errno != EEXIST) {
       if (found_at(to)) fail_on_existing(to, "name");
       if (::rename(from.c_str(), to.c_str()) == 0) return;
     }

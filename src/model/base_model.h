@@ -17,8 +17,8 @@ namespace loraxs {
 /// A tensor over a mapped file; the deleter keeps the mapping. Read-only by contract.
 torch::Tensor view_tensor(const TensorView& view);
 
-/// Mapped weights and what they are. Cheap to copy: tensors are handles. Threads may read it together; replace() changes
-/// this copy alone.
+/// Mapped weights and what they are. Cheap to copy: tensors are handles. Threads may read it together; replace()
+/// changes this copy alone.
 struct BaseModel {
   std::filesystem::path folder;  // or .gguf file
   const Architecture* architecture = nullptr;

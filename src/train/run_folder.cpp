@@ -32,8 +32,8 @@ bool has_file(const std::filesystem::path& path) {
   return std::filesystem::symlink_status(path, ignored).type() == std::filesystem::file_type::regular;
 }
 
-/// Two of the three files that every run has from its start, so that one of them may be lost; runs of versions without a
-/// lock file have their event file, and those of the first version checkpoints.
+/// Two of the three files that every run has from its start, so that one of them may be lost; runs of versions without
+/// a lock file have their event file, and those of the first version checkpoints.
 bool is_run(const std::filesystem::path& path) {
   const int marks = has_file(path / kLock) + has_file(path / kRecipe) + has_file(path / kEvents);
   return marks > 1 || has_checkpoint(path);

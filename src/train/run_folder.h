@@ -10,9 +10,9 @@
 
 namespace loraxs {
 
-/// Throws Error unless a run may be written to `path`: nothing or an empty folder is there, or, to `resume` it, a run of
-/// ours: a checkpoint that we wrote, or two of recipe.yaml, .loraxs-run and events.out.tfevents.loraxs. Whatever else is
-/// there is refused, resumed or not. Asked before long work; RunFolder asks again.
+/// Throws Error unless a run may be written to `path`: nothing or an empty folder is there, or, to `resume` it, a run
+/// of ours: a checkpoint that we wrote, or two of recipe.yaml, .loraxs-run and events.out.tfevents.loraxs. Whatever
+/// else is there is refused, resumed or not. Asked before long work; RunFolder asks again.
 void check_run_output(const std::filesystem::path& path, bool resume);
 
 /// Holds the run while it lives: a second process is refused, and a killed one lets go. What it deletes in the folder

@@ -202,7 +202,8 @@ TEST(ImportTest, WhatIsMissingUnknownOrMisshapenIsListed) {
       {"misshapen:", "[5, 5] instead of [6, 6]"});
   expect([&](Changed& c) { c.tensors[query + ".lora_A.weight"] = torch::ones({6, 41}); }, {"instead of [rank, 40]"});
   expect([&](Changed& c) { c.tensors[query + ".lora_A.weight"][0][0] = NAN; }, {"not finite:"});
-  expect([&](Changed& c) { c.rename("layer.1.", "layer.7."); }, {"not in this model:", "layer.7.attention.output.dense", "more"});
+  expect([&](Changed& c) { c.rename("layer.1.", "layer.7."); },
+         {"not in this model:", "layer.7.attention.output.dense", "more"});
   expect(
       [&](Changed& c) {
         std::erase_if(c.tensors, [](const auto& t) {

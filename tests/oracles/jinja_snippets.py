@@ -322,8 +322,8 @@ TEMPLATES = [
     "{%if true%}x{%endif%}{%set a=1%}{{a}}",
     "{% if true: %}x{% endif %}",
     "{{ 'a' if true }}{{ ('b' if false) is undefined }}",
-    "{% set a1 = 1 %}{% set a2 = 2 %}{% set a3 = 3 %}{% set a4 = 4 %}{% set a5 = 5 %}{% set a6 = 6 %}{% set a7 = 7 %}{% set a8 = 8 %}{% set a9 = 9 %}{% set a1 = 10 %}"
-    "{% for i in [1] %}{% set a9 = 99 %}{{ a9 }}{{ a1 }}{% endfor %}{{ a1 }}{{ a2 }}{{ a8 }}{{ a9 }}",
+    ("{% set a1 = 1 %}{% set a2 = 2 %}{% set a3 = 3 %}{% set a4 = 4 %}{% set a5 = 5 %}{% set a6 = 6 %}{% set a7 = 7 %}{% set a8 = 8 %}{% set a9 = 9 %}{% set a1 = 10 %}"
+     "{% for i in [1] %}{% set a9 = 99 %}{{ a9 }}{{ a1 }}{% endfor %}{{ a1 }}{{ a2 }}{{ a8 }}{{ a9 }}"),
     "{% set s = 'x' %}{% set t = s %}{% set s = s + 'y' %}{{ s }}{{ t }}{% set l = [s] * 3 %}{% set s = 'z' %}{{ l | join }}",
     "{% for x in [1,2,3,4] if x > 1 %}{{ loop.index }}{{ x }}{{ loop.last }}{% endfor %}{% for x in (1,2,3)[::-1] %}{{ x }}{{ loop.previtem }}{% endfor %}",
 ]  # fmt: skip

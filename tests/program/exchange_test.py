@@ -121,6 +121,8 @@ class ExchangeTest(TinyRunTest):
             scored = self.succeeds(self.command("eval", "--adapter", adapter, *data, "--json"))
             self.assertAlmostEqual(json.loads(scored[0])["value"], point["value"], places=6)
         self.assertIn("<svg", report.read_text())
+        self.refused(sweep, "expected nothing there")  # a report is not written over
+        report.unlink()
         self.refused([part if part != "3" else "1" for part in sweep], "at least 2 points")
         self.refused(self.command("combine", "mean(/nowhere)", "--out", str(self.folder / "x.safetensors")), "/nowhere")
 
@@ -149,8 +151,8 @@ class ExchangeTest(TinyRunTest):
     def test_study(self) -> None:
         report = self.folder / "energy.html"
         data = ["--task", "classification", "--data", str(self.folder / "validation.csv"), "--set", f"train={self.folder / 'train.csv'}"]  # fmt: skip
-        study = self.command("study", "energy", *data, "--rank", "4", "--examples", "16", "--report", str(report))
-        lines = [json.loads(line) for line in self.succeeds([*study, "--json"])]
+        study = self.command("study", "energy", *data, "--rank", "4", "--examples", "16")
+        lines = [json.loads(line) for line in self.succeeds([*study, "--report", str(report), "--json"])]
         self.assertEqual(len(lines), 3 * 6)  # every projection of three layers
         for line in lines:
             self.assertLessEqual(line["weight"], line["gradient"] * (1 + 1e-9))

@@ -31,7 +31,7 @@ class NeighboursTest(TinyRunTest):
     def predict(self, lines: int = 20_000) -> list[str]:
         path = self.folder / f"texts-{lines}.txt"
         path.write_text("abc xyz hello kq\n" * lines)
-        return self.command("predict", "--input", str(path))
+        return self.command("predict", "-t", "1", "--input", str(path))
 
     def test_a_closed_pipe_ends_quietly(self) -> None:
         """Also where the parent ignores SIGPIPE and hands that on."""
@@ -67,7 +67,7 @@ class NeighboursTest(TinyRunTest):
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
                 maps = Path(f"/proc/{process.pid}/maps")
                 while "libtorch_cpu" not in maps.read_text():  # at its own work, or nearly
-                    self.assertIsNone(process.poll(), process.stderr.read())
+                    self.assertIsNone(process.poll(), "ended before it could be interrupted")
                     time.sleep(0.005)
                 process.send_signal(signal.SIGINT)
                 message = process.stderr.read()

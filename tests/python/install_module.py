@@ -38,7 +38,9 @@ start = time.monotonic()
 run(FOLDER / "fresh/bin/python", *pip, wheel)
 seconds = time.monotonic() - start
 assert seconds < SECONDS, f"installing the wheel took {seconds:.0f} s"
-packages = Path(run(FOLDER / "fresh/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+packages = Path(
+    run(FOLDER / "fresh/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+)
 only_torch = FOLDER / "only-torch"  # torch and what it imports, by links: installing it again would take minutes
 only_torch.mkdir()
 for name in ("torch", "torchgen", "functorch", "typing_extensions.py", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec", "filelock"):  # fmt: skip
