@@ -214,13 +214,15 @@ class FailureTest(unittest.TestCase):
             ("--batch", "2"),
         ):
             with self.subTest(more):
-                self.compare(rows, {1}, "-n", "20", *more, model=self.broken, sentences=sentence)
+                # What is drawn may meet the broken token too, the sooner the longer it is.
+                length = "4" if "--temperature" in more else "20"
+                self.compare(rows, {1}, "-n", length, *more, model=self.broken, sentences=sentence)
 
     def test_text_of_the_others(self) -> None:
         """Without --json a failed prompt has no text."""
         path = prompt_file([{"prompt": p} for p in PROMPTS[:3]])
         done = run("generate", "--input", path, "-n", "6", model=self.broken)
-        alone = [run("generate", "--input", prompt_file([{"prompt": p}]), "-n", "6").stdout for p in PROMPTS[:3:2]]
+        alone = [p + run("generate", "--input", prompt_file([{"prompt": p}]), "-n", "6").stdout for p in PROMPTS[:3:2]]
         self.assertEqual((done.returncode, done.stdout), (2, "".join(alone)))
         self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
 
