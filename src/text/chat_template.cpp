@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 
 /// One message. transformers 5 passes its reasoning under the names that older and newer templates read.
 jinja::Value message_value(const Json& message) {
-  const jinja::Value given = jinja::Value::from_json(message, /*levels_above=*/1);
+  jinja::Value given = jinja::Value::from_json(message, /*levels_above=*/1);
   const jinja::Value* reasoning = nullptr;
   for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
     if (reasoning == nullptr || reasoning->is_none()) reasoning = given.mapping()->find_text(name);

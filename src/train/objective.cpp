@@ -24,6 +24,7 @@ void weigh_step(std::span<Sequence> step) {
 ObjectiveValue objective(const HeadLogits& logits, const PackedBatch& batch) {
   const torch::Tensor targets = torch::tensor(batch.targets, torch::kFloat64);
   std::vector<torch::Tensor> parts;
+  parts.reserve(logits.runs.size());
   for (const HeadRun& run : logits.runs) {
     parts.push_back(losses_of(logits.of(run), targets.narrow(0, run.begin, run.end - run.begin), run.regression));
   }

@@ -122,7 +122,7 @@ class Writer {
   }
   template <typename T>
   void key(const char* name, const T& value, const char*) {
-    const nlohmann::json json = value;
+    const nlohmann::json& json = value;  // converted, where it is none
     (*sections_.back())[name] = is_left_out(json) ? nlohmann::json() : json;
   }
 
@@ -144,7 +144,7 @@ class Template {
   }
   template <typename T>
   void key(const char* name, const T& value, const char* meaning) {
-    const nlohmann::json json = value;
+    const nlohmann::json& json = value;  // converted, where it is none
     std::string line = indent() + name + ":";
     if (!is_left_out(json)) line += " " + (json.is_string() ? yaml_scalar(json.get<std::string>()) : json_text(json));
     constexpr size_t kCommentColumn = 44;
