@@ -32,12 +32,12 @@ nlohmann::json parse_metadata(const std::string& text, const std::string& where,
 std::vector<double> parse_fingerprint(std::string_view text, const std::string& where) {
   std::vector<double> numbers;
   while (!text.empty()) {
-    const size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, text.find(' '));
     double value = 0;
-    const auto [at, code] = std::from_chars(text.data(), text.data() + end, value);
-    if (code != std::errc() || at != text.data() + end || !std::isfinite(value)) break;
+    const auto [at, code] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (code != std::errc() || at != word.data() + word.size() || !std::isfinite(value)) break;
     numbers.push_back(value);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
   }
   if (numbers.empty() || !text.empty()) {
     throw Error(concat(where, ": fingerprint: expected numbers, found \"", shortened(text, 60), "\""));
