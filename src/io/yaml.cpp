@@ -136,9 +136,9 @@ class YamlBuilder : public YAML::EventHandler {
       root_ = std::move(value);
     } else if (open_.back().value.is_array()) {
       open_.back().value.push_back(std::move(value));
-    } else if (std::optional<std::string>& key = open_.back().key) {
-      open_.back().value[*key] = std::move(value);
-      key.reset();
+    } else if (std::optional<std::string>& name = open_.back().key) {
+      open_.back().value[*name] = std::move(value);
+      name.reset();
     } else {
       if (!value.is_string()) refuse(mark, concat("expected a text as key, found ", value.type_name()));
       const auto& key = value.get_ref<const std::string&>();
