@@ -19,7 +19,8 @@ inline void expect_no_further(const OracleCase& oracle, const Bank& bank) {
     exact.push_back(oracle.tensor("grad64." + name).reshape(-1));
   }
   const torch::Tensor expected = torch::cat(exact);
-  const double bound = relative_error(torch::cat(theirs), expected);
+  // Two draws of one rounding: the farther may be theirs or ours.
+  const double bound = 1.5 * relative_error(torch::cat(theirs), expected);
   EXPECT_TRUE(close(bank.gradients[0], expected, bound));
   EXPECT_FALSE(close(bank.gradients[0], expected, 1e-4)) << "control: it is bfloat16 that was measured";
   for (const LayoutSegment& segment : bank.layout.segments) {  // control: R the other way round is far off
