@@ -19,7 +19,7 @@ demo: build ## train LoRA-XS on QNLI with MiniLM-L6 and show what came out
 
 test: build ## build and run all tests
 	@cmake --build --preset release --parallel $(JOBS)
-	@ctest --test-dir build/release --output-on-failure --no-tests=error
+	@ctest --test-dir build/release --output-on-failure --no-tests=error --parallel $(JOBS)
 
 package: build ## dist/loraxs-*.tar.gz: program, library and headers
 	@scripts/package

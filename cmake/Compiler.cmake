@@ -33,6 +33,7 @@ if(LORAXS_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 if(LORAXS_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
+  # -O1 compiles in half the time of -O2 here, and the tests run as fast.
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g1)
   add_link_options(-fsanitize=address,undefined)
 endif()

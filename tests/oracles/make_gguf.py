@@ -229,6 +229,13 @@ def make_models(out: Path, real: Path) -> None:
     for name, model in families.items():
         write_model(out / f"{name}.gguf", model, ["F32"])
         save_file({"logits": logits_of(model, ids), "ids": np.array(ids, np.int32)}, out / f"{name}.safetensors")
+    # Beside SmolLM2's tokenizer and chat template a model of a few thousand numbers.
+    write_model(
+        out / "chat.gguf",
+        tiny(7, vocab_size=49152, tie_word_embeddings=True, max_position_embeddings=512),
+        ["F16"],
+        real,
+    )
     # What transformers reads from the files: every number, and logits.
     for name, path in {"mixed": out / "mixed.gguf", "smollm2": real}.items():
 
