@@ -64,7 +64,8 @@ Basis read_basis(const std::filesystem::path& path);
 
 /// The basis of `base_id` for these sites and this recipe: from `cache_folder` if a file there has the same base,
 /// recipe and (at least) these sites, else computed and written there as basis-<first 16 of id>.safetensors. An
-/// unusable cache file is reported to `log` and replaced, never used.
+/// unusable cache file is reported to `log` and replaced, never used; where none can be written `log` hears that too,
+/// and the basis has no path.
 Basis cached_basis(const std::filesystem::path& cache_folder, const std::vector<Site>& sites,
                    const std::function<torch::Tensor(const Site&)>& weight_of, const std::string& base_id,
                    const BasisRecipe& recipe, const LogSink& log);

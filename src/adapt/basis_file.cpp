@@ -121,8 +121,18 @@ Basis cached_basis(const std::filesystem::path& cache_folder, const std::vector<
     }
   }
   Basis basis = compute_basis(sites, weight_of, base_id, recipe, log);
-  std::filesystem::create_directories(cache_folder);
-  write_bytes(path, basis, Existing::kReplaced);
+  const auto go_on_without = [&](const std::string& reason) {  // costs the next command time, not this one its result
+    if (log) log(LogLevel::kWarning, concat("the basis is computed anew next time: ", reason));
+    basis.basis_id = basis_digest(basis);
+  };
+  try {
+    std::filesystem::create_directories(cache_folder);
+    write_bytes(path, basis, Existing::kReplaced);
+  } catch (const Error& error) {
+    go_on_without(error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    go_on_without(concat(cache_folder.string(), ": cannot create: ", error.code().message()));
+  }
   return basis;
 }
 

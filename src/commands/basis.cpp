@@ -25,6 +25,7 @@ int run_basis(const BasisOptions& options, const CommonOptions& common) {
   Basis basis;
   if (options.out.empty()) {
     basis = *basis_for(model, sites, recipe, {}, settings_of(common));
+    if (basis.path.empty()) throw Error("basis: expected a cache folder that can be written; choose a file by --out");
   } else {
     basis = compute_basis(
         sites, [&](const Site& site) { return model.site_weight(site); }, model.base_id, recipe, stderr_log(common));

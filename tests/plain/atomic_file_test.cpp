@@ -69,6 +69,15 @@ TEST(AtomicFileTest, AnOutputNeverTouchesWhatIsThere) {
   refuse_existing(folder / "new", "--out");
 }
 
+TEST(AtomicFileTest, APlaceThatCannotBeWrittenIsToldBeforeTheWork) {
+  const test::TemporaryFolder folder;
+  write_file_atomically(folder / "file", "x");
+  EXPECT_ERROR(refuse_existing(folder / "missing" / "out", "--out"), "missing: cannot write in: No such file");
+  EXPECT_ERROR(refuse_existing(folder / "file" / "out", "--out"), "file: cannot write in: Not a directory");
+  refuse_existing("new", "--out");
+  refuse_existing("new/", "--out");
+}
+
 TEST(AtomicFileTest, WhatCameWhileItWasWrittenStays) {
   const test::TemporaryFolder folder;
   const auto come = [&](const std::string& name) { return [&, name](const auto&) { put(folder / name, "theirs"); }; };

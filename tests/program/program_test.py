@@ -231,6 +231,21 @@ class CommandTest(ProgramTest):
         expected = json.loads(trained.stdout.splitlines()[-1])["value"]
         self.assertAlmostEqual(json.loads(result.stdout)["value"], expected, places=6)
 
+    def test_a_cache_that_cannot_be_written_costs_time_alone(self) -> None:
+        closed = self.folder / "train.csv/cache"
+        command = train_command(PROGRAM, self.folder, "uncached")
+        command[command.index("--cache") + 1] = str(closed)
+        command.remove("-q")
+        trained = run(command)
+        self.assertEqual(trained.returncode, 0, trained.stderr)
+        self.assertIn(f"{closed}: cannot create: Not a directory", trained.stderr)
+        self.assertEqual(
+            (self.folder / "uncached/seed-0/best.safetensors").read_bytes(), Path(self.adapter).read_bytes()
+        )
+        self.refused(
+            [PROGRAM, "basis", "--model", str(self.folder / "model"), "--rank", "2", "--cache", str(closed)], "--out"
+        )
+
     def test_help_is_fast(self) -> None:
         def seconds() -> float:
             begin = time.perf_counter()
