@@ -12,6 +12,9 @@ function(loraxs_link target)
   endforeach()
 endfunction()
 
+# For sources without loops that take time when they run: compiles in 14 % less.
+set(loraxs_no_hot_loops $<$<CONFIG:Release>:-O1>)
+
 function(loraxs_options target)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Wno-missing-field-initializers -Wno-psabi)
@@ -52,7 +55,7 @@ function(loraxs_tests name)
   target_include_directories(loraxs_${name}_tests PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   # As the libraries: the precompiled header is for -fPIC, and CMake would say -fPIE here.
   set_target_properties(loraxs_${name}_tests PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-  target_compile_options(loraxs_${name}_tests PRIVATE -fPIC)
+  target_compile_options(loraxs_${name}_tests PRIVATE -fPIC ${loraxs_no_hot_loops})
   if(ARG_TORCH)
     loraxs_use_torch(loraxs_${name}_tests)
   endif()
