@@ -174,8 +174,11 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
 Layout resolve_layout(const AdapterFile& file, const BaseModel& model, bool accept_base) {
   const std::string where = file.path.string();
   if (file.base_id != model.base_id && !accept_base) {
-    throw Error(concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(),
-                       "), found ", file.base_id.substr(0, 16), "…; this adapter was trained on another base model"));
+    throw Error(
+        concat(where, ": base_id: expected ", model.base_id.substr(0, 16), "… (", model.folder.string(), "), found ",
+               file.base_id.substr(0, 16),
+               "…; this adapter was trained on another base model; --accept-base tries it all the same, where its "
+               "basis fits this one"));
   }
   Layout layout = layout_from_json(parse_json(file.layout_json, where), *model.architecture, model.config, where);
   if (layout.row_size != static_cast<int64_t>(file.row.size())) {

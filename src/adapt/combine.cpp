@@ -130,6 +130,55 @@ HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule
   return first;
 }
 
+/// The method that all inputs are of. Throws Error where they differ, or where its rows cannot be added.
+const Method& common_method(const std::vector<CombineInput>& inputs) {
+  const Method& method = find_method(inputs.front().bank->layout.method, "combine");
+  for (const CombineInput& input : inputs) {
+    const std::string& other = input.bank->layout.method;
+    const MethodTraits& traits = find_method(other, "combine").traits;
+    if (!traits.combines && !traits.concatenates) {
+      throw Error(
+          concat("combine: expected adapters of lora_xs or lora, found ", other, ", whose rows are no vector space"));
+    }
+    if (other != method.name) {
+      throw Error(concat("combine: expected adapters of one method, found ", method.name, " and ", other,
+                         "; import --rank projects a LoRA on the basis of lora_xs"));
+    }
+  }
+  return method;
+}
+
+/// Union of the inputs' sites in canonical order: layer by layer, modules as the widest input has them.
+std::vector<Site> united_sites(const std::vector<CombineInput>& inputs) {
+  std::vector<Site> sites;
+  for (const CombineInput& input : inputs) {
+    for (const Site& site : input.bank->layout.sites) {
+      if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
+    }
+  }
+  std::stable_sort(sites.begin(), sites.end(), [](const Site& x, const Site& y) { return x.layer < y.layer; });
+  return sites;
+}
+
+torch::Tensor segment_of(const torch::Tensor& row, const LayoutSegment& segment) {
+  return row.narrow(0, segment.offset, segment.numel()).view(segment.shape);
+}
+
+/// Adds `factor` times the input's tensors of `site` to those of the sum, [row] in float64. `done`: the rank that
+/// inputs before it have filled.
+void add_site(const Site& site, const torch::Tensor& values, const Layout& source, double factor, int64_t done,
+              const Layout& layout, const torch::Tensor& row) {
+  const int64_t rank = source.rank_of(site.name);
+  if (const LayoutSegment* r = source.part(site, "r"); r != nullptr) {
+    segment_of(row, *layout.part(site, "r")).narrow(0, 0, rank).narrow(1, 0, rank).add_(segment_of(values, *r), factor);
+    return;
+  }
+  segment_of(row, *layout.part(site, "a")).narrow(0, done, rank).copy_(segment_of(values, *source.part(site, "a")));
+  segment_of(row, *layout.part(site, "b"))
+      .narrow(1, done, rank)
+      .copy_(segment_of(values, *source.part(site, "b")) * factor);
+}
+
 }  // namespace
 
 std::vector<CombineTerm> parse_combination(const std::string& expression) {
@@ -138,48 +187,39 @@ std::vector<CombineTerm> parse_combination(const std::string& expression) {
 
 Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   TORCH_CHECK(!inputs.empty(), "combine: nothing to combine");
-  std::vector<Site> sites;  // union, canonical order: layer by layer, modules as the widest input has them
-  for (const CombineInput& input : inputs) {
-    const Layout& layout = input.bank->layout;
-    if (!find_method(layout.method, "combine").traits.combines) {
-      throw Error(
-          concat("combine: expected adapters of lora_xs, found ", layout.method, ", whose rows are no vector space"));
-    }
-    for (const Site& site : layout.sites) {
-      if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
-    }
-  }
-  std::stable_sort(sites.begin(), sites.end(), [](const Site& x, const Site& y) { return x.layer < y.layer; });
+  const Method& method = common_method(inputs);
+  const std::vector<Site> sites = united_sites(inputs);
   std::vector<int64_t> ranks;
   for (const Site& site : sites) {
     int64_t rank = 0;
-    for (const CombineInput& input : inputs) rank = std::max(rank, input.bank->layout.rank_of(site.name));
+    for (const CombineInput& input : inputs) {
+      const int64_t mine = input.bank->layout.rank_of(site.name);
+      rank = method.traits.concatenates ? rank + mine : std::max(rank, mine);
+    }
     ranks.push_back(rank);
   }
   const HeadLayout head = combined_head(inputs, rule);
   const Bank& first = *inputs.front().bank;
-  const Layout layout = make_layout(first.layout.method, sites, ranks, head, first.layout.hidden_size, "combine");
+  const Layout layout =
+      make_layout(method.name, sites, ranks, head, first.layout.hidden_size, "combine", first.layout.options);
   torch::Tensor row = torch::zeros({layout.row_size}, torch::kFloat64);
-  const auto segment_of = [](const torch::Tensor& values, const LayoutSegment& segment) {
-    return values.narrow(0, segment.offset, segment.numel()).view(segment.shape);
-  };
+  std::vector<int64_t> done(sites.size(), 0);  // rank of each site that inputs before have filled
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Bank& bank = *inputs[i].bank;
     const torch::Tensor values = bank.values.select(0, inputs[i].row).to(torch::kFloat64);
-    for (const LayoutSegment& target : layout.segments) {
-      const LayoutSegment* source = bank.layout.find(target.name);
-      if (source == nullptr) continue;
-      torch::Tensor into = segment_of(row, target);
-      if (target.head) {
-        const double weight = rule.kind == "take" ? (i == rule.take ? 1.0 : 0.0) : inputs[i].weight;
-        into.add_(segment_of(values, *source), weight);
-        continue;
-      }
-      const int64_t rank = source->shape[0];
-      // scale of source / scale of result = (alpha_i / rank_i) / (alpha / rank)
+    for (size_t s = 0; s < sites.size(); ++s) {
+      const int64_t rank = bank.layout.rank_of(sites[s].name);
+      if (rank == 0) continue;
       const double scale =
-          (bank.alpha / static_cast<double>(rank)) / (first.alpha / static_cast<double>(target.shape[0]));
-      into.narrow(0, 0, rank).narrow(1, 0, rank).add_(segment_of(values, *source), inputs[i].weight * scale);
+          method.scale(bank.alpha, rank, bank.layout.options) / method.scale(first.alpha, ranks[s], layout.options);
+      add_site(sites[s], values, bank.layout, inputs[i].weight * scale, done[s], layout, row);
+      done[s] += rank;
+    }
+    for (const LayoutSegment& target : layout.segments) {
+      const LayoutSegment* source = target.head ? bank.layout.find(target.name) : nullptr;
+      if (source == nullptr) continue;
+      const double weight = rule.kind == "take" ? (i == rule.take ? 1.0 : 0.0) : inputs[i].weight;
+      segment_of(row, target).add_(segment_of(values, *source), weight);
     }
   }
   if (rule.kind == "auto" && rule.start.defined()) {

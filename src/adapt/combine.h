@@ -1,4 +1,5 @@
-// adapt/combine.h: adapters on one basis are a vector space: sums of ΔW are arithmetic on rows.
+// adapt/combine.h: adapters on one basis are a vector space: sums of ΔW are arithmetic on rows. Those of LoRA are
+// longer rows.
 #pragma once
 #include <string>
 #include <vector>
@@ -35,7 +36,8 @@ struct CombineInput {
 };
 
 /// A bank of one whose ΔW is Σ weight · ΔW of the inputs: per site R = Σ wᵢ (sᵢ / s) Rᵢ, smaller ranks zero-padded,
-/// missing sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums. Heads: with
+/// missing sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums. Of LoRA, where
+/// ΔW = s b a, exact too: a = [a₁; a₂; …], b = [w₁ s₁/s b₁ | w₂ s₂/s b₂ | …], rank = the sum. Heads: with
 /// "auto", all inputs must have the same head layout, and h = h₀ + Σ wᵢ (hᵢ − h₀); without h₀ that needs Σ weight = 1,
 /// else Error says which rule to give.
 Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& head);

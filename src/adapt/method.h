@@ -19,6 +19,7 @@ struct MethodTraits {
   bool any_rank = false;        // ranks above a site's smaller width make sense
   bool prunes = false;          // a RankAllocator works after each step (AdaLoRA)
   bool combines = false;        // adapters on one basis are a vector space
+  bool concatenates = false;    // a and b stand in the row and nothing between them: a sum is longer a and b
   const char* basis = nullptr;  // the one variant of basis it reads; null: the recipe's choice
 };
 

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <span>
 #include <sstream>
 
 #include "adapt/fresh_head.h"
 #include "adapt/method.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "io/sha256.h"
 #include "io/text_file.h"
 #include "train/job.h"
 
@@ -98,19 +100,22 @@ ReadAdapter read_beside(const std::string& path, size_t index, bool in_company, 
   return read;
 }
 
-}  // namespace
-
-AdapterSet OpenedAdapters::set() const {
-  AdapterSet adapters;
-  for (const auto& bank : banks) {
-    adapters.slots.push_back({.bank = static_cast<int64_t>(adapters.banks.size()), .row = 0});
-    adapters.banks.push_back(bank);
-  }
-  return adapters;
+/// What a name of an adapter means: one file, or terms of a sum.
+std::vector<CombineTerm> terms_of(const std::string& name) {
+  const auto says = [&](const char* part) { return name.find(part) != std::string::npos; };
+  const bool is_sum = says("*") || says("mean(") || says(" + ") || says(" - ");
+  std::error_code ignored;
+  if (!is_sum || std::filesystem::exists(name, ignored)) return {{.name = name}};
+  return expand_means(parse_combination(name));
 }
 
-OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::string>& paths, const OpenOptions& options,
-                             const Settings& settings, const OnUnopened& on_unopened) {
+bool is_file(const std::vector<CombineTerm>& terms, const std::string& name) {
+  return terms.size() == 1 && terms.front().name == name;
+}
+
+/// Files by themselves, each with its slot.
+OpenedAdapters open_files(const BaseModel& model, const std::vector<std::string>& paths, const OpenOptions& options,
+                          const Settings& settings, const OnUnopened& on_unopened) {
   const auto left_out = [&](size_t index, const Error& error) {
     if (!on_unopened) throw Error(error);
     on_unopened(index, error);
@@ -154,6 +159,123 @@ OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::stri
   return opened;
 }
 
+/// A sum of opened adapters, each in the bank of its slot.
+struct Sum {
+  Bank bank;        // of one
+  size_t head = 0;  // the term whose head and history the sum carries
+};
+Sum sum_of(const BaseModel& model, const OpenedAdapters& opened, const std::vector<CombineTerm>& terms,
+           const std::vector<int64_t>& slots, const std::string& head) {
+  std::vector<CombineInput> inputs;
+  OpenedAdapters own;  // the terms' alone
+  HeadRule rule{.kind = head == "auto" || head == "none" ? head : "take"};
+  bool found = rule.kind != "take";
+  for (size_t i = 0; i < terms.size(); ++i) {
+    own.banks.push_back(opened.banks.at(slots[i]));
+    own.files.push_back(opened.files.at(slots[i]));
+    inputs.push_back({.bank = own.banks.back().get(), .row = 0, .weight = terms[i].weight});
+    if (rule.kind == "take" && terms[i].name == head) {
+      rule.take = i;
+      found = true;
+    }
+  }
+  if (!found) throw Error(concat("--head ", head, ": expected auto, none or one of the adapters in the expression"));
+  if (rule.kind == "auto") rule.start = common_start(model, own);
+  return {.bank = combine(inputs, rule), .head = rule.take};
+}
+
+/// What a sum would be as a file.
+AdapterFile file_of_sum(const std::string& name, AdapterFile file, const Bank& bank) {
+  file.path = name;
+  file.alpha = bank.alpha;
+  file.layout_json = layout_to_json(bank.layout).dump();
+  file.fingerprint.clear();
+  file.provenance.summary.clear();
+  const torch::Tensor row = bank.values.select(0, 0).to(torch::kFloat32).contiguous();
+  file.row.assign(row.const_data_ptr<float>(), row.const_data_ptr<float>() + row.numel());
+  file.row_digest = sha256_hex(std::as_bytes(std::span(file.row)));
+  return file;
+}
+
+}  // namespace
+
+AdapterSet OpenedAdapters::set() const {
+  AdapterSet adapters;
+  for (const auto& bank : banks) {
+    adapters.slots.push_back({.bank = static_cast<int64_t>(adapters.banks.size()), .row = 0});
+    adapters.banks.push_back(bank);
+  }
+  return adapters;
+}
+
+OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::string>& names, const OpenOptions& options,
+                             const Settings& settings, const OnUnopened& on_unopened) {
+  const auto left_out = [&](size_t index, const Error& error) {
+    if (!on_unopened) throw Error(error);
+    on_unopened(index, error);
+  };
+  std::vector<std::vector<CombineTerm>> terms(names.size());  // none where a name cannot be read
+  std::vector<std::string> paths;                             // every file once
+  const auto place = [&](const std::string& path) {
+    return static_cast<size_t>(std::find(paths.begin(), paths.end(), path) - paths.begin());
+  };
+  for (size_t i = 0; i < names.size(); ++i) {
+    try {
+      terms[i] = terms_of(names[i]);
+    } catch (const Error& error) {
+      left_out(i, error);
+    }
+    for (const CombineTerm& term : terms[i]) {
+      if (place(term.name) == paths.size()) paths.push_back(term.name);
+    }
+  }
+  std::vector<std::optional<Error>> errors(paths.size());
+  const OpenedAdapters files = open_files(model, paths, options, settings, [&](size_t i, const Error& error) {
+    if (!on_unopened) throw Error(error);
+    errors[i] = error;
+  });
+  OpenedAdapters opened{.slots = std::vector(names.size(), kNoSlot), .basis = files.basis};
+  for (size_t i = 0; i < names.size(); ++i) {
+    std::vector<int64_t> slots;  // in files
+    try {
+      for (const CombineTerm& term : terms[i]) {
+        if (const auto& error = errors[place(term.name)]) throw Error(*error);
+        slots.push_back(files.slots[place(term.name)]);
+      }
+      if (slots.empty()) continue;
+      AdapterFile file = files.files[slots.front()];
+      auto bank = files.banks[slots.front()];
+      if (!is_file(terms[i], names[i])) {
+        Sum sum = sum_of(model, files, terms[i], slots, "auto");
+        bank = std::make_shared<Bank>(std::move(sum.bank));
+        file = file_of_sum(names[i], files.files[slots[sum.head]], *bank);
+      }
+      opened.slots[i] = static_cast<int64_t>(opened.files.size());
+      opened.files.push_back(std::move(file));
+      opened.banks.push_back(std::move(bank));
+    } catch (const Error& error) {
+      left_out(i, error);
+    }
+  }
+  return opened;
+}
+
+std::vector<std::string> files_of_adapter(const std::string& name) {
+  std::vector<std::string> files;
+  for (const CombineTerm& term : terms_of(name)) files.push_back(term.name);
+  return files;
+}
+
+OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
+                                    const OpenOptions& options, const Settings& settings) {
+  OpenedAdapters opened = open_adapters(model, {adapter.string()}, options, settings);
+  return {.model = model,
+          .file = std::move(opened.files.front()),
+          .basis = std::move(opened.basis),
+          .bank = std::move(opened.banks.front()),
+          .memory = options.memory};
+}
+
 std::vector<CombineTerm> expand_means(const std::vector<CombineTerm>& terms) {
   std::vector<CombineTerm> expanded;
   for (const CombineTerm& term : terms) {
@@ -179,21 +301,10 @@ CombinedAdapters combine_adapters(const BaseModel& model, const std::string& exp
   std::vector<std::string> paths;
   paths.reserve(terms.size());
   for (const CombineTerm& term : terms) paths.push_back(term.name);
-  CombinedAdapters combined{.opened = open_adapters(model, paths, options, settings)};
-  std::vector<CombineInput> inputs;
-  HeadRule rule{.kind = head == "auto" || head == "none" ? head : "take"};
-  bool found = rule.kind != "take";
-  for (size_t i = 0; i < terms.size(); ++i) {
-    inputs.push_back({.bank = combined.opened.banks[i].get(), .row = 0, .weight = terms[i].weight});
-    if (rule.kind == "take" && terms[i].name == head) {
-      rule.take = i;
-      found = true;
-    }
-  }
-  if (!found) throw Error(concat("--head ", head, ": expected auto, none or one of the adapters in the expression"));
-  combined.head = rule.take;
-  if (rule.kind == "auto") rule.start = common_start(model, combined.opened);
-  combined.bank = combine(inputs, rule);
+  CombinedAdapters combined{.opened = open_files(model, paths, options, settings, {})};
+  Sum sum = sum_of(model, combined.opened, terms, combined.opened.slots, head);
+  combined.head = sum.head;
+  combined.bank = std::move(sum.bank);
   return combined;
 }
 

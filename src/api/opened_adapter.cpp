@@ -57,16 +57,6 @@ std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::files
   return {};
 }
 
-OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
-                                    const OpenOptions& options, const Settings& settings) {
-  OpenedBank opened = open_bank_on_model(model, {adapter}, options, settings);
-  return {.model = std::move(opened.model),
-          .file = std::move(opened.files.front()),
-          .basis = std::move(opened.basis),
-          .bank = std::move(opened.bank),
-          .memory = opened.memory};
-}
-
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
                               const OpenOptions& options, const Settings& settings) {
   if (adapters.empty()) throw Error("expected adapter files to open, found none");

@@ -44,6 +44,7 @@ struct OpenedAdapter {
   std::shared_ptr<Bank> bank;  // of one
   WeightMemory memory = WeightMemory::kNormal;
 };
+/// `adapter`: a file, or a sum of files (api/adapters.h).
 OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
                                     const OpenOptions& options, const Settings& settings);
 

@@ -14,6 +14,7 @@
 #include "train/gradient_start.h"
 #include "train/job.h"
 #include "train/memory_estimate.h"
+#include "train/recipe_changes.h"
 #include "train/recipe_layout.h"
 #include "train/run_examples.h"
 #include "train/summary.h"
@@ -186,6 +187,10 @@ void TrainingRun::write_start() const {
 
 TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& options) {
   check_run_output(recipe_.output, options.resume);
+  if (options.resume) {
+    const std::vector<Job> jobs = make_jobs(recipe_.train, setup_.task_name);
+    refuse_changed_recipe(recipe_.output, recipe_, best_adapter(jobs.front()));
+  }
   basis();
   if (train_.num_truncated > 0 && settings_.log) {
     settings_.log(LogLevel::kInfo, concat("truncated=", train_.num_truncated, " of ", train_.size(),

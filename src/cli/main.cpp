@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   try {
     if (parsed.command) {
       parsed.command->common.cores = loraxs::cores_of_process();
+      parsed.command->common.words.assign(argv, argv + argc);
       loraxs::bound_spinning();
       code = loraxs::load_engine()(&*parsed.command);
     }

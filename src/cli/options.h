@@ -11,11 +11,12 @@
 namespace loraxs {
 
 struct CommonOptions {
-  int64_t threads = 0;  // 0 = all cores that the process may use
-  Cores cores;          // those
-  bool json = false;    // results as JSON lines
-  bool quiet = false;   // no progress on stderr
-  std::string cache;    // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs
+  int64_t threads = 0;             // 0 = all cores that the process may use
+  Cores cores;                     // those
+  std::vector<std::string> words;  // the command line, the program first
+  bool json = false;               // results as JSON lines
+  bool quiet = false;              // no progress and no warnings on stderr: errors alone
+  std::string cache;               // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs
 };
 
 /// A model and an adapter on it: eval, predict, merge, export, unmerge.
@@ -30,9 +31,11 @@ struct AdapterOptions {
 struct InitOptions {
   std::string path = "recipe.yaml";  // file to write
   std::string model = "models/minilm";
-  std::string task;         // empty = classification of `train`, else qnli
-  std::string train;        // one's own file; empty = none
-  std::string text, label;  // its columns; empty = "text" and "label"
+  std::string task;                    // empty = by the data; without data qnli, for an encoder
+  std::string train, validation;       // one's own files; empty = none
+  std::string data;                    // folder of a known task; empty = none
+  std::string text, text_pair, label;  // columns of `train`; empty = by their names
+  std::string method = "lora_xs";
 };
 struct ShowOptions {
   std::string path;  // adapter, basis, safetensors or GGUF file, checkpoint or run folder
@@ -122,7 +125,7 @@ struct ParamsOptions {
 };
 struct TableOptions {
   std::vector<std::string> runs;    // folders of finished runs
-  std::string format = "markdown";  // markdown | csv
+  std::string format = "markdown";  // markdown | csv | json
   bool by_run = false;              // a row per run, with its folder
 };
 /// What generate and chat draw from, and how.
@@ -167,13 +170,17 @@ struct GenerateOptions {
 struct ConversationOptions {
   DecodingOptions text;
 };
+struct CacheOptions {
+  std::string action;  // list | clear
+};
 struct DoctorOptions {};
 
 struct Command {
   CommonOptions common;
   std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
                MergeOptions, UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, SweepOptions, NearestOptions,
-               StudyOptions, ParamsOptions, TableOptions, GenerateOptions, ConversationOptions, DoctorOptions>
+               StudyOptions, ParamsOptions, TableOptions, GenerateOptions, ConversationOptions, CacheOptions,
+               DoctorOptions>
       options;
 };
 

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "cli/examples.h"
 #include "io/fields.h"
 
 namespace loraxs {
@@ -69,7 +70,7 @@ void add_search(CLI::App* app, SearchOptions& o) {
 void add_common(CLI::App* app, CommonOptions& o) {
   app->add_option("-t,--threads", o.threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
   app->add_flag("--json", o.json, "Results as JSON lines");
-  app->add_flag("-q,--quiet", o.quiet, "No progress on stderr");
+  app->add_flag("-q,--quiet", o.quiet, "Neither progress nor warnings on stderr, errors alone");
   app->add_option("--cache", o.cache, "Folder for bases and base ids");
 }
 
@@ -127,17 +128,25 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   CommonOptions& common = command.common;
 
   InitOptions init;
-  auto* init_app = app.add_subcommand("init", "Write a commented recipe");
+  auto* init_app = app.add_subcommand("init", "Write a commented recipe for a model and your data");
   init_app->add_option("path", init.path, "File to write")->capture_default_str();
-  init_app->add_option("--model", init.model, "Model folder")->capture_default_str();
-  init_app->add_option("--task", init.task, "qnli, classification or regression (default: qnli, or classification)");
-  init_app->add_option("--train", init.train, "Your own training data: a .csv, .tsv or .jsonl file");
-  init_app->add_option("--text", init.text, "Its column of texts (default: text)");
-  init_app->add_option("--label", init.label, "Its column of labels (default: label)");
+  init_app->add_option("--model", init.model, "Model folder or GGUF file")->capture_default_str();
+  init_app->add_option("--task", init.task, "The task (default: by the data)");
+  auto* own = init_app->add_option("--train", init.train, "Your own training data: .csv, .tsv, .jsonl, .json or .txt");
+  init_app->add_option("--validation", init.validation, "Your own validation data (default: a part of --train)")
+      ->needs(own);
+  init_app->add_option("--data", init.data, "Folder of a known task, as distributed")->excludes(own);
+  init_app->add_option("--text", init.text, "Column of texts (default: by its name)");
+  init_app->add_option("--text-pair", init.text_pair, "Column of second texts (default: by its name, if any)");
+  init_app->add_option("--label", init.label, "Column of labels or scores (default: by its name)");
+  init_app->add_option("--method", init.method, "lora_xs, lora, pissa, full, …; see docs/recipe.md")
+      ->capture_default_str();
 
   ShowOptions show;
-  auto* show_app = app.add_subcommand("show", "Describe an adapter, basis, safetensors or GGUF file, or run folder");
-  show_app->add_option("path", show.path, "File or folder")->required();
+  auto* show_app = app.add_subcommand("show", "What a file or folder is, on which base, and how good");
+  show_app
+      ->add_option("path", show.path, "Adapter, basis, safetensors or GGUF file; folder of a run, model, PEFT adapter")
+      ->required();
 
   BasisOptions basis;
   auto* basis_app = app.add_subcommand("basis", "Compute the basis of a model");
@@ -293,11 +302,14 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   params_app->add_flag("--list", params.list, "List the sites instead");
 
   TableOptions table;
-  auto* table_app = app.add_subcommand("table", "Rows of finished runs: parameters, rank, score per task, average");
-  table_app->add_option("runs", table.runs, "Run folders")->required();
+  auto* table_app =
+      app.add_subcommand("table", "Rows of runs and evaluations: parameters, rank, score per task, average");
+  table_app
+      ->add_option("runs", table.runs, "Folders of runs, or with runs below; files of eval --answers and eval --json")
+      ->required();
   table_app->add_flag("--by-run", table.by_run, "A row per run, with its folder: two starts or settings of one method");
-  table_app->add_option("--format", table.format, "markdown or csv")
-      ->check(CLI::IsMember({"markdown", "csv"}))
+  table_app->add_option("--format", table.format, "markdown, csv or json")
+      ->check(CLI::IsMember({"markdown", "csv", "json"}))
       ->capture_default_str();
 
   GenerateOptions generate;
@@ -320,10 +332,19 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   auto* chat_app = app.add_subcommand("chat", "Talk to a model");
   add_text(chat_app, chat.text);
 
+  CacheOptions cache;
+  auto* cache_app = app.add_subcommand("cache", "The folder of bases and base ids: what is in it, or clear it");
+  cache_app->add_option("action", cache.action, "list, or clear: remove our own files, no others")
+      ->check(CLI::IsMember({"list", "clear"}))
+      ->required();
+
   auto* doctor_app =
       app.add_subcommand("doctor", "This machine: CPU, GEMM speed, versions, what precision: auto picks");
 
-  for (CLI::App* sub : app.get_subcommands({})) add_common(sub, common);
+  for (CLI::App* sub : app.get_subcommands({})) {
+    add_common(sub, common);
+    sub->footer("Example:\n  " + std::string(example_of(sub->get_name())));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -359,6 +380,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   if (*table_app) command.options = table;
   if (*generate_app) command.options = generate;
   if (*chat_app) command.options = chat;
+  if (*cache_app) command.options = cache;
   if (*doctor_app) command.options = DoctorOptions{};
   return {.command = command};
 }

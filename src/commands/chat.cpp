@@ -26,7 +26,7 @@ constexpr const char* kHelp =
     "/reset                   forget the conversation\n"
     "/save FILE               write the conversation as a line of JSON with \"messages\"\n"
     "/help                    this list\n"
-    "/quit                    leave (Ctrl-D too); Ctrl-C stops an answer\n";
+    "/quit, /exit             leave (Ctrl-D too); Ctrl-C stops an answer\n";
 
 class ChatSession {
  public:
@@ -74,17 +74,28 @@ class ChatSession {
   }
 
  private:
-  void use_adapter(const std::string& expression) {
-    if (expression.empty() || expression == "none") {
+  void confirm(const std::string& what) const {
+    if (!common_.quiet) std::cerr << printable(what) << '\n';
+  }
+
+  /// Says what is used now.
+  std::string use_adapter(const std::string& name) {
+    std::string used = "adapter: none, the base model answers";
+    if (name.empty() || name == "none") {
       model_.use(nullptr, {});
+      slot_ = kNoSlot;
     } else {
-      CombinedAdapters combined =
-          combine_adapters(model_.base(), expression, "none", open_options_of(options_.text.adapter), settings_);
-      for (const AdapterFile& file : combined.opened.files) warn_on_drift(file, settings_.log);
-      model_.use(combined.opened.basis, AdapterSet::of_bank(std::make_shared<Bank>(std::move(combined.bank))));
+      const OpenedAdapters opened =
+          open_adapters(model_.base(), {name}, open_options_of(options_.text.adapter), settings_);
+      for (const AdapterFile& file : opened.files) warn_on_drift(file, settings_.log);
+      const Layout& layout = opened.banks.front()->layout;
+      used = concat("adapter: ", name, " (", layout.method, ", rank ", layout.largest_rank(), ", ", layout.sites.size(),
+                    " sites)");
+      model_.use(opened.basis, opened.set());
+      slot_ = 0;
     }
-    slot_ = expression.empty() || expression == "none" ? kNoSlot : 0;
     scheduler_ = &model_.scheduler(/*sequences=*/1);
+    return used;
   }
 
   /// False when the user wants to leave.
@@ -93,15 +104,16 @@ class ChatSession {
     const std::string name = line.substr(0, blank);
     const size_t begin = blank == std::string::npos ? blank : line.find_first_not_of(' ', blank);
     const std::string argument = begin == std::string::npos ? "" : line.substr(begin);
-    if (name == "/quit") return false;
+    if (name == "/quit" || name == "/exit") return false;
     if (name == "/help") {
       std::cerr << kHelp;
     } else if (name == "/reset") {
       conversation_.reset();
     } else if (name == "/system") {
       conversation_.set_system(argument);
+      confirm(argument.empty() ? "no system turn" : "system turn: " + argument);
     } else if (name == "/adapter") {
-      use_adapter(argument);
+      confirm(use_adapter(argument));
     } else if (name == "/save") {
       save(argument);
     } else {

@@ -23,6 +23,7 @@ int run_params(const ParamsOptions& options, const CommonOptions& common);
 int run_table(const TableOptions& options, const CommonOptions& common);
 int run_generate(const GenerateOptions& options, const CommonOptions& common);
 int run_chat(const ConversationOptions& options, const CommonOptions& common);
+int run_cache(const CacheOptions& options, const CommonOptions& common);
 int run_doctor(const DoctorOptions& options, const CommonOptions& common);
 
 }  // namespace loraxs

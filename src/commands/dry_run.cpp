@@ -21,15 +21,6 @@
 namespace loraxs {
 namespace {
 
-/// The model as config.json tells it, without weights.
-BaseModel read_shape(const Recipe& recipe) {
-  const ParsedConfig parsed = read_model_config(recipe.model);
-  const std::filesystem::path path(recipe.model);
-  return {.folder = std::filesystem::is_directory(path) || is_gguf_path(path) ? path : path.parent_path(),
-          .architecture = parsed.architecture,
-          .config = parsed.config};
-}
-
 /// Sizes of the data: counted where files and tokenizer are at hand, else official or unknown (0).
 struct DataSizes {
   std::string source;  // for people
@@ -59,8 +50,15 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
 
 }  // namespace
 
-int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions& common) {
-  const BaseModel model = read_shape(recipe);
+BaseModel model_shape(const std::filesystem::path& path) {
+  const ParsedConfig parsed = read_model_config(path);
+  return {.folder = std::filesystem::is_directory(path) || is_gguf_path(path) ? path : path.parent_path(),
+          .architecture = parsed.architecture,
+          .config = parsed.config};
+}
+
+nlohmann::ordered_json plan_of_recipe(const Recipe& recipe, const std::string& where) {
+  const BaseModel model = model_shape(recipe.model);
   if (recipe.train.max_length > model.config.max_length()) {
     throw Error(concat(where, ": train.max_length: expected at most ", model.config.max_length(),
                        " (the model's positions), found ", recipe.train.max_length));
@@ -85,7 +83,7 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
   // The header names digests, provenance and the layout, which lists its sites where their ranks differ.
   const int64_t header = 2048 + static_cast<int64_t>(layout_to_json(layout).dump().size());
   constexpr int64_t kFloat = 4;
-  const nlohmann::ordered_json json = {
+  return {
       {"event", "dry_run"},
       {"model", recipe.model},
       {"weights", is_gguf_path(model.folder) || std::filesystem::exists(model.folder / "model.safetensors") ? "present"
@@ -117,6 +115,10 @@ int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions&
       {"memory_bytes_activations", memory.activations},
       {"memory_bytes_gradient_pass", memory.gradient_pass},
       {"precision", torch::toString(dtype)}};
+}
+
+int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions& common) {
+  const nlohmann::ordered_json json = plan_of_recipe(recipe, where);
   if (common.json) {
     std::cout << json_text(json) << '\n';
     return 0;

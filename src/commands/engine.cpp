@@ -37,6 +37,7 @@ int dispatch(const Command& command) {
     int operator()(const TableOptions& o) const { return run_table(o, common); }
     int operator()(const GenerateOptions& o) const { return run_generate(o, common); }
     int operator()(const ConversationOptions& o) const { return run_chat(o, common); }
+    int operator()(const CacheOptions& o) const { return run_cache(o, common); }
     int operator()(const DoctorOptions& o) const { return run_doctor(o, common); }
   };
   return std::visit(Visitor{common}, command.options);

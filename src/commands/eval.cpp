@@ -5,36 +5,45 @@
 #include "api/predictor.h"
 #include "commands/commands.h"
 #include "commands/eval_language.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/task_section.h"
 #include "data/task.h"
 #include "io/error.h"
+#include "io/json.h"
 
 namespace loraxs {
 
 int run_eval(const EvalOptions& options, const CommonOptions& common) {
-  const auto task_with = [&](const std::vector<std::string>& labels) {
-    Task task = task_of(options.task, labels);
-    if (task.validation.empty()) throw Error(concat(options.task.data, ": expected examples to score, found none"));
-    return task;
+  check_task_name(options.task);
+  const auto expect_examples = [](const Task& task, const std::string& data) {
+    if (task.validation.empty()) throw Error(concat(data, ": expected examples to score, found none"));
   };
-  if (is_language_task(options.task.name)) return run_eval_language(options, common, task_with({}));
+  if (is_language_task(options.task.name)) {
+    const EvalTasks tasks = eval_tasks(options.task);
+    for (const Task& task : tasks.tasks) expect_examples(task, concat(options.task.data, " (", task.name, ")"));
+    return run_eval_language(options, common, tasks);
+  }
   const AdapterOptions& adapter = options.text.adapter;
   if (adapter.adapter.empty()) throw Error(concat("--adapter: expected one for ", options.task.name, ", found none"));
+  const Task task = task_of(options.task, adapter_labels(adapter.adapter));
+  expect_examples(task, options.task.data);
+  Progress progress(stderr_log(common));
+  progress.begin("loading");
   const OpenedAdapter opened = open_adapter_of(adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
-  const HeadLayout& head = opened.bank->layout.head;
-  const Task task = task_with(head.labels);
-  check_head(opened.file, head, task);
+  check_head(opened.file, opened.bank->layout.head, task);
+  progress.begin("scoring");
   const TaskScore score = score_task(opened, adapter.precision, task);
   for (const int64_t index : score.failed) {
     std::cerr << "loraxs: " << example_name(task, index)
               << ": expected finite outputs, found NaN or infinity; it does not count\n";
   }
   if (common.json) {
-    nlohmann::json result = {{"metric", task.metric}, {"value", score.value}, {"examples", score.examples}};
+    nlohmann::ordered_json result = {{"task", task.name},     {"model", adapter.model}, {"adapter", adapter.adapter},
+                                     {"metric", task.metric}, {"value", score.value},   {"examples", score.examples}};
     if (!score.failed.empty()) result["failed"] = score.failed.size();
-    std::cout << result.dump() << '\n';
+    std::cout << json_text(result) << '\n';
   } else {
     std::cout << task.metric << ": " << score.value << " on " << score.examples << " examples\n";
   }

@@ -1,6 +1,6 @@
 #include "commands/eval_language.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -8,9 +8,13 @@
 
 #include "api/adapters.h"
 #include "api/graded_task.h"
+#include "batch/token_budget.h"
+#include "commands/progress.h"
 #include "commands/session.h"
+#include "data/tasks/records.h"
 #include "eval/score.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/sha256.h"
 
 namespace loraxs {
@@ -34,7 +38,7 @@ Plan plan_of(const EvalOptions& options, const Task& task) {
     throw Error(concat("--by ", plan.by, ": expected a task with a grader (", graded, "), found ", task.name,
                        "; take --by loss"));
   }
-  if (plan.by == "choices" && task.name != "commonsense") {
+  if (plan.by == "choices" && !is_commonsense(task.name)) {
     throw Error(concat("--by choices: expected commonsense, whose questions offer choices, found ", task.name));
   }
   if (plan.by == "loss" && !options.answers.empty()) {
@@ -54,16 +58,23 @@ Plan plan_of(const EvalOptions& options, const Task& task) {
   return plan;
 }
 
+/// The model with the adapter that the options name, ready to be asked.
+struct Asked {
+  TextModel& model;
+  const TaskEncoder& encoder;
+  std::string adapter_digest;  // SHA-256 of the adapter's file, of a sum's row; empty: no adapter
+  int64_t slot = kNoSlot;
+};
+
 /// All that an answer depends on beside its question.
-Json settings_of(const Plan& plan, const EvalOptions& options, const TextModel& model, const Task& task) {
-  const std::string& adapter = options.text.adapter.adapter;
+Json answer_settings(const Plan& plan, const EvalOptions& options, const Asked& asked, const Task& task) {
   Json settings = {{"task", task.name},
                    {"by", plan.by},
-                   {"base_id", model.base().base_id},
-                   {"adapter", adapter.empty() ? Json() : Json(sha256_of_file(adapter))},
+                   {"base_id", asked.model.base().base_id},
+                   {"adapter", asked.adapter_digest.empty() ? Json() : Json(asked.adapter_digest)},
                    {"precision", c10::toString(resolve_precision(options.text.adapter.precision))},
                    {"prompt", options.prompt},
-                   {"context", model.context()}};
+                   {"context", asked.model.context()}};
   if (plan.by != "generation") return settings;
   const SamplingOptions& sampling = plan.answering.sampling;
   settings.update({{"max_new_tokens", plan.answering.max_new_tokens},
@@ -79,33 +90,6 @@ Json settings_of(const Plan& plan, const EvalOptions& options, const TextModel& 
                    {"stop", plan.answering.stop}});
   return settings;
 }
-
-/// A line every few seconds: how far, how well so far, how much longer.
-class Progress {
- public:
-  Progress(LogSink log, const char* first, const char* second) : log_(std::move(log)), first_(first), second_(second) {}
-
-  void operator()(int64_t done, int64_t right_first, int64_t right_second, int64_t all) {
-    ++answered_;
-    const auto now = std::chrono::steady_clock::now();
-    constexpr auto kBetween = std::chrono::seconds(2);
-    if (!log_ || (now - shown_ < kBetween && done < all)) return;
-    shown_ = now;
-    const double seconds = std::chrono::duration<double>(now - begin_).count();
-    const auto left = static_cast<int64_t>(seconds / static_cast<double>(answered_) * static_cast<double>(all - done));
-    const auto share = [&](int64_t right) { return static_cast<double>(right) / static_cast<double>(done); };
-    constexpr int64_t kMinute = 60;
-    log_(LogLevel::kInfo,
-         concat("answers=", done, "/", all, " ", first_, "=", share(right_first), " ", second_, "=",
-                share(right_second), " eta=", left / kMinute, ":", left % kMinute < 10 ? "0" : "", left % kMinute));
-  }
-
- private:
-  LogSink log_;
-  const char *first_, *second_;
-  int64_t answered_ = 0;  // by this run
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now(), shown_ = begin_;
-};
 
 /// Mean loss over the targets of the examples that have one.
 struct HeldOut {
@@ -133,21 +117,32 @@ EncodedExamples encode_each(const TaskEncoder& encoder, const Task& task, int64_
   return all;
 }
 
-HeldOut held_out(TextModel& model, const TaskEncoder& encoder, const Task& task, int64_t slot,
-                 const EvalOptions& options) {
-  HeldOut result;
-  EncodedExamples encoded;
-  std::vector<size_t> indices;  // of examples; none where windows are scored
-  if (task.windows) {
-    if (options.window > model.context()) {
-      throw Error(
-          concat("--window: expected at most the context of ", model.context(), " tokens, found ", options.window));
-    }
-    encoded = encoder.encode_windows(task, options.window, options.stride);
-  } else {
-    encoded = encode_each(encoder, task, model.context(), indices, result.failures);
+/// Windows of plain text; with --limit the first so many.
+EncodedExamples encode_windows_of(const Asked& asked, const Task& task, const EvalOptions& options) {
+  if (options.window > asked.model.context()) {
+    throw Error(
+        concat("--window: expected at most the context of ", asked.model.context(), " tokens, found ", options.window));
   }
-  const TargetLosses losses = target_losses(model.model(), encoded, {slot});
+  EncodedExamples windows = asked.encoder.encode_windows(task, options.window, options.stride);
+  if (options.task.limit > 0 && options.task.limit < windows.size()) {
+    windows.encodings.resize(options.task.limit);
+    windows.targets.resize(options.task.limit);
+  }
+  return windows;
+}
+
+HeldOut held_out(const Asked& asked, const Task& task, const EvalOptions& options, Progress& progress) {
+  HeldOut result;
+  std::vector<size_t> indices;  // of examples; none where windows are scored
+  progress.begin("tokenizing");
+  const EncodedExamples encoded =
+      task.windows ? encode_windows_of(asked, task, options)
+                   : encode_each(asked.encoder, task, asked.model.context(), indices, result.failures);
+  progress.begin("loss", static_cast<int64_t>(batches_by_tokens(encoded.lengths(), kTokensPerBatch).size()));
+  const TargetLosses losses = target_losses(asked.model.model(), encoded, {asked.slot}, [&, first = true]() mutable {
+    if (!first) progress.step();  // asked before each batch
+    first = false;
+  });
   for (size_t i = 0; i < losses.targets.size(); ++i) {
     const double sum = losses.sums[0][i];
     if (!std::isfinite(sum)) {
@@ -167,33 +162,17 @@ HeldOut held_out(TextModel& model, const TaskEncoder& encoder, const Task& task,
   return result;
 }
 
-void print(const Json& result, bool json) {
-  if (json) {
-    std::cout << result.dump() << '\n';
-    return;
-  }
-  for (const auto& [key, value] : result.items()) {
-    if (value.is_number_float()) std::cout << key << ": " << value.get<double>() << '\n';
-  }
-  std::cout << "on " << result["examples"] << " examples, " << result["targets"] << " target tokens\n";
-  if (result.contains("failed")) std::cout << result["failed"] << " failed; standard error says why\n";
+/// A set's own file beside the one that was named: answers.jsonl, answers.boolq.jsonl.
+std::string answers_path(const EvalOptions& options, const Task& task, bool several) {
+  const std::filesystem::path path = options.answers;
+  if (!several || options.answers.empty()) return options.answers;
+  return (path.parent_path() / concat(path.stem().string(), ".", task.name, path.extension().string())).string();
 }
 
-}  // namespace
-
-int run_eval_language(const EvalOptions& options, const CommonOptions& common, const Task& task) {
+/// One task's numbers, as --json prints them; "failed" counts what failed of what was to be scored.
+Json score_language_task(const Asked& asked, const Task& task, const EvalOptions& options, bool several,
+                         Progress& progress) {
   const Plan plan = plan_of(options, task);
-  const Settings settings = settings_of(common);
-  TextModel model(text_model_of(options.text), settings);
-  const std::string& adapter = options.text.adapter.adapter;
-  const OpenedAdapters opened =
-      open_adapters(model.base(), adapter.empty() ? std::vector<std::string>{} : std::vector{adapter},
-                    open_options_of(options.text.adapter), settings);
-  for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
-  model.use(opened.basis, opened.set());
-  const int64_t slot = adapter.empty() ? kNoSlot : 0;
-  const TaskEncoder encoder(model.tokenizer(), model.base().folder);
-
   Json result = {{"metric", plan.by == "loss" ? "loss" : "accuracy"}, {"value", 0.0}};
   const auto tell = [](const std::string& failure) { std::cerr << "loraxs: " << failure << '\n'; };
   int64_t failed = 0;
@@ -201,35 +180,134 @@ int run_eval_language(const EvalOptions& options, const CommonOptions& common, c
     const bool choices = plan.by == "choices";
     const char *first = choices ? "by_sum" : "strict", *second = choices ? "by_mean" : "compatible";
     std::optional<AnswersFile> answers;
-    if (!options.answers.empty()) answers.emplace(options.answers, settings_of(plan, options, model, task));
+    const std::string path = answers_path(options, task, several);
+    const Json about = {{"model", options.text.adapter.model}, {"adapter", options.text.adapter.adapter}};
+    if (!path.empty()) answers.emplace(path, answer_settings(plan, options, asked, task), about);
+    const std::string stage = several ? task.name : "answers";
+    progress.begin(stage, static_cast<int64_t>(task.validation.size()));
+    const auto tell_progress = [&](int64_t done, int64_t right_first, int64_t right_second, int64_t) {
+      const auto share = [&](int64_t right) { return static_cast<double>(right) / static_cast<double>(done); };
+      progress.at(done, concat(first, "=", share(right_first), " ", second, "=", share(right_second)));
+    };
     const GradedTask graded{.task = task,
                             .grader = *plan.grader,
-                            .encoder = encoder,
-                            .slot = slot,
+                            .encoder = asked.encoder,
+                            .slot = asked.slot,
                             .as_trained = options.prompt == "training",
                             .answers = answers ? &*answers : nullptr,
-                            .progress = Progress(settings.log, first, second),
+                            .progress = tell_progress,
                             .on_failure = tell};
-    const GradedScore score = choices ? weigh_choices(model, graded) : grade_answers(model, graded, plan.answering);
+    const GradedScore score =
+        choices ? weigh_choices(asked.model, graded) : grade_answers(asked.model, graded, plan.answering);
     result["value"] = score.first;
     result[first] = score.first;
     result[second] = score.second;
     failed = score.failed;
   }
-  const HeldOut loss = held_out(model, encoder, task, slot, options);
+  const HeldOut loss = held_out(asked, task, options, progress);
   for (const std::string& failure : loss.failures) tell(failure);
-  if (plan.by == "loss") {
-    result["value"] = loss.loss;
-    failed = static_cast<int64_t>(loss.failures.size());
-  }
+  if (plan.by == "loss") result["value"] = loss.loss;
+  failed = std::max(failed, static_cast<int64_t>(loss.failures.size()));
   result.update({{"loss", loss.loss}, {"perplexity", std::exp(loss.loss)}});
   result["examples"] = plan.by == "loss" ? loss.examples : static_cast<int64_t>(task.validation.size());
   result["targets"] = loss.targets;
   if (task.windows)
     result.update({{"window", options.window}, {"stride", options.stride == 0 ? options.window : options.stride}});
   if (failed > 0) result["failed"] = failed;
-  print(result, common.json);
-  return failed > 0 || !loss.failures.empty() ? 2 : 0;
+  return result;
+}
+
+/// The mean over the sets, each weighing the same, as the paper's tables have it.
+Json mean_of_sets(const Json& sets, const std::vector<std::string>& absent) {
+  Json result = {{"metric", sets.front()["metric"]}, {"value", 0.0}};
+  for (const char* key : {"strict", "compatible", "by_sum", "by_mean", "loss"}) {
+    if (!sets.front().contains(key)) continue;
+    double sum = 0;
+    for (const Json& set : sets) sum += set[key].get<double>();
+    result[key] = sum / static_cast<double>(sets.size());
+  }
+  int64_t examples = 0, failed = 0;
+  double sum = 0;
+  for (const Json& set : sets) {
+    sum += set["value"].get<double>();
+    examples += set["examples"].get<int64_t>();
+    failed += set.value("failed", int64_t{0});
+  }
+  result["value"] = sum / static_cast<double>(sets.size());
+  result["examples"] = examples;
+  result["sets"] = sets;
+  if (!absent.empty()) result["absent"] = absent;
+  if (failed > 0) result["failed"] = failed;
+  return result;
+}
+
+void print_task(const Json& result) {
+  for (const auto& [key, value] : result.items()) {
+    if (value.is_number_float()) std::cout << key << ": " << value.get<double>() << '\n';
+  }
+  std::cout << "on " << result["examples"] << " examples, " << result["targets"] << " target tokens\n";
+}
+
+/// A row per set and the mean.
+void print_sets(const Json& result) {
+  const bool choices = result.contains("by_sum"), graded = choices || result.contains("strict");
+  const char *first = choices ? "by_sum" : graded ? "strict" : "loss", *second = choices ? "by_mean" : "compatible";
+  std::cout << "| set | " << first << (graded ? concat(" | ", second) : "") << " | examples |\n"
+            << (graded ? "|---|---|---|---|\n" : "|---|---|---|\n");
+  const auto row = [&](const std::string& name, const Json& values) {
+    std::cout << "| " << name << " | " << values[first].get<double>();
+    if (graded) std::cout << " | " << values[second].get<double>();
+    std::cout << " | " << values["examples"] << " |\n";
+  };
+  for (const Json& set : result["sets"]) row(set["task"], set);
+  row(concat("mean of ", result["sets"].size()), result);
+  if (!result.contains("absent")) return;
+  std::string absent;
+  for (const Json& name : result["absent"]) absent += (absent.empty() ? "" : ", ") + name.get<std::string>();
+  std::cout << "absent, and not in the mean: " << absent << '\n';
+}
+
+}  // namespace
+
+int run_eval_language(const EvalOptions& options, const CommonOptions& common, const EvalTasks& tasks) {
+  for (const Task& task : tasks.tasks) plan_of(options, task);  // what the options cannot mean is said before the work
+  const Settings settings = settings_of(common);
+  Progress progress(settings.log);
+  progress.begin("loading");
+  TextModel model(text_model_of(options.text), settings);
+  const std::string& adapter = options.text.adapter.adapter;
+  const OpenedAdapters opened =
+      open_adapters(model.base(), adapter.empty() ? std::vector<std::string>{} : std::vector{adapter},
+                    open_options_of(options.text.adapter), settings);
+  for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
+  model.use(opened.basis, opened.set());
+  const TaskEncoder encoder(model.tokenizer(), model.base().folder);
+  Asked asked{.model = model, .encoder = encoder};
+  if (!adapter.empty()) {
+    asked.slot = 0;
+    asked.adapter_digest = std::filesystem::exists(adapter) ? sha256_of_file(adapter) : opened.files.front().row_digest;
+  }
+  Json scores = Json::array();
+  for (const Task& task : tasks.tasks) {
+    Json score = {{"task", task.name}, {"model", options.text.adapter.model}, {"adapter", adapter}};
+    score.update(score_language_task(asked, task, options, tasks.several, progress));
+    scores.push_back(std::move(score));
+  }
+  Json result = scores.front();
+  if (tasks.several) {
+    result = {{"task", "commonsense"}, {"model", options.text.adapter.model}, {"adapter", adapter}};
+    result.update(mean_of_sets(scores, tasks.absent));
+  }
+  if (common.json) {
+    std::cout << json_text(result) << '\n';
+  } else if (tasks.several) {
+    print_sets(result);
+  } else {
+    print_task(result);
+  }
+  const bool failed = result.contains("failed");
+  if (failed && !common.json) std::cout << result["failed"] << " failed; standard error says why\n";
+  return failed ? 2 : 0;
 }
 
 }  // namespace loraxs

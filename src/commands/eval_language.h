@@ -1,10 +1,10 @@
 // commands/eval_language.h: `loraxs eval` for language models.
 #pragma once
 #include "cli/options.h"
-#include "data/task.h"
+#include "commands/task_section.h"
 
 namespace loraxs {
 
-int run_eval_language(const EvalOptions& options, const CommonOptions& common, const Task& task);
+int run_eval_language(const EvalOptions& options, const CommonOptions& common, const EvalTasks& tasks);
 
 }  // namespace loraxs

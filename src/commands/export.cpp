@@ -24,7 +24,8 @@ int run_export(const ExportOptions& options, const CommonOptions& common) {
     return human_bytes(static_cast<int64_t>(std::filesystem::file_size(file)));
   };
   const std::filesystem::path out = options.out;
-  const std::string own = " (the adapter itself: " + size_of(opened.file.path) + ")\n";
+  const auto row_bytes = static_cast<int64_t>(opened.file.row.size() * sizeof(float));  // a sum has no file
+  const std::string own = " (the adapter's own numbers: " + human_bytes(row_bytes) + ")\n";
   const std::string rank = concat(" of rank ", opened.bank->layout.largest_rank(), ", ");
   if (options.format == "peft") {
     std::cout << options.out << ": PEFT LoRA" << rank << size_of(out / "adapter_model.safetensors") << own;

@@ -86,7 +86,10 @@ void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, con
                    const GenerateOptions& options, bool json, bool one) {
   if (!json) {
     for (const Answer& answer : answers) {
-      if (answer.error.empty()) std::cout << (one ? "" : prompt.text) << answer.text << '\n';
+      if (!answer.error.empty()) continue;
+      // A continuation follows its prompt directly; a turn of a conversation does not.
+      const std::string before = one ? "" : options.chat ? "> " + prompt.text + "\n" : prompt.text;
+      std::cout << before << answer.text << (one || !options.chat ? "\n" : "\n\n");
     }
     std::cout << std::flush;
     return;

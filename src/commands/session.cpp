@@ -10,13 +10,9 @@
 namespace loraxs {
 
 LogSink stderr_log(const CommonOptions& common) {
-  const bool quiet = common.quiet;
-  return [quiet](LogLevel level, const std::string& line) {
-    if (level == LogLevel::kWarning) {
-      std::cerr << "loraxs: warning: " << printable(line) << '\n';
-    } else if (!quiet) {
-      std::cerr << printable(line) << '\n';
-    }
+  if (common.quiet) return {};
+  return [](LogLevel level, const std::string& line) {  // one write a line: Progress has a thread of its own
+    std::cerr << (level == LogLevel::kWarning ? "loraxs: warning: " : "") + printable(line) + "\n";
   };
 }
 

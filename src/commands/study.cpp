@@ -5,6 +5,7 @@
 
 #include "api/energy_study.h"
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/task_section.h"
 #include "io/atomic_file.h"
@@ -104,13 +105,17 @@ std::string report_of(const EnergyStudy& study, const StudyOptions& options) {
 
 int run_study(const StudyOptions& options, const CommonOptions& common) {
   if (!options.report.empty()) refuse_existing(options.report, "--report");
+  check_task_name(options.task);
   const Settings settings = settings_of(common);
   const BaseModel model = open_model(options.adapter.model, settings);
   std::optional<OpenedAdapter> adapter;
   if (!options.adapter.adapter.empty()) {
     adapter = open_adapter_on_model(model, options.adapter.adapter, open_options_of(options.adapter), settings);
   }
-  const Task task = task_of(options.task, adapter ? adapter->bank->layout.head.labels : std::vector<std::string>());
+  const Task task =
+      task_of(options.task, adapter ? adapter->bank->layout.head.labels : std::vector<std::string>(), Splits::kAll);
+  Progress progress(settings.log);
+  progress.begin("gradient");
   const EnergyStudy study = study_energy(
       model, adapter, task,
       {.rank = options.rank, .examples = options.examples, .max_length = options.max_length, .seed = options.seed});

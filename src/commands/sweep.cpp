@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/task_section.h"
 #include "io/atomic_file.h"
@@ -16,9 +17,10 @@ namespace loraxs {
 int run_sweep(const SweepOptions& options, const CommonOptions& common) {
   if (!options.report.empty()) refuse_existing(options.report, "--report");
   const Settings settings = settings_of(common);
-  const AdapterFile from = read_adapter(options.from);
-  const nlohmann::json layout = parse_json(from.layout_json, from.path.string());
-  const Task task = task_of(options.task, layout.value("labels", std::vector<std::string>()));
+  check_task_name(options.task);
+  const Task task = task_of(options.task, adapter_labels(options.from));
+  Progress progress(settings.log);
+  progress.begin("scoring");
   const std::vector<SweepPoint> sweep =
       sweep_between(open_model(options.adapter.model, settings), options.from, options.to, options.begin, options.end,
                     options.points, task, open_options_of(options.adapter), options.adapter.precision, settings);

@@ -12,10 +12,13 @@
 #include "api/training.h"
 #include "commands/commands.h"
 #include "commands/dry_run.h"
+#include "commands/progress.h"
 #include "commands/session.h"
+#include "commands/shell_line.h"
 #include "eval/metrics.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
+#include "train/job.h"
 #include "train/loop.h"
 #include "train/report.h"
 #include "train/summary.h"
@@ -26,13 +29,6 @@ namespace {
 volatile std::sig_atomic_t interrupted = 0;  // the one thing a signal handler may touch
 
 void on_interrupt(int) { interrupted = 1; }
-
-std::string clock_text(double seconds) {
-  char text[32];
-  const auto whole = static_cast<long>(seconds);
-  std::snprintf(text, sizeof text, "%ld:%02ld", whole / 60, whole % 60);
-  return text;
-}
 
 /// A bar on a terminal, a line every few seconds elsewhere.
 class ProgressPrinter {
@@ -91,6 +87,13 @@ void warn_of_end(const std::string& job, const JobEnd& end) {
   std::cerr << "loraxs: warning: job " << job << " ended at step " << end.step << ": " << end.reason << '\n';
 }
 
+/// The command line that continues this run. --resume stands in front: behind "--" it would be a recipe.
+std::string resume_line(const TrainOptions& options, const CommonOptions& common) {
+  std::vector<std::string> words = common.words;
+  if (!options.resume) words.insert(words.begin() + std::min<ptrdiff_t>(2, std::ssize(words)), "--resume");
+  return shell_line(words);
+}
+
 /// The first best adapter: one there is, or every job had ended.
 std::string shown_adapter(const TrainResult& result) {
   for (const JobResult& job : result.jobs) {
@@ -137,11 +140,22 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const bool language_model = setup.kind == TaskKind::kLanguageModel;
   ProgressPrinter progress(common.quiet, language_model);
   const bool scored = setup.validation.size() > 0 || recipe.train.selection == "split";
+  const size_t num_jobs = make_jobs(recipe.train, task.name).size();
+  bool began = false;
+  size_t ended = 0;  // jobs, by numbers that are not finite
   const TrainObserver observer{
-      .on_step = [&](const StepReport& report) { progress.step(report); },
+      .on_step =
+          [&](const StepReport& report) {
+            began = true;
+            progress.step(report);
+          },
       .on_epoch = [&](const EpochReport& report) { progress.epoch(report, scored ? task.metric : ""); },
       .on_sample = [&](const std::string& job, const TrainSample& sample) { progress.sample(job, sample); },
-      .on_end = [](const std::string& job, const JobEnd& end) { warn_of_end(job, end); },
+      .on_end =
+          [&](const std::string& job, const JobEnd& end) {
+            ++ended;
+            if (!common.quiet) warn_of_end(job, end);
+          },
       .stop_requested = [] { return interrupted != 0; }};
   try {
     const TrainResult result = run.run(observer, {.resume = options.resume, .allow_drift = options.allow_drift});
@@ -159,9 +173,15 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
     }
     return 0;
   } catch (const Interrupted& stop) {
-    std::cerr << "\nloraxs: interrupted at step " << stop.step << "; state saved in " << recipe.output
-              << "; continue with: loraxs train " << options.recipe << " --resume\n";
+    std::cerr << "\nloraxs: interrupted at step " << stop.step << "; state saved in " << printable(recipe.output)
+              << "; continue with: " << resume_line(options, common) << '\n';
     return 130;
+  } catch (const Error& error) {  // a full disk; where every job has ended there is nothing to continue
+    if (!began || ended == num_jobs) throw;
+    const std::string problem = error.what(), hint = "continue with: " + resume_line(options, common);
+    const bool fits = problem.size() + hint.size() < kMessageBytes;  // the line stays whole, to be pasted
+    std::cerr << "loraxs: " << problem << (fits ? "; " : "\nloraxs: ") << hint << '\n';
+    return 2;
   }
 }
 

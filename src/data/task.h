@@ -32,6 +32,8 @@ struct Task {
 };
 
 enum class MissingFiles { kError, kLeaveEmpty };
+/// What of a task's folder is read: who scores alone opens no training data.
+enum class Splits { kAll, kValidation };
 /// True where a file is not there and need not be.
 bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
 
@@ -42,9 +44,13 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
 /// models: the tasks of tasks/records.h, `chat` and `text`. But in GLUE's tasks `validation` may be the part of `train`
 /// to hold out (0.2, see data/held_out.h). Relative paths are relative to `base`; `max_train_examples` and
 /// `max_validation_examples` keep the first of each. kLeaveEmpty: files that are not there leave no examples (own
-/// classification data must then name its `labels`). Throws Error with file and line.
-Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError);
+/// classification data must then name its `labels`). kValidation: of a folder `data` the training data stay closed.
+/// Throws Error with file and line.
+Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError,
+               Splits splits = Splits::kAll);
 
+/// The known name that `name` spells ("STS-B", "sts_b" and "stsb" are one task, ARC-e is arc_easy); empty: none.
+std::string known_task(const std::string& name);
 /// Whether a task of this name is for language models; names as load_task takes them.
 bool is_language_task(const std::string& name);
 

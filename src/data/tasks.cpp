@@ -23,13 +23,14 @@ std::string plain_name(const std::string& name) {
   return plain;
 }
 
-Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+Task load_named(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing,
+                Splits splits) {
   if (name == "classification") return load_classification(fields, base, missing);
   if (name == "regression") return load_regression(fields, base, missing);
   if (name == "chat") return load_chat(fields, base, missing);
   if (name == "text") return load_text(fields, base, missing);
-  if (is_record_task(name)) return load_records(name, fields, base, missing);
-  return load_glue(name, fields, base, missing);
+  if (is_record_task(name)) return load_records(name, fields, base, missing, splits);
+  return load_glue(name, fields, base, missing, splits);
 }
 
 void keep_first(std::vector<Example>& examples, int64_t most) {
@@ -42,9 +43,23 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing) {
   return missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(path);
 }
 
-bool is_language_task(const std::string& name) {
+std::string known_task(const std::string& name) {
+  // As papers and the folders of LLM-Adapters call them.
+  static constexpr std::pair<const char*, const char*> kAlso[] = {
+      {"arce", "arc_easy"}, {"arcc", "arc_challenge"}, {"obqa", "openbookqa"}, {"socialiqa", "siqa"}};
   const std::string plain = plain_name(name);
-  return plain == "chat" || plain == "text" || is_record_task(plain);
+  for (const auto& [also, known] : kAlso) {
+    if (plain == also) return known;
+  }
+  for (const std::string& known : task_names()) {
+    if (plain == plain_name(known)) return known;
+  }
+  return "";
+}
+
+bool is_language_task(const std::string& name) {
+  const std::string known = known_task(name);
+  return known == "chat" || known == "text" || is_record_task(known);
 }
 
 std::vector<std::string> task_names() {
@@ -54,16 +69,16 @@ std::vector<std::string> task_names() {
   return names;
 }
 
-Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing, Splits splits) {
   const std::vector<std::string> known = task_names();
-  std::string name = plain_name(fields.text("name", ""));
-  if (std::find(known.begin(), known.end(), name) == known.end()) name = fields.choice("name", "", known);
+  std::string name = known_task(fields.text("name", ""));
+  if (name.empty()) name = fields.choice("name", "", known);
   if (name.empty()) {
     std::string all;
     for (const std::string& task : known) all += (all.empty() ? "" : ", ") + task;
     fields.fail("name", "expected one of " + all + ", found none");
   }
-  Task task = load_named(name, fields, base, missing);
+  Task task = load_named(name, fields, base, missing, splits);
   keep_first(task.train, fields.non_negative_int("max_train_examples", 0));
   keep_first(task.validation, fields.non_negative_int("max_validation_examples", 0));
   fields.finish();

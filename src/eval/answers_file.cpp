@@ -26,9 +26,12 @@ void check_settings(const std::string& path, const Json& begun, const Json& sett
 
 }  // namespace
 
-AnswersFile::AnswersFile(const std::filesystem::path& path, const Json& settings) : file_(path) {
+AnswersFile::AnswersFile(const std::filesystem::path& path, const Json& settings, const Json& about) : file_(path) {
   read(path, settings);
-  if (std::filesystem::file_size(path) == 0) file_.append(line_of({{"settings", settings}}));
+  if (std::filesystem::file_size(path) > 0) return;
+  Json header = {{"settings", settings}};
+  header.update(about);
+  file_.append(line_of(header));
 }
 
 void AnswersFile::read(const std::filesystem::path& path, const Json& settings) {

@@ -9,13 +9,15 @@
 
 namespace loraxs {
 
-/// The first line holds {"settings": {…}}, every other one {"index": example, …}. A last line that was not finished is
-/// cut off: whatever moment a run ends at, the next one asks only for what is missing.
+/// The first line holds {"settings": {…}} and, for people, what `about` says beside it; every other one {"index":
+/// example, …}. A last line that was not finished is cut off: whatever moment a run ends at, the next one asks only for
+/// what is missing.
 class AnswersFile {
  public:
   /// Opens or creates. Throws Error for a file begun with other settings (it names the first that differs), one that
   /// is no such file, and a damaged line.
-  AnswersFile(const std::filesystem::path& path, const nlohmann::ordered_json& settings);
+  AnswersFile(const std::filesystem::path& path, const nlohmann::ordered_json& settings,
+              const nlohmann::ordered_json& about = nlohmann::ordered_json::object());
 
   /// What was there, by index.
   const std::map<int64_t, nlohmann::ordered_json>& records() const { return records_; }

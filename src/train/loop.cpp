@@ -21,6 +21,7 @@
 #include "train/job_bank.h"
 #include "train/language_objective.h"
 #include "train/objective.h"
+#include "train/recipe_changes.h"
 #include "train/report.h"
 #include "train/run_examples.h"
 #include "train/schedule.h"
@@ -102,12 +103,8 @@ class Training {
   }
 
   RunIdentity make_identity() const {
-    nlohmann::json recipe = setup_.recipe.to_json();
-    for (const char* key : {"output", "threads", "device", "model"}) recipe.erase(key);  // places, not content
-    for (const char* key : {"checkpoint_seconds", "init_adapter", "memory_gb", "samples", "sample_tokens"})
-      recipe["train"].erase(key);
     Sha256 digest;
-    digest.update(recipe.dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
+    digest.update(recipe_content(setup_.recipe).dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
     if (setup_.start) digest.update(setup_.start->row_digest);
     for (const EncodedExamples* examples : {&setup_.train, &setup_.validation}) {
       for (int64_t i = 0; i < examples->size(); ++i) {

@@ -134,11 +134,13 @@ class Writer {
 /// The recipe as commented YAML, in the order of the list.
 class Template {
  public:
+  explicit Template(const std::set<std::string>& left_out) : left_out_(left_out) {}
+
   void open(const char* section) {
     text_ += indent() + section + ":\n";
-    ++depth_;
+    sections_.emplace_back(section);
   }
-  void close() { --depth_; }
+  void close() { sections_.pop_back(); }
   template <typename T, typename Allowed>
   void key(const char* name, const T& value, const Allowed&, const char* meaning) {
     key(name, value, meaning);
@@ -147,7 +149,8 @@ class Template {
   void key(const char* name, const T& value, const char* meaning) {
     const nlohmann::json& json = value;  // converted, where it is none
     std::string line = indent() + name + ":";
-    if (!is_left_out(json)) line += " " + (json.is_string() ? yaml_scalar(json.get<std::string>()) : json_text(json));
+    if (!is_left_out(json) && !left_out_.contains(path_of(name)))
+      line += " " + (json.is_string() ? yaml_scalar(json.get<std::string>()) : json_text(json));
     constexpr size_t kCommentColumn = 44;
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');
     text_ += line + " # " + meaning + "\n";
@@ -155,9 +158,15 @@ class Template {
   const std::string& text() const { return text_; }
 
  private:
-  std::string indent() const { return std::string(2 * depth_, ' '); }
+  std::string indent() const { return std::string(2 * sections_.size(), ' '); }
+  std::string path_of(const std::string& name) const {
+    std::string path;
+    for (const std::string& section : sections_) path += section + ".";
+    return path + name;
+  }
+  const std::set<std::string>& left_out_;
   std::string text_;
-  size_t depth_ = 0;
+  std::vector<std::string> sections_;
 };
 
 /// Puts `value` at the dotted path, making objects on the way.
@@ -184,7 +193,7 @@ void set_path(nlohmann::json& root, const std::string& assignment) {
 void refuse_contradicted_budget(const nlohmann::json& json, const Recipe& recipe, const std::string& where) {
   if (recipe.method.budget == 0) return;
   for (const char* key : {"rank", "targets", "rank_pattern"}) {
-    if (!json.at("method").contains(key)) continue;
+    if (!json.at("method").contains(key) || json.at("method").at(key).is_null()) continue;  // null: no choice
     throw Error(concat(where, ": method.budget: chooses rank and targets itself, found method.", key,
                        " too; leave one of the two out"));
   }
@@ -201,7 +210,7 @@ void refuse_foreign_keys(const nlohmann::json& json, const Recipe& recipe, const
   };
   for (const auto& [key, value] : json.at("method").items()) {
     if (has(common, key) || has(find_method(recipe.method.name, where).keys, key)) continue;
-    if (given.at(key) == defaults.at(key)) continue;
+    if (value.is_null() || given.at(key) == defaults.at(key)) continue;
     std::string owners;
     for (const std::string& name : method_names()) {
       if (has(find_method(name, where).keys, key)) owners += (owners.empty() ? "" : ", ") + name;
@@ -267,9 +276,9 @@ nlohmann::json Recipe::to_json() const {
   return json;
 }
 
-std::string recipe_template(const Recipe& recipe) {
+std::string recipe_template(const Recipe& recipe, const std::set<std::string>& left_out) {
   Recipe copy = recipe;
-  Template yaml;
+  Template yaml(left_out);
   visit_recipe(copy, yaml);
   return yaml.text();
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -89,8 +90,9 @@ struct Recipe {
 Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 Recipe parse_recipe(const nlohmann::json& json, const std::string& where);
 
-/// The recipe as commented YAML: `init` writes it, docs/recipe.md shows it.
-std::string recipe_template(const Recipe& recipe);
+/// The recipe as commented YAML: `init` writes it, docs/recipe.md shows it. Keys in `left_out` ("method.rank") stand
+/// there without a value.
+std::string recipe_template(const Recipe& recipe, const std::set<std::string>& left_out = {});
 
 AdamWConfig adamw_config(const TrainRecipe& train);
 

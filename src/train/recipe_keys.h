@@ -24,10 +24,12 @@ void visit_method(MethodRecipe& m, Visitor& v) {
         "lora_xs | lora_sb | lora | pissa | full | vera | adalora | tied_lora | tiny_lora");
   v.key("budget", m.budget, Numbers::kNotNegative,
         "numbers an adapter may have: chooses rank and targets; 0 = as given");
-  v.key("rank", m.rank, Numbers::kPositive, "R is [rank, rank]; a and b have so many vectors");
+  v.key("rank", m.rank, Numbers::kPositive,
+        "R is [rank, rank]; a and b have so many vectors; left out: 16, or by budget");
   v.key("alpha", m.alpha, Numbers::kPositive, "the adapter acts with scale alpha / rank");
   v.key("rslora", m.rslora, "scale alpha / sqrt(rank) instead (lora, pissa, tied_lora)");
-  v.key("targets", m.targets, "paper, all-linear, module names ([query, value]), or site:NAME");
+  v.key("targets", m.targets,
+        "paper, all-linear, module names ([query, value]), or site:NAME; left out: paper, or by budget");
   v.key("layers", m.layers, Numbers::kNotNegative, "layers that get adapters; left out: all");
   v.key("rank_pattern", m.rank_pattern, "other ranks for some targets: {query: 32}");
   v.key("init", m.init, Choices{"default", "gaussian", "svd"}, "lora: default (Kaiming, b = 0) | gaussian | svd");

@@ -71,6 +71,45 @@ TEST(CombineTest, TaskArithmeticIsLinearInTheUpdates) {
   EXPECT_EQ(none.values.abs().max().item<double>(), 0);
 }
 
+/// Two LoRAs of other ranks, alphas and sites on the tiny encoder.
+std::vector<std::shared_ptr<Bank>> lora_banks(const Fixture& f, const MethodOptions& options) {
+  const std::vector<Site> some = {f.layout.sites[0], f.layout.sites[5]};
+  std::vector<std::shared_ptr<Bank>> banks;
+  for (const auto& [sites, rank, alpha] : {std::tuple{f.layout.sites, int64_t{3}, 16.0}, {some, int64_t{2}, 5.0}}) {
+    auto bank = std::make_shared<Bank>(
+        make_bank(make_layout("lora", sites, rank, {}, 32, "test", options), alpha, 1, torch::kFloat64));
+    bank->values.copy_(0.3 * test::normal(bank->values.sizes(), 60 + banks.size(), torch::kFloat64));
+    banks.push_back(std::move(bank));
+  }
+  return banks;
+}
+
+TEST(CombineTest, LoraSumsAreConcatenatedExactly) {
+  const Fixture f;
+  for (const bool rslora : {false, true}) {
+    const auto banks = lora_banks(f, {.rslora = rslora});
+    const Bank sum = combine({{.bank = banks[0].get(), .weight = 0.7}, {.bank = banks[1].get(), .weight = -0.4}}, {});
+    const auto update = [&](const Bank& bank, const Site& site) {
+      const LayoutSegment* a = bank.layout.find(site.name + ".a");
+      if (a == nullptr) return torch::zeros({site.out_features, site.in_features}, torch::kFloat64);
+      const torch::Tensor product =
+          segment_value(bank, 0, *bank.layout.find(site.name + ".b")).matmul(segment_value(bank, 0, *a));
+      const auto rank = static_cast<double>(bank.layout.rank_of(site.name));
+      return product * (bank.alpha / (rslora ? std::sqrt(rank) : rank));
+    };
+    for (const Site& site : f.layout.sites) {
+      const torch::Tensor expected = 0.7 * update(*banks[0], site) - 0.4 * update(*banks[1], site);
+      EXPECT_TRUE(test::close(update(sum, site), expected, 1e-13)) << site.name;
+      EXPECT_FALSE(test::close(update(*banks[0], site), expected, 0.1)) << site.name;  // control
+    }
+    EXPECT_EQ(sum.layout.rank_of(f.layout.sites[0].name), 5);
+    EXPECT_EQ(sum.layout.rank_of(f.layout.sites[1].name), 3);
+  }
+  const auto banks = lora_banks(f, {});
+  EXPECT_ERROR(combine({{.bank = banks[0].get()}, {.bank = f.banks[0].get()}}, {}),
+               "expected adapters of one method, found lora and lora_xs");
+}
+
 TEST(CombineTest, MergingASumIsMergingOneAfterTheOther) {
   for (const auto& [dtype, tolerance] : {std::pair{torch::kFloat64, 1e-13}, {torch::kFloat32, 1e-6}}) {
     const Fixture f(dtype);

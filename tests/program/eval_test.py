@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 from support.broken_model import break_token
+from support.model_command import model_command
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
@@ -41,19 +43,8 @@ def math_rows(count: int) -> list[dict]:
 
 
 def command(*more: str, adapter: bool = True, model: Path | None = None) -> list[str]:
-    words = [
-        PROGRAM,
-        "eval",
-        "--model",
-        str(model or MODEL),
-        "--precision",
-        "float32",
-        "-t",
-        "1",
-        "--cache",
-        FOLDER.name,
-    ]
-    return [*words, *(("--adapter", str(MODEL / "adapter-0.safetensors")) if adapter else ()), *more]
+    named = ("--adapter", str(MODEL / "adapter-0.safetensors")) if adapter else ()
+    return model_command(PROGRAM, "eval", model or MODEL, FOLDER.name, *named, *more)
 
 
 def run(*more: str, adapter: bool = True, model: Path | None = None) -> subprocess.CompletedProcess:
@@ -253,6 +244,68 @@ class EvalTest(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (2, ""), before)
             self.assertIn("answers file: the line with index 0: expected question, gold and verdicts", done.stderr)
 
+    def test_sets_by_their_names_and_the_mean_of_all(self) -> None:
+        """Each set by its name is what `commonsense` says of it; folders have a test file alone, as distributed."""
+        sets = ["boolq", "piqa", "social_i_qa", "hellaswag", "winogrande", "ARC-Easy", "ARC-Challenge", "openbookqa"]
+        known = ["boolq", "piqa", "siqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"]
+        rows, folder = commonsense_rows(40), Path(path_of("sets"))
+        for k, name in enumerate(sets):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "test.json").write_text(json.dumps(rows[k : 30 + k : 3]))
+        words = ("--data", str(folder), "--by", "choices", "--answers", path_of("sets-answers.jsonl"))
+        result = result_of("--task", "commonsense", *words)
+        self.assertEqual([one["task"] for one in result["sets"]], known)
+        self.assertAlmostEqual(result["value"], sum(one["value"] for one in result["sets"]) / 8)
+        self.assertEqual(result["examples"], sum(one["examples"] for one in result["sets"]))
+        for name, spelled, one in zip(sets, ["BoolQ", "piqa", "siqa", "hellaswag", "WinoGrande", "arc-e", "ARC_Challenge", "obqa"], result["sets"], strict=True):  # fmt: skip
+            alone = result_of("--task", spelled, "--data", str(folder / name), "--by", "choices")
+            self.assertEqual(alone, one)
+        shown = run("--task", "commonsense", *words).stdout
+        self.assertIn(f"| mean of 8 | {result['value']:.6g}", shown)
+        # A table of the eight files of answers: the same scores, and their mean.
+        answers = [path_of(f"sets-answers.{name}.jsonl") for name in known]
+        table = subprocess.run([PROGRAM, "table", "--json", *answers], capture_output=True, text=True, check=True)
+        (row,) = (json.loads(line) for line in table.stdout.splitlines())
+        found = {(score["task"], score["metric"]): score["value"] for score in row["scores"]}
+        self.assertEqual(found[("arc_easy", "by_sum")], result["sets"][5]["by_sum"])
+        self.assertAlmostEqual(row["average"], result["value"])
+        self.assertEqual(row["method"], "lora_xs")
+        shutil.rmtree(folder / "piqa")
+        fewer = result_of("--task", "commonsense", "--data", str(folder), "--by", "loss", "--limit", "2")
+        self.assertEqual((len(fewer["sets"]), fewer["absent"], fewer["examples"]), (7, ["piqa"], 14))
+
+    def test_training_data_stay_closed(self) -> None:
+        folder = Path(path_of("closed"))
+        folder.mkdir()
+        (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in math_rows(3)))
+        expected = result_of("--task", "gsm8k", "--data", str(folder), "--by", "loss")
+        (folder / "train.jsonl").write_text("no JSON at all")
+        self.assertEqual(result_of("--task", "gsm8k", "--data", str(folder), "--by", "loss"), expected)
+
+    def test_a_limit_counts_windows(self) -> None:
+        text = path_of("limited.txt")
+        Path(text).write_text(Path(__file__).read_text())
+        words = ("--task", "text", "--data", text, "--window", "32", "--limit")
+        few, more = result_of(*words, "3"), result_of(*words, "5")
+        self.assertEqual((few["examples"], more["examples"]), (3, 5))
+        self.assertEqual(few["targets"], 3 * 31)
+
+    def test_long_work_says_how_far_it_is(self) -> None:
+        """Nothing is silent for five seconds: lines come while it goes on, with what is left."""
+        text = path_of("long.txt")
+        Path(text).write_text(Path(__file__).read_text() * 12)
+        words = command("--task", "text", "--data", text, "--window", "512", "--stride", "32", adapter=False)
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            begin, seen = time.monotonic(), []
+            for line in process.stderr:
+                seen.append((time.monotonic() - begin, line))
+                if len(seen) == 3:
+                    process.terminate()
+        gaps = [after - before for (before, _), (after, _) in zip([(0.0, ""), *seen], seen, strict=False)]
+        self.assertTrue(seen, "no word")
+        self.assertLess(max(gaps), 8, seen)  # every 4 s, on a machine with neighbours
+        self.assertRegex(seen[-1][1], r"^(loss=\d+/\d+ +eta=\d+:\d\d|\w+ seconds=\d+)$")
+
     def test_mistakes_are_told_in_one_sentence(self) -> None:
         data = write("mistakes.jsonl", math_rows(2))
         Path(path_of("short.txt")).write_text("a b c")
@@ -278,6 +331,9 @@ class EvalTest(unittest.TestCase):
                 "stride: expected from 1",
             ),
             (("--task", "qnli", "--data", "no-such-folder"), "--adapter: expected one for qnli"),
+            (("--task", "nosuch", "--data", data), "--task: expected one of cola, mnli"),
+            (("--task", "comonsense", "--data", data), "did you mean commonsense?"),
+            (("--task", "commonsense", "--data", str(MODEL)), "folders of the sets"),
         ):
             result = run(*words, adapter=False)
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)

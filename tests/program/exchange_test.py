@@ -1,6 +1,7 @@
 """Import, export, merge, combine, sweep, nearest and study as a user meets them. Arguments: PROGRAM ORACLES."""
 
 import json
+import re
 import shutil
 import sys
 import unittest
@@ -12,6 +13,21 @@ from support.tiny_run import TinyRunTest, run
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 ROBERTA, LOANS = ORACLES / "tiny_roberta", ORACLES / "exchange"
+
+
+def updates_of(folder: Path) -> dict[str, np.ndarray]:
+    """ΔW = scale B A of every module of a PEFT LoRA, by PEFT's rule for alpha, rank and their patterns."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    tensors = safetensors.numpy.load_file(folder / "adapter_model.safetensors")
+    updates = {}
+    for name, a in tensors.items():
+        if not name.endswith(".lora_A.weight"):
+            continue
+        module = name.removesuffix(".lora_A.weight")
+        a, b = a.astype(np.float64), tensors[f"{module}.lora_B.weight"].astype(np.float64)
+        alpha = next((v for k, v in config["alpha_pattern"].items() if re.search(rf"(^|.*\.){k}$", module)), config["lora_alpha"])  # fmt: skip
+        updates[module] = b @ a * (alpha / (len(a) ** (0.5 if config["use_rslora"] else 1)))
+    return updates
 
 
 class ExchangeTest(TinyRunTest):
@@ -74,6 +90,25 @@ class ExchangeTest(TinyRunTest):
             self.assertTrue((value == both[1][name]).all(), name)
         rows = self.succeeds(self.command("import", "--in", str(LOANS / "loras"), "--out", str(self.folder / "as-they-are"), model=ROBERTA))  # fmt: skip
         self.assertEqual(sum("as it is" in row for row in rows), 4)
+
+    def test_a_sum_of_loras_is_the_sum_of_their_updates(self) -> None:
+        """Concatenated exactly, through import, combine and export; PEFT's own files and rule are the oracle."""
+        parts, weights = [LOANS / f"loras/lora{k}" for k in (0, 1)], (0.7, -0.4)
+        files = [str(self.folder / f"part-{k}.safetensors") for k in range(2)]
+        for part, file in zip(parts, files, strict=True):
+            self.succeeds(self.command("import", "--from", str(part), "--out", file, model=ROBERTA))
+        expression, out = f"0.7*{files[0]} - 0.4*{files[1]}", self.folder / "sum-as-peft"
+        self.succeeds(self.command("export", "--adapter", expression, "--format", "peft", "--out", str(out), model=ROBERTA))  # fmt: skip
+        expected: dict[str, np.ndarray] = {}
+        for part, weight in zip(parts, weights, strict=True):
+            for module, update in updates_of(part).items():
+                expected[module] = expected.get(module, 0) + weight * update
+        found = updates_of(out)
+        self.assertEqual(found.keys(), expected.keys())
+        for module, update in expected.items():
+            self.assertLess(np.abs(found[module] - update).max(), 1e-6 * np.abs(update).max(), module)
+        first = updates_of(parts[0])  # control
+        self.assertTrue(any(np.abs(first[m] - expected[m]).max() > 0.1 * np.abs(expected[m]).max() for m in first))
 
     def test_import_of_a_folder(self) -> None:
         source = self.folder / "loans"

@@ -14,6 +14,7 @@ import unittest
 from pathlib import Path
 
 from support.broken_model import break_token
+from support.model_command import model_command
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
@@ -21,19 +22,7 @@ PROMPTS = ["def main(", "import torch\nfrom", "Größe 漢字 🦜", "a", "  two
 
 
 def run(command: str, *more: str, model: Path | None = None) -> subprocess.CompletedProcess:
-    words = [
-        PROGRAM,
-        command,
-        "--model",
-        str(model or MODEL),
-        "--precision",
-        "float32",
-        "-t",
-        "1",
-        "--cache",
-        CACHE.name,
-        *more,
-    ]
+    words = model_command(PROGRAM, command, model or MODEL, CACHE.name, *more)
     return subprocess.run(words, check=False, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
 
 
@@ -84,6 +73,34 @@ class GenerateTest(unittest.TestCase):
         self.assertGreater(len({tuple(texts[i : i + 3]) for i in range(0, 18, 3)}), 3)
         self.assertTrue(all(texts[i] != texts[i + 2] for i in range(0, 18, 3)), "adapters changed nothing")
         self.assertNotEqual(texts, [row["text"] for row in lines_of("--input", prompt_file(rows), *draw[:-1], "4")])
+
+    def test_a_sum_of_adapters_is_one_adapter(self) -> None:
+        """By --adapter and by line, alone and beside its parts; the control: the parts say other things."""
+        parts = [str(MODEL / f"adapter-{i}.safetensors") for i in range(2)]
+        expression, written = f"0.5*{parts[0]} + 0.5*{parts[1]}", str(Path(CACHE.name) / "sum.safetensors")
+        combined = [PROGRAM, "combine", expression, "--model", str(MODEL), "--out", written, "--cache", CACHE.name]
+        subprocess.run(combined, check=True, capture_output=True)
+        rows = [{"prompt": p, "adapter": a} for p in PROMPTS[:3] for a in (expression, written, *parts)]
+        texts = [row["text"] for row in lines_of("--input", prompt_file(rows), "-n", "12")]
+        for k, prompt in enumerate(PROMPTS[:3]):
+            by_line, from_file, *others = texts[4 * k : 4 * k + 4]
+            self.assertEqual(by_line, from_file)
+            alone = lines_of("--prompt", prompt, "-n", "12", "--adapter", expression)[0]
+            self.assertEqual((alone["text"], alone["adapter"]), (by_line, expression))
+            self.assertTrue(all(other != by_line for other in others), "the sum is one of its parts")
+        for name, part in (
+            (f"0.5*{parts[0]} + 0.5*no-such-file", "no-such-file"),
+            (f"0.5*{parts[0]} 0.5*{parts[1]}", "expected + or -"),
+        ):
+            done = run("generate", "--prompt", "a", "--adapter", name)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(part, done.stderr)
+
+    def test_turns_of_a_chat_stand_apart_from_their_answers(self) -> None:
+        path = prompt_file([{"prompt": p} for p in ("Who?", "a\nb")])
+        rows = lines_of("--chat", "--input", path, "-n", "8")
+        shown = run("generate", "--chat", "--input", path, "-n", "8").stdout
+        self.assertEqual(shown, "".join(f"> {row['prompt']}\n{row['text']}\n\n" for row in rows))
 
     def test_beams_are_those_of_transformers(self) -> None:
         tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModelForCausalLM.from_pretrained(MODEL).float()
@@ -277,8 +294,7 @@ class FailureTest(unittest.TestCase):
         self.assertRegex(done.stderr, "^loraxs: .*prompts.jsonl:3: .*no sizes")
 
     def test_a_chat_goes_on(self) -> None:
-        words = [PROGRAM, "chat", "--model", str(self.broken), "--precision", "float32", "-t", "1", "-q"]
-        words += ["--cache", CACHE.name, "-n", "5"]
+        words = model_command(PROGRAM, "chat", self.broken, CACHE.name, "-q", "-n", "5")
         saved = Path(CACHE.name) / "goes-on.json"
         lines = f"a\n{PROMPTS[1].splitlines()[0]}\na\n/save {saved}\n"
         done = subprocess.run(words, input=lines, capture_output=True, text=True, check=False, timeout=300)
@@ -290,8 +306,9 @@ class FailureTest(unittest.TestCase):
 
 class InterruptTest(unittest.TestCase):
     def test_ctrl_c_ends_with_130_and_keeps_what_was_printed(self) -> None:
-        words = [PROGRAM, "generate", "--model", str(MODEL), "--precision", "float32", "-t", "1", "--cache", CACHE.name]
-        words += ["--json", "--batch", "1", "-n", "400", "--ignore-eos"]
+        words = model_command(
+            PROGRAM, "generate", MODEL, CACHE.name, "--json", "--batch", "1", "-n", "400", "--ignore-eos"
+        )
         words += ["--input", prompt_file([{"prompt": p} for p in PROMPTS * 100])]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             self.assertEqual(json.loads(process.stdout.readline())["tokens"], 400)
@@ -299,20 +316,7 @@ class InterruptTest(unittest.TestCase):
             self.assertEqual((process.wait(), process.stderr.read()), (130, ""))
 
     def test_a_closed_pipe_ends_it(self) -> None:
-        words = [
-            PROGRAM,
-            "generate",
-            "--model",
-            str(MODEL),
-            "-t",
-            "1",
-            "--cache",
-            CACHE.name,
-            "--batch",
-            "1",
-            "-n",
-            "40",
-        ]
+        words = model_command(PROGRAM, "generate", MODEL, CACHE.name, "--batch", "1", "-n", "40")
         words += ["--input", prompt_file([{"prompt": p} for p in PROMPTS * 100])]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             self.assertTrue(process.stdout.readline())
@@ -324,19 +328,7 @@ class Terminal:
     """The program on a terminal of its own."""
 
     def __init__(self, *more: str) -> None:
-        words = [
-            PROGRAM,
-            "chat",
-            "--model",
-            str(MODEL),
-            "--precision",
-            "float32",
-            "-t",
-            "1",
-            "--cache",
-            CACHE.name,
-            *more,
-        ]
+        words = model_command(PROGRAM, "chat", MODEL, CACHE.name, *more)
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             os.execv(PROGRAM, words)
@@ -356,8 +348,8 @@ class Terminal:
     def say(self, line: str) -> None:
         os.write(self.file, (line + "\n").encode())
 
-    def leave(self) -> int:
-        self.say("/quit")
+    def leave(self, word: str = "/quit") -> int:
+        self.say(word)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
@@ -368,13 +360,13 @@ class ChatTest(unittest.TestCase):
         chat.say("/help")
         self.assertIn("Ctrl-C stops an answer", chat.wait_for("> "))
         chat.say("/system Be brief.")
-        chat.wait_for("> ")
+        self.assertIn("system turn: Be brief.", chat.wait_for("\n> "))
         chat.say("Who?")
         self.assertRegex(chat.wait_for("tokens_per_second="), r"tokens=\d+ seconds=")
         chat.wait_for("> ")
         saved = Path(CACHE.name) / "saved.json"
         chat.say(f"/adapter 0.5*{MODEL}/adapter-0.safetensors + 0.5*{MODEL}/adapter-1.safetensors")
-        chat.wait_for("> ")
+        self.assertRegex(chat.wait_for("\n> "), r"adapter: 0\.5\*.* \(lora_xs, rank \d+, \d+ sites\)")
         chat.say("And now?")
         chat.wait_for("tokens_per_second=")
         chat.wait_for("> ")
@@ -390,7 +382,7 @@ class ChatTest(unittest.TestCase):
         chat.wait_for("> ")
         os.kill(chat.pid, signal.SIGINT)  # at the prompt: the program stays
         chat.wait_for("/quit or Ctrl-D leaves")
-        self.assertEqual(chat.leave(), 0)
+        self.assertEqual(chat.leave("/exit"), 0)
 
     def test_ctrl_c_stops_the_answer_and_a_full_context_drops_the_oldest(self) -> None:
         chat = Terminal("-n", "400", "-c", "500", "--temperature", "1.5")

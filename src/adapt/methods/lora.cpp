@@ -38,7 +38,7 @@ void initialize_lora(const Layout& layout, std::span<float> row, const MethodSta
 Method lora() {
   return {.name = "lora",
           .meaning = "a and b trained",
-          .traits = {.any_rank = true},
+          .traits = {.any_rank = true, .concatenates = true},
           .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "rslora", "init", "init_std", "basis"},
           .segments = lora_segments,
           .initialize = initialize_lora,

@@ -65,7 +65,8 @@ std::span<const char* const> glue_names() {
   return names;
 }
 
-Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing,
+               Splits splits) {
   const GlueTask& glue =
       *std::find_if(glue_tasks().begin(), glue_tasks().end(), [&](const GlueTask& t) { return name == t.name; });
   const std::string folder_text = fields.text("data", "");
@@ -84,7 +85,7 @@ Task load_glue(const std::string& name, Fields& fields, const std::filesystem::p
     if (leaves_empty(split_file(folder, split), missing)) return {};
     return table_examples(read_table(split_file(folder, split), glue.header), columns, glue.cells);
   };
-  task.train = read("train");
+  if (splits == Splits::kAll) task.train = read("train");
   task.validation = read(glue.validation);
   return task;
 }

@@ -10,7 +10,8 @@ namespace loraxs {
 /// Names as Hugging Face spells them: cola, mnli, mrpc, qnli, rte, sst2, stsb.
 std::span<const char* const> glue_names();
 
-/// `data` is the folder of one task's files as distributed, .gz accepted.
-Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing);
+/// `data` is the folder of one task's files as distributed, .gz accepted. kValidation reads the validation file alone.
+Task load_glue(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing,
+               Splits splits);
 
 }  // namespace loraxs

@@ -30,12 +30,21 @@ struct RecordTask {
 
 constexpr const char* kStepByStep = " Let's think step by step.";
 
-constexpr std::array<RecordTask, 5> kTasks = {{
+constexpr size_t kNumSets = 8;  // the last rows: the sets that commonsense mixes
+constexpr std::array<RecordTask, 5 + kNumSets> kTasks = {{
     {"instructions", "instruction", "input", "output", "alpaca", "", "", "", 0, 0},
     {"gsm8k", "question", "", "answer", "alpaca", kStepByStep, "train.jsonl", "test.jsonl", 7473, 1319},
     {"math", "problem", "", "solution", "alpaca", kStepByStep, "train.jsonl", "test.jsonl", 7500, 5000},
     {"metamath", "query", "", "response", "alpaca", kStepByStep, "", "", 100'000, 0, 100'000},
     {"commonsense", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 170'420, 0},
+    {"boolq", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 9427, 3270},
+    {"piqa", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 16113, 1838},
+    {"siqa", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 33410, 1954},
+    {"hellaswag", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 39905, 10042},
+    {"winogrande", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 40398, 1267},
+    {"arc_easy", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 2251, 2376},
+    {"arc_challenge", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 1119, 1172},
+    {"openbookqa", "instruction", "input", "output", "llm_adapters", "", "train.json", "test.json", 4957, 500},
 }};
 
 Example make_example(const RecordTask& task, const std::string& prompt, const Json& record, const std::string& where) {
@@ -74,11 +83,19 @@ std::span<const char* const> record_task_names() {
   return names;
 }
 
+std::span<const char* const> commonsense_sets() { return record_task_names().last(kNumSets); }
+
+bool is_commonsense(const std::string& name) {
+  const auto sets = commonsense_sets();
+  return name == "commonsense" || std::find(sets.begin(), sets.end(), name) != sets.end();
+}
+
 bool is_record_task(const std::string& name) {
   return std::any_of(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
 }
 
-Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
+Task load_records(const std::string& name, Fields& fields, const std::filesystem::path& base, MissingFiles missing,
+                  Splits splits) {
   const RecordTask& records =
       *std::find_if(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
   const std::string folder = *records.train_file == '\0' ? "" : fields.text("data", "");
@@ -90,7 +107,7 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
           !std::filesystem::exists(base / folder / file) && std::filesystem::exists(base / folder / (file + ".gz"));
       return (std::filesystem::path(folder) / (packed ? file + ".gz" : file)).string();
     };
-    if (train.empty()) train = in_folder(records.train_file);
+    if (train.empty() && (splits == Splits::kAll || validation.part > 0)) train = in_folder(records.train_file);
     if (validation.file.empty() && validation.part == 0) validation.file = in_folder(records.validation_file);
   }
   if (train.empty() && validation.file.empty()) {
