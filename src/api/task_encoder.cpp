@@ -17,7 +17,8 @@ TextEncoder TaskEncoder::text_encoder() const {
               },
           .eos_ids = tokenizer_.eos_ids(),
           .bos_token = token_text(tokenizer_, tokenizer_.bos_id()),
-          .eos_token = eos_text(tokenizer_)};
+          .eos_token = eos_text(tokenizer_),
+          .special_text = [&](int32_t id) { return tokenizer_.is_special(id) ? tokenizer_.token_of(id) : nullptr; }};
 }
 
 EncodedExamples TaskEncoder::encode(const Task& task, const std::vector<Example>& examples, int64_t max_length) const {
@@ -31,6 +32,10 @@ EncodedExamples TaskEncoder::encode_windows(const Task& task, int64_t max_length
 
 std::vector<int32_t> TaskEncoder::question(const Example& example, bool as_trained) const {
   return encode_question(text_encoder(), example, as_trained, chat_template());
+}
+
+std::vector<int32_t> TaskEncoder::prompt(const Example& conversation) const {
+  return encode_prompt(text_encoder(), conversation, chat_template());
 }
 
 EncodedExamples TaskEncoder::encode_open(const Task& task, const std::vector<Example>& examples,

@@ -69,6 +69,7 @@ OnError read_on_error(Fields& fields) {
 }
 
 std::string record_text(const Json& record, const std::string& key, const std::string& where) {
+  if (!record.is_object()) throw Error(concat(where, ": expected a JSON object, found ", record.type_name()));
   if (!record.contains(key)) throw Error(concat(where, ": ", key, ": expected a text, found none"));
   if (!record[key].is_string()) {
     throw Error(concat(where, ": ", key, ": expected a text, found ", record[key].type_name()));
@@ -86,9 +87,7 @@ std::vector<Example> parse_examples(std::string_view text, const std::filesystem
   std::vector<Example> examples;
   const auto keep = [&](const std::string& where, std::string_view record) {
     try {
-      const Json object = parse_ordered_json(record, where);
-      if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
-      examples.push_back(make(object, where));
+      examples.push_back(make(parse_ordered_json(record, where), where));
     } catch (const Error&) {
       if (on_error == OnError::kStop) throw;
       ++num_skipped;
