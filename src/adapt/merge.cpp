@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapt/class_names.h"
 #include "adapt/head_tensors.h"
 #include "adapt/site_binding.h"
 #include "adapt/tensor_file.h"
@@ -52,16 +53,7 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
   }
   if (head != nullptr) {
     for (const auto& [name, tensor] : head_tensors(*merged.architecture, *head_bank, row)) add(name, tensor);
-    config["architectures"] = {merged.architecture->head.model_class};
-    nlohmann::json names = nlohmann::json::object(), indices = nlohmann::json::object();
-    for (size_t i = 0; i < static_cast<size_t>(head->outputs); ++i) {
-      const std::string label = i < head->labels.size() ? head->labels[i] : concat("LABEL_", i);
-      names[std::to_string(i)] = label;
-      indices[label] = i;
-    }
-    config["id2label"] = names;
-    config["label2id"] = indices;
-    config["problem_type"] = head->labels.empty() ? "regression" : "single_label_classification";
+    add_head_to_config(config, *head, *merged.architecture);
   }
   const auto fill = [&](const std::filesystem::path& aside) {
     file.write(aside / "model.safetensors", {{"format", "pt"}});
