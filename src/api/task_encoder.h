@@ -34,14 +34,8 @@ class TaskEncoder {
   const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }  // null: the model has none
 
  private:
-  TextEncoder text_encoder() const;
   const Tokenizer& tokenizer_;
   std::optional<ChatTemplate> template_;
 };
-
-/// A special token as text; empty where the model has none.
-std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id);
-/// The token that ends a text, as text.
-std::string eos_text(const Tokenizer& tokenizer);
 
 }  // namespace loraxs

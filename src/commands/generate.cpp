@@ -12,6 +12,7 @@
 #include "data/chat_turns.h"
 #include "data/json_records.h"
 #include "io/error.h"
+#include "io/fields.h"
 #include "io/json.h"
 #include "io/text_file.h"
 
@@ -46,6 +47,10 @@ Prompt read_prompt(nlohmann::ordered_json record, const std::string& where, cons
     for (const char* key : kResultKeys) {
       if (!record.contains(key)) continue;
       throw Error(concat(where, ": ", key, ": expected no key that results have, found one; rename it"));
+    }
+    for (const auto& [key, value] : record.items()) {
+      if (key == "adapter" || !nearest_name(key, {"adapter"})) continue;
+      throw Error(concat(where, ": ", key, ": unknown key; did you mean adapter?"));
     }
     if (record.contains("adapter") && !record["adapter"].is_null())
       prompt.adapter = record_text(record, "adapter", where);

@@ -93,9 +93,9 @@ class AnswerFinder {
                          " answers with a template that does not loop over messages, found more; use train_on: last"));
     }
     const std::string other = renderer_.render(with_marks(turns_, [&](size_t i) { return i == turn; }), false).text;
-    if (other.find(kMark) == std::string::npos) return {turn, 0, 0, 0};
+    if (other.find(kMark) == std::string::npos) return {turn, 0, 0, 0, false};
     const auto [begin, end] = difference(rendering_.text, other);
-    return {turn, begin, end, end};
+    return {turn, begin, end, end, /*followed=*/false};
   }
 
   const ChatRenderer& renderer_;

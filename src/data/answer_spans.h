@@ -14,6 +14,7 @@ struct AnswerSpan {
   size_t turn = 0;            // of the conversation
   size_t begin = 0, end = 0;  // what the template made of the answer's text, reasoning and calls
   size_t turn_end = 0;        // the end of what it wrote for the turn: the answer's end token stands before or there
+  bool followed = true;       // false: where the turn ends is not known, turn_end is the answer's own end
 };
 
 /// The answers `asked` (turns of `turns`, ascending) in `rendering`.

@@ -1,6 +1,7 @@
 #include "data/chat_rendering.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "data/chat_turns.h"
@@ -66,6 +67,10 @@ Json ChatRenderer::turns(size_t size) const {
   });
   const bool join = any_parts && !takes_parts();
   const bool calls = chat_.mentions("tool_calls");
+  static constexpr std::array kReasoning = {"reasoning_content", "thinking",
+                                            "reasoning"};  // one for a template: see chat_template.cpp
+  const bool reasons =
+      std::any_of(kReasoning.begin(), kReasoning.end(), [&](const char* name) { return chat_.mentions(name); });
   Json turns = Json::array();
   for (size_t i = 0; i < size; ++i) {
     Json turn = example_.messages[i];
@@ -81,6 +86,11 @@ Json ChatRenderer::turns(size_t size) const {
     } else if (!calls && turn.contains("tool_calls") && !turn["tool_calls"].empty()) {
       throw Error(concat("messages[", i, "]: tool_calls: expected a template that renders them, found none in ",
                          chat_.where(), "; write the call as the content"));
+    }
+    for (const char* key : kReasoning) {
+      if (reasons || !turn.contains(key) || !turn[key].is_string() || turn[key] == "") continue;
+      throw Error(concat("messages[", i, "]: reasoning: expected a template that renders it, found none in ",
+                         chat_.where(), "; write it into the content, between <think> and </think>, or leave it out"));
     }
     turns.push_back(std::move(turn));
   }

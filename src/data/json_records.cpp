@@ -77,6 +77,25 @@ std::string record_text(const Json& record, const std::string& key, const std::s
   return record[key].get<std::string>();
 }
 
+void for_each_record(std::string_view text, const std::filesystem::path& path, const VisitRecord& visit) {
+  check_utf8(text, path.string());
+  if (is_array_file(path) && text.substr(skip_blanks(text, 0)).starts_with('[')) {
+    for_each_element(text, path.string(), [&](std::string_view element, size_t index) {
+      visit(element, concat(path.string(), "[", index, "]"), static_cast<int64_t>(index) + 1);
+    });
+    return;
+  }
+  int64_t line = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view content = text.substr(begin, end - begin);
+    begin = end + 1;
+    ++line;
+    if (content.find_first_not_of(kBlanks) == std::string_view::npos) continue;
+    visit(content, concat(path.string(), ":", line), line);
+  }
+}
+
 std::vector<Example> read_examples(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped,
                                    const MakeExample& make) {
   return parse_examples(read_text_file(path), path, on_error, num_skipped, make);
@@ -93,21 +112,8 @@ std::vector<Example> parse_examples(std::string_view text, const std::filesystem
       ++num_skipped;
     }
   };
-  if (is_array_file(path) && text.substr(skip_blanks(text, 0)).starts_with('[')) {
-    for_each_element(text, path.string(), [&](std::string_view element, size_t index) {
-      keep(concat(path.string(), "[", index, "]"), element);
-    });
-  } else {
-    int64_t line = 0;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size());
-      const std::string_view content = text.substr(begin, end - begin);
-      begin = end + 1;
-      ++line;
-      if (content.find_first_not_of(kBlanks) == std::string_view::npos) continue;
-      keep(concat(path.string(), ":", line), content);
-    }
-  }
+  for_each_record(text, path,
+                  [&](std::string_view record, const std::string& where, int64_t /*number*/) { keep(where, record); });
   if (examples.empty()) {
     throw Error(concat(path.string(), ": expected records, found ", num_skipped > 0 ? "only damaged ones" : "none"));
   }

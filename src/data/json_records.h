@@ -27,6 +27,11 @@ std::vector<Example> read_examples(const std::filesystem::path& path, OnError on
 std::vector<Example> parse_examples(std::string_view text, const std::filesystem::path& path, OnError on_error,
                                     int64_t& num_skipped, const MakeExample& make);
 
+/// Visits the records of a file's text, each as its JSON text with its place: "file.jsonl:12", and that line, or
+/// "file.json[11]" and 12 (a .json array has no lines). Throws Error for bytes that are no UTF-8 and a damaged array.
+using VisitRecord = std::function<void(std::string_view record, const std::string& where, int64_t number)>;
+void for_each_record(std::string_view text, const std::filesystem::path& path, const VisitRecord& visit);
+
 /// A text of a record. Throws Error for a record that is no object, and naming the key if it is absent or no text.
 std::string record_text(const nlohmann::ordered_json& record, const std::string& key, const std::string& where);
 

@@ -29,14 +29,19 @@ bool ends_text(const TextEncoder& encoder, int32_t id) {
   return std::find(encoder.eos_ids.begin(), encoder.eos_ids.end(), id) != encoder.eos_ids.end();
 }
 
-/// The token behind the last one of an answer's turn that ends at token `end`, of which tokens up to `turn_end` were
-/// written for the turn.
-size_t end_of_turn(const TextEncoder& encoder, const std::vector<int32_t>& ids, size_t end, size_t turn_end) {
+/// The token behind the last one of an answer that ends at token `end`, with what ends its turn; the template wrote the
+/// tokens up to `turn_end` for the turn.
+size_t end_of_turn(const TextEncoder& encoder, const std::vector<int32_t>& ids, size_t end, size_t turn_end,
+                   bool followed) {
+  const auto is_special = [&](size_t i) {
+    return ends_text(encoder, ids[i]) || (encoder.special_text && encoder.special_text(ids[i]) != nullptr);
+  };
   for (size_t i = end; i < turn_end; ++i) {
-    const bool special = encoder.special_text && encoder.special_text(ids[i]) != nullptr;
-    if (special || ends_text(encoder, ids[i])) return i + 1;
+    if (is_special(i)) return i + 1;
   }
-  return turn_end < ids.size() && ends_text(encoder, ids[turn_end]) ? turn_end + 1 : turn_end;
+  const bool ends_there =
+      turn_end < ids.size() && (followed ? ends_text(encoder, ids[turn_end]) : is_special(turn_end));
+  return ends_there ? turn_end + 1 : turn_end;
 }
 
 /// The text with targets at the answers and what ends them.
@@ -45,8 +50,8 @@ Encoding encode_answers(const TextEncoder& encoder, const std::string& text, con
   Encoding encoding{.input_ids = places.ids()};
   encoding.is_target.assign(encoding.input_ids.size(), 0);
   for (const AnswerSpan& answer : answers) {
-    const size_t last =
-        end_of_turn(encoder, places.ids(), places.tokens_before(answer.end), places.tokens_before(answer.turn_end));
+    const size_t last = end_of_turn(encoder, places.ids(), places.tokens_before(answer.end),
+                                    places.tokens_before(answer.turn_end), answer.followed);
     for (size_t i = places.tokens_before(answer.begin); i < last; ++i) encoding.is_target[i] = 1;
   }
   return encoding;

@@ -2,9 +2,12 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "text/tokenizer.h"
 
 namespace loraxs {
 
@@ -17,5 +20,13 @@ struct TextEncoder {
   /// none.
   std::function<const std::string*(int32_t id)> special_text;
 };
+
+/// What `tokenizer` gives, which must outlive it.
+TextEncoder text_encoder_of(const Tokenizer& tokenizer);
+
+/// A special token as text; empty where there is none.
+std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id);
+/// The token that ends a text, as text.
+std::string eos_text(const Tokenizer& tokenizer);
 
 }  // namespace loraxs

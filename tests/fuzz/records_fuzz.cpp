@@ -8,7 +8,7 @@
 #include "data/delimited.h"
 #include "data/json_records.h"
 #include "data/label_column.h"
-#include "data/task.h"
+#include "data/prediction_input.h"
 #include "io/error.h"
 
 namespace {
@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                        return read_chat_record(record, where, NeedsAnswer::kYes);
                      });
     } else {
-      parse_prediction_line(std::string(text), "t", 1);
+      parse_prediction_lines(text, "t", {});
     }
   } catch (const Error& error) {
     if (std::string_view(error.what()).size() > kMessageBytes) std::abort();
