@@ -11,7 +11,7 @@ ALLOWED = {
     "data": ["io", "text", "batch"],
     "ops": ["io"],
     "model": ["io", "batch", "ops"],
-    "adapt": ["io", "batch", "ops", "model"],
+    "adapt": ["io", "text", "batch", "ops", "model"],
     "generate": ["io", "text", "batch", "model", "adapt"],
     "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
     "train": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval"],

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapt/class_names.h"
 #include "adapt/head_tensors.h"
 #include "adapt/model_files.h"
 #include "adapt/site_binding.h"
@@ -23,19 +24,6 @@ bool has_own_language_head(const BaseModel& model) {
   return model.has("lm_head.weight") && !model.weight("lm_head.weight").equal(model.weight("embeddings.word.weight"));
 }
 
-void set_labels(nlohmann::ordered_json& config, const HeadLayout& head, const Architecture& architecture) {
-  nlohmann::ordered_json names = nlohmann::ordered_json::object(), indices = nlohmann::ordered_json::object();
-  for (size_t i = 0; i < static_cast<size_t>(head.outputs); ++i) {
-    const std::string label = i < head.labels.size() ? head.labels[i] : concat("LABEL_", i);
-    names[std::to_string(i)] = label;
-    indices[label] = i;
-  }
-  config["architectures"] = {architecture.head.model_class};
-  config["id2label"] = names;
-  config["label2id"] = indices;
-  config["problem_type"] = head.labels.empty() ? "regression" : "single_label_classification";
-}
-
 /// The text of config.json beside the merged weights.
 std::string merged_config(const BaseModel& merged, const HeadLayout* head, std::optional<torch::ScalarType> dtype) {
   const std::filesystem::path path = merged.folder / "config.json";
@@ -47,7 +35,7 @@ std::string merged_config(const BaseModel& merged, const HeadLayout* head, std::
       has_own_language_head(merged)) {
     config["tie_word_embeddings"] = false;
   }
-  if (head != nullptr) set_labels(config, *head, *merged.architecture);
+  if (head != nullptr) add_head_to_config(config, *head, *merged.architecture);
   return config == before ? std::string(file->text()) : json_text(config, 2) + "\n";
 }
 

@@ -8,29 +8,32 @@
 #include <optional>
 
 #include "adapt/adapter_file.h"
+#include "adapt/class_names.h"
+#include "adapt/exchange/peft_start.h"
 #include "api/adapter_tools.h"
 #include "api/opened_adapter.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/fields.h"
 
 namespace loraxs {
 namespace {
 
-/// Names of a head's classes: as told, as config.json says, or numbered.
+/// Names of a head's classes: as told, as config.json beside the adapter or of the model says, or numbered.
 std::vector<std::string> labels_for(const PeftAdapter& adapter, const BaseModel& model, const ImportSettings& import) {
   if (adapter.head.empty() || !import.labels.empty()) return import.labels;
   const int64_t outputs = adapter.head.at("head.classifier.weight").size(0);
-  std::vector<std::string> labels;
-  labels.reserve(outputs);
-  const nlohmann::json config = read_json(model.folder / "config.json");
-  const nlohmann::json names = config.value("id2label", nlohmann::json::object());
-  for (int64_t i = 0; i < outputs; ++i) {
-    const std::string key = std::to_string(i);
-    const bool named = static_cast<int64_t>(names.size()) == outputs && names.contains(key) && names[key].is_string();
-    labels.push_back(named ? names[key].get<std::string>() : "LABEL_" + key);
+  for (const std::filesystem::path& folder : {adapter.folder, model.folder}) {
+    std::vector<std::string> labels = class_names_in(folder, outputs);
+    if (!labels.empty()) return labels;
   }
-  return labels;
+  return numbered_classes(outputs);
+}
+
+/// The adapter as an update of the whole base.
+PeftAdapter read_whole(const std::filesystem::path& folder, const BaseModel& model) {
+  PeftAdapter adapter = read_peft(folder, *model.architecture, model.config);
+  take_start_back(adapter, model);
+  return adapter;
 }
 
 std::string summary_of(const ImportedAdapter& imported) {
@@ -110,7 +113,7 @@ ImportedAdapter import_adapter(const BaseModel& model, const std::filesystem::pa
                                const std::filesystem::path& out, const ImportSettings& import,
                                const Settings& settings) {
   refuse_existing(out, "--out");
-  const PeftAdapter adapter = read_peft(from, *model.architecture, model.config);
+  const PeftAdapter adapter = read_whole(from, model);
   Importer importer(model, import, /*alone=*/true);
   importer.prepare(adapter.sites(), settings);
   ImportedAdapter result{.from = from, .out = out};
@@ -143,7 +146,7 @@ std::vector<ImportedAdapter> import_folder(const BaseModel& model, const std::fi
       }
     });
   };
-  each([&](int64_t i) { adapters[i] = read_peft(results[i].from, *model.architecture, model.config); });
+  each([&](int64_t i) { adapters[i] = read_whole(results[i].from, model); });
   std::vector<Site> sites;
   for (const Site& site : list_sites(*model.architecture, model.config)) {
     const auto adapts = [&](const std::optional<PeftAdapter>& adapter) {

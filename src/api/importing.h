@@ -13,7 +13,8 @@ struct ImportSettings {
   int64_t rank = 0;                  // > 0: projected on the model's basis of this rank; 0: as it is
   std::filesystem::path basis_file;  // projected on this basis instead
   double threshold = 0.01;           // largest relative residual of a module that a projection may leave
-  std::vector<std::string> labels;   // classes of the head; empty = those of the model's config.json, else LABEL_0 …
+  std::vector<std::string>
+      labels;  // classes of the head; empty = as config.json beside it or of the model says, else LABEL_0 …
   bool projects() const { return rank > 0 || !basis_file.empty(); }
 };
 

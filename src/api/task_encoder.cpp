@@ -10,44 +10,28 @@ std::unique_ptr<Tokenizer> tokenizer_of(const BaseModel& model) {
 TaskEncoder::TaskEncoder(const Tokenizer& tokenizer, const std::filesystem::path& model)
     : tokenizer_(tokenizer), template_(ChatTemplate::load(model)) {}
 
-TextEncoder TaskEncoder::text_encoder() const {
-  return {.encode =
-              [&](std::string_view text, bool add_special) {
-                return tokenizer_.encode_text(text, {.add_special = add_special, .parse_special = true});
-              },
-          .eos_ids = tokenizer_.eos_ids(),
-          .bos_token = token_text(tokenizer_, tokenizer_.bos_id()),
-          .eos_token = eos_text(tokenizer_)};
-}
-
 EncodedExamples TaskEncoder::encode(const Task& task, const std::vector<Example>& examples, int64_t max_length) const {
   if (!task.language_model()) return encode_examples(tokenizer_, examples, max_length);
-  return encode_language(text_encoder(), task, examples, max_length, chat_template());
+  return encode_language(text_encoder_of(tokenizer_), task, examples, max_length, chat_template());
 }
 
 EncodedExamples TaskEncoder::encode_windows(const Task& task, int64_t max_length, int64_t stride) const {
-  return encode_language(text_encoder(), task, task.validation, max_length, chat_template(), stride);
+  return encode_language(text_encoder_of(tokenizer_), task, task.validation, max_length, chat_template(), stride);
 }
 
 std::vector<int32_t> TaskEncoder::question(const Example& example, bool as_trained) const {
-  return encode_question(text_encoder(), example, as_trained, chat_template());
+  return encode_question(text_encoder_of(tokenizer_), example, as_trained, chat_template());
+}
+
+std::vector<int32_t> TaskEncoder::prompt(const Example& conversation) const {
+  return encode_prompt(text_encoder_of(tokenizer_), conversation, chat_template());
 }
 
 EncodedExamples TaskEncoder::encode_open(const Task& task, const std::vector<Example>& examples,
                                          int64_t max_length) const {
-  TextEncoder encoder = text_encoder();
+  TextEncoder encoder = text_encoder_of(tokenizer_);
   encoder.eos_ids.clear();
   return encode_language(encoder, task, examples, max_length, chat_template());
-}
-
-std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id) {
-  const std::string* text = id ? tokenizer.token_of(*id) : nullptr;
-  return text == nullptr ? "" : *text;
-}
-
-std::string eos_text(const Tokenizer& tokenizer) {
-  const std::vector<int32_t>& ends = tokenizer.eos_ids();
-  return ends.empty() ? "" : token_text(tokenizer, ends.front());
 }
 
 }  // namespace loraxs

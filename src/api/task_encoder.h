@@ -27,19 +27,15 @@ class TaskEncoder {
   /// Language models: see encode_language and encode_question.
   EncodedExamples encode_windows(const Task& task, int64_t max_length, int64_t stride) const;
   std::vector<int32_t> question(const Example& example, bool as_trained) const;
+  /// See encode_prompt.
+  std::vector<int32_t> prompt(const Example& conversation) const;
   /// Language models: the answers alone as targets, without an end-of-text token behind them.
   EncodedExamples encode_open(const Task& task, const std::vector<Example>& examples, int64_t max_length) const;
+  const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }  // null: the model has none
 
  private:
-  TextEncoder text_encoder() const;
-  const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
   const Tokenizer& tokenizer_;
   std::optional<ChatTemplate> template_;
 };
-
-/// A special token as text; empty where the model has none.
-std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id);
-/// The token that ends a text, as text.
-std::string eos_text(const Tokenizer& tokenizer);
 
 }  // namespace loraxs

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "api/opened_adapter.h"
-#include "api/task_encoder.h"
+#include "data/chat_turns.h"
 #include "io/error.h"
 #include "train/memory_estimate.h"
 
@@ -37,7 +37,7 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     cache_bytes_ = left;
   }
   tokenizer_ = tokenizer_of(base_);
-  template_ = ChatTemplate::load(options.model);
+  encoder_ = std::make_unique<TaskEncoder>(*tokenizer_, options.model);
 }
 
 void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
@@ -80,17 +80,17 @@ std::vector<int32_t> TextModel::encode(const std::string& prompt) const {
 }
 
 std::vector<int32_t> TextModel::encode(const std::vector<ChatTurn>& turns) const {
-  if (!template_) {
+  Example conversation{.messages = nlohmann::ordered_json::array()};
+  for (const ChatTurn& turn : turns) conversation.messages.push_back(text_turn(turn.role, turn.content));
+  return encode(conversation);
+}
+
+std::vector<int32_t> TextModel::encode(const Example& conversation) const {
+  if (encoder_->chat_template() == nullptr) {
     throw Error(concat(base_.folder.string(),
                        ": expected a chat template, found none; without one the model only continues raw text"));
   }
-  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
-  for (const ChatTurn& turn : turns) messages.push_back({{"role", turn.role}, {"content", turn.content}});
-  const ChatOptions options{.add_generation_prompt = true,
-                            .bos_token = token_text(*tokenizer_, tokenizer_->bos_id()),
-                            .eos_token = eos_text(*tokenizer_)};
-  // The template writes BOS itself where the model wants it.
-  return tokenizer_->encode_text(template_->render(messages, options), {.add_special = false, .parse_special = true});
+  return encoder_->prompt(conversation);
 }
 
 }  // namespace loraxs

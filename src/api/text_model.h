@@ -1,17 +1,16 @@
 // api/text_model.h: a decoder with tokenizer, chat template and adapters, ready to generate.
 #pragma once
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "adapt/adapted_model.h"
 #include "api/settings.h"
+#include "api/task_encoder.h"
 #include "generate/beam_scheduler.h"
 #include "generate/cached_model.h"
 #include "generate/conversation.h"
 #include "generate/scheduler.h"
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
@@ -38,8 +37,10 @@ class TextModel {
   Scheduler& scheduler(int64_t sequences, bool ignore_eos = false);
   BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
 
-  /// Ids of a raw prompt, or of a conversation up to where the answer begins. Throws Error without a chat template.
+  /// Ids of a raw prompt, or of a conversation up to where the answer begins (encode_prompt). Throws Error without a
+  /// chat template.
   std::vector<int32_t> encode(const std::string& prompt) const;
+  std::vector<int32_t> encode(const Example& conversation) const;
   std::vector<int32_t> encode(const std::vector<ChatTurn>& turns) const;
 
   const BaseModel& base() const { return base_; }
@@ -53,7 +54,7 @@ class TextModel {
   SchedulerOptions new_cache(int64_t sequences, int64_t least, bool ignore_eos);
   BaseModel base_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::optional<ChatTemplate> template_;
+  std::unique_ptr<TaskEncoder> encoder_;
   torch::ScalarType compute_dtype_;
   WeightMemory memory_;
   int64_t context_ = 0, cache_bytes_ = 0;

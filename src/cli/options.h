@@ -59,13 +59,14 @@ struct TrainOptions {
 /// A task and its data.
 struct TaskOptions {
   std::string name, data;
-  std::vector<std::string> set;  // further keys of the task section: label=gold
-  int64_t limit = 0;             // the first so many examples to score; 0 = all
+  std::vector<std::string> set;        // further keys of the task section: label=gold
+  std::string text, text_pair, label;  // columns of one's own data; empty = found by their names
+  int64_t limit = 0;                   // the first so many examples to score; 0 = all
 };
 struct PredictOptions {
   AdapterOptions adapter;
-  std::string input;                          // file; empty = standard input
-  std::string text = "text", text_pair = "";  // columns of a .csv
+  std::string input;                   // file; empty = standard input
+  std::string text, text_pair, label;  // columns of a table; empty = found by their names
 };
 struct CombineOptions {
   std::string expression, out, head = "auto", model;

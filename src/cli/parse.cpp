@@ -24,10 +24,17 @@ void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
   app->add_option("--adapter", o.adapter, "Adapter file")->required(required);
 }
 
+void add_columns(CLI::App* app, std::string& text, std::string& text_pair, std::string& label) {
+  app->add_option("--text", text, "Column of texts in a table (default: text, or the usual names of pairs)");
+  app->add_option("--text-pair", text_pair, "Column of second texts");
+  app->add_option("--label", label, "Column of labels (default: label)");
+}
+
 void add_task(CLI::App* app, TaskOptions& o) {
   app->add_option("--task", o.name, "qnli, classification, regression, gsm8k, math, commonsense, text, …")->required();
   app->add_option("--data", o.data, "Folder of the task, or the file of one's own data")->required();
   app->add_option("--set", o.set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
+  add_columns(app, o.text, o.text_pair, o.label);
   app->add_option("--limit", o.limit, "The first so many examples; 0 = all")->check(CLI::NonNegativeNumber);
 }
 
@@ -177,11 +184,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
 
   PredictOptions predict;
   auto* predict_app = app.add_subcommand("predict", "Labels of texts, one result a line");
-  add_adapter(predict_app, predict.adapter);
-  predict_app->add_option("--input", predict.input,
-                          "A .csv with a header, or a file of texts, pairs (tab) or JSON objects; default stdin");
-  predict_app->add_option("--text", predict.text, "Column of texts in a .csv")->capture_default_str();
-  predict_app->add_option("--text-pair", predict.text_pair, "Column of second texts in a .csv");
+  add_adapter(predict_app, predict.adapter, /*required=*/false);
+  predict_app->add_option(
+      "--input", predict.input,
+      "A .csv or .tsv with a header, .jsonl or .json, or a file of lines, pairs with a tab; default stdin");
+  add_columns(predict_app, predict.text, predict.text_pair, predict.label);
 
   CombineOptions combine;
   auto* combine_app =

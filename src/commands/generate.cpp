@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -7,23 +8,81 @@
 #include "api/answers.h"
 #include "commands/commands.h"
 #include "commands/session.h"
+#include "data/chat_record.h"
+#include "data/chat_turns.h"
+#include "data/json_records.h"
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/json.h"
 #include "io/text_file.h"
 
 namespace loraxs {
 namespace {
 
 struct Prompt {
-  std::string where;  // "prompts.jsonl:3"
-  std::string text;
+  std::string where;    // "prompts.jsonl:3"
+  std::string text;     // empty where a conversation asks
   std::string adapter;  // file; empty = none
+  std::optional<Example> conversation;
+  nlohmann::ordered_json record;  // the line, which the result carries on; null: --prompt
 };
+
+/// What a line of results says itself, and what the command line says for all lines.
+constexpr std::array<const char*, 7> kResultKeys = {"text",  "tokens",   "finish_reason", "error",
+                                                    "score", "logprobs", "answers"};
+constexpr std::array<const char*, 13> kSettingKeys = {
+    "max_tokens", "max_new_tokens", "temperature", "top_p",     "top_k",    "min_p", "repetition_penalty",
+    "seed",       "stop",           "n",           "num_beams", "logprobs", "model"};
+
+/// The prompt of a line: raw text under `prompt`, or with --chat and in every other shape a conversation.
+Prompt read_prompt(nlohmann::ordered_json record, const std::string& where, const GenerateOptions& options) {
+  Prompt prompt{.where = where, .adapter = options.text.adapter.adapter};
+  if (record.is_object()) {
+    for (const char* key : kSettingKeys) {
+      if (record.contains(key)) {
+        throw Error(concat(where, ": ", key,
+                           ": expected it on the command line, for all lines, found it in one; leave it out"));
+      }
+    }
+    for (const char* key : kResultKeys) {
+      if (!record.contains(key)) continue;
+      throw Error(concat(where, ": ", key, ": expected no key that results have, found one; rename it"));
+    }
+    for (const auto& [key, value] : record.items()) {
+      if (key == "adapter" || !nearest_name(key, {"adapter"})) continue;
+      throw Error(concat(where, ": ", key, ": unknown key; did you mean adapter?"));
+    }
+    if (record.contains("adapter") && !record["adapter"].is_null())
+      prompt.adapter = record_text(record, "adapter", where);
+  }
+  const bool raw = !options.chat && record.is_object() && record.contains("prompt") && record["prompt"].is_string();
+  if (raw) {
+    refuse_context(record, {}, where, "--chat renders it by the model's template");
+    prompt.text = record["prompt"].get<std::string>();
+  } else {
+    Example conversation = read_chat_record(record, where, NeedsAnswer::kNo);
+    const bool has_system = conversation.messages[0]["role"] == "system";
+    if (!options.text.system.empty() && !has_system) {
+      conversation.messages.insert(conversation.messages.begin(), text_turn("system", options.text.system));
+    }
+    prompt.conversation = std::move(conversation);
+  }
+  prompt.record = std::move(record);
+  return prompt;
+}
 
 std::vector<Prompt> read_prompts(const GenerateOptions& options) {
   const std::string& adapter = options.text.adapter.adapter;
   if (options.input.empty() && !options.prompt) throw Error("generate: expected --prompt or --input, found neither");
-  if (options.input.empty()) return {{.where = "--prompt", .text = *options.prompt, .adapter = adapter}};
+  if (options.input.empty()) {
+    Prompt prompt{.where = "--prompt", .text = *options.prompt, .adapter = adapter};
+    if (options.chat) prompt.conversation = Example{.messages = {text_turn("user", *options.prompt)}};
+    if (options.chat && !options.text.system.empty()) {
+      prompt.conversation->messages.insert(prompt.conversation->messages.begin(),
+                                           text_turn("system", options.text.system));
+    }
+    return {prompt};
+  }
   if (options.prompt) throw Error("generate: expected --prompt or --input, found both");
   std::istringstream file(read_text_file(options.input));
   std::vector<Prompt> prompts;
@@ -32,12 +91,7 @@ std::vector<Prompt> read_prompts(const GenerateOptions& options) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(options.input, ":", number);
-    nlohmann::json object = parse_json(line, where, kRecordLimits);
-    if (!object.is_object()) throw Error(concat(where, ": expected a JSON object with \"prompt\""));
-    Fields fields(std::move(object), where);
-    if (!fields.has("prompt")) fields.fail("prompt", "expected a text, found nothing");
-    prompts.push_back({.where = where, .text = fields.text("prompt", ""), .adapter = fields.text("adapter", adapter)});
-    fields.finish();
+    prompts.push_back(read_prompt(parse_ordered_json(line, where), where, options));
   }
   return prompts;
 }
@@ -80,6 +134,12 @@ bool print_errors(const std::vector<Answer>& answers) {
   return said != nullptr;
 }
 
+/// The text of a conversation's last turn; empty where it is no text.
+std::string last_turn(const Prompt& prompt) {
+  const nlohmann::ordered_json& turn = prompt.conversation->messages.back();
+  return turn.contains("content") && turn["content"].is_string() ? turn["content"].get<std::string>() : "";
+}
+
 /// The first answer's fields stand beside the prompt; of several, all are listed too. Failed answers have no text for
 /// people.
 void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, const Tokenizer& tokenizer,
@@ -88,13 +148,15 @@ void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, con
     for (const Answer& answer : answers) {
       if (!answer.error.empty()) continue;
       // A continuation follows its prompt directly; a turn of a conversation does not.
-      const std::string before = one ? "" : options.chat ? "> " + prompt.text + "\n" : prompt.text;
-      std::cout << before << answer.text << (one || !options.chat ? "\n" : "\n\n");
+      const std::string before = one ? "" : prompt.conversation ? "> " + last_turn(prompt) + "\n" : prompt.text;
+      std::cout << before << answer.text << (one || !prompt.conversation ? "\n" : "\n\n");
     }
     std::cout << std::flush;
     return;
   }
   nlohmann::ordered_json line = {{"prompt", prompt.text}};
+  if (prompt.record.is_object()) line = prompt.record;
+  if (prompt.record.is_array()) line = {{"messages", prompt.record}};
   line.update(fields_of(answers.front(), tokenizer, options));
   if (!prompt.adapter.empty()) line["adapter"] = prompt.adapter;
   if (options.samples > 1) {
@@ -165,7 +227,7 @@ int run_generate(const GenerateOptions& options, const CommonOptions& common) {
   std::vector<Question> questions;
   for (const Prompt& prompt : prompts) {
     const auto encode = [&] {
-      return options.chat ? model.encode(question(options.text.system, prompt.text)) : model.encode(prompt.text);
+      return prompt.conversation ? model.encode(*prompt.conversation) : model.encode(prompt.text);
     };
     questions.push_back(adapters.error(prompt).empty()
                             ? make_question(prompt.where, encode, adapters.slot(prompt))

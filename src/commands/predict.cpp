@@ -1,41 +1,26 @@
+#include <algorithm>
+#include <array>
 #include <iostream>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <string_view>
 
+#include "api/classifier.h"
 #include "api/predictor.h"
 #include "commands/commands.h"
 #include "commands/session.h"
-#include "data/delimited.h"
-#include "data/label_column.h"
-#include "data/task.h"
-#include "io/error.h"
+#include "data/prediction_input.h"
 #include "io/json.h"
-#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
 
-std::vector<Example> read_examples(std::istream& stream, const std::string& where) {
-  std::vector<Example> examples;
-  int64_t line_number = 0;
-  for (std::string line; std::getline(stream, line);) {
-    ++line_number;
-    if (line.ends_with('\r')) line.pop_back();
-    examples.push_back(parse_prediction_line(line, where, line_number));
-  }
-  return examples;
-}
+constexpr std::array<std::string_view, 4> kResultNames = {"label", "scores", "score", "error"};
 
-/// Rows of a table with a header; other columns are ignored.
-std::vector<Example> table_inputs(const PredictOptions& options) {
-  const ExampleColumns columns{.first = options.text, .second = options.text_pair};
-  return table_examples(read_table(options.input, /*header=*/true), columns, {});
-}
-
-bool is_csv(const std::string& path) { return path.ends_with(".csv") || path.ends_with(".csv.gz"); }
-
-/// A line per text; one without a prediction has its "error", or is empty.
-void print_prediction(const Prediction& prediction, const std::vector<std::string>& labels, bool json) {
+/// A line per text, with the columns that stood beside it in JSON; one without a prediction has its "error", or is
+/// empty.
+void print_prediction(const Prediction& prediction, const std::vector<std::string>& labels,
+                      const nlohmann::ordered_json& beside, bool json) {
   if (!json) {
     if (prediction.error.empty()) {
       if (!labels.empty()) std::cout << prediction.label << '\t';
@@ -44,43 +29,47 @@ void print_prediction(const Prediction& prediction, const std::vector<std::strin
     std::cout << '\n';
     return;
   }
-  nlohmann::json line = nlohmann::json::object();
-  if (!prediction.error.empty()) {
-    line["error"] = prediction.error;
-  } else if (labels.empty()) {
-    line["score"] = prediction.score;
-  } else {
-    line = {{"label", prediction.label}, {"scores", nlohmann::json::object()}};
-    for (size_t k = 0; k < labels.size(); ++k) line["scores"][labels[k]] = prediction.scores[k];
+  nlohmann::ordered_json::object_t line;  // appended without a search: names are distinct
+  for (const auto& [key, value] : beside.items()) {
+    if (std::find(kResultNames.begin(), kResultNames.end(), key) == kResultNames.end()) line.emplace_back(key, value);
   }
-  std::cout << json_text(line) << '\n';
+  if (!prediction.error.empty()) {
+    line.emplace_back("error", prediction.error);
+  } else if (labels.empty()) {
+    line.emplace_back("score", prediction.score);
+  } else {
+    nlohmann::ordered_json scores = nlohmann::ordered_json::object();
+    for (size_t k = 0; k < labels.size(); ++k) scores[labels[k]] = prediction.scores[k];
+    line.emplace_back("label", prediction.label);
+    line.emplace_back("scores", std::move(scores));
+  }
+  std::cout << json_text(nlohmann::ordered_json(std::move(line))) << '\n';
 }
 
 }  // namespace
 
 int run_predict(const PredictOptions& options, const CommonOptions& common) {
-  std::vector<Example> examples;
-  if (options.input.empty()) {
-    examples = read_examples(std::cin, "standard input");
-  } else if (is_csv(options.input)) {
-    examples = table_inputs(options);
-  } else {
-    std::istringstream file(read_text_file(options.input));
-    examples = read_examples(file, options.input);
-  }
-  const OpenedAdapter opened = open_adapter_of(options.adapter, common);
+  const ColumnNames said{.text = options.text, .text_pair = options.text_pair, .label = options.label};
+  const std::string source = options.input.empty() ? "standard input" : options.input;
+  const PredictionInput input =
+      options.input.empty()
+          ? parse_prediction_lines(std::string(std::istreambuf_iterator<char>(std::cin), {}), source, said)
+          : read_prediction_input(options.input, said);
+  const OpenedAdapter opened =
+      options.adapter.adapter.empty()
+          ? open_classifier(options.adapter.model, open_options_of(options.adapter), settings_of(common))
+          : open_adapter_of(options.adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
   Predictor predictor(opened, options.adapter.precision);
-  const std::string source = options.input.empty() ? "standard input" : options.input;
   bool failed = false;
   int64_t number = 0;
-  for (const Prediction& prediction : predictor.predict(examples)) {
-    ++number;
+  for (const Prediction& prediction : predictor.predict(input.examples)) {
+    const nlohmann::ordered_json& beside = input.beside[number++];
     if (!prediction.error.empty()) {
       failed = true;
       std::cerr << "loraxs: " << source << ": text " << number << ": " << prediction.error << '\n';
     }
-    print_prediction(prediction, predictor.labels(), common.json);
+    print_prediction(prediction, predictor.labels(), beside, common.json);
   }
   return failed ? 2 : 0;
 }

@@ -42,6 +42,10 @@ Task task_of(const TaskOptions& options, const std::vector<std::string>& labels,
                    (is_language_task(options.name) && !std::filesystem::is_directory(options.data));
   section[own ? "validation" : "data"] = options.data;
   if (own && !labels.empty()) section["labels"] = labels;
+  for (const auto& [key, column] :
+       {std::pair{"text", options.text}, {"text_pair", options.text_pair}, {"label", options.label}}) {
+    if (!column.empty()) section[key] = column;
+  }
   if (options.limit > 0 && known_task(options.name) != "text") section["max_validation_examples"] = options.limit;
   for (const std::string& assignment : options.set) {
     const size_t equals = assignment.find('=');

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "data/json_records.h"
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/json.h"
@@ -91,26 +93,46 @@ std::vector<Table::Row> read_csv(std::string_view text, const std::string& where
   return rows;
 }
 
-/// Only what a record has takes memory: with a cell for every column, a few records with keys of their own would take
-/// the square of the file.
-void read_jsonl(std::string_view text, Table& table) {
-  table.records = true;
-  std::unordered_map<std::string, size_t> places;
-  for_each_line(text, [&](std::string_view content, int64_t line) {
-    if (content.find_first_not_of(" \t") == std::string_view::npos) return;
-    const std::string where = concat(table.where, ":", line);
-    const auto object = parse_ordered_json(content, where);
+CellKind kind_of(const nlohmann::ordered_json& value) {
+  if (value.is_string()) return CellKind::kText;
+  if (value.is_null()) return CellKind::kNone;
+  return value.is_structured() ? CellKind::kStructure : CellKind::kScalar;
+}
+
+/// Adds records to a table. Only what a record has takes memory: with a cell for every column, a few records with keys
+/// of their own would take the square of the file.
+class RecordTable {
+ public:
+  explicit RecordTable(Table& table) : table_(table) { table.records = true; }
+
+  void add(std::string_view text, const std::string& where, int64_t line) {
+    JsonLimits limits = kRecordLimits;
+    limits.unique_keys = true;
+    const auto object = parse_ordered_json(text, where, limits);
     if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
     Table::Row row{.line = line};
     for (const auto& [key, value] : object.items()) {
-      const auto [place, fresh] = places.emplace(key, table.columns.size());
-      if (fresh) table.columns.push_back(key);
-      check_columns(table.columns.size(), table.where, line);
+      const auto [place, fresh] = places_.emplace(key, table_.columns.size());
+      if (fresh) table_.columns.push_back(key);
+      check_columns(table_.columns.size(), table_.where, line);
       row.places.push_back(place->second);
+      row.kinds.push_back(kind_of(value));
       row.cells.push_back(value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump());
     }
-    table.rows.push_back(std::move(row));
-  });
+    table_.rows.push_back(std::move(row));
+  }
+
+ private:
+  Table& table_;
+  std::unordered_map<std::string, size_t> places_;
+};
+
+void check_header(const std::vector<std::string>& columns, const std::string& where, int64_t line) {
+  std::unordered_set<std::string> seen;
+  for (const std::string& column : columns) {
+    if (column.empty() || seen.insert(column).second) continue;  // columns without a name have no use
+    throw Error(concat(where, ":", line, ": expected each column once, found \"", column, "\" twice; rename one"));
+  }
 }
 
 }  // namespace
@@ -140,6 +162,22 @@ const std::string& Table::cell(const Row& row, size_t column) const {
   return found == row.places.end() ? kNone : row.cells[found - row.places.begin()];
 }
 
+CellKind Table::kind(const Row& row, size_t column) const {
+  if (!records) return CellKind::kText;
+  const auto found = std::find(row.places.begin(), row.places.end(), column);
+  return found == row.places.end() ? CellKind::kNone : row.kinds[found - row.places.begin()];
+}
+
+std::string Table::place(const Row& row) const {
+  return array ? concat(where, "[", row.line - 1, "]") : concat(where, ":", row.line);
+}
+
+Table parse_record(std::string_view text, const std::string& where, int64_t line) {
+  Table table{.where = where};
+  RecordTable(table).add(text, concat(where, ":", line), line);
+  return table;
+}
+
 Table read_table(const std::filesystem::path& path, bool header) {
   return parse_table(read_text_file(path), path, header);
 }
@@ -148,16 +186,22 @@ Table parse_table(std::string_view text, const std::filesystem::path& path, bool
   Table table{.where = path.string()};
   const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   if (extension == ".jsonl" || extension == ".json") {
-    read_jsonl(text, table);  // JSON is UTF-8 or refused
+    RecordTable records(table);
+    table.array =
+        extension == ".json" && text.substr(std::min(text.size(), text.find_first_not_of(" \t\r\n"))).starts_with('[');
+    for_each_record(text, path, [&](std::string_view record, const std::string& where, int64_t number) {
+      records.add(record, where, number);
+    });
   } else if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
     check_utf8(text, table.where);
     table.rows = extension == ".csv" ? read_csv(text, table.where) : read_tsv(text, table.where);
     if (header && !table.rows.empty()) {
       table.columns = table.rows.front().cells;
+      check_header(table.columns, table.where, table.rows.front().line);
       table.rows.erase(table.rows.begin());
     }
   } else {
-    throw Error(concat(table.where, ": expected a .tsv, .csv or .jsonl file, found \"", extension, "\""));
+    throw Error(concat(table.where, ": expected a .tsv, .csv, .jsonl or .json file, found \"", extension, "\""));
   }
   if (table.rows.empty()) throw Error(concat(table.where, ": expected at least one row, found none"));
   if (table.records) return table;  // records have the keys they have

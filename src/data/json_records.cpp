@@ -69,11 +69,31 @@ OnError read_on_error(Fields& fields) {
 }
 
 std::string record_text(const Json& record, const std::string& key, const std::string& where) {
+  if (!record.is_object()) throw Error(concat(where, ": expected a JSON object, found ", record.type_name()));
   if (!record.contains(key)) throw Error(concat(where, ": ", key, ": expected a text, found none"));
   if (!record[key].is_string()) {
     throw Error(concat(where, ": ", key, ": expected a text, found ", record[key].type_name()));
   }
   return record[key].get<std::string>();
+}
+
+void for_each_record(std::string_view text, const std::filesystem::path& path, const VisitRecord& visit) {
+  check_utf8(text, path.string());
+  if (is_array_file(path) && text.substr(skip_blanks(text, 0)).starts_with('[')) {
+    for_each_element(text, path.string(), [&](std::string_view element, size_t index) {
+      visit(element, concat(path.string(), "[", index, "]"), static_cast<int64_t>(index) + 1);
+    });
+    return;
+  }
+  int64_t line = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view content = text.substr(begin, end - begin);
+    begin = end + 1;
+    ++line;
+    if (content.find_first_not_of(kBlanks) == std::string_view::npos) continue;
+    visit(content, concat(path.string(), ":", line), line);
+  }
 }
 
 std::vector<Example> read_examples(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped,
@@ -86,29 +106,14 @@ std::vector<Example> parse_examples(std::string_view text, const std::filesystem
   std::vector<Example> examples;
   const auto keep = [&](const std::string& where, std::string_view record) {
     try {
-      const Json object = parse_ordered_json(record, where);
-      if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
-      examples.push_back(make(object, where));
+      examples.push_back(make(parse_ordered_json(record, where), where));
     } catch (const Error&) {
       if (on_error == OnError::kStop) throw;
       ++num_skipped;
     }
   };
-  if (is_array_file(path) && text.substr(skip_blanks(text, 0)).starts_with('[')) {
-    for_each_element(text, path.string(), [&](std::string_view element, size_t index) {
-      keep(concat(path.string(), "[", index, "]"), element);
-    });
-  } else {
-    int64_t line = 0;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size());
-      const std::string_view content = text.substr(begin, end - begin);
-      begin = end + 1;
-      ++line;
-      if (content.find_first_not_of(kBlanks) == std::string_view::npos) continue;
-      keep(concat(path.string(), ":", line), content);
-    }
-  }
+  for_each_record(text, path,
+                  [&](std::string_view record, const std::string& where, int64_t /*number*/) { keep(where, record); });
   if (examples.empty()) {
     throw Error(concat(path.string(), ": expected records, found ", num_skipped > 0 ? "only damaged ones" : "none"));
   }

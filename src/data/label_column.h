@@ -15,12 +15,25 @@ struct ExampleColumns {
   std::string label;   // empty: none
 };
 
+/// What someone says of a table's columns, by name or number; empty: nothing.
+struct ColumnNames {
+  std::string text, text_pair, label;
+};
+
+/// The columns of texts, and of labels where `labelled`: as said, else `text` (and `text_pair`), a pair of names that
+/// GLUE's files use, or a table's only other column; and `label`. Without a header the first column is the text and the
+/// second the label. Throws Error naming the columns and the key (`where_to_say` + "text": "--text") where that is
+/// unclear, and for a text column that is the label's.
+ExampleColumns choose_columns(const Table& table, const ColumnNames& said, bool labelled,
+                              const std::string& where_to_say);
+
 /// Rows as examples; `labels` empty: the label is a number (regression). Throws Error with file and line for an empty
-/// text, an unknown label (known ones listed), a score that is no number.
+/// text, a list in place of a text or label, an absent or unknown label (known ones listed), a score that is no number.
 std::vector<Example> table_examples(const Table& table, const ExampleColumns& columns,
                                     const std::vector<std::string>& labels);
 
-/// Sorted distinct values of a column; numbers sort as numbers.
+/// Sorted distinct values of a column; numbers sort as numbers. Throws Error with file and line for an absent label,
+/// and for -1 beside 0 or alone, which GLUE's files write for "unlabelled".
 std::vector<std::string> distinct_labels(const Table& table, const std::string& label_column);
 
 }  // namespace loraxs

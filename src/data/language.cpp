@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "data/answer_spans.h"
+#include "data/chat_turns.h"
+#include "data/token_places.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -10,62 +13,55 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Spans = std::vector<std::pair<size_t, size_t>>;  // bytes: first, one past the last
 
-/// How many of `ids`, the tokens of a text, the tokens of its beginning `prefix` agree with.
-size_t tokens_of_prefix(const TextEncoder& encoder, const std::vector<int32_t>& ids, std::string_view prefix,
-                        bool add_special) {
-  const std::vector<int32_t> alone = encoder.encode(prefix, add_special);
-  return std::mismatch(alone.begin(), alone.end(), ids.begin(), ids.end()).second - ids.begin();
-}
-
 /// The text with targets at `spans`.
 Encoding encode_spans(const TextEncoder& encoder, const std::string& text, const Spans& spans, bool add_special) {
-  Encoding encoding{.input_ids = encoder.encode(text, add_special)};
+  const TokenPlaces places(encoder, text, add_special);
+  Encoding encoding{.input_ids = places.ids()};
   encoding.is_target.assign(encoding.input_ids.size(), 0);
   for (const auto& [begin, end] : spans) {
-    const std::string_view whole = text;
-    const size_t first = tokens_of_prefix(encoder, encoding.input_ids, whole.substr(0, begin), add_special);
-    const size_t last = end == text.size()
-                            ? encoding.input_ids.size()
-                            : tokens_of_prefix(encoder, encoding.input_ids, whole.substr(0, end), add_special);
-    for (size_t i = first; i < last; ++i) encoding.is_target[i] = 1;
+    const size_t last = places.tokens_before(end);
+    for (size_t i = places.tokens_before(begin); i < last; ++i) encoding.is_target[i] = 1;
   }
   return encoding;
 }
 
-ChatOptions chat_options(const TextEncoder& encoder, bool add_generation_prompt) {
-  return {
-      .add_generation_prompt = add_generation_prompt, .bos_token = encoder.bos_token, .eos_token = encoder.eos_token};
+bool ends_text(const TextEncoder& encoder, int32_t id) {
+  return std::find(encoder.eos_ids.begin(), encoder.eos_ids.end(), id) != encoder.eos_ids.end();
 }
 
-/// Where the answers stand in `text`, the rendering of `messages`; each ends with the template's EOS if there is one.
-Spans answer_spans(const TextEncoder& encoder, const ChatTemplate& chat, const Json& messages, const std::string& text,
-                   const std::string& where) {
-  Spans spans;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (messages[i]["role"] != "assistant") continue;
-    const Json before(messages.begin(), messages.begin() + static_cast<long>(i));
-    const Json with(messages.begin(), messages.begin() + static_cast<long>(i) + 1);
-    const std::string prompt = before.empty() ? "" : chat.render(before, chat_options(encoder, true));
-    const std::string turn = chat.render(with, chat_options(encoder, false));
-    if (!text.starts_with(turn) || !turn.starts_with(prompt)) {
-      throw Error(
-          concat(where, ": messages[", i, "]: ", chat.where(),
-                 ": expected a template that renders the beginning of a conversation as it stands in the whole; "
-                 "mark the answers with {% generation %} or use train_on: last"));
-    }
-    size_t end = turn.size();
-    const size_t eos = encoder.eos_token.empty() ? std::string::npos : turn.rfind(encoder.eos_token);
-    if (eos != std::string::npos && eos >= prompt.size()) end = eos + encoder.eos_token.size();
-    spans.emplace_back(prompt.size(), end);
+/// The token behind the last one of an answer that ends at token `end`, with what ends its turn; the template wrote the
+/// tokens up to `turn_end` for the turn.
+size_t end_of_turn(const TextEncoder& encoder, const std::vector<int32_t>& ids, size_t end, size_t turn_end,
+                   bool followed) {
+  const auto is_special = [&](size_t i) {
+    return ends_text(encoder, ids[i]) || (encoder.special_text && encoder.special_text(ids[i]) != nullptr);
+  };
+  for (size_t i = end; i < turn_end; ++i) {
+    if (is_special(i)) return i + 1;
   }
-  return spans;
+  const bool ends_there =
+      turn_end < ids.size() && (followed ? ends_text(encoder, ids[turn_end]) : is_special(turn_end));
+  return ends_there ? turn_end + 1 : turn_end;
 }
 
-/// Turns up to the last answer.
-Json up_to_last_answer(const Json& messages) {
-  Json kept = messages;
-  while (!kept.empty() && kept.back()["role"] != "assistant") kept.erase(kept.size() - 1);
-  return kept;
+/// The text with targets at the answers and what ends them.
+Encoding encode_answers(const TextEncoder& encoder, const std::string& text, const std::vector<AnswerSpan>& answers) {
+  const TokenPlaces places(encoder, text, /*add_special=*/false);
+  Encoding encoding{.input_ids = places.ids()};
+  encoding.is_target.assign(encoding.input_ids.size(), 0);
+  for (const AnswerSpan& answer : answers) {
+    const size_t last = end_of_turn(encoder, places.ids(), places.tokens_before(answer.end),
+                                    places.tokens_before(answer.turn_end), answer.followed);
+    for (size_t i = places.tokens_before(answer.begin); i < last; ++i) encoding.is_target[i] = 1;
+  }
+  return encoding;
+}
+
+/// How many turns there are up to the last answer.
+size_t up_to_last_answer(const Json& messages) {
+  size_t size = messages.size();
+  while (size > 0 && !is_assistant(messages[size - 1])) --size;
+  return size;
 }
 
 const ChatTemplate& template_of(const Example& example, const ChatTemplate* chat) {
@@ -73,46 +69,89 @@ const ChatTemplate& template_of(const Example& example, const ChatTemplate* chat
   return *chat;
 }
 
-Encoding encode_conversation(const TextEncoder& encoder, const Example& example, TrainOn train_on,
-                             const ChatTemplate* chat) {
-  template_of(example, chat);
-  const Json messages = up_to_last_answer(example.messages);
+/// What `render` gives; errors begin with the place of the example.
+template <typename Render>
+auto located(const Example& example, const Render& render) {
   try {
-    auto [text, spans] = chat->render_marked(messages, chat_options(encoder, false));
-    if (train_on == TrainOn::kAll) {
-      spans = {{0, text.size()}};
-    } else if (spans.empty() && train_on == TrainOn::kLast) {
-      Json context = messages;
-      context.erase(context.size() - 1);
-      const std::string prompt = context.empty() ? "" : chat->render(context, chat_options(encoder, true));
-      if (!text.starts_with(prompt)) {
-        throw Error(concat(chat->where(), ": expected the prompt for the last answer to begin the whole conversation"));
-      }
-      const size_t eos = encoder.eos_token.empty() ? std::string::npos : text.rfind(encoder.eos_token);
-      spans = {{prompt.size(),
-                eos == std::string::npos || eos < prompt.size() ? text.size() : eos + encoder.eos_token.size()}};
-    } else if (spans.empty()) {
-      spans = answer_spans(encoder, *chat, messages, text, example.where);
-    }
-    if (train_on == TrainOn::kLast) spans.erase(spans.begin(), spans.end() - 1);
-    return encode_spans(encoder, text, spans, /*add_special=*/false);
+    return render();
   } catch (const Error& error) {
     const std::string what = error.what();
     throw Error(what.starts_with(example.where) ? what : concat(example.where, ": ", what));
   }
 }
 
+/// The turns whose answers are learnt.
+std::vector<size_t> asked_turns(const Json& messages, size_t size, TrainOn train_on) {
+  std::vector<size_t> asked;
+  for (size_t i = 0; i < size; ++i) {
+    if (is_learnt(messages[i])) {
+      asked.push_back(i);
+    } else if (train_on == TrainOn::kAll && is_assistant(messages[i])) {
+      throw Error(concat("messages[", i,
+                         "]: expected a turn to learn, as train_on: all learns every token, found one "
+                         "that the record leaves out; use train_on: answers"));
+    }
+  }
+  if (train_on == TrainOn::kLast && !asked.empty()) asked.erase(asked.begin(), asked.end() - 1);
+  return asked;
+}
+
+/// Of what the template marks, the blocks that lie in the asked turns; all of them where no turn can be followed.
+Spans marked_spans(const jinja::Rendering& rendering, const std::vector<size_t>& asked, TrainOn train_on) {
+  Spans spans;
+  for (const auto& block : rendering.generated) {
+    const bool wanted = std::any_of(asked.begin(), asked.end(), [&](size_t turn) {
+      return rendering.printed[turn].first <= block.first && block.second <= rendering.printed[turn].second;
+    });
+    if (wanted) spans.push_back(block);
+  }
+  const bool follows = std::any_of(rendering.printed.begin(), rendering.printed.end(),
+                                   [](const auto& range) { return range.first < range.second; });
+  if (follows) return spans;
+  return train_on == TrainOn::kLast ? Spans{rendering.generated.back()} : rendering.generated;
+}
+
+Encoding encode_conversation(const TextEncoder& encoder, const Example& example, TrainOn train_on,
+                             const ChatTemplate* chat) {
+  const ChatTokens tokens{.bos = encoder.bos_token, .eos = encoder.eos_token};
+  const ChatRenderer renderer(template_of(example, chat), tokens, example);
+  return located(example, [&] {
+    const Json turns = renderer.turns(up_to_last_answer(example.messages));
+    const std::vector<size_t> asked = asked_turns(example.messages, turns.size(), train_on);
+    const jinja::Rendering rendering = renderer.render(turns, /*add_generation_prompt=*/false);
+    renderer.check_complete(turns, rendering, /*add_generation_prompt=*/false);
+    const std::string& text = rendering.text;
+    if (train_on == TrainOn::kAll) return encode_spans(encoder, text, {{0, text.size()}}, /*add_special=*/false);
+    if (rendering.generated.empty()) {
+      return encode_answers(encoder, text, answer_spans(renderer, turns, asked, rendering));
+    }
+    return encode_spans(encoder, text, marked_spans(rendering, asked, train_on), /*add_special=*/false);
+  });
+}
+
 Encoding encode_answer(const TextEncoder& encoder, const Example& example) {
   const std::string text = example.first + example.second.value_or("");
   Encoding encoding = encode_spans(encoder, text, {{example.first.size(), text.size()}}, /*add_special=*/true);
-  const bool ended =
-      !encoder.eos_ids.empty() && !encoding.input_ids.empty() &&
-      std::find(encoder.eos_ids.begin(), encoder.eos_ids.end(), encoding.input_ids.back()) != encoder.eos_ids.end();
+  const bool ended = !encoding.input_ids.empty() && ends_text(encoder, encoding.input_ids.back());
   if (!encoder.eos_ids.empty() && !ended) {
     encoding.input_ids.push_back(encoder.eos_ids.front());
     encoding.is_target.push_back(1);
   }
   return encoding;
+}
+
+/// The first `size` turns and the opening of an answer.
+std::vector<int32_t> prompt_of(const TextEncoder& encoder, const Example& example, size_t size,
+                               const ChatTemplate* chat) {
+  const ChatTokens tokens{.bos = encoder.bos_token, .eos = encoder.eos_token};
+  const ChatRenderer renderer(template_of(example, chat), tokens, example);
+  const std::string prompt = located(example, [&] {
+    const Json turns = renderer.turns(size);
+    jinja::Rendering rendering = renderer.render(turns, /*add_generation_prompt=*/true);
+    renderer.check_complete(turns, rendering, /*add_generation_prompt=*/true);
+    return std::move(rendering.text);
+  });
+  return encoder.encode(prompt, /*add_special=*/false);  // the template writes its own BOS
 }
 
 /// Cuts off what does not fit and takes the example in, if a target is left. The first token has no prediction.
@@ -177,20 +216,19 @@ std::vector<int32_t> encode_question(const TextEncoder& encoder, const Example& 
   if (example.messages.is_null()) {
     return encoder.encode(as_trained ? example.first : example.asked.value_or(example.first), /*add_special=*/true);
   }
-  Json context = up_to_last_answer(example.messages);
-  context.erase(context.size() - 1);
-  const std::string prompt = template_of(example, chat_template).render(context, chat_options(encoder, true));
-  return encoder.encode(prompt, /*add_special=*/false);  // the template writes its own BOS
+  return prompt_of(encoder, example, up_to_last_answer(example.messages) - 1, chat_template);
+}
+
+std::vector<int32_t> encode_prompt(const TextEncoder& encoder, const Example& example,
+                                   const ChatTemplate* chat_template) {
+  size_t size = example.messages.size();
+  while (size > 0 && is_assistant(example.messages[size - 1])) --size;
+  return prompt_of(encoder, example, size, chat_template);
 }
 
 std::string answer_of(const Example& example) {
   if (example.messages.is_null()) return example.second.value_or("");
-  const Json answer = up_to_last_answer(example.messages).back();
-  const Json content = answer.value("content", Json());
-  if (!content.is_string()) {
-    throw Error(concat(example.where, ": content of the last answer: expected a text, found ", content.type_name()));
-  }
-  return content.get<std::string>();
+  return turn_text(example.messages[up_to_last_answer(example.messages) - 1]);
 }
 
 Example with_answer(const Example& example, const std::string& answer) {
@@ -198,8 +236,9 @@ Example with_answer(const Example& example, const std::string& answer) {
   if (example.messages.is_null()) {
     other.second = answer;
   } else {
-    other.messages = up_to_last_answer(example.messages);
-    other.messages.back()["content"] = answer;
+    other.messages.erase(other.messages.begin() + static_cast<std::ptrdiff_t>(up_to_last_answer(example.messages)),
+                         other.messages.end());
+    other.messages.back() = text_turn("assistant", answer);
   }
   return other;
 }

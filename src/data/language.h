@@ -1,6 +1,5 @@
 // data/language.h: prompts, conversations and texts as tokens of which some count in the loss.
 #pragma once
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,25 +7,19 @@
 
 #include "data/encoded.h"
 #include "data/task.h"
+#include "data/text_encoder.h"
 #include "text/chat_template.h"
 
 namespace loraxs {
-
-/// What language data asks of a tokenizer.
-struct TextEncoder {
-  /// Ids of a text. Special tokens written in it are read as such; `add_special` puts BOS where the model expects it.
-  std::function<std::vector<int32_t>(std::string_view text, bool add_special)> encode;
-  std::vector<int32_t> eos_ids;      // the first one ends an answer; empty: none does
-  std::string bos_token, eos_token;  // as texts, for chat templates
-};
 
 /// Examples of one split as token ids and targets. `chat_template` may be null where no example is a conversation.
 ///
 /// Which tokens count is decided by length, never by id: those of the answer and the EOS behind it. A prompt and its
 /// answer are tokenised as one text; where the prompt alone gives other ids, every token from the first difference on
-/// counts. A conversation is rendered by the template, which writes its own BOS, so none is added; an answer runs from
-/// the prompt for it to the template's EOS, found by rendering the conversation turn by turn, or is what the template
-/// marks with {% generation %}. Turns behind the last answer are left out.
+/// counts. A conversation is rendered by the template, which writes its own BOS, so none is added; its answers are what
+/// the template marks with {% generation %}, else what it wrote of them (data/answer_spans.h) up to and with the first
+/// special token behind, which ends the turn, or all that it wrote for the turn if there is none. Turns behind the last
+/// answer are left out, and so are answers that a record asks not to learn.
 ///
 /// Longer examples lose their end at `max_length` tokens; EOS is appended where room is left. An example without any
 /// target left is dropped and counted. Throws Error with file and line for a conversation that the template refuses.
@@ -39,6 +32,9 @@ EncodedExamples encode_language(const TextEncoder& encoder, const Task& task, co
 /// answer. `as_trained`: `first` in any case.
 std::vector<int32_t> encode_question(const TextEncoder& encoder, const Example& example, bool as_trained,
                                      const ChatTemplate* chat_template);
+/// A conversation up to where its next answer begins: a last turn that is an answer is left out.
+std::vector<int32_t> encode_prompt(const TextEncoder& encoder, const Example& example,
+                                   const ChatTemplate* chat_template);
 /// The answer that a record gives: its text, or the last answer of its conversation.
 std::string answer_of(const Example& example);
 /// The same example with another answer.

@@ -11,10 +11,10 @@ constexpr const char* kWith =
 
 }  // namespace
 
-std::string alpaca_prompt(const std::string& instruction, const std::string& input) {
+std::string alpaca_prompt(const std::string& instruction, const std::string& input, const std::string& system) {
   const std::string between = input.empty() ? "" : "\n\n### Input:\n" + input;
-  return std::string(input.empty() ? kWithout : kWith) + "\n\n### Instruction:\n" + instruction + between +
-         "\n\n### Response:";
+  const std::string begin = !system.empty() ? system : input.empty() ? kWithout : kWith;
+  return begin + "\n\n### Instruction:\n" + instruction + between + "\n\n### Response:";
 }
 
 std::string llm_adapters_prompt(const std::string& instruction, const std::string& input, bool training) {

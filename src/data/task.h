@@ -57,8 +57,4 @@ bool is_language_task(const std::string& name);
 /// Known task names, GLUE's first.
 std::vector<std::string> task_names();
 
-/// A line of prediction input: plain text, "first<TAB>second", or a JSON object whose one or two texts are taken in
-/// order (`label` is ignored). `line` counts from 1 and appears in errors.
-Example parse_prediction_line(const std::string& text, const std::string& where, int64_t line);
-
 }  // namespace loraxs

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 
 #include "data/task.h"
 #include "data/tasks/chat.h"
@@ -9,7 +8,6 @@
 #include "data/tasks/records.h"
 #include "data/tasks/text.h"
 #include "io/error.h"
-#include "io/json.h"
 
 namespace loraxs {
 namespace {
@@ -83,30 +81,6 @@ Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles m
   keep_first(task.validation, fields.non_negative_int("max_validation_examples", 0));
   fields.finish();
   return task;
-}
-
-Example parse_prediction_line(const std::string& text, const std::string& where, int64_t line) {
-  Example example;
-  if (text.starts_with('{')) {
-    const auto object = parse_ordered_json(text, concat(where, ":", line));  // "{" begins it: an object
-    std::vector<std::string> texts;
-    for (const auto& [key, value] : object.items()) {
-      if (value.is_string() && key != "label") texts.push_back(value.get<std::string>());
-    }
-    if (texts.empty() || texts.size() > 2) {
-      throw Error(concat(where, ":", line, ": expected one or two texts in the object, found ", texts.size()));
-    }
-    example.first = texts[0];
-    if (texts.size() == 2) example.second = texts[1];
-  } else {
-    const size_t tab = text.find('\t');
-    example.first = text.substr(0, tab);
-    if (tab != std::string::npos) example.second = text.substr(tab + 1);
-  }
-  if (example.first.find_first_not_of(" \t") == std::string::npos) {
-    throw Error(concat(where, ":", line, ": expected a sentence, found an empty line"));
-  }
-  return example;
 }
 
 }  // namespace loraxs

@@ -44,6 +44,11 @@ std::string read_text_file(const std::filesystem::path& path) {
 }
 
 void check_utf8(std::string_view text, const std::string& where) {
+  // UTF-16 shows by its byte order mark, or by the zero beside a first character of ASCII.
+  const bool marked = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
+  if (marked || text.substr(0, 2).find('\0') != std::string_view::npos) {
+    throw Error(concat(where, ":1: expected UTF-8, found UTF-16; iconv -f UTF-16 -t UTF-8 FILE > NEW"));
+  }
   const size_t at = first_invalid_utf8(text);
   if (at == std::string_view::npos) return;
   const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');

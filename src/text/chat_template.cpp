@@ -1,5 +1,7 @@
 #include "text/chat_template.h"
 
+#include <cctype>
+
 #include "io/fields.h"
 #include "io/gguf.h"
 #include "io/text_file.h"
@@ -98,6 +100,17 @@ std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& mode
   return ChatTemplate(named_template(found, wanted, where), concat(where, ".", wanted));
 }
 
+bool ChatTemplate::mentions(std::string_view name) const {
+  const std::string_view text = source();
+  const auto is_word = [&](size_t at) {
+    return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_');
+  };
+  for (size_t at = text.find(name); at != std::string_view::npos; at = text.find(name, at + 1)) {
+    if ((at == 0 || !is_word(at - 1)) && !is_word(at + name.size())) return true;
+  }
+  return false;
+}
+
 std::string ChatTemplate::render(const Json& messages, const ChatOptions& options) const {
   return render_marked(messages, options).text;
 }
@@ -105,7 +118,8 @@ std::string ChatTemplate::render(const Json& messages, const ChatOptions& option
 jinja::Rendering ChatTemplate::render_marked(const Json& messages, const ChatOptions& options) const {
   try {
     jinja::Mapping context;
-    context.set("messages", messages_value(messages, where()));
+    const jinja::Value values = messages_value(messages, where());
+    context.set("messages", values);
     context.set("tools", jinja::Value::from_json(options.tools));
     context.set("documents", jinja::Value::from_json(options.documents));
     context.set("add_generation_prompt", options.add_generation_prompt);
@@ -116,7 +130,7 @@ jinja::Rendering ChatTemplate::render_marked(const Json& messages, const ChatOpt
     }
     for (const auto& [name, value] : options.extra.items())
       context.set(jinja::valid_text(name), jinja::Value::from_json(value));
-    return template_.render(context, now);
+    return template_.render(context, now, nullptr, *values.items()->values);
   } catch (const jinja::Failure& failure) {
     throw Error(concat(where(), ": messages: ", failure.what()));
   }

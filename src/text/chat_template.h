@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "text/jinja/template.h"
 
@@ -34,11 +35,14 @@ class ChatTemplate {
   /// transformers 5. Throws jinja::TemplateError with the template's line, Error for messages of another form.
   /// Thread-safe.
   std::string render(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
-  /// The same with the bytes that assistants said, where the template marks them with {% generation %}.
+  /// The same with the bytes that assistants said, where the template marks them with {% generation %}, and those that
+  /// it wrote for each message.
   jinja::Rendering render_marked(const nlohmann::ordered_json& messages, const ChatOptions& options) const;
 
   /// The template marks with {% generation %} what assistants said.
   bool marks_generation() const { return template_.marks_generation(); }
+  /// The name stands in the template as a word of its own: a name that nowhere stands is nothing it reads.
+  bool mentions(std::string_view name) const;
   const std::string& source() const { return template_.source(); }
   const std::string& where() const { return template_.where(); }
 

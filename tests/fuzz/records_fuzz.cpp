@@ -4,11 +4,11 @@
 #include <string>
 #include <string_view>
 
+#include "data/chat_record.h"
 #include "data/delimited.h"
 #include "data/json_records.h"
 #include "data/label_column.h"
-#include "data/task.h"
-#include "data/tasks/chat.h"
+#include "data/prediction_input.h"
 #include "io/error.h"
 
 namespace {
@@ -44,10 +44,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       parse_examples(text, kind == 4 ? "r.json" : "r.jsonl", on_error, skipped,
                      [&](const nlohmann::ordered_json& record, const std::string& where) {
                        if (kind == 6) return Example{.first = record_text(record, "text", where)};
-                       return Example{.messages = record_messages(record, where), .where = where};
+                       return read_chat_record(record, where, NeedsAnswer::kYes);
                      });
     } else {
-      parse_prediction_line(std::string(text), "t", 1);
+      parse_prediction_lines(text, "t", {});
     }
   } catch (const Error& error) {
     if (std::string_view(error.what()).size() > kMessageBytes) std::abort();

@@ -8,7 +8,6 @@
 
 #include "data/json_records.h"
 #include "data/prompts.h"
-#include "data/tasks/chat.h"
 #include "io/yaml.h"
 #include "support/expect_error.h"
 #include "support/task_text.h"
@@ -141,8 +140,12 @@ TEST(LanguageTest, MarkedAnswersCount) {
 
 TEST(LanguageTest, TemplatesThatDoNotFitAreNamedWithFileAndLine) {
   const ChatTemplate changing("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", "changing");
-  EXPECT_ERROR(encode(chat_task(kChat, TrainOn::kAnswers), 100, &changing),
-               "chats.jsonl:3: messages[2]: changing: expected a template that renders the beginning");
+  EXPECT_EQ(counted(encode(chat_task(kChat, TrainOn::kAnswers), 100, &changing).encodings[0]), "A1A2");
+  const ChatTemplate dropping("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+                              "dropping");
+  EXPECT_ERROR(
+      encode(chat_task(kChat, TrainOn::kAnswers), 100, &dropping),
+      "chats.jsonl:3: messages[0]: expected a template that renders turns of system, found that dropping leaves");
   const ChatTemplate refusing("{{ raise_exception('no system turn') }}", "refusing");
   EXPECT_ERROR(encode(chat_task(kChat, TrainOn::kAnswers), 100, &refusing),
                "chats.jsonl:3: refusing: line 1: the template refuses: no system turn");
@@ -227,13 +230,9 @@ TEST(ChatTest, ReadsMessagesAndShareGpt) {
   ASSERT_EQ(task.train.size(), 2U);
   EXPECT_EQ(task.train[0].messages, task.train[1].messages);
   EXPECT_EQ(task.train_on, TrainOn::kLast);
-  EXPECT_ERROR(record_messages(Json::parse(R"({"messages": 5})"), "c:1"), "c:1: expected a list under messages");
-  EXPECT_ERROR(record_messages(Json::parse(R"({"messages": [{"role": "user", "content": "x"}]})"), "c:1"),
-               "c:1: expected a turn of the assistant, found none");
-  EXPECT_ERROR(record_messages(Json::parse(R"({"conversations": [{"from": "bing", "value": "x"}]})"), "c:1"),
-               "c:1: conversations[0]: from: expected human, gpt, system or tool, found \"bing\"");
-  EXPECT_ERROR(record_messages(Json::parse(R"({"messages": [{"content": "x"}]})"), "c:1"),
-               "c:1: messages[0]: role: expected a text, found none");
+  test::write_text(folder / "c.jsonl", R"({"messages": [{"role": "user", "content": "x"}]})");
+  EXPECT_ERROR(test::load_task_of(folder, "{name: chat, train: c.jsonl}"),
+               "c.jsonl:1: expected a turn of the assistant, found none");
 }
 
 TEST(TextTest, SetsItsEndAside) {

@@ -61,6 +61,34 @@ class GenerateTest(unittest.TestCase):
         found = lines_of("--chat", "--system", "Be brief.", "--prompt", "Who?", "-n", "12", "--ignore-eos")
         self.assertEqual(found[0]["text"], expected)
 
+    def test_lines_may_be_conversations_and_keep_their_keys(self) -> None:
+        system, user = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}
+        lines = [
+            {"id": 7, "messages": [system, user]},
+            {"system": "Be brief.", "instruction": "Who?", "tags": ["a", {"b": 1}]},
+            {"conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me."}]},
+            {"prompt": [user], "system_prompt": "Be brief.", "score": 0.5},
+        ]  # fmt: skip
+        draw = ("-n", "12", "--ignore-eos")
+        expected = lines_of("--chat", "--system", "Be brief.", "--prompt", "Who?", *draw)[0]
+        found = lines_of("--input", prompt_file(lines), *draw)
+        for line, row in zip(lines, found, strict=True):
+            self.assertEqual(row["text"], expected["text"])
+            self.assertEqual({key: row[key] for key in line}, line)
+        # --system is for lines without a system turn of their own; a text under prompt is raw without --chat.
+        rows = lines_of("--input", prompt_file([{"messages": [user]}, lines[0], {"prompt": "Who?", "id": "x"}]), "--system", "Be brief.", *draw)  # fmt: skip
+        self.assertEqual([row["text"] for row in rows[:2]], [expected["text"]] * 2)
+        self.assertEqual((rows[2]["id"], rows[2]["prompt"]), ("x", "Who?"))
+        self.assertNotEqual(rows[2]["text"], expected["text"])
+        plain = run("generate", "--input", prompt_file(lines[:2]), *draw)
+        self.assertEqual(plain.stdout, f"{expected['text']}\n" * 2)
+        for line, named in (({"prompt": "a", "temperature": 1}, "temperature"), ({"prompt": "a", "system": "b"}, "system"), ({"prompt": "a", "text": "b"}, "text"),
+                            ({"messages": [user], "images": ["x.png"]}, "images"), ({"prompt": "a", "adaptor": "x"}, "adapter"),
+                            ({"messages": [user], "tools": [{"name": "f"}]}, "tools"), ({"question": "a", "query": "b"}, "query")):  # fmt: skip
+            done = run("generate", "--input", prompt_file([line]), *draw)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(named, done.stderr)
+
     def test_adapters_in_one_batch_answer_as_each_alone(self) -> None:
         adapters = [str(MODEL / f"adapter-{i}.safetensors") for i in range(2)] + [None]
         rows = [{"prompt": p} | ({"adapter": a} if a else {}) for p in PROMPTS for a in adapters]

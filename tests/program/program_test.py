@@ -183,6 +183,39 @@ class CommandTest(ProgramTest):
             self.assertEqual(max(line["scores"], key=line["scores"].get), line["label"])
             self.assertAlmostEqual(sum(line["scores"].values()), 1, places=5)
 
+    def test_tables_of_every_kind_are_read_alike(self) -> None:
+        rows = [{"ticket": "T1", "message": "abc xyz"}, {"ticket": "T2", "message": "hello kq"}]
+        files = {
+            "t.csv": "ticket,message\nT1,abc xyz\nT2,hello kq\n",
+            "t.tsv": "ticket\tmessage\nT1\tabc xyz\nT2\thello kq\n",
+            "t.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
+            "t.json": json.dumps(rows),
+        }
+        found = []
+        for name, text in files.items():
+            path = self.folder / name
+            path.write_text(text)
+            command = self.on_model("predict", "--input", str(path), "--json")
+            self.refused(command, name, "ticket, message", "--text")
+            result = run([*command, "--text", "message"])
+            self.assertEqual(result.returncode, 0, result.stderr)
+            found.append([json.loads(line) for line in result.stdout.splitlines()])
+            self.assertEqual([line["ticket"] for line in found[-1]], ["T1", "T2"])
+        self.assertEqual(found, [found[0]] * len(files))
+        path = self.folder / "id.jsonl"
+        path.write_text('{"id": "abc", "text": "xyz", "label": "no"}\n')
+        one = json.loads(run(self.on_model("predict", "--input", str(path), "--json")).stdout)
+        path.write_text('{"text": "xyz"}\n')
+        self.assertEqual(
+            one, {"id": "abc"} | json.loads(run(self.on_model("predict", "--input", str(path), "--json")).stdout)
+        )
+        rows = (self.folder / "validation.csv").read_text().replace("text,label", "message,team")
+        (self.folder / "own.csv").write_text(rows)
+        own = ["--data", str(self.folder / "own.csv"), "--text", "message", "--label", "team", "--json"]
+        self.assertEqual(
+            json.loads(run(self.on_model("eval", "--task", "classification", *own)).stdout)["examples"], 40
+        )
+
     def test_own_csv_from_rows_to_labels(self) -> None:
         """docs/own-data.md on a tiny model: columns of any name, a held-out part, labels for a table of new texts."""
         own = self.folder / "own"

@@ -5,11 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "adapt/class_names.h"
 #include "adapt/head_tensors.h"
 #include "adapt/site_binding.h"
 #include "adapt/tensor_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
+#include "io/mapped_file.h"
 
 namespace loraxs {
 namespace {
@@ -92,6 +95,12 @@ class PeftFolder {
   void write(const std::filesystem::path& folder, bool saves_head) const {
     file_.write(folder / "adapter_model.safetensors", {{"format", "pt"}});
     write_file_atomically(folder / "adapter_config.json", config(saves_head).dump(2) + "\n");
+    if (!has_head()) return;
+    // PEFT's config has no place for names of classes; the model's has: AutoConfig.from_pretrained reads it from here.
+    const std::filesystem::path path = model_.folder / "config.json";
+    nlohmann::ordered_json named = parse_ordered_json(MappedFile::open(path)->text(), path.string());
+    add_head_to_config(named, bank_.layout.head, *model_.architecture);
+    write_file_atomically(folder / "config.json", json_text(named, 2) + "\n");
   }
 
  private:

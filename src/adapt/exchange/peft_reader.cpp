@@ -1,11 +1,9 @@
 #include "adapt/exchange/peft_reader.h"
 
 #include <algorithm>
-#include <set>
 
 #include "adapt/method.h"
 #include "io/error.h"
-#include "io/fields.h"
 #include "io/safetensors.h"
 #include "model/base_model.h"
 
@@ -14,45 +12,9 @@ namespace {
 
 constexpr const char* kWeights = "adapter_model.safetensors";
 constexpr const char* kConfig = "adapter_config.json";
-
-/// What adapter_config.json says about size and scale.
-struct PeftConfig {
-  int64_t rank = 8;
-  double alpha = 8;
-  bool rslora = false;
-  std::vector<std::string> targets;             // a pattern matches no name
-  std::map<std::string, double> alpha_pattern;  // module or its dotted end -> alpha
-  bool partial = false;                         // layers or modules are left out on purpose
-};
-
-bool names_module(const std::string& name, const std::string& target) {
-  return name == target || name.ends_with("." + target);
-}
-
-PeftConfig read_config(const std::filesystem::path& path) {
-  Fields fields(read_json(path), path.string());
-  fields.ignore_unknown();
-  const std::string type = fields.text("peft_type", "");
-  if (type != "LORA") fields.fail("peft_type", concat("expected LORA, found \"", type, "\""));
-  if (fields.boolean("use_dora", false)) fields.fail("use_dora", "expected false: magnitudes of DoRA have no row here");
-  PeftConfig config;
-  config.rank = fields.positive_int("r", config.rank);
-  config.alpha = fields.positive_number("lora_alpha", config.alpha);
-  config.rslora = fields.boolean("use_rslora", false);
-  config.targets = fields.strings("target_modules", {});
-  config.partial = !fields.raw("layers_to_transform").is_null() || !fields.raw("exclude_modules").is_null();
-  const nlohmann::json pattern = fields.raw("alpha_pattern");
-  if (pattern.is_object()) {
-    for (const auto& [name, alpha] : pattern.items()) {
-      if (!alpha.is_number() || name.find_first_of("\\^$*+?()[]{}|") != std::string::npos) {
-        fields.fail("alpha_pattern",
-                    concat("expected names of modules with numbers, found ", name, ": ", alpha.dump()));
-      }
-      config.alpha_pattern[name] = alpha.get<double>();
-    }
-  }
-  return config;
-}
+constexpr const char* kOutside =
+    "outside of the layers, where adapters here have no site (merge_and_unload() in PEFT, and take the saved model as "
+    "base):";
 
 /// "base_model.model.bert.encoder.layer.0.…": the module, and which of its tensors.
 struct Key {
@@ -169,7 +131,7 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
     throw Error(concat(folder.string(), ": expected an adapter folder of PEFT with ", kConfig, ", found ",
                        std::filesystem::exists(folder) ? "none in it" : "nothing there"));
   }
-  const PeftConfig config = read_config(folder / kConfig);
+  const PeftConfig config(folder / kConfig, architecture);
   const std::filesystem::path path = folder / kWeights;
   if (!std::filesystem::exists(path)) {
     throw Error(concat(folder.string(), ": expected ", kWeights, ", found none",
@@ -180,7 +142,7 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
   const Safetensors file = read_safetensors(path);
   const std::vector<Site> sites = list_sites(architecture, model_config);
   std::map<std::string, PeftModule> modules;  // by canonical name
-  PeftAdapter adapter{.folder = folder, .rslora = config.rslora};
+  PeftAdapter adapter{.folder = folder, .rslora = config.rslora(), .start = config.start()};
   Complaints complaints;
   for (const auto& [name, view] : file.tensors) {
     const Key key = parse_key(name);
@@ -194,7 +156,11 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
     if (!value.isfinite().all().item<bool>()) complaints.add("not finite:", name);
     if (key.part.empty()) {
       const std::string segment = head_segment(key.module, architecture.head);
-      if (segment.empty()) {
+      if (segment.empty() && key.module.find("lora_embedding_") != std::string::npos) {
+        complaints.add(kOutside, name);
+      } else if (segment.empty() && name.ends_with(".bias")) {
+        complaints.add("trained biases, which have no row here:", name);
+      } else if (segment.empty()) {
         complaints.add("unknown:", name);
       } else {
         adapter.head[segment] = value;
@@ -206,11 +172,13 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
       return without_prefix(each.hf_name, architecture) == wanted;
     });
     if (site == sites.end()) {
-      complaints.add("not in this model:", name);
+      complaints.add(wanted == "lm_head" || wanted.find("embed") != std::string::npos ? kOutside : "not in this model:",
+                     name);
       continue;
     }
     PeftModule& module = modules[site->name];
     module.site = *site;
+    module.name = key.module;
     (key.part == "a" ? module.a : key.part == "b" ? module.b : module.r) = value;
   }
   const bool any_r = std::any_of(modules.begin(), modules.end(), [](const auto& m) { return m.second.r.defined(); });
@@ -222,20 +190,24 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
                        "the basis it was trained with: save A and B too, or write a loraxs adapter, "
                        "which names base and basis by digest and fingerprint"));
   }
+  // PEFT knows the modules of a bare encoder without the prefix that a model with a head gives them.
+  const bool bare = std::any_of(modules.begin(), modules.end(), [&](const auto& m) {
+    return m.second.name == without_prefix(m.second.site.hf_name, architecture);
+  });
   for (const Site& site : sites) {  // canonical order
     const auto found = modules.find(site.name);
     if (found != modules.end()) {
       PeftModule& module = found->second;
       check_module(complaints, site.hf_name, module, any_r);
       if (!module.a.defined() || module.a.dim() != 2) continue;
-      module.alpha = config.alpha;
-      for (const auto& [name, own] : config.alpha_pattern) {
-        if (names_module(site.hf_name, name)) module.alpha = own;
+      if (const int64_t rank = config.rank_of(module.name); module.rank() != rank) {
+        complaints.add("misshapen:", concat(module.name, ".lora_A of rank ", module.rank(), " instead of ", rank,
+                                            ", which the config says"));
       }
-      module.scale = rank_scale(module.alpha, std::max<int64_t>(1, module.rank()), {.rslora = config.rslora});
+      module.alpha = config.alpha_of(module.name);
+      module.scale = rank_scale(module.alpha, std::max<int64_t>(1, module.rank()), {.rslora = config.rslora()});
       adapter.modules.push_back(module);
-    } else if (!config.partial && std::any_of(config.targets.begin(), config.targets.end(),
-                                              [&](const auto& target) { return names_module(site.hf_name, target); })) {
+    } else if (config.targets(bare ? without_prefix(site.hf_name, architecture) : site.hf_name)) {
       complaints.add("missing:", site.hf_name + " (a target module of the config)");
     }
   }

@@ -6,12 +6,8 @@
 
 namespace loraxs {
 
-/// `train`, `validation`: .jsonl or .json with `messages` ({role, content}) or ShareGPT's `conversations` ({from:
-/// human | gpt | system | tool, value}). `train_on: answers | all | last`, `on_error: stop | skip`. A conversation
-/// without an assistant's turn is damaged.
+/// `train`, `validation`: .jsonl or .json with a conversation in each record (data/chat_record.h). `train_on: answers |
+/// all | last`, `on_error: stop | skip`. A conversation without an answer to learn is damaged.
 Task load_chat(Fields& fields, const std::filesystem::path& base, MissingFiles missing);
-
-/// The messages of one record in the form of chat templates.
-nlohmann::ordered_json record_messages(const nlohmann::ordered_json& record, const std::string& where);
 
 }  // namespace loraxs

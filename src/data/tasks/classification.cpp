@@ -11,18 +11,16 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
   Task task{.name = regression ? "regression" : "classification",
             .kind = regression ? TaskKind::kRegression : TaskKind::kClassification};
   const bool header = fields.boolean("header", true);
-  const auto column = [&](const std::string& key, const std::string& fallback) {
-    if (!fields.has(key)) return fallback;
+  const auto column = [&](const std::string& key) -> std::string {
+    if (!fields.has(key)) return "";
     const nlohmann::json value = fields.raw(key);
     return value.is_string() ? value.get<std::string>() : value.dump();
   };
-  ExampleColumns columns{.first = column("text", header ? "text" : "1"),
-                         .second = column("text_pair", ""),
-                         .label = column("label", header ? "label" : "2")};
+  const ColumnNames said{.text = column("text"), .text_pair = column("text_pair"), .label = column("label")};
   const std::string train = fields.text("train", "");
   const ValidationSource validation = read_validation(fields, !train.empty());
   if (train.empty() && validation.file.empty())
-    fields.fail("train", "expected a .tsv, .csv or .jsonl file, found none");
+    fields.fail("train", "expected a .tsv, .csv, .jsonl or .json file, found none");
   if (!regression) task.labels = fields.strings("labels", {});
   const auto read = [&](const std::string& file) -> std::vector<Example> {
     if (leaves_empty(base / file, missing)) {
@@ -31,6 +29,7 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
       return {};
     }
     const Table table = read_table(base / file, header);
+    const ExampleColumns columns = choose_columns(table, said, /*labelled=*/true, "task.");
     if (!regression && task.labels.empty()) task.labels = distinct_labels(table, columns.label);
     if (!regression && task.labels.size() < 2) {
       fields.fail("labels", concat("expected at least two distinct labels, found ", task.labels.size(), " in ", file));

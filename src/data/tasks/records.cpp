@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "data/chat_record.h"
 #include "data/held_out.h"
 #include "data/json_records.h"
 #include "data/prompts.h"
@@ -58,15 +59,18 @@ Example make_example(const RecordTask& task, const std::string& prompt, const Js
   }
   if (example.second->empty()) throw Error(concat(where, ": ", task.answer, ": expected a text, found an empty one"));
   if (prompt == "chat") {
-    const std::string asked = input.empty() ? question : question + "\n\n" + input;
-    example.messages = {{{"role", "user"}, {"content", asked}}, {{"role", "assistant"}, {"content", *example.second}}};
-    example.second.reset();
-  } else if (prompt == "llm_adapters") {
+    return pair_conversation(record, input.empty() ? question : question + "\n\n" + input, *example.second, where);
+  }
+  const std::string system = prompt == "alpaca" ? record_system(record, where) : "";
+  std::vector<std::string> used = {task.question, task.input, task.answer};
+  if (!system.empty()) used.insert(used.end(), {"system", "system_prompt", "system_message"});
+  refuse_context(record, used, where, "prompt: chat renders it by the model's template");
+  if (prompt == "llm_adapters") {
     example.first = llm_adapters_prompt(question, input, /*training=*/true);
     example.asked = llm_adapters_prompt(question, input, /*training=*/false);
   } else {
-    example.first =
-        prompt == "alpaca" ? alpaca_prompt(question, input) : question + (input.empty() ? "" : "\n" + input) + "\n";
+    example.first = prompt == "alpaca" ? alpaca_prompt(question, input, system)
+                                       : question + (input.empty() ? "" : "\n" + input) + "\n";
     if (prompt == "alpaca" && *task.asked != '\0') example.asked = example.first + task.asked;
   }
   return example;

@@ -155,6 +155,14 @@ void Machine::print(std::string_view text) {
   *out_ += text;
 }
 
+void Machine::note_printed(const Value& element, size_t begin) {
+  if (capturing() || element.mapping() == nullptr) return;
+  const auto found = printed.find(element.mapping());
+  if (found == printed.end()) return;
+  auto& [first, last] = found->second;
+  if (output.size() - begin > last - first) found->second = {begin, output.size()};
+}
+
 Text Machine::capture(const std::function<void()>& body) {
   std::string captured;
   budget.text(0);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,8 @@ class Machine {
   /// What `body` prints, instead of printing it.
   Text capture(const std::function<void()>& body);
   bool capturing() const { return out_ != &output; }
+  /// A loop stood at `element` while the output grew from `begin` on.
+  void note_printed(const Value& element, size_t begin);
 
   /// Runs `body` with names of its own.
   template <typename Body>
@@ -67,6 +70,7 @@ class Machine {
   std::shared_ptr<Scope> scope;
   std::string output;
   std::vector<std::pair<size_t, size_t>> generated;  // {% generation %} blocks: first byte and one past the last
+  std::unordered_map<const Mapping*, std::pair<size_t, size_t>> printed;  // of the dicts that are followed
 
  private:
   std::string* out_ = &output;

@@ -74,11 +74,13 @@ Flow For::loop(Machine& machine, const Value& iterable, int64_t depth) const {
   } const release{*state};
   if (parts_.recursive) state->keep(machine.keep_scope());
   for (; state->index < state->size(); ++state->index) {
+    const size_t begin = machine.output.size();
     const Flow flow = machine.in_scope([&] {
       machine.set_name(kName, std::shared_ptr<Object>(state));
       parts_.target.assign(machine, state->current());
       return jinja::execute(parts_.body, machine);
     });
+    machine.note_printed(state->current(), begin);
     if (flow == Flow::kBreak) break;
   }
   return Flow::kNext;

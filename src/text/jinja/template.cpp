@@ -33,15 +33,19 @@ Template::~Template() = default;
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 
-Rendering Template::render(const Mapping& context, const std::function<std::tm()>& now, Spent* spent) const {
+Rendering Template::render(const Mapping& context, const std::function<std::tm()>& now, Spent* spent,
+                           const Values& followed) const {
   Machine machine(limits_, context, now);
+  for (const Value& value : followed) machine.printed.emplace(value.mapping(), std::pair(0, 0));
   try {
     execute(syntax_->block, machine);
   } catch (const Failure& failure) {
     throw located(where_, machine.line, failure);
   }
   if (spent != nullptr) *spent = {machine.budget.steps(), machine.budget.bytes()};
-  return {std::move(machine.output), std::move(machine.generated)};
+  Rendering rendering{.text = std::move(machine.output), .generated = std::move(machine.generated)};
+  for (const Value& value : followed) rendering.printed.push_back(machine.printed.at(value.mapping()));
+  return rendering;
 }
 
 bool Template::marks_generation() const { return syntax_->marks_generation; }

@@ -29,6 +29,7 @@ class TemplateError : public Error {
 struct Rendering {
   std::string text;
   std::vector<std::pair<size_t, size_t>> generated;  // bytes of {% generation %} blocks: first, one past the last
+  std::vector<std::pair<size_t, size_t>> printed;    // of each followed dict: what a loop printed while it stood there
 };
 
 /// What a rendering took of its Limits.
@@ -44,8 +45,11 @@ class Template {
   Template(Template&&) noexcept;
   Template& operator=(Template&&) noexcept;
 
-  /// `context`: what the template may name; strftime_now asks `now`. Throws TemplateError. Thread-safe.
-  Rendering render(const Mapping& context, const std::function<std::tm()>& now, Spent* spent = nullptr) const;
+  /// `context`: what the template may name; strftime_now asks `now`. `followed`: dicts of the context, such as
+  /// messages, whose part of the output is wanted; of several loops over one the longest part, empty where none
+  /// printed. Throws TemplateError. Thread-safe.
+  Rendering render(const Mapping& context, const std::function<std::tm()>& now, Spent* spent = nullptr,
+                   const Values& followed = {}) const;
   /// The template marks with {% generation %} what assistants said.
   bool marks_generation() const;
   const std::string& source() const { return source_; }
