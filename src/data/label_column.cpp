@@ -114,8 +114,9 @@ ExampleColumns choose_columns(const Table& table, const ColumnNames& said, bool 
   }
   const std::string& label = said.label.empty() ? columns.label : said.label;
   for (const std::string& text : {columns.first, columns.second}) {
-    if (text.empty() || label.empty()) continue;
-    if (table.column(text, "text") != table.column(label, "label")) continue;
+    if (text.empty()) continue;
+    const size_t column = table.column(text, "text");
+    if (label.empty() || column != table.column(label, "label")) continue;
     throw Error(
         concat(table.where, ": ", where_to_say, "text: expected another column than that of labels, found ", text));
   }

@@ -15,6 +15,9 @@ SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<start_of
            "[INST]", "[/INST]", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<｜User｜>", "<｜Assistant｜>", "<｜end｜>", "<|START_OF_TURN_TOKEN|>",
            "<|END_OF_TURN_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|USER_TOKEN|>", "<|SYSTEM_TOKEN|>"]  # fmt: skip
 TEMPLATES = ["chatml", "command", "deepseek", "gemma", "llama2", "llama3", "mistral", "phi", "phi4", "qwen", "qwen2", "r1", "zephyr"]  # fmt: skip
+# In deepseek a plain answer in place of a call changes the next turn too, so what differs is not the answer alone; marked reads
+# neither calls nor reasoning.
+WITHOUT_CALLS = ["deepseek", "marked"]
 OTHERS = ["Ωmega quilt zebra", "#7 jackdaws vex"]  # begin and end as no answer below does
 
 
@@ -138,7 +141,8 @@ def main() -> None:
     cases = [
         {"template": name, "messages": messages, **(masks.marked(messages) if name == "marked" else masks.case(messages))}
         for name, masks in ((name, Masks(tokenizer, source)) for name, source in sources.items())
-        for messages in (CONVERSATIONS[:16] if name == "marked" else CONVERSATIONS)
+        for messages in CONVERSATIONS
+        if not (name in WITHOUT_CALLS and any("tool_calls" in turn or "reasoning_content" in turn for turn in messages))
     ]  # fmt: skip
     (out / "masks.json").write_text(json.dumps({"templates": sources, "cases": cases}))
     print(f"{len(cases)} cases, {sum('ids' in case for case in cases)} with masks")

@@ -71,7 +71,7 @@ TEST(ChatRecordTest, WhatChangesThePromptIsUsedOrNamed) {
   EXPECT_TRUE(read(with(R"("tools":"[]")")).tools.is_null());
   EXPECT_EQ(read(with(R"("chat_template_kwargs":{"enable_thinking":false})")).template_arguments["enable_thinking"],
             false);
-  EXPECT_ERROR(read(with(R"("tools":"f(x)")")), "r:1: tools");
+  EXPECT_ERROR(read(with(R"j("tools":"f(x)")j")), "r:1: tools");
   EXPECT_ERROR(read(with(R"("tools":[3])")), "r:1: tools[0]: expected an object");
   for (const std::string key : {"images", "history", "instruction", "input", "context", "suffix", "chat_template"}) {
     EXPECT_ERROR(read(with("\"" + key + "\":\"x\"")), "r:1: " + key + ": expected");

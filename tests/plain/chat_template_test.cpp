@@ -113,10 +113,10 @@ TEST(ChatTemplateTest, GenerationBlocksEqualTransformers) {
   ASSERT_TRUE(chat.marks_generation());
   ASSERT_GT(oracle()["marked"].size(), 30U);
   for (const Json& entry : oracle()["marked"]) {
-    const auto [text, spans] = chat.render_marked(entry["messages"], {.bos_token = "<s>", .eos_token = "</s>"});
+    const jinja::Rendering rendering = chat.render_marked(entry["messages"], {.bos_token = "<s>", .eos_token = "</s>"});
     std::vector<std::string> said;
-    for (const auto& [begin, end] : spans) said.push_back(text.substr(begin, end - begin));
-    EXPECT_EQ(text, entry["text"]);
+    for (const auto& [begin, end] : rendering.generated) said.push_back(rendering.text.substr(begin, end - begin));
+    EXPECT_EQ(rendering.text, entry["text"]);
     EXPECT_EQ(said, entry["said"].get<std::vector<std::string>>());
   }
 }

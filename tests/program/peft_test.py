@@ -11,8 +11,8 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from support.tiny_run import TinyRunTest, run
-from transformers import logging as transformers_logging
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import logging as transformers_logging
 
 transformers_logging.disable_progress_bar()
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])

@@ -106,7 +106,7 @@ PeftConfig::PeftConfig(const std::filesystem::path& path, const Architecture& ar
   for (const auto& [key, why] : kRefused) {
     const nlohmann::json value = fields.raw(key);
     if (!says_nothing(value))
-      fields.fail(key, concat("expected none or false, found ", shortened(value.dump(), 60), ": ", why));
+      fields.fail(key, concat("expected false or none, found ", shortened(value.dump(), 60), ": ", why));
   }
   for (const char* key : kHarmless) fields.raw(key);
   rank_ = fields.positive_int("r", rank_);
