@@ -134,7 +134,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
       .on_end =
           [&](const std::string& job, const JobEnd& end) {
             ++ended;
-            if (!common.quiet) warn_of_end(job, end);
+            warn_of_end(job, end);  // quiet or not: this job has failed
           },
       .stop_requested = [] { return interrupted != 0; }};
   try {
