@@ -119,13 +119,15 @@ HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule
   const HeadLayout& first = inputs.front().bank->layout.head;
   for (const CombineInput& input : inputs) {
     if (input.bank->layout.head == first) continue;
-    throw Error("combine: the adapters have different heads; say which one to keep with --head NAME, or --head none");
+    throw Error(
+        "combine: the adapters have different heads; say which one to keep with loraxs combine --head NAME, or --head "
+        "none");
   }
   if (first.kind != "none" && !rule.start.defined() && std::abs(weight_of_start(inputs)) > 1e-9) {
-    throw Error(
-        concat("combine: heads that did not start from one known draw (same seed and task) can be summed only "
-               "with weights that sum to 1, found ",
-               1 - weight_of_start(inputs), "; say which head to keep with --head NAME, or --head none"));
+    throw Error(concat(
+        "combine: heads that did not start from one known draw (same seed and task) can be summed only "
+        "with weights that sum to 1, found ",
+        1 - weight_of_start(inputs), "; say which head to keep with loraxs combine --head NAME, or --head none"));
   }
   return first;
 }

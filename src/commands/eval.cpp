@@ -28,11 +28,10 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
   if (adapter.adapter.empty()) throw Error(concat("--adapter: expected one for ", options.task.name, ", found none"));
   const Task task = task_of(options.task, adapter_labels(adapter.adapter));
   expect_examples(task, options.task.data);
-  Progress progress(stderr_log(common));
-  progress.begin("loading");
   const OpenedAdapter opened = open_adapter_of(adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
   check_head(opened.file, opened.bank->layout.head, task);
+  Progress progress(stderr_log(common));
   progress.begin("scoring");
   const TaskScore score = score_task(opened, adapter.precision, task);
   for (const int64_t index : score.failed) {

@@ -72,7 +72,7 @@ Findings find_in_records(const InitOptions& options, bool has_template) {
   if (!std::filesystem::exists(options.train))
     throw Error(concat(options.train, ": cannot open: there is no such file"));
   RecordSurvey survey;
-  if (options.task.empty() || extension == ".txt") {
+  if (options.task.empty()) {
     survey = survey_records(options.train);
   } else {
     survey.task = options.task;

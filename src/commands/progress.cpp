@@ -23,8 +23,11 @@ Progress::Progress(LogSink log) : log_(std::move(log)) {
   thread_ = std::thread([this] {
     std::unique_lock lock(mutex_);
     while (!over_) {
-      changed_.wait_for(lock, kBetweenLines);
-      if (!over_ && !stage_.empty() && std::chrono::steady_clock::now() - said_ >= kBetweenLines) say();
+      changed_.wait_until(lock, said_ + kBetweenLines);
+      const auto now = std::chrono::steady_clock::now();
+      if (over_ || now - said_ < kBetweenLines) continue;
+      said_ = now;
+      if (!stage_.empty()) say();
     }
   });
 }
@@ -46,7 +49,7 @@ void Progress::begin(const std::string& stage, int64_t all) {
   done_ = 0;
   first_ = -1;
   all_ = all;
-  begin_ = said_ = std::chrono::steady_clock::now();
+  begin_ = std::chrono::steady_clock::now();
 }
 
 void Progress::at(int64_t done, const std::string& facts) {

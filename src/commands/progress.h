@@ -36,7 +36,8 @@ class Progress {
   bool over_ = false;
   std::string stage_, facts_;
   int64_t done_ = 0, first_ = -1, all_ = 0;  // first_: parts that were done before this stage counted any
-  std::chrono::steady_clock::time_point begin_{}, said_{};
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();  // of the stage
+  std::chrono::steady_clock::time_point said_ = begin_;                             // the last line
   std::thread thread_;
 };
 

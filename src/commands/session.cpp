@@ -5,6 +5,7 @@
 #include <iostream>
 #include <string_view>
 
+#include "commands/progress.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -58,6 +59,8 @@ OpenOptions open_options_of(const AdapterOptions& options) {
 
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common) {
   const Settings settings = settings_of(common);
+  Progress progress(settings.log);
+  progress.begin("loading");
   return open_adapter_on_model(open_model(options.model, settings), options.adapter, open_options_of(options),
                                settings);
 }

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "adapt/counts.h"
 #include "adapt/method.h"
@@ -131,10 +132,13 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
   }
+  std::optional<Progress> waiting(std::in_place, stderr_log(common));
+  waiting->begin("loading");
   const Task task = recipe_task(recipe, options.recipe);
   TrainingRun run(recipe, task, settings_of(common), options.recipe);
   const TrainSetup& setup = run.setup();
   run.basis();  // until here Ctrl-C ends the program: there is nothing to save
+  waiting.reset();
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   const bool language_model = setup.kind == TaskKind::kLanguageModel;
@@ -154,7 +158,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
       .on_end =
           [&](const std::string& job, const JobEnd& end) {
             ++ended;
-            if (!common.quiet) warn_of_end(job, end);
+            warn_of_end(job, end);  // quiet or not: this job has failed
           },
       .stop_requested = [] { return interrupted != 0; }};
   try {

@@ -71,10 +71,10 @@ void refuse_changed_recipe(const std::filesystem::path& run, const Recipe& recip
     found += concat(separator, shortened(json_text(change.now), kShown));
   }
   const size_t others = changes.size() - std::min(changes.size(), kNamed);
-  throw Error(concat(
-      run.string(), ": --resume: expected the recipe of this run, ", expected, ", found ", found,
-      others > 0 ? concat(" and ", others, " other keys changed") : "",
-      "; take the old values, or train on in another output from its adapter: train.init_adapter=", adapter.string()));
+  throw Error(concat(run.string(), ": --resume: expected the recipe of this run, ", expected, ", found ", found,
+                     others > 0 ? concat(" and ", others, " other keys changed") : "",
+                     "; take the old values, or train on in another output from its adapter: train.init_adapter=",
+                     adapter.string(), std::filesystem::exists(adapter) ? "" : " (written when it ends)"));
 }
 
 }  // namespace loraxs

@@ -255,6 +255,34 @@ std::string bytes(const std::vector<int32_t>& ids) {
   return text;
 }
 
+TEST(LanguageTest, TasksByEveryNameThatPeopleGiveThem) {
+  for (const auto& [name, known] : {std::pair{"STS-B", "stsb"},
+                                    {"sst_2", "sst2"},
+                                    {"ARC-Easy", "arc_easy"},
+                                    {"arc-c", "arc_challenge"},
+                                    {"social_i_qa", "siqa"},
+                                    {"PIQA", "piqa"},
+                                    {"OBQA", "openbookqa"},
+                                    {"WinoGrande", "winogrande"},
+                                    {"nosuch", ""},
+                                    {"", ""}}) {
+    EXPECT_EQ(known_task(name), known) << name;
+  }
+  EXPECT_TRUE(is_language_task("BoolQ"));
+  EXPECT_FALSE(is_language_task("QNLI"));
+}
+
+TEST(LanguageTest, WhoScoresOpensNoTrainingData) {
+  const test::TemporaryFolder folder;
+  test::write_text(folder / "test.json", R"([{"instruction": "Is it?", "output": "the correct answer is true"}])");
+  Fields fields(parse_yaml("{name: boolq, data: .}", "recipe.yaml"), "recipe.yaml", "task");
+  const Task task = load_task(fields, folder.path(), MissingFiles::kError, Splits::kValidation);
+  EXPECT_EQ(task.name, "boolq");
+  EXPECT_EQ(task.train.size(), 0U);
+  EXPECT_EQ(task.validation.size(), 1U);
+  EXPECT_ERROR(test::load_task_of(folder, "{name: boolq, data: .}"), "train.json");
+}
+
 TEST(LanguageTest, CommonsenseInTheLayoutOfLlmAdapters) {
   const test::TemporaryFolder folder;
   test::write_text(folder / "train.json", R"([

@@ -93,11 +93,11 @@ class ExchangeTest(TinyRunTest):
 
     def test_a_sum_of_loras_is_the_sum_of_their_updates(self) -> None:
         """Concatenated exactly, through import, combine and export; PEFT's own files and rule are the oracle."""
-        parts, weights = [LOANS / f"loras/lora{k}" for k in (0, 1)], (0.7, -0.4)
+        parts, weights = [LOANS / f"loras/lora{k}" for k in (0, 1)], (0.7, 0.3)
         files = [str(self.folder / f"part-{k}.safetensors") for k in range(2)]
         for part, file in zip(parts, files, strict=True):
             self.succeeds(self.command("import", "--from", str(part), "--out", file, model=ROBERTA))
-        expression, out = f"0.7*{files[0]} - 0.4*{files[1]}", self.folder / "sum-as-peft"
+        expression, out = f"0.7*{files[0]} + 0.3*{files[1]}", self.folder / "sum-as-peft"
         self.succeeds(self.command("export", "--adapter", expression, "--format", "peft", "--out", str(out), model=ROBERTA))  # fmt: skip
         expected: dict[str, np.ndarray] = {}
         for part, weight in zip(parts, weights, strict=True):

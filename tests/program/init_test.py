@@ -162,6 +162,7 @@ class InitTest(unittest.TestCase):
             (["--train", str(folder / "one.csv")], DECODER, ("one.csv", "encoders")),
             (["--train", str(folder / "keys.jsonl")], DECODER, ("a, b", "--task")),
             (["--train", "absent.jsonl"], DECODER, ("absent.jsonl",)),
+            (["--task", "chat", "--train", str(folder / "plain.txt")], DECODER, ("plain.txt:1",)),
             (["--task", "classification", "--train", str(folder / "one.csv")], DECODER, ("classification",)),
             (["--train", str(folder / "chat.jsonl"), "--text", "x"], DECODER, ("--text",)),
             (["--train", str(folder / "chat.jsonl")], folder / "no-model", ("no-model",)),
