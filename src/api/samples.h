@@ -15,7 +15,7 @@ class SamplePrompts {
  public:
   /// `samples`: a list of texts, which are a user's turn where the task is `chat` and are continued as they stand else,
   /// and of lists of messages; null: none. `tokenizer` must outlive this. Throws Error naming `where` and the sample
-  /// that is neither, that the template refuses, or that leaves less than `max_new_tokens` of `context` tokens.
+  /// that is neither, that the template refuses, or that leaves no room for an answer in `context` tokens.
   SamplePrompts(const nlohmann::json& samples, const Task& task, const TaskEncoder& encoder, const Tokenizer& tokenizer,
                 int64_t max_new_tokens, int64_t context, const std::string& where);
 

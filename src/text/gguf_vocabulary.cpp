@@ -70,8 +70,8 @@ std::string pre_name(const nlohmann::json& json, const std::string& where) {
 
 /// How a SentencePiece tokenizer marks where a text begins.
 struct BlankMark {
-  bool prefix = true;       // a text starts with one
-  bool first_only = false;  // not so the text behind a special token
+  bool prefix = true;  // a text starts with one
+  bool fewer = false;  // but not where it has one of its own, nor behind a special token
 };
 BlankMark blank_mark(const nlohmann::json& json, const std::string& where) {
   const nlohmann::json normalizer = json.value("normalizer", nlohmann::json()),
@@ -86,7 +86,7 @@ BlankMark blank_mark(const nlohmann::json& json, const std::string& where) {
   if (normalizer.is_null() && before.is_object() && before.value("type", "") == "Metaspace" &&
       before.value("replacement", "") == "▁" && !before.value("split", true)) {
     const std::string scheme = before.value("prepend_scheme", "always");
-    return {.prefix = scheme != "never", .first_only = scheme == "first"};
+    return {.prefix = scheme != "never", .fewer = scheme != "never"};
   }
   throw Error(concat(where, ": normalizer: expected SentencePiece's (▁ for blanks), found ",
                      shortened(json_text(normalizer), 120)));
@@ -165,21 +165,43 @@ std::vector<std::string> texts_with_added(const GgufVocabulary& vocabulary) {
   return texts;
 }
 
-/// Throws Error where they differ, but for the marks behind special tokens, which become a note.
-void check_same_ids(const GgufVocabulary& vocabulary, const Tokenizer& tokenizer, bool marks_first_only,
+/// Throws Error where they differ, but for marks in front of blanks and behind special tokens where the tokenizer has
+/// `fewer_marks`, which become a note.
+void check_same_ids(const GgufVocabulary& vocabulary, const Tokenizer& tokenizer, bool fewer_marks,
                     const std::string& where, std::string& note) {
   const std::unique_ptr<Tokenizer> written = make_tokenizer(vocabulary, where);
-  std::optional<std::string> text = other_ids(*written, tokenizer, {kProbes.begin(), kProbes.end()});
-  if (!text) {
-    text = other_ids(*written, tokenizer, texts_with_added(vocabulary));
-    if (text && marks_first_only) {
-      note = "behind a special token inside a text GGUF tokenizers put a blank mark, where this one puts none";
-      return;
-    }
-  }
+  std::vector<std::string> plain, marked = texts_with_added(vocabulary);
+  for (const std::string probe : kProbes) (probe.starts_with(' ') ? marked : plain).push_back(probe);
+  std::optional<std::string> text = other_ids(*written, tokenizer, plain);
+  if (!text) text = other_ids(*written, tokenizer, marked);
   if (!text) return;
+  if (fewer_marks && !other_ids(*written, tokenizer, plain)) {
+    note =
+        "GGUF tokenizers put a blank mark in front of a text's own blank and behind a special token, where this one "
+        "puts none";
+    return;
+  }
   throw Error(concat(where, ": expected a tokenizer that a GGUF file can say, found other ids for \"",
                      shortened(*text, 60), "\" when it is read back"));
+}
+
+/// A part as the tokenizers library reads it, which wants every key.
+nlohmann::json whole_part(nlohmann::json part) {
+  if (!part.is_object()) return part;
+  const std::string type = part.value("type", "");
+  if (type == "ByteLevel") {
+    part = {{"type", type},
+            {"add_prefix_space", part.value("add_prefix_space", true)},
+            {"trim_offsets", true},
+            {"use_regex", part.value("use_regex", true)}};
+  } else if (type == "Split" && !part.contains("invert")) {
+    part["invert"] = false;
+  }
+  for (const char* list : {"normalizers", "pretokenizers", "decoders"}) {
+    if (!part.contains(list)) continue;
+    for (nlohmann::json& each : part[list]) each = whole_part(each);
+  }
+  return part;
 }
 
 }  // namespace
@@ -231,11 +253,11 @@ GgufVocabulary gguf_vocabulary_of(const std::filesystem::path& folder, const Tok
   vocabulary.add_bos_token = !ids.empty() && tokenizer.bos_id() && ids.front() == *tokenizer.bos_id();
   vocabulary.add_eos_token = !ids.empty() && !ends.empty() && ids.back() == ends[0];
   const nlohmann::json merges = model.value("merges", nlohmann::json::array());
-  bool marks_first_only = false;
+  bool fewer_marks = false;
   if (bytes_fall_back) {
     const BlankMark mark = blank_mark(json, where);
     vocabulary.add_space_prefix = mark.prefix;
-    marks_first_only = mark.first_only;
+    fewer_marks = mark.fewer;
     vocabulary.pre = "default";
     score_by_merges(vocabulary, merges, where);
   } else {
@@ -245,7 +267,7 @@ GgufVocabulary gguf_vocabulary_of(const std::filesystem::path& folder, const Tok
       vocabulary.merges.push_back(left + " " + right);
     }
   }
-  check_same_ids(vocabulary, tokenizer, marks_first_only, where, note);
+  check_same_ids(vocabulary, tokenizer, fewer_marks, where, note);
   return vocabulary;
 }
 
@@ -346,10 +368,10 @@ nlohmann::json tokenizer_json_of(const GgufVocabulary& vocabulary, const std::st
           {"truncation", nullptr},
           {"padding", nullptr},
           {"added_tokens", added},
-          {"normalizer", pipeline.normalizer},
-          {"pre_tokenizer", pipeline.pre_tokenizer},
+          {"normalizer", whole_part(pipeline.normalizer)},
+          {"pre_tokenizer", whole_part(pipeline.pre_tokenizer)},
           {"post_processor", processor},
-          {"decoder", pipeline.decoder},
+          {"decoder", whole_part(pipeline.decoder)},
           {"model", std::move(model)}};
 }
 
