@@ -11,7 +11,7 @@ namespace loraxs {
 /// What the keys tokenizer.ggml.* hold, by their names.
 struct GgufVocabulary {
   std::string model;                // "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE)
-  std::string pre;                  // how byte-level BPE cuts text: smollm, llama-bpe, qwen2, gpt-2, …
+  std::string pre;                  // how byte-level BPE cuts text: find_preparation
   std::vector<std::string> tokens;  // [vocab]
   std::vector<float> scores;        // [vocab], of "llama"
   std::vector<std::string> merges;  // "a b", of "gpt2"
