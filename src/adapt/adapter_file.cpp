@@ -88,8 +88,8 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": expected the one tensor row, found ", file.tensors.size()));
   const TensorView& view = file.at("row");
   if (view.dtype != Dtype::kFloat32 || view.shape.size() != 1) {
-    throw Error(concat(where, ": row: expected a float32 vector, found ", dtype_name(view.dtype), " with ",
-                       view.shape.size(), " dimensions"));
+    throw Error(concat(where, ": row: expected a float32 vector, found ", view.dtype_text, " with ", view.shape.size(),
+                       " dimensions"));
   }
   AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id")};
   adapter.row_digest = sha256_hex(view.bytes);

@@ -85,7 +85,7 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
   // The head alone on the merged weights must give what the adapter gives on the base.
   AdaptedModel adapted = adapted_model(opened, "float32");
   const auto plain_bank = std::make_shared<Bank>(head_of(*opened.bank, 0));
-  const BaseModel written = load_base_model(out, "");
+  const BaseModel written = load_base_model(out, "", opened.model.reading);
   AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
   AdaptedModel base_model(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
   const PackedBatch batch = probe_batch(opened.model);

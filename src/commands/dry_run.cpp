@@ -23,11 +23,12 @@ namespace {
 
 /// The model as config.json tells it, without weights.
 BaseModel read_shape(const Recipe& recipe) {
-  const ParsedConfig parsed = read_model_config(recipe.model);
+  const ParsedConfig parsed = read_model_config(recipe.model, recipe.reading());
   const std::filesystem::path path(recipe.model);
   return {.folder = std::filesystem::is_directory(path) || is_gguf_path(path) ? path : path.parent_path(),
           .architecture = parsed.architecture,
-          .config = parsed.config};
+          .config = parsed.config,
+          .reading = recipe.reading()};
 }
 
 /// Sizes of the data: counted where files and tokenizer are at hand, else official or unknown (0).

@@ -101,8 +101,7 @@ nlohmann::json describe(const std::filesystem::path& path) {
       {"kind", format != file.metadata.end() && format->second == "loraxs-basis-1" ? "basis" : "safetensors"},
       {"metadata", file.metadata}};
   nlohmann::json tensors = nlohmann::json::object();
-  for (const auto& [name, view] : file.tensors)
-    tensors[name] = std::string(dtype_name(view.dtype)) + " " + shape_text(view.shape);
+  for (const auto& [name, view] : file.tensors) tensors[name] = view.dtype_text + " " + shape_text(view.shape);
   json["tensors"] = tensors;
   return json;
 }
