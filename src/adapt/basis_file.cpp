@@ -86,7 +86,7 @@ Basis read_basis(const std::filesystem::path& path) {
     const TensorView& other = file.at(site + ".b");
     for (const TensorView* each : {&view, &other}) {
       if (each->dtype != Dtype::kFloat32 || each->shape.size() != 2) {
-        throw Error(concat(where, ": ", site, ": expected float32 matrices, found ", dtype_name(each->dtype), " with ",
+        throw Error(concat(where, ": ", site, ": expected float32 matrices, found ", each->dtype_text, " with ",
                            each->shape.size(), " dimensions"));
       }
     }

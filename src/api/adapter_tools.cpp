@@ -85,7 +85,7 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
         write_model_folder(out, merge_model(base, *opened.basis, *opened.bank, 0), opened.bank.get(), 0, type.dtype);
   }
   // The head alone on the merged weights must give what the adapter gives on the base.
-  const BaseModel written = load_base_model(out, "");
+  const BaseModel written = load_base_model(out, "", opened.model.reading);
   AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(std::make_shared<Bank>(head_of(*opened.bank, 0))),
                      torch::kFloat32);
   return {.base_id = written.base_id, .outputs = check_outputs(opened, plain), .left_out = left_out};

@@ -93,7 +93,8 @@ void write_weights(const std::filesystem::path& folder, const BaseModel& model,
 
 void write_folder(const BaseModel& model, const std::filesystem::path& out, std::optional<BlockType> type) {
   const std::string where = model.folder.string();
-  const GgufVocabulary vocabulary = read_vocabulary(read_gguf(model.folder));
+  GgufVocabulary vocabulary = read_vocabulary(read_gguf(model.folder));
+  if (!model.reading.pre_tokenizer.empty()) vocabulary.pre = model.reading.pre_tokenizer;
   const nlohmann::json tokenizer = tokenizer_json_of(vocabulary, where);
   const std::optional<ChatTemplate> chat = ChatTemplate::load(model.folder);
   nlohmann::ordered_json config = hf_config(*model.architecture, model.config, where);

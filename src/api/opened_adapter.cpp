@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "io/gguf.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
 
@@ -11,10 +12,22 @@ namespace {
 
 constexpr const char* kBasisEnding = ".basis.safetensors";
 
+/// Files older than tokenizer.ggml.pre do not say how their text is cut.
+void warn_of_unnamed_cuts(const std::filesystem::path& model, const Settings& settings) {
+  if (!settings.log || !is_gguf_path(model) || !settings.reading.pre_tokenizer.empty()) return;
+  const Gguf file = read_gguf(model);
+  constexpr const char *kModel = "tokenizer.ggml.model", *kPre = "tokenizer.ggml.pre";
+  if (!file.has(kModel) || file.text(kModel) != "gpt2" || (file.has(kPre) && file.text(kPre) != "default")) return;
+  settings.log(LogLevel::kWarning,
+               concat(model.string(), ": ", kPre, ": the file names no way to cut text, llama.cpp's default is taken; ",
+                      "--pre-tokenizer NAME gives the one that the model was trained with"));
+}
+
 }  // namespace
 
 BaseModel open_model(const std::filesystem::path& folder, const Settings& settings) {
-  return load_base_model(folder, settings.cache);
+  warn_of_unnamed_cuts(folder, settings);
+  return load_base_model(folder, settings.cache, settings.reading);
 }
 
 std::shared_ptr<const Basis> basis_for(const BaseModel& model, const std::vector<Site>& sites,

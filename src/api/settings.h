@@ -6,6 +6,7 @@
 #include <string>
 
 #include "io/log.h"
+#include "model/config_keys.h"
 
 namespace loraxs {
 
@@ -17,6 +18,7 @@ std::filesystem::path default_cache_folder();
 struct Settings {
   std::filesystem::path cache = default_cache_folder();  // bases and base ids; they are computed again if it is lost
   LogSink log;                                           // progress and warnings; empty = dropped
+  ReadingOptions reading;                                // of the models that are opened
 };
 
 /// auto is bfloat16 where the CPU multiplies it fast (AVX-512 BF16 or AMX), else float32. `reason` says why.

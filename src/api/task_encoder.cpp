@@ -4,7 +4,7 @@ namespace loraxs {
 
 std::unique_ptr<Tokenizer> tokenizer_of(const BaseModel& model) {
   const int64_t types = model.config.type_vocab_size;  // where there is but one, it is used whatever the tokenizer says
-  return load_tokenizer(model.folder, model.config.vocab_size, types > 1 ? types : 0);
+  return load_tokenizer(model.folder, model.config.vocab_size, types > 1 ? types : 0, model.reading.pre_tokenizer);
 }
 
 TaskEncoder::TaskEncoder(const Tokenizer& tokenizer, const std::filesystem::path& model)

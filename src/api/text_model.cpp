@@ -13,7 +13,7 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     : base_(open_model(options.model, settings)),
       compute_dtype_(resolve_precision(options.precision)),
       memory_(options.memory),
-      context_(base_.config.max_length()),
+      context_(base_.config.max_growing_length()),
       cache_bytes_(options.cache_bytes) {
   if (base_.architecture->kind != ModelKind::kDecoder) {
     throw Error(concat(options.model.string(), ": expected a model that generates text, found ",

@@ -32,7 +32,8 @@ void check_task(const Task& task, const Recipe& recipe, const std::string& where
   }
 }
 
-BaseModel open_for_training(const Recipe& recipe, const Settings& settings, const std::string& where) {
+BaseModel open_for_training(const Recipe& recipe, Settings settings, const std::string& where) {
+  settings.reading = recipe.reading();
   BaseModel model = open_model(recipe.model, settings);
   if (recipe.train.max_length > model.config.max_length()) {
     throw Error(concat(where, ": train.max_length: expected at most ", model.config.max_length(),

@@ -17,6 +17,10 @@ struct CommonOptions {
   bool json = false;               // results as JSON lines
   bool quiet = false;              // no progress and no warnings on stderr: errors alone
   std::string cache;               // folder of bases and base ids; empty = $XDG_CACHE_HOME/loraxs or ~/.cache/loraxs
+  // Of the models that are opened: keys of config.json read as if they did not stand there, and how a GGUF file's
+  // tokenizer cuts text (empty = as the file says).
+  std::vector<std::string> accept_config;
+  std::string pre_tokenizer;
 };
 
 /// A model and an adapter on it: eval, predict, merge, export, unmerge.

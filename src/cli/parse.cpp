@@ -79,6 +79,14 @@ void add_common(CLI::App* app, CommonOptions& o) {
   app->add_flag("--json", o.json, "Results as JSON lines");
   app->add_flag("-q,--quiet", o.quiet, "Neither progress nor warnings on stderr, errors alone");
   app->add_option("--cache", o.cache, "Folder for bases and base ids");
+  if (app->get_name() == "table" || app->get_name() == "doctor") return;  // they open no model
+  app->add_option("--accept-config", o.accept_config,
+                  "Key of config.json that is read as if it did not stand there; may be given again")
+      ->take_all()
+      ->allow_extra_args(false);
+  app->add_option(
+      "--pre-tokenizer", o.pre_tokenizer,
+      "How a GGUF file's byte-level BPE cuts text: llama-bpe, qwen2, tekken, … (default: as the file says)");
 }
 
 void add_eval(CLI::App* app, EvalOptions& o) {

@@ -39,8 +39,8 @@ Description describe_safetensors(const std::filesystem::path& path) {
   nlohmann::ordered_json tensors = nlohmann::ordered_json::object();
   DescribedTable table{.title = "tensors", .columns = {"tensor", "type", "shape"}};
   for (const auto& [tensor, view] : file.tensors) {
-    tensors[tensor] = std::string(dtype_name(view.dtype)) + " " + shape_text(view.shape);
-    table.rows.push_back({tensor, dtype_name(view.dtype), shape_text(view.shape)});
+    tensors[tensor] = view.dtype_text + " " + shape_text(view.shape);
+    table.rows.push_back({tensor, view.dtype_text, shape_text(view.shape)});
   }
   const bool is_basis = name == "loraxs-basis-1";
   nlohmann::ordered_json json = {{"kind", is_basis ? "basis" : "safetensors"},
@@ -99,7 +99,7 @@ Description describe_path(const std::filesystem::path& path, const Settings& set
                        ": expected the folder of a run, a model (config.json), a PEFT adapter "
                        "(adapter_config.json) or adapter files, found another folder"));
   }
-  if (is_gguf_path(path)) return describe_gguf(path);
+  if (is_gguf_path(path)) return describe_gguf(path, settings);
   return describe_safetensors(path);
 }
 

@@ -33,7 +33,7 @@ Description describe_adapter(const std::filesystem::path& path);
 Description describe_peft(const std::filesystem::path& folder);
 Description describe_run(const std::filesystem::path& folder);
 Description describe_model(const std::filesystem::path& folder, const Settings& settings);
-Description describe_gguf(const std::filesystem::path& path);
+Description describe_gguf(const std::filesystem::path& path, const Settings& settings);
 
 /// "[16, 384]"
 std::string shape_text(const std::vector<int64_t>& shape);

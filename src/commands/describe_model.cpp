@@ -29,8 +29,8 @@ nlohmann::json metadata_json(const GgufValue& value) {
 }
 
 /// What can be said of a model from its config: family, size, where adapters may go.
-void say_config(Description& found, const std::filesystem::path& path) {
-  const auto [architecture, config] = read_model_config(path);
+void say_config(Description& found, const std::filesystem::path& path, const ReadingOptions& reading) {
+  const auto [architecture, config] = read_model_config(path, reading);
   const std::vector<Site> sites = list_sites(*architecture, config);
   const bool decoder = architecture->kind == ModelKind::kDecoder;
   const int64_t numbers = count_model(*architecture, config);
@@ -71,7 +71,7 @@ std::vector<std::string> labels_of(const std::filesystem::path& folder) {
 Description describe_model(const std::filesystem::path& folder, const Settings& settings) {
   Description found{.json = {{"kind", "model"}, {"path", folder.string()}}};
   found.say("what", "model folder");
-  say_config(found, folder);
+  say_config(found, folder, settings.reading);
   if (const std::vector<std::string> labels = labels_of(folder); !labels.empty()) {
     found.json["labels"] = labels;
     found.say("labels", joined(labels));
@@ -96,7 +96,7 @@ Description describe_model(const std::filesystem::path& folder, const Settings& 
   return found;
 }
 
-Description describe_gguf(const std::filesystem::path& path) {
+Description describe_gguf(const std::filesystem::path& path, const Settings& settings) {
   const Gguf file = read_gguf(path);
   nlohmann::json metadata = nlohmann::json::object(), tensors = nlohmann::json::object(),
                  types = nlohmann::json::object();
@@ -146,7 +146,7 @@ Description describe_gguf(const std::filesystem::path& path) {
                            " numbers of ", bits, " bits"));
   if (!adapter && !text("general.architecture").empty()) {
     try {
-      say_config(found, path);
+      say_config(found, path, settings.reading);
     } catch (const Error& error) {
       found.say("does not load", error.what());
     }

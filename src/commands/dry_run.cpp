@@ -50,15 +50,16 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
 
 }  // namespace
 
-BaseModel model_shape(const std::filesystem::path& path) {
-  const ParsedConfig parsed = read_model_config(path);
+BaseModel model_shape(const std::filesystem::path& path, const ReadingOptions& reading) {
+  const ParsedConfig parsed = read_model_config(path, reading);
   return {.folder = std::filesystem::is_directory(path) || is_gguf_path(path) ? path : path.parent_path(),
           .architecture = parsed.architecture,
-          .config = parsed.config};
+          .config = parsed.config,
+          .reading = reading};
 }
 
 nlohmann::ordered_json plan_of_recipe(const Recipe& recipe, const std::string& where) {
-  const BaseModel model = model_shape(recipe.model);
+  const BaseModel model = model_shape(recipe.model, recipe.reading());
   if (recipe.train.max_length > model.config.max_length()) {
     throw Error(concat(where, ": train.max_length: expected at most ", model.config.max_length(),
                        " (the model's positions), found ", recipe.train.max_length));

@@ -11,7 +11,7 @@
 namespace loraxs {
 
 /// The model as config.json (of a folder, or itself) or a GGUF file's metadata tell it, without weights.
-BaseModel model_shape(const std::filesystem::path& path);
+BaseModel model_shape(const std::filesystem::path& path, const ReadingOptions& reading);
 
 /// Parameters, steps, memory and bytes of the run that the recipe describes; nothing is trained. Throws Error for all
 /// that the run would refuse before its first step, with `where`, the recipe's file, in front.

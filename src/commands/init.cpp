@@ -229,7 +229,7 @@ int run_init(const InitOptions& options, const CommonOptions& common) {
   const Method& method = find_method(options.method, "--method");
   Progress progress(stderr_log(common));
   progress.begin("reading");
-  const BaseModel model = model_shape(options.model);
+  const BaseModel model = model_shape(options.model, settings_of(common).reading);
   const bool has_template = ChatTemplate::load(model.folder).has_value();
   const Findings found = find_task(options, model, has_template);
   Fields fields(found.task, options.path, "task");
@@ -239,7 +239,10 @@ int run_init(const InitOptions& options, const CommonOptions& common) {
   const auto tokenizer = tokenizer_of(model);
   const Lengths lengths = measure_lengths(task, model, TaskEncoder(*tokenizer, model.folder));
 
-  Recipe recipe{.model = options.model, .output = "runs/" + task.name};
+  Recipe recipe{.model = options.model,
+                .accept_config = common.accept_config,
+                .pre_tokenizer = common.pre_tokenizer,
+                .output = "runs/" + task.name};
   recipe.method.name = method.name;
   recipe.head = is_decoder(model) ? "none" : "full";
   recipe.task = found.task;

@@ -41,7 +41,7 @@ void print_notes() {
 }  // namespace
 
 int run_params(const ParamsOptions& options, const CommonOptions& common) {
-  const ParsedConfig parsed = read_model_config(options.model);
+  const ParsedConfig parsed = read_model_config(options.model, settings_of(common).reading);
   const std::vector<Site> sites = select_sites(*parsed.architecture, parsed.config, options.targets, "command line");
   if (options.list) {
     for (const Site& site : sites) {

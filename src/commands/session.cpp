@@ -19,7 +19,8 @@ LogSink stderr_log(const CommonOptions& common) {
 
 Settings settings_of(const CommonOptions& common) {
   return {.cache = common.cache.empty() ? default_cache_folder() : std::filesystem::path(common.cache),
-          .log = stderr_log(common)};
+          .log = stderr_log(common),
+          .reading = {.accepted_keys = common.accept_config, .pre_tokenizer = common.pre_tokenizer}};
 }
 
 SamplingOptions sampling_of(const DecodingOptions& options) {

@@ -125,7 +125,9 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   std::vector<std::string> overrides = options.set;
   if (options.memory) overrides.push_back("train.memory=" + *options.memory);
   if (options.memory_gb) overrides.push_back("train.memory_gb=" + *options.memory_gb);
-  const Recipe recipe = read_recipe(options.recipe, overrides);
+  Recipe recipe = read_recipe(options.recipe, overrides);
+  recipe.accept_config.insert(recipe.accept_config.end(), common.accept_config.begin(), common.accept_config.end());
+  if (!common.pre_tokenizer.empty()) recipe.pre_tokenizer = common.pre_tokenizer;
   if (options.dry_run) return dry_run(recipe, options.recipe, common);
   if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
   check_run_output(recipe.output, options.resume);

@@ -94,13 +94,28 @@ void Fields::refuse_empty(const std::string& key, const nlohmann::json& list) co
 
 const nlohmann::json* Fields::find(const std::string& key) {
   known_.insert(key);
+  return peek(key);
+}
+
+const nlohmann::json* Fields::peek(const std::string& key) const {
   const auto found = object_.find(key);
   return found == object_.end() || found->is_null() ? nullptr : &*found;
 }
 
-bool Fields::has(const std::string& key) const {
-  const auto found = object_.find(key);
-  return found != object_.end() && !found->is_null();
+bool Fields::has(const std::string& key) const { return peek(key) != nullptr; }
+
+std::vector<std::string> Fields::keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object_.items()) keys.push_back(key);
+  return keys;
+}
+
+std::vector<std::string> Fields::unread() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object_.items()) {
+    if (!value.is_null() && !known_.contains(key)) keys.push_back(key);
+  }
+  return keys;
 }
 
 bool Fields::is_null(const std::string& key) const {

@@ -51,6 +51,12 @@ class Fields {
   /// Names that other programs use for a key of ours: the error for `alias` then says which key to write.
   void alias(const std::string& alias, const std::string& key);
 
+  /// The value as it is, or null if it is absent or null; counts as neither read nor known.
+  const nlohmann::json* peek(const std::string& key) const;
+  std::vector<std::string> keys() const;
+  /// Keys with a value that nobody has read.
+  std::vector<std::string> unread() const;
+
   [[noreturn]] void fail(const std::string& key,
                          const std::string& message) const;  // Error "where: prefix.key: message"
   void finish() const;

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "io/error.h"
 
@@ -19,6 +21,10 @@ const char* kind_of(mode_t mode) {
   if (S_ISSOCK(mode)) return "a socket";
   return "a device";
 }
+
+/// What stands in a folder that was cloned without its large files, in place of each.
+constexpr std::string_view kPointer = "version https://git-lfs.github.com/spec/";
+constexpr size_t kLongestPointer = 1024;  // git-lfs's own limit
 
 }  // namespace
 
@@ -40,6 +46,14 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
     throw Error(concat(path.string(), ": expected a file, found ", known ? kind_of(status.st_mode) : "none"));
   }
   size_ = static_cast<size_t>(status.st_size);
+  if (size_ < kPointer.size() || size_ >= kLongestPointer) return;
+  std::array<char, kPointer.size()> begin{};
+  const ssize_t count = ::pread(descriptor_, begin.data(), begin.size(), 0);
+  if (count != static_cast<ssize_t>(begin.size()) || std::string_view(begin.data(), begin.size()) != kPointer) return;
+  ::close(descriptor_);
+  throw Error(concat(path.string(),
+                     ": expected the file itself, found the git-lfs pointer that stands for it; run "
+                     "git lfs install && git lfs pull in its repository, or huggingface-cli download"));
 }
 
 InputFile::~InputFile() { ::close(descriptor_); }

@@ -12,7 +12,7 @@ namespace loraxs {
 /// would wait for a writer that never comes.
 class InputFile {
  public:
-  /// Throws Error when the file is missing, not readable or not a regular file.
+  /// Throws Error when the file is missing, not readable, not a regular file, or a git-lfs pointer in its place.
   explicit InputFile(const std::filesystem::path& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;

@@ -13,17 +13,18 @@
 
 namespace loraxs {
 
-enum class Dtype { kFloat64, kFloat32, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
+enum class Dtype { kFloat64, kFloat32, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool, kOther };
 
 int64_t dtype_bytes(Dtype dtype);     // bytes of one element
-const char* dtype_name(Dtype dtype);  // as safetensors spells it: "F32"
+const char* dtype_name(Dtype dtype);  // as safetensors spells it: "F32"; not of kOther
 
 /// One tensor inside a mapped file. `bytes` stays valid while `file` lives.
 struct TensorView {
-  Dtype dtype = Dtype::kFloat32;
+  Dtype dtype = Dtype::kFloat32;  // kOther: nothing computes with it, and it matters to nobody who does not read it
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
   std::shared_ptr<const MappedFile> file;
+  std::string dtype_text;  // as the file spells it
 };
 
 /// One .safetensors file, or several behind `model.safetensors.index.json`.
@@ -48,8 +49,9 @@ Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::files
 /// Error.
 std::map<std::string, std::string> parse_shard_index(std::string_view text, const std::string& where);
 
-/// Maps and checks a whole file before returning: header length against file size, JSON, known dtypes, non-negative
-/// shapes without overflow, offsets in bounds, ascending without holes or overlaps, size = shape × dtype. Throws Error.
+/// Maps and checks a whole file before returning: header length against file size, JSON, non-negative shapes
+/// without overflow, offsets in bounds, ascending without holes or overlaps, size = shape × dtype where the dtype is
+/// one that we know. Throws Error.
 Safetensors read_safetensors(const std::filesystem::path& path);
 
 /// The weights of a Hugging Face folder: model.safetensors, or every shard that model.safetensors.index.json lists

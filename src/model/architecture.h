@@ -7,6 +7,7 @@
 
 #include "io/fields.h"
 #include "model/config.h"
+#include "model/config_keys.h"
 #include "model/site.h"
 
 namespace loraxs {
@@ -39,6 +40,7 @@ struct Architecture {
   std::string model_type;  // as in config.json
   ModelKind kind = ModelKind::kEncoder;
   std::function<ModelConfig(Fields&)> parse_config;
+  std::vector<KnownKey> known_keys;  // of its config.json, beside those that parse_config reads and config_keys.cpp has
   std::vector<std::pair<std::string, std::string>> weight_names;  // canonical -> Hugging Face; "{}" is the layer
   bool (*has_weight)(const ModelConfig&,
                      const std::string& canonical) = nullptr;  // false: not of this config; null: all
@@ -75,13 +77,15 @@ std::vector<Site> list_sites(const Architecture& architecture, const ModelConfig
 std::vector<Site> select_sites(const Architecture& architecture, const ModelConfig& config,
                                const std::vector<std::string>& targets, const std::string& where);
 
-/// Reads and checks config.json of a Hugging Face folder, a config.json itself, or the metadata of a GGUF file.
+/// Reads and checks config.json of a Hugging Face folder, a config.json itself, or the metadata of a GGUF file. A key
+/// that is neither used nor known to change nothing is an Error that names it, unless it is accepted.
 struct ParsedConfig {
   const Architecture* architecture = nullptr;
   ModelConfig config;
 };
-ParsedConfig read_model_config(const std::filesystem::path& folder_or_file);
+ParsedConfig read_model_config(const std::filesystem::path& folder_or_file, const ReadingOptions& reading = {});
 /// The same from the fields of a config.json, wherever they come from.
-ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields);
+ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields,
+                                const std::vector<std::string>& accepted_keys = {});
 
 }  // namespace loraxs

@@ -59,7 +59,15 @@ std::string ModelConfig::canonical() const {
       text << " low_freq_factor=" << rotary.low_freq_factor << " high_freq_factor=" << rotary.high_freq_factor
            << " original_max_position_embeddings=" << rotary.original_max_position_embeddings;
     }
+    if (rotary.attention_factor != 1) text << " attention_factor=" << rotary.attention_factor;
+    if (rotary.scaling == "yarn") {
+      text << " beta_fast=" << rotary.beta_fast << " beta_slow=" << rotary.beta_slow << " truncate=" << rotary.truncate;
+    }
+    if (rotary.scaling == "yarn" || rotary.scaling == "longrope") {
+      text << " original_max_position_embeddings=" << rotary.original_max_position_embeddings;
+    }
     for (const float factor : rotary.factors) text << " rope_factor=" << factor;
+    for (const float factor : rotary.long_factors) text << " long_factor=" << factor;
     text << " tie_word_embeddings=" << tie_word_embeddings;
     if (embedding_scale != 1) text << " embedding_scale=" << embedding_scale;
     if (norm_offset != 0) text << " norm_offset=" << norm_offset;
@@ -190,10 +198,13 @@ std::vector<Site> select_sites(const Architecture& architecture, const ModelConf
   return chosen;
 }
 
-ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields) {
+ParsedConfig parse_model_config(const Architecture& architecture, Fields& fields,
+                                const std::vector<std::string>& accepted_keys) {
   fields.ignore_unknown();
   ParsedConfig parsed{.architecture = &architecture, .config = architecture.parse_config(fields)};
   parsed.config.model_type = architecture.model_type;
+  fields.text("model_type", "");
+  check_config_keys(fields, architecture.kind, architecture.model_type, architecture.known_keys, accepted_keys);
   const ModelConfig& config = parsed.config;
   for (const int64_t heads : {config.num_attention_heads, config.num_key_value_heads}) {
     if (heads * config.head_dim <= kMostWidth) continue;

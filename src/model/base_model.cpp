@@ -35,6 +35,8 @@ torch::ScalarType scalar_type(Dtype dtype) {
       return torch::kUInt8;
     case Dtype::kBool:
       return torch::kBool;
+    case Dtype::kOther:
+      break;
   }
   return torch::kFloat32;
 }
@@ -80,9 +82,49 @@ std::string cached_base_id(const BaseModel& model, const std::filesystem::path& 
   return id;
 }
 
+/// Norms as the first checkpoints of TensorFlow called their tensors; transformers renames them when it reads.
+constexpr std::pair<std::string_view, std::string_view> kOldNames[] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                                                                       {"LayerNorm.bias", "LayerNorm.beta"}};
+
+/// The name under which the checkpoint holds a tensor of Hugging Face's name; null: it does not.
+const std::string* find_tensor(const Safetensors& file, const Architecture& architecture, const std::string& hf) {
+  std::vector<std::string> prefixes = architecture.optional_prefixes;
+  prefixes.emplace_back("");
+  std::vector<std::string> names = {hf};
+  for (const auto& [name, old] : kOldNames) {
+    if (hf.ends_with(name)) names.push_back(hf.substr(0, hf.size() - name.size()) + std::string(old));
+  }
+  for (const std::string& name : names) {
+    for (const std::string& prefix : prefixes) {
+      const auto found = file.tensors.find(prefix + name);
+      if (found != file.tensors.end()) return &found->first;
+    }
+  }
+  return nullptr;
+}
+
+/// True where a decoder's checkpoint brings a language head of its own: then it counts, whatever the config says of
+/// tying. A copy of the word embeddings is none.
+bool has_own_head(const Safetensors& file, const Architecture& architecture) {
+  const auto hf_name = [&](const std::string& canonical) {
+    for (const auto& [name, hf] : architecture.weight_names) {
+      if (name == canonical) return find_tensor(file, architecture, hf);
+    }
+    return static_cast<const std::string*>(nullptr);
+  };
+  const std::string *head = hf_name("lm_head.weight"), *words = hf_name("embeddings.word.weight");
+  if (head == nullptr || words == nullptr) return false;
+  const TensorView &x = file.tensors.at(*head), &y = file.tensors.at(*words);
+  return x.dtype_text != y.dtype_text || x.shape != y.shape || !std::ranges::equal(x.bytes, y.bytes);
+}
+
 }  // namespace
 
 torch::Tensor view_tensor(const TensorView& view) {
+  if (view.dtype == Dtype::kOther) {
+    throw Error(concat(view.file ? view.file->path().string() + ": " : "", "dtype: expected F64 F32 F16 BF16 I64 I32 ",
+                       "I16 I8 U8 or BOOL of a tensor that is needed, found ", view.dtype_text));
+  }
   auto file = view.file;
   void* data =
       const_cast<std::byte*>(view.bytes.data());  // from_blob has no const form; nobody writes to frozen weights
@@ -144,9 +186,10 @@ std::string compute_base_id(const BaseModel& model) {
   return digest.hex();
 }
 
-BaseModel load_base_model(const std::filesystem::path& folder, const std::filesystem::path& cache_folder) {
+BaseModel load_base_model(const std::filesystem::path& folder, const std::filesystem::path& cache_folder,
+                          const ReadingOptions& reading) {
   if (is_gguf_path(folder)) {
-    BaseModel model = read_gguf_model(folder);
+    BaseModel model = read_gguf_model(folder, reading);
     model.base_id = cached_base_id(model, cache_folder);
     return model;
   }
@@ -156,21 +199,17 @@ BaseModel load_base_model(const std::filesystem::path& folder, const std::filesy
                        "; to fetch one: huggingface-cli download NAME --local-dir ", folder.string()));
   }
   BaseModel model;
-  const ParsedConfig parsed = read_model_config(folder);
+  const ParsedConfig parsed = read_model_config(folder, reading);
   model.folder = folder;
+  model.reading = reading;
   model.architecture = parsed.architecture;
   model.config = parsed.config;
   const Safetensors file = read_safetensors_folder(folder);
 
-  std::vector<std::string> prefixes = model.architecture->optional_prefixes;
-  prefixes.emplace_back("");
-  const auto find = [&](const std::string& hf) -> const std::string* {
-    for (const std::string& prefix : prefixes) {
-      const auto found = file.tensors.find(prefix + hf);
-      if (found != file.tensors.end()) return &found->first;
-    }
-    return nullptr;
-  };
+  const auto find = [&](const std::string& hf) { return find_tensor(file, *model.architecture, hf); };
+  if (model.config.tie_word_embeddings && has_own_head(file, *model.architecture)) {
+    model.config.tie_word_embeddings = false;
+  }
   for (const auto& [canonical, hf] :
        list_weights(*model.architecture, model.config, model.architecture->weight_names)) {
     const std::string* name = find(hf);
@@ -187,8 +226,7 @@ BaseModel load_base_model(const std::filesystem::path& folder, const std::filesy
     }
     if (view.dtype != Dtype::kFloat32 && view.dtype != Dtype::kFloat16 && view.dtype != Dtype::kBFloat16 &&
         view.dtype != Dtype::kFloat64) {
-      throw Error(
-          concat(file.path.string(), ": ", *name, ": expected F64, F32, F16 or BF16, found ", dtype_name(view.dtype)));
+      throw Error(concat(file.path.string(), ": ", *name, ": expected F64, F32, F16 or BF16, found ", view.dtype_text));
     }
     model.weights[canonical] = view_tensor(view);
     model.files.insert(view.file);

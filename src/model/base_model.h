@@ -27,6 +27,7 @@ struct BaseModel {
   std::map<std::string, BlockTensor> blocks;        // canonical name -> as stored, in a GGUF file
   std::map<std::string, std::string> stored_names;  // canonical name -> name in the file
   std::string base_id;                              // SHA-256 over config and all weights
+  ReadingOptions reading;                           // how its files were read, and are read on
   std::set<std::shared_ptr<const MappedFile>> files;
 
   /// To be called when weights have been copied into another form: their mapped pages need not stay resident.
@@ -46,7 +47,8 @@ struct BaseModel {
 /// Maps a Hugging Face folder, or a GGUF file (gguf_model.h), and checks every tensor's shape against its config.
 /// `cache_folder` keeps base ids by (path, size, mtime, inode) so that the weights are hashed once; it may be empty.
 /// Throws Error.
-BaseModel load_base_model(const std::filesystem::path& folder_or_gguf, const std::filesystem::path& cache_folder);
+BaseModel load_base_model(const std::filesystem::path& folder_or_gguf, const std::filesystem::path& cache_folder,
+                          const ReadingOptions& reading = {});
 
 /// SHA-256 over the canonical config and (canonical name, dtype or block type, shape, stored bytes) of all tensors,
 /// sorted by name.

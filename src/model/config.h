@@ -1,5 +1,6 @@
 // model/config.h: what a transformer's config.json says, in one struct for all families.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,12 +16,16 @@ inline constexpr int64_t kMostLayers = 1000, kMostWidth = int64_t{1} << 20, kMos
 
 /// Rotary positions: angle = position · frequency; see model/rotary_frequencies.h.
 struct RotaryConfig {
-  double theta = 0;                                  // 0 = the family has none
-  std::string scaling = "default";                   // default | linear | llama3 | factors
-  double factor = 1;                                 // by which linear and llama3 stretch waves
+  double theta = 0;                 // 0 = the family has none
+  std::string scaling = "default";  // default | linear | dynamic | yarn | longrope | llama3 | factors
+  double factor = 1;                // by which waves are stretched: all of linear, long ones of llama3 and yarn
+  double attention_factor = 1;      // cosines and sines are multiplied by it: yarn, longrope
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3: where stretching ends
-  int64_t original_max_position_embeddings = 0;      // llama3
-  std::vector<float> factors;  // factors: by which each pair's frequency is divided (GGUF stores llama3 so)
+  double beta_fast = 32, beta_slow = 1;              // yarn: turns within the original length where it ends and is full
+  bool truncate = true;                              // yarn: those bounds fall on whole pairs
+  int64_t original_max_position_embeddings = 0;      // llama3, yarn, longrope; dynamic: where it begins to stretch
+  std::vector<float> factors;                        // factors, longrope: by which each pair's frequency is divided
+  std::vector<float> long_factors;                   // longrope: in texts beyond the original length
 };
 
 struct ModelConfig {
@@ -56,6 +61,12 @@ struct ModelConfig {
 
   /// Longest sequence in tokens.
   int64_t max_length() const { return max_position_embeddings - position_offset; }
+  /// Longest text that grows token by token: longrope rotates what goes beyond the original length otherwise from its
+  /// first token on, and no cache can follow.
+  int64_t max_growing_length() const {
+    return rotary.scaling == "longrope" ? std::min(max_length(), rotary.original_max_position_embeddings)
+                                        : max_length();
+  }
   int64_t window(int64_t layer) const { return windows.empty() ? 0 : windows.at(layer); }
   void disable_dropout() { hidden_dropout = attention_dropout = attention_output_dropout = classifier_dropout = 0; }
 

@@ -36,6 +36,9 @@ Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
   }
   final_norm_ = norm("norm");
   inverse_frequencies_ = rotary_frequencies(config_.rotary, config_.head_dim).to(device);
+  if (config_.rotary.scaling == "longrope") {
+    long_frequencies_ = rotary_frequencies(config_.rotary, config_.head_dim, /*long_text=*/true).to(device);
+  }
   const std::vector<Site> sites = list_sites(*model.architecture, config_);
   const auto add = [&](int64_t layer, const std::vector<std::string>& modules) {
     groups_.push_back(make_projection_group(sites, layer, modules));
@@ -70,6 +73,20 @@ torch::Tensor Decoder::embed(const BatchTensors& batch) const {
   if (config_.embedding_scale == 1) return words;  // [tokens, hidden]
   // transformers keeps the factor in float32, then in the compute dtype: its rounding is part of the model.
   return words * torch::full({}, config_.embedding_scale, words.options().dtype(torch::kFloat32)).to(compute_dtype_);
+}
+
+RotaryAngles Decoder::angles_of(const BatchTensors& batch, const torch::Tensor& rows) const {
+  const auto chosen = [&](const torch::Tensor& x) { return rows.defined() ? x.index_select(0, rows) : x; };
+  torch::Tensor frequencies = inverse_frequencies_;
+  if (long_frequencies_.defined()) {
+    // Every token of a text turns as the length of the whole text says: the position of its last token.
+    const torch::Tensor starts = batch.all_tokens.key_starts.to(batch.positions.device(), torch::kInt64);
+    const torch::Tensor last = batch.positions.index_select(0, starts.slice(0, 1) - 1);  // [sequences]
+    const torch::Tensor is_long = torch::repeat_interleave(last + 1 > config_.rotary.original_max_position_embeddings,
+                                                           starts.slice(0, 1) - starts.slice(0, 0, -1));
+    frequencies = torch::where(chosen(is_long).unsqueeze(1), long_frequencies_, inverse_frequencies_);
+  }
+  return rotary_angles(chosen(batch.positions), frequencies, config_.rotary.attention_factor);
 }
 
 torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass& pass) const {
@@ -129,13 +146,12 @@ int64_t Decoder::recomputed_layers(int64_t tokens) const {
 torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
                                KeyValueCache* cache) const {
   // Shared with recomputed layers, which outlive this call.
-  const auto pass = std::make_shared<const Pass>(
-      Pass{.batch = batch,
-           .hook = hook,
-           .angles = rotary_angles(batch.positions, inverse_frequencies_),
-           .asked_angles = rotary_angles(batch.positions.index_select(0, batch.asked_rows), inverse_frequencies_),
-           .cache = cache,
-           .training = training});
+  const auto pass = std::make_shared<const Pass>(Pass{.batch = batch,
+                                                      .hook = hook,
+                                                      .angles = angles_of(batch, {}),
+                                                      .asked_angles = angles_of(batch, batch.asked_rows),
+                                                      .cache = cache,
+                                                      .training = training});
   const int64_t recompute = training ? recomputed_layers(batch.input_ids.size(0)) : 0;
   torch::Tensor x = embed(batch);  // [tokens, hidden]
   // The sums are what bfloat16 rounds most often. Where nothing is kept for backward, float32 costs next to nothing.

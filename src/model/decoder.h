@@ -39,6 +39,8 @@ class Decoder final : public Backbone {
     bool training;
   };
   torch::Tensor embed(const BatchTensors& batch) const;
+  /// Of the rows at `rows`, or of all tokens where that is undefined.
+  RotaryAngles angles_of(const BatchTensors& batch, const torch::Tensor& rows) const;
   torch::Tensor attend(int64_t l, const torch::Tensor& normed, const Pass& pass) const;
   /// x [tokens, hidden] -> [tokens, hidden]; the last layer -> [asked, hidden].
   torch::Tensor run_layer(int64_t l, const torch::Tensor& x, const Pass& pass) const;
@@ -52,6 +54,7 @@ class Decoder final : public Backbone {
   BlockTensor word_blocks_;            // then these, unpacked on lookup
   torch::Tensor final_norm_;           // [hidden]
   torch::Tensor inverse_frequencies_;  // [head_dim / 2] float32
+  torch::Tensor long_frequencies_;     // of texts beyond longrope's original length; undefined: the same
   std::vector<Layer> layers_;
   std::vector<ProjectionGroup> groups_;
   int64_t activation_budget_ = -1;

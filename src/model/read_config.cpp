@@ -8,9 +8,9 @@
 
 namespace loraxs {
 
-ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
+ParsedConfig read_model_config(const std::filesystem::path& folder_or_file, const ReadingOptions& reading) {
   std::filesystem::path path = folder_or_file;
-  if (is_gguf_path(path)) return read_gguf_config(read_gguf(path));
+  if (is_gguf_path(path)) return read_gguf_config(read_gguf(path), reading);
   if (std::filesystem::is_directory(path)) path /= "config.json";
   if (!std::filesystem::exists(path)) {
     throw Error(concat(folder_or_file.string(), ": expected a Hugging Face model folder with config.json, found ",
@@ -18,7 +18,8 @@ ParsedConfig read_model_config(const std::filesystem::path& folder_or_file) {
                        "; to fetch one: huggingface-cli download NAME --local-dir ", folder_or_file.string()));
   }
   Fields fields(read_json(path), path.string());
-  return parse_model_config(find_architecture(fields.text("model_type", ""), path.string()), fields);
+  return parse_model_config(find_architecture(fields.text("model_type", ""), path.string()), fields,
+                            reading.accepted_keys);
 }
 
 }  // namespace loraxs

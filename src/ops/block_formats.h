@@ -124,6 +124,67 @@ struct Q51 {  // d · q + m
   }
 };
 
+struct Q2K {  // d · scale · q − dmin · minimum, groups of 16; scales (low half) and minima, numbers, d, dmin
+  static constexpr int64_t kElements = 256, kBytes = 84;
+  static LORAXS_INLINE void unpack(const Byte* block, float* out) {
+    const float d = half_at(block + 80), dmin = half_at(block + 82);
+    for (int group = 0; group < 16; ++group) {
+      const Byte* low = block + 16 + 32 * (group / 8) + 16 * (group % 2);
+      const float ds = d * static_cast<float>(block[group] & 15), dm = dmin * static_cast<float>(block[group] >> 4);
+      for (int j = 0; j < 16; j += 8) {
+        Lanes::store(out + 16 * group + j, floats(bits_at(low + j, 3, 2 * (group % 8 / 2))) * ds - dm);
+      }
+    }
+  }
+};
+
+struct Q3K {  // d · scale · q, groups of 16; third bits (set: no 4 taken off), low two bits, six-bit scales, d
+  static constexpr int64_t kElements = 256, kBytes = 110;
+  static LORAXS_INLINE void unpack(const Byte* block, float* out) {
+    const Byte* scales = block + 96;
+    const float d = half_at(block + 108);
+    for (int group = 0; group < 16; ++group) {
+      const int low_bits = group < 8 ? scales[group] & 15 : scales[group - 8] >> 4;
+      const int high_bits = scales[8 + group % 4] >> (2 * (group / 4)) & 3;
+      const float ds = d * static_cast<float>((low_bits | high_bits << 4) - 32);
+      const Byte *low = block + 32 + 32 * (group / 8) + 16 * (group % 2), *high = block + 16 * (group % 2);
+      for (int j = 0; j < 16; j += 8) {
+        const Ints q = bits_at(low + j, 3, 2 * (group % 8 / 2)) + (bits_at(high + j, 1, group / 2) << 2) - 4;
+        Lanes::store(out + 16 * group + j, floats(q) * ds);
+      }
+    }
+  }
+};
+
+/// What a four-bit number of an IQ4 block stands for: ggml's kvalues_iq4nl.
+constexpr int8_t kFourBitValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+/// 32 numbers out of 16 bytes, low halves first, times `scale`.
+LORAXS_INLINE void unpack_looked_up(const Byte* low, float scale, float* out) {
+  for (int j = 0; j < 16; ++j) {
+    out[j] = scale * static_cast<float>(kFourBitValues[low[j] & 15]);
+    out[16 + j] = scale * static_cast<float>(kFourBitValues[low[j] >> 4]);
+  }
+}
+
+struct IQ4NL {  // d · value(q)
+  static constexpr int64_t kElements = 32, kBytes = 18;
+  static LORAXS_INLINE void unpack(const Byte* block, float* out) { unpack_looked_up(block + 2, half_at(block), out); }
+};
+
+struct IQ4XS {  // d · scale · value(q), groups of 32; high two bits of the scales, low four bits, numbers
+  static constexpr int64_t kElements = 256, kBytes = 136;
+  static LORAXS_INLINE void unpack(const Byte* block, float* out) {
+    const float d = half_at(block);
+    const int high = block[2] | block[3] << 8;
+    for (int group = 0; group < 8; ++group) {
+      const int low = block[4 + group / 2] >> (4 * (group % 2)) & 15;
+      const int scale = (low | (high >> (2 * group) & 3) << 4) - 32;
+      unpack_looked_up(block + 8 + 16 * group, d * static_cast<float>(scale), out + 32 * group);
+    }
+  }
+};
+
 /// Scale and minimum of the eight groups of a Q4K or Q5K block, six bits each in twelve bytes.
 LORAXS_INLINE void unpack_group(const Byte* scales, int group, float& scale, float& minimum) {
   if (group < 4) {

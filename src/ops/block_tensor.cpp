@@ -129,9 +129,13 @@ constexpr std::array kUnpack = {UnpackOf{BlockType::kF32, simd::kernel<unpack_ro
                                 UnpackOf{BlockType::kQ4_1, simd::kernel<unpack_row<Q41>>},
                                 UnpackOf{BlockType::kQ5_0, simd::kernel<unpack_row<Q50>>},
                                 UnpackOf{BlockType::kQ5_1, simd::kernel<unpack_row<Q51>>},
+                                UnpackOf{BlockType::kQ2_K, simd::kernel<unpack_row<Q2K>>},
+                                UnpackOf{BlockType::kQ3_K, simd::kernel<unpack_row<Q3K>>},
                                 UnpackOf{BlockType::kQ4_K, simd::kernel<unpack_row<Q4K>>},
                                 UnpackOf{BlockType::kQ5_K, simd::kernel<unpack_row<Q5K>>},
-                                UnpackOf{BlockType::kQ6_K, simd::kernel<unpack_row<Q6K>>}};
+                                UnpackOf{BlockType::kQ6_K, simd::kernel<unpack_row<Q6K>>},
+                                UnpackOf{BlockType::kIQ4_NL, simd::kernel<unpack_row<IQ4NL>>},
+                                UnpackOf{BlockType::kIQ4_XS, simd::kernel<unpack_row<IQ4XS>>}};
 
 Unpack unpack_of(BlockType type) {
   for (const UnpackOf& each : kUnpack) {

@@ -65,10 +65,11 @@ class Rotary : public torch::autograd::Function<Rotary> {
 
 }  // namespace
 
-RotaryAngles rotary_angles(const torch::Tensor& positions, const torch::Tensor& inverse_frequencies) {
+RotaryAngles rotary_angles(const torch::Tensor& positions, const torch::Tensor& inverse_frequencies, double scale) {
   const torch::Tensor angles =
-      positions.to(torch::kFloat32).unsqueeze(1) * inverse_frequencies.unsqueeze(0);  // [rows, head_dim / 2]
-  return {angles.cos(), angles.sin()};
+      positions.to(torch::kFloat32).unsqueeze(1) * inverse_frequencies;  // [rows, head_dim / 2]
+  if (scale == 1) return {angles.cos(), angles.sin()};
+  return {angles.cos() * scale, angles.sin() * scale};
 }
 
 torch::Tensor rotary_(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles) {

@@ -10,9 +10,10 @@ struct RotaryAngles {
   torch::Tensor sine;    // [rows, head_dim / 2] float32
 };
 
-/// positions [rows] int64 times inverse_frequencies [head_dim / 2] float32, in float32 whatever the compute dtype: so
-/// transformers has it, and at far positions its rounding is part of the model.
-RotaryAngles rotary_angles(const torch::Tensor& positions, const torch::Tensor& inverse_frequencies);
+/// positions [rows] int64 times inverse_frequencies [head_dim / 2] float32, or of each row [rows, head_dim / 2], in
+/// float32 whatever the compute dtype: so transformers has it, and at far positions its rounding is part of the model.
+/// Cosines and sines are multiplied by `scale`.
+RotaryAngles rotary_angles(const torch::Tensor& positions, const torch::Tensor& inverse_frequencies, double scale = 1);
 
 /// x [rows, width] with its first `heads` · head_dim columns rotated head by head; the other columns stay. Works in x's
 /// own memory: x must be the fresh output of a projection that nobody else reads. Fast for float32 and bfloat16 on the

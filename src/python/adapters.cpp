@@ -233,13 +233,17 @@ void bind_adapters(nb::module_& m) {
   nb::class_<PythonModel>(m, "Model", "A base model: a Hugging Face folder, mapped, never changed.")
       .def(
           "__init__",
-          [](PythonModel* self, const Path& folder, const Path& cache, const nb::object& log) {
-            const Settings settings = python_settings(cache, log);
+          [](PythonModel* self, const Path& folder, const Path& cache, const nb::object& log,
+             const std::vector<std::string>& accept_config, const std::string& pre_tokenizer) {
+            Settings settings = python_settings(cache, log);
+            settings.reading = {accept_config, pre_tokenizer};
             nb::gil_scoped_release release;
             new (self) PythonModel{open_model(folder, settings), settings};
           },
           nb::arg("folder"), nb::arg("cache") = "", nb::arg("log") = nb::none(),
-          "Open a folder. `cache` keeps bases and ids (default: ~/.cache/loraxs); `log` hears lines of progress.")
+          nb::arg("accept_config") = std::vector<std::string>(), nb::arg("pre_tokenizer") = "",
+          "Open a folder. `cache` keeps bases and ids (default: ~/.cache/loraxs); `log` hears lines of progress; "
+          "`accept_config` names keys of config.json that are read as if they did not stand there.")
       .def_prop_ro(
           "folder", [](const PythonModel& self) { return self.base.folder; }, "The folder.")
       .def_prop_ro(

@@ -148,12 +148,14 @@ DecodeSteps metaspace(Fields& fields) {
 DecodeSteps replace(Fields& fields) {
   const Regex pattern = parse_pattern(fields, "pattern");
   const std::string content = fields.text("content", "");
+  const auto added = static_cast<double>(content.size()), least = static_cast<double>(pattern.least_bytes());
   return map_tokens(
       [=](std::string_view token, size_t) {
         TextLimit limit(token.size());
         return pattern.replace_all(token, content, limit);
       },
-      std::max(1.0, static_cast<double>(content.size()) / static_cast<double>(pattern.least_bytes())));
+      least > 0 ? std::max(1.0, added / least)
+                : 1 + 2 * added);  // before and behind a character, where nothing matches
 }
 
 DecodeSteps strip(Fields& fields) {

@@ -45,6 +45,14 @@ nlohmann::json plain_part(const nlohmann::json& part) {
              {"use_regex", part.value("use_regex", true)}};
   } else if (type == "Split") {
     plain["invert"] = part.value("invert", false);
+    // llama.cpp spells the case of English contractions out.
+    constexpr std::string_view kFolded = "(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+                               kSpelled = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+    if (part.contains("pattern") && part["pattern"].contains("Regex") && part["pattern"]["Regex"].is_string()) {
+      std::string expression = part["pattern"]["Regex"].get<std::string>();
+      if (const size_t at = expression.find(kFolded); at != std::string::npos)
+        plain["pattern"]["Regex"] = expression.replace(at, kFolded.size(), kSpelled);
+    }
   }
   return plain;
 }
@@ -331,7 +339,7 @@ nlohmann::json tokenizer_json_of(const GgufVocabulary& vocabulary, const std::st
       merges.push_back(nlohmann::json::array({vocabulary.tokens[merge.left], vocabulary.tokens[merge.right]}));
     }
   }
-  const bool bos = vocabulary.add_bos_token.value_or(!gpt2) && vocabulary.bos_token_id,
+  const bool bos = vocabulary.add_bos_token.value_or(pipeline.add_bos) && vocabulary.bos_token_id,
              eos = vocabulary.add_eos_token.value_or(false) && vocabulary.eos_token_id;
   nlohmann::json processor;
   if (bos || eos) {

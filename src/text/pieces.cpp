@@ -92,6 +92,7 @@ void split_pieces(Pieces& pieces, const std::function<void(std::string_view, con
     if (end_of_last < range.end) segments.push_back({end_of_last, range.end, invert});
     append_joined(segments, behavior, ranges);
   }
+  std::erase_if(ranges, [](const Pieces::Range& range) { return range.begin == range.end; });
   pieces.ranges = std::move(ranges);
 }
 

@@ -8,41 +8,10 @@
 
 #include "io/error.h"
 #include "text/graphemes.h"
+#include "text/oniguruma.h"
 
 namespace loraxs {
 namespace {
-
-/// PCRE2's own \s holds U+180E and its \w lacks marks; the originals' are these properties.
-std::string with_unicode_classes(const std::string& pattern, const std::string& where) {
-  std::string result;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c != '\\' || i + 1 == pattern.size()) {
-      if (c == '[') in_class = true;
-      if (c == ']') in_class = false;
-      result += c;
-      continue;
-    }
-    const char escaped = pattern[++i];
-    const std::string word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
-    if (escaped == 's') {
-      result += R"(\p{White_Space})";
-    } else if (escaped == 'S') {
-      result += R"(\P{White_Space})";
-    } else if (escaped == 'w') {
-      result += in_class ? word : "[" + word + "]";
-    } else if (escaped == 'W' && !in_class) {
-      result += "[^" + word + "]";
-    } else if (escaped == 'X' && !in_class) {
-      throw Error(concat(where, ": expected \\X as the whole expression, found it inside of \"", pattern,
-                         "\"; only alone it is searched for in linear time"));
-    } else {
-      (result += c) += escaped;
-    }
-  }
-  return result;
-}
 
 template <typename T, void (*release)(T*)>
 struct Release {
@@ -79,9 +48,13 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
     return;
   }
   constexpr size_t kLongestPattern = 32 << 10;  // bytes; the longest published list of letters has 5,000
+  if (pattern.size() > kLongestPattern) {
+    throw Error(concat(where, ": expected a regular expression of at most ", kLongestPattern, " bytes, found ",
+                       pattern.size()));
+  }
   const CompileContext context(pcre2_compile_context_create(nullptr));
-  pcre2_set_max_pattern_length(context.get(), kLongestPattern);
-  const std::string translated = with_unicode_classes(pattern, where);
+  pcre2_set_max_pattern_length(context.get(), 16 * kLongestPattern);  // names of classes become their members
+  const std::string translated = translate_oniguruma(pattern, where);
   int error = 0;
   PCRE2_SIZE offset = 0;
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
@@ -131,7 +104,7 @@ void Regex::for_each_expression(std::string_view text, TextLimit& limit,
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match_data.get());
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   uint32_t options = PCRE2_NO_UTF_CHECK;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0, end_of_last = std::string::npos; at <= text.size();) {
     limit.count_search();
     const int found = pcre2_match(code, subject, text.size(), at, options, match_data.get(), limits.get());
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
@@ -145,13 +118,12 @@ void Regex::for_each_expression(std::string_view text, TextLimit& limit,
                          ": expected matches from left to right, found one that ends before it begins, or "
                          "begins before its search; \\K must not stand in look-around"));
     }
-    at = range[1];
-    if (range[1] > range[0]) {
-      match(range[0], range[1]);
-    } else {
-      do ++at;
-      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
-    }
+    const bool again = range[1] == range[0] && range[1] == end_of_last;
+    if (!again) match(range[0], range[1]);
+    at = end_of_last = range[1];
+    if (!again) continue;
+    do ++at;
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
   }
 }
 

@@ -11,8 +11,8 @@
 
 namespace loraxs {
 
-/// Written for Oniguruma or Rust's regex, whose \s and \w are Unicode properties; compiled with UTF, UCP and JIT. \X
-/// stands alone or not at all: for_each_grapheme finds its matches.
+/// Written for Oniguruma (text/oniguruma.h says how it is translated); compiled with UTF, UCP and JIT. \X stands alone
+/// or not at all: for_each_grapheme finds its matches.
 class Regex {
  public:
   /// `where` starts the message of the Error thrown for a pattern that does not compile.
@@ -20,13 +20,13 @@ class Regex {
   /// Matches `text` as it stands.
   static Regex literal(std::string text);
 
-  /// Calls `match(begin, end)` for each match in `text` (valid UTF-8) from left to right, in bytes; empty matches are
-  /// left out. Throws Error when the pattern backtracks beyond PCRE2's limits or the text's, or when a match begins
-  /// before the search does (\K in look-behind). Thread-safe.
+  /// Calls `match(begin, end)` for each match in `text` (valid UTF-8) from left to right, in bytes; one that is empty
+  /// counts where no other ended. Throws Error when the pattern backtracks beyond PCRE2's limits or the text's, or when
+  /// a match begins before the search does (\K in look-behind). Thread-safe.
   void for_each_match(std::string_view text, TextLimit& limit, const std::function<void(size_t, size_t)>& match) const;
 
-  /// Bytes of the shortest match that counts.
-  size_t least_bytes() const { return kind_ == Kind::kLiteral ? std::max<size_t>(1, literal_.size()) : 1; }
+  /// Bytes of the shortest match; 0: it may be empty.
+  size_t least_bytes() const { return kind_ == Kind::kLiteral ? std::max<size_t>(1, literal_.size()) : 0; }
 
   /// `text` with every match replaced by `content` as it stands.
   std::string replace_all(std::string_view text, std::string_view content, TextLimit& limit) const;

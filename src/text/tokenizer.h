@@ -77,8 +77,11 @@ class Tokenizer {
 /// The tokenizer in a GGUF file's metadata, or of a Hugging Face folder: tokenizer.json, else vocab.txt (BERT),
 /// vocab.json with merges.txt (RoBERTa, GPT-2), sentencepiece.bpe.model (XLM-RoBERTa) or tokenizer.model (Llama, Gemma,
 /// Mistral). Throws Error for a missing or damaged file, and for a kind that is not supported, naming those that are.
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model);
+/// The other files of the folder have their say: text/folder_tokens.h. `pre_tokenizer`: how byte-level BPE of a GGUF
+/// file cuts text, by a name of text/gguf_pre_tokenizers.h; empty: as the file says.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, const std::string& pre_tokenizer = "");
 /// The same for a model with embeddings of that many ids and token types, which it must stay below.
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, int64_t num_ids, int64_t num_types);
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, int64_t num_ids, int64_t num_types,
+                                          const std::string& pre_tokenizer = "");
 
 }  // namespace loraxs

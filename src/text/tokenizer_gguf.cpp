@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <tuple>
 
 #include "io/error.h"
 #include "text/bpe.h"
+#include "text/gguf_pre_tokenizers.h"
 #include "text/token_trie.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
@@ -18,54 +18,13 @@ namespace {
 
 enum TokenType { kUnknown = 2, kControl = 3, kUserDefined = 4 };
 
-/// How a family of byte-level BPE prepares text, as its tokenizer.json says it.
-struct Preparation {
-  nlohmann::json normalizer, pre_tokenizer;
-  bool ignore_merges = false;
-};
-
-nlohmann::json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", use_regex}};
-}
-
-nlohmann::json sequence(const nlohmann::json& first, const nlohmann::json& second) {
-  return {{"type", "Sequence"}, {"pretokenizers", {first, second}}};
-}
-
-/// Words with one character before them, numbers of up to `digits` digits, other characters, line ends, white space.
-nlohmann::json words_and_numbers(const std::string& digits) {
-  const std::string pattern = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" + digits +
-                              R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  return sequence({{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}}, byte_level(false));
-}
-
-const std::map<std::string, Preparation>& preparations() {
-  static const std::map<std::string, Preparation> table = [] {
-    const Preparation gpt2 = {.pre_tokenizer = byte_level(true)};
-    const Preparation digits = {.pre_tokenizer =
-                                    sequence({{"type", "Digits"}, {"individual_digits", true}}, byte_level(true))};
-    const Preparation llama3 = {.pre_tokenizer = words_and_numbers(R"(\p{N}{1,3})"), .ignore_merges = true};
-    const Preparation qwen2 = {.normalizer = {{"type", "NFC"}}, .pre_tokenizer = words_and_numbers(R"(\p{N})")};
-    return std::map<std::string, Preparation>{{"gpt-2", gpt2},      {"olmo", gpt2},
-                                              {"smollm", digits},   {"starcoder", digits},
-                                              {"refact", digits},   {"llama-bpe", llama3},
-                                              {"llama-v3", llama3}, {"llama3", llama3},
-                                              {"qwen2", qwen2},     {"deepseek-r1-qwen", qwen2}};
-  }();
-  return table;
-}
-
 GgufPipeline byte_level_pipeline(const std::string& pre, const std::string& where) {
-  const auto found = preparations().find(pre);
-  if (found == preparations().end()) {
-    std::string known;
-    for (const auto& [name, each] : preparations()) known += (known.empty() ? "" : ", ") + name;
-    throw Error(concat(where, ": tokenizer.ggml.pre: expected one of ", known, ", found \"", pre, "\""));
-  }
-  return {.normalizer = found->second.normalizer,
-          .pre_tokenizer = found->second.pre_tokenizer,
+  const Preparation& preparation = find_preparation(pre, where + ": tokenizer.ggml.pre");
+  return {.normalizer = preparation.normalizer,
+          .pre_tokenizer = preparation.pre_tokenizer,
           .decoder = {{"type", "ByteLevel"}},
-          .ignore_merges = found->second.ignore_merges};
+          .ignore_merges = preparation.ignore_merges,
+          .add_bos = preparation.add_bos};
 }
 
 GgufPipeline sentencepiece_pipeline(bool add_space_prefix) {
@@ -78,7 +37,8 @@ GgufPipeline sentencepiece_pipeline(bool add_space_prefix) {
     decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   }
   return {.normalizer = {{"type", "Sequence"}, {"normalizers", normalizers}},
-          .decoder = {{"type", "Sequence"}, {"decoders", decoders}}};
+          .decoder = {{"type", "Sequence"}, {"decoders", decoders}},
+          .add_bos = true};
 }
 
 TokenizerParts parts_of(const GgufPipeline& pipeline, const std::string& where) {
@@ -190,7 +150,7 @@ GgufPipeline gguf_pipeline(const GgufVocabulary& vocabulary, const std::string& 
 
 std::vector<std::string> gguf_pre_names() {
   std::vector<std::string> names = {"llama-bpe", "qwen2", "smollm", "gpt-2"};
-  for (const auto& [name, each] : preparations()) {
+  for (const std::string& name : preparation_names()) {
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
   return names;
@@ -269,7 +229,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
       throw Error(concat(where, ": tokenizer.ggml.", name, ": expected an id below ", count, ", found ", *id));
     }
   }
-  gguf_pipeline(vocabulary, where);  // throws for a kind that is not known
+  const GgufPipeline pipeline = gguf_pipeline(vocabulary, where);
   const bool gpt2 = vocabulary.model == "gpt2";
   TokenizerParts parts = gpt2 ? byte_level_bpe(vocabulary, where) : sentencepiece_bpe(vocabulary, where);
   for (size_t id = 0; id < vocabulary.token_type.size(); ++id) {
@@ -285,7 +245,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
     }
   }
   parts.where = where;
-  const bool bos = vocabulary.add_bos_token.value_or(!gpt2), eos = vocabulary.add_eos_token.value_or(false);
+  const bool bos = vocabulary.add_bos_token.value_or(pipeline.add_bos),
+             eos = vocabulary.add_eos_token.value_or(false);
   parts.post_processor =
       bos_eos_template(bos ? vocabulary.bos_token_id : std::nullopt, eos ? vocabulary.eos_token_id : std::nullopt);
   return std::make_unique<Tokenizer>(std::move(parts));

@@ -13,7 +13,7 @@ namespace loraxs {
 /// What the keys tokenizer.ggml.* hold, by their names.
 struct GgufVocabulary {
   std::string model;                // "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE)
-  std::string pre;                  // how byte-level BPE cuts text: smollm, llama-bpe, qwen2, gpt-2, …
+  std::string pre;                  // how byte-level BPE cuts text: find_preparation
   std::vector<std::string> tokens;  // [vocab]
   std::vector<float> scores;        // [vocab], of "llama"
   std::vector<std::string> merges;  // "a b", of "gpt2"
@@ -29,6 +29,7 @@ GgufVocabulary read_vocabulary(const Gguf& file);
 struct GgufPipeline {
   nlohmann::json normalizer, pre_tokenizer, decoder;
   bool ignore_merges = false;
+  bool add_bos = false;  // where the vocabulary does not say
 };
 /// Throws Error for another model or pre name, naming those known.
 GgufPipeline gguf_pipeline(const GgufVocabulary& vocabulary, const std::string& where);

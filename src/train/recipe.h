@@ -11,6 +11,7 @@
 #include "adapt/basis.h"
 #include "adapt/rank_allocator.h"
 #include "data/task.h"
+#include "model/config_keys.h"
 #include "ops/row_optimizer.h"
 
 namespace loraxs {
@@ -72,7 +73,9 @@ struct TrainRecipe {
 
 /// A whole recipe. `head`: full | output | pooler; language models have none.
 struct Recipe {
-  std::string model;  // Hugging Face folder
+  std::string model;                       // Hugging Face folder or GGUF file
+  std::vector<std::string> accept_config;  // keys of its config.json that are read as if they did not stand there
+  std::string pre_tokenizer;               // instead of a GGUF file's tokenizer.ggml.pre; empty: the file's own
   MethodRecipe method;
   std::string head = "full";
   nlohmann::json task;  // section `task`, read by load_task
@@ -83,6 +86,7 @@ struct Recipe {
   std::filesystem::path base;   // folder that relative paths in the recipe start from: the working folder
 
   nlohmann::json to_json() const;  // resolved: every key with its value
+  ReadingOptions reading() const { return {accept_config, pre_tokenizer}; }
 };
 
 /// Reads a recipe file and applies `--set key.sub=value` overrides (YAML values) on top. Unknown keys are errors with

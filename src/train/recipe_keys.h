@@ -108,6 +108,9 @@ void visit_train(TrainRecipe& t, Visitor& v) {
 template <typename Visitor>
 void visit_recipe(Recipe& r, Visitor& v) {
   v.key("model", r.model, Choices{}, "Hugging Face folder with config.json, model.safetensors, tokenizer.json");
+  v.key("accept_config", r.accept_config, "keys of its config.json that are read as if they did not stand there");
+  v.key("pre_tokenizer", r.pre_tokenizer, Choices{},
+        "GGUF: how byte-level BPE cuts text (llama-bpe, qwen2, …); left out: as the file says");
   visit_method(r.method, v);
   v.key("head", r.head, Choices{"full", "output", "pooler", "none"},
         "full | output | pooler; language models have none");

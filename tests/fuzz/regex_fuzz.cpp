@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     TextLimit limit(text.size());
     size_t end_of_last = 0;
     regex.for_each_match(text, limit, [&](size_t begin, size_t end) {
-      fuzz::require(end_of_last <= begin && begin < end && end <= text.size());
+      fuzz::require(end_of_last <= begin && begin <= end && end <= text.size());
       fuzz::require(is_valid_utf8(std::string_view(text).substr(begin, end - begin)));
       end_of_last = end;
     });

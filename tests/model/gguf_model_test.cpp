@@ -229,16 +229,16 @@ TEST(GgufModelErrorTest, WhatIsWrongIsSaid) {
   check("token_embd.weight: expected shape", [](Copy& c) { c.metadata["llama.embedding_length"] = gguf_uint32(96); });
   check("rope.dimension_count: expected 16",
         [](Copy& c) { c.metadata["llama.rope.dimension_count"] = gguf_uint32(8); });
-  check("rope.scaling.type: expected none or linear, found yarn",
-        [](Copy& c) { c.metadata["llama.rope.scaling.type"] = gguf_string("yarn"); });
+  check("rope.scaling.type: expected none, linear, yarn or longrope, found su",
+        [](Copy& c) { c.metadata["llama.rope.scaling.type"] = gguf_string("su"); });
   check("expected a tensor output_norm.weight", [](Copy& c) { c.at("output_norm.weight").name = "output_norm.bias"; });
   check("blk.0.attn_q.bias: expected no tensor of that name", [](Copy& c) {
     c.tensors.push_back(c.at("output_norm.weight"));
     c.tensors.back().name = "blk.0.attn_q.bias";
   });
   check("blk.0.attn_norm.weight: type: expected one of F32, F16, BF16, Q8_0", [](Copy& c) {
-    c.at("blk.0.attn_norm.weight").type = find_block_type("IQ4_NL")->type;
-    c.at("blk.0.attn_norm.weight").bytes = [] { return std::vector<std::byte>(36); };
+    c.at("blk.0.attn_norm.weight").type = find_block_type("MXFP4")->type;
+    c.at("blk.0.attn_norm.weight").bytes = [] { return std::vector<std::byte>(34); };
   });
   EXPECT_ERROR(load_base_model(folder / "absent.gguf", ""), "absent.gguf: cannot open");
 }

@@ -12,7 +12,23 @@ from make_decoders import random_decoder
 from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
-TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+TYPES = [
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+    "IQ4_NL",
+    "IQ4_XS",
+]
 ROWS, COLUMNS = 7, 1024
 
 
@@ -116,8 +132,8 @@ def copy_tokenizer(writer: gguf.GGUFWriter, source: Path) -> None:
             writer.add_key_value(key, field.contents(), field.types[0], sub_type)
 
 
-def write_model(path: Path, model, types: list[str], tokenizer: Path | None = None) -> None:
-    """As llama.cpp converts; `types` in turn for matrices whose rows are whole blocks."""
+def write_model(path: Path, model, types: list[str], tokenizer: Path | None = None, extra=None) -> None:
+    """As llama.cpp converts; `types` in turn for matrices whose rows are whole blocks. `extra` adds to the writer."""
     config = model.config
     family = {"mistral": "llama"}.get(config.model_type, config.model_type)
     writer = gguf.GGUFWriter(path, family)
@@ -138,6 +154,8 @@ def write_model(path: Path, model, types: list[str], tokenizer: Path | None = No
     writer.add_vocab_size(config.vocab_size)
     if tokenizer:
         copy_tokenizer(writer, tokenizer)
+    if extra:
+        extra(writer)
     if config.rope_parameters["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", frequency_factors(config))
     turn = 0

@@ -220,8 +220,7 @@ TEST(TokenizerTest, LyingGgufVocabulariesAreErrors) {
     change(bad);
     EXPECT_ERROR(make_tokenizer(bad, "x.gguf"), message);
   };
-  expect([](GgufVocabulary& v) { v.pre = "tekken"; },
-         "x.gguf: tokenizer.ggml.pre: expected one of deepseek-r1-qwen, gpt-2");
+  expect([](GgufVocabulary& v) { v.pre = "nosuch"; }, "x.gguf: tokenizer.ggml.pre: found \"nosuch\"; --pre-tokenizer");
   expect([](GgufVocabulary& v) { v.model = "bert"; }, "tokenizer.ggml.model: expected gpt2 or llama, found \"bert\"");
   expect([](GgufVocabulary& v) { v.merges = {"ab"}; }, "tokenizer.ggml.merges[0]: expected two tokens");
   expect([](GgufVocabulary& v) { v.merges = {"b a"}; }, "merges[0]: expected ba in the vocabulary");

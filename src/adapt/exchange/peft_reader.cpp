@@ -149,7 +149,7 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
     const bool is_number = view.dtype == Dtype::kFloat32 || view.dtype == Dtype::kFloat16 ||
                            view.dtype == Dtype::kBFloat16 || view.dtype == Dtype::kFloat64;
     if (!is_number) {
-      complaints.add("no floats:", concat(name, " ", dtype_name(view.dtype)));
+      complaints.add("no floats:", concat(name, " ", view.dtype_text));
       continue;
     }
     const torch::Tensor value = view_tensor(view).to(torch::kFloat32);

@@ -19,7 +19,8 @@ ModelConfig parse_bert_config(Fields& fields) {
   config.intermediate_size = fields.positive_int("intermediate_size", 3072, kMostWidth);
   config.max_position_embeddings = fields.positive_int("max_position_embeddings", 512, kMostPositions);
   config.type_vocab_size = fields.positive_int("type_vocab_size", 2, kMostTokens);
-  config.hidden_act = fields.choice("hidden_act", "gelu", {"gelu"});
+  config.hidden_act = fields.choice("hidden_act", "gelu", {"gelu", "gelu_python"});
+  config.hidden_act = "gelu";  // the older name is the same function
   fields.choice("position_embedding_type", "absolute", {"absolute"});
   config.norm_eps = fields.positive_number("layer_norm_eps", 1e-12);
   config.hidden_dropout = fields.fraction("hidden_dropout_prob", 0.1);
@@ -60,6 +61,12 @@ Architecture bert() {
   names.emplace_back("pooler.bias", "pooler.dense.bias");
   return {.model_type = "bert",
           .parse_config = parse_bert_config,
+          .known_keys = {{"directionality", "[\"bidi\"]"},  // of Google's multilingual and Chinese models
+                         {"pooler_type", "[\"first_token_transform\"]"},
+                         {"pooler_fc_size"},
+                         {"pooler_num_attention_heads"},
+                         {"pooler_num_fc_layers"},
+                         {"pooler_size_per_head"}},
           .weight_names = names,
           .optional_prefixes = {"bert."},
           .optional_weights = {"pooler.weight", "pooler.bias"},

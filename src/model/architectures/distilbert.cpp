@@ -50,6 +50,8 @@ Architecture distilbert() {
   names.emplace_back("head.dense.bias", "pre_classifier.bias");
   return {.model_type = "distilbert",
           .parse_config = parse_distilbert_config,
+          .known_keys = {{"sinusoidal_pos_embds"},  // how the table began; the checkpoint brings it
+                         {"tie_weights_"}},
           .weight_names = names,
           .optional_prefixes = {"distilbert."},
           .optional_weights = {"head.dense.weight", "head.dense.bias"},

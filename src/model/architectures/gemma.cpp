@@ -31,6 +31,10 @@ ModelConfig parse_gemma_config(Fields& fields) {
 
 }  // namespace
 
-Architecture gemma() { return llama_like("gemma", parse_gemma_config, "gemma"); }
+Architecture gemma() {
+  Architecture architecture = llama_like("gemma", parse_gemma_config, "gemma");
+  architecture.known_keys = {{"hidden_activation", R"(["gelu_pytorch_tanh", "gelu"])"}};
+  return architecture;
+}
 
 }  // namespace loraxs

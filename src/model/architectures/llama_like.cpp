@@ -3,33 +3,10 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "model/rotary_config.h"
 
 namespace loraxs {
 namespace {
-
-/// transformers 5 writes rope_parameters with theta inside, older ones rope_theta and rope_scaling.
-RotaryConfig parse_rotary(Fields& fields, int64_t max_positions) {
-  RotaryConfig rotary;
-  const bool joined = fields.has("rope_parameters");
-  const double theta = fields.positive_number("rope_theta", 10000.0);
-  Fields scaling = fields.object(joined ? "rope_parameters" : "rope_scaling");
-  scaling.ignore_unknown();
-  rotary.theta = scaling.positive_number("rope_theta", theta);
-  const std::vector<std::string> known = {"default", "linear", "llama3"};
-  rotary.scaling = scaling.choice(scaling.has("rope_type") ? "rope_type" : "type", "default", known);
-  if (rotary.scaling == "default") return rotary;
-  rotary.factor = scaling.positive_number("factor", 1.0);
-  if (rotary.scaling == "linear") return rotary;
-  rotary.low_freq_factor = scaling.positive_number("low_freq_factor", 1.0);
-  rotary.high_freq_factor = scaling.positive_number("high_freq_factor", 4.0);
-  if (!(rotary.high_freq_factor > rotary.low_freq_factor)) {
-    scaling.fail("high_freq_factor", concat("expected more than low_freq_factor ", rotary.low_freq_factor, ", found ",
-                                            rotary.high_freq_factor));
-  }
-  rotary.original_max_position_embeddings =
-      scaling.positive_int("original_max_position_embeddings", max_positions, kMostPositions);
-  return rotary;
-}
 
 const std::vector<std::pair<std::string, std::string>>& modules() {
   static const std::vector<std::pair<std::string, std::string>> all = {
@@ -102,7 +79,7 @@ ModelConfig parse_llama_like(Fields& fields, const ModelConfig& family) {
   if (config.head_dim % 2 != 0) fields.fail("head_dim", concat("expected an even number, found ", config.head_dim));
   config.max_position_embeddings =
       fields.positive_int("max_position_embeddings", family.max_position_embeddings, kMostPositions);
-  config.rotary = parse_rotary(fields, config.max_position_embeddings);
+  config.rotary = parse_rotary(fields, config);
   const bool silu = family.gate == GateActivation::kSilu;
   const std::vector<std::string> activations =
       silu ? std::vector<std::string>{"silu"} : std::vector<std::string>{"gelu_pytorch_tanh", "gelu"};

@@ -19,6 +19,11 @@ ModelConfig parse_qwen2_config(Fields& fields) {
 
 }  // namespace
 
-Architecture qwen2() { return llama_like("qwen2", parse_qwen2_config, "qwen2"); }
+Architecture qwen2() {
+  Architecture architecture = llama_like("qwen2", parse_qwen2_config, "qwen2");
+  architecture.known_keys = {{"attention_bias"},  // query, key and value have biases, whatever it says
+                             {"use_mrope", "[false]"}};
+  return architecture;
+}
 
 }  // namespace loraxs
