@@ -39,6 +39,7 @@ class AdaptedModel final : public ProjectionHook {
   /// See Backbone::limit_activations.
   void limit_activations(int64_t bytes) { backbone_->limit_activations(bytes); }
 
+  bool generates() const { return language_head_ != nullptr; }  // a decoder
   const AdapterSet& adapters() const { return adapters_; }
   const ModelConfig& config() const { return config_; }
 

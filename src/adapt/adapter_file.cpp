@@ -1,6 +1,8 @@
 #include "adapt/adapter_file.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "adapt/adapter_header.h"
@@ -32,6 +34,46 @@ std::string digest_of(const std::map<std::string, std::string>& metadata, std::s
   return digest.update(row).hex();
 }
 
+/// How a row may be stored. All but the first are named in the metadata, which the digest covers.
+struct RowForm {
+  torch::ScalarType type;
+  Dtype stored;
+  const char* name;
+};
+constexpr RowForm kRowForms[] = {{torch::kFloat32, Dtype::kFloat32, "float32"},
+                                 {torch::kBFloat16, Dtype::kBFloat16, "bfloat16"},
+                                 {torch::kFloat16, Dtype::kFloat16, "float16"}};
+
+template <typename Matches>
+const RowForm* find_row_form(const Matches& matches) {
+  const auto* const found = std::find_if(std::begin(kRowForms), std::end(kRowForms), matches);
+  return found == std::end(kRowForms) ? nullptr : found;
+}
+
+/// The row's numbers as a vector of `form`.
+torch::Tensor stored_row(const torch::Tensor& values, const RowForm& form, const std::filesystem::path& path) {
+  torch::Tensor row = values.to(form.type).contiguous();
+  if (values.isfinite().all().item<bool>() && !row.isfinite().all().item<bool>()) {
+    throw Error(concat(path.string(), ": row: expected numbers within ", form.name, ", found up to ",
+                       values.abs().max().item<float>(), "; bfloat16 and float32 hold them"));
+  }
+  return row;
+}
+
+/// Throws Error where the type of a file's row is not the one that the metadata name.
+void check_row_form(const Safetensors& file, const TensorView& view) {
+  const auto named = file.metadata.find("row_dtype");
+  const std::string name = named == file.metadata.end() ? "float32" : named->second;
+  const RowForm* form = find_row_form([&](const RowForm& each) { return name == each.name; });
+  if (form == nullptr) {
+    throw Error(concat(file.path.string(), ": row_dtype: expected bfloat16 or float16, found ", name));
+  }
+  if (view.dtype != form->stored || view.shape.size() != 1) {
+    throw Error(concat(file.path.string(), ": row: expected a ", form->name, " vector, found ", dtype_name(view.dtype),
+                       " with ", view.shape.size(), " dimensions"));
+  }
+}
+
 std::string number_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.7g", value);
@@ -47,9 +89,12 @@ std::map<std::string, int64_t> site_ranks(const Layout& layout) {
 }
 
 void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t row, const BaseModel& model,
-                   const Basis& basis, const AdapterProvenance& provenance, Existing existing) {
-  const torch::Tensor values = bank.values.select(0, row).to(torch::kFloat32).contiguous();
-  const auto bytes = std::as_bytes(std::span(values.const_data_ptr<float>(), values.numel()));
+                   const Basis& basis, const AdapterProvenance& provenance, Existing existing,
+                   torch::ScalarType dtype) {
+  const RowForm* form = find_row_form([&](const RowForm& each) { return dtype == each.type; });
+  TORCH_CHECK(form != nullptr, "write_adapter: a row of ", dtype);
+  const torch::Tensor values = stored_row(bank.values.select(0, row), *form, path);
+  const std::span bytes(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes());
   const bool on_basis = find_method(bank.layout.method, path.string()).traits.reads_basis;
   std::string fingerprint;
   if (on_basis) {
@@ -70,9 +115,10 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
                                                  {"precision", provenance.precision},
                                                  {"gemm", provenance.gemm_record},
                                                  {"training", provenance.summary}};
+  if (dtype != torch::kFloat32) metadata["row_dtype"] = form->name;
   std::erase_if(metadata, [](const auto& entry) { return entry.second.empty(); });
   metadata["digest"] = digest_of(metadata, bytes);
-  const TensorBytes tensor{.dtype = Dtype::kFloat32, .shape = {values.numel()}, .bytes = bytes};
+  const TensorBytes tensor{.dtype = form->stored, .shape = {values.numel()}, .bytes = bytes};
   write_file_atomically(path, serialize_safetensors({{"row", tensor}}, metadata), existing);
 }
 
@@ -87,10 +133,7 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   if (file.tensors.size() != 1)
     throw Error(concat(where, ": expected the one tensor row, found ", file.tensors.size()));
   const TensorView& view = file.at("row");
-  if (view.dtype != Dtype::kFloat32 || view.shape.size() != 1) {
-    throw Error(concat(where, ": row: expected a float32 vector, found ", dtype_name(view.dtype), " with ",
-                       view.shape.size(), " dimensions"));
-  }
+  check_row_form(file, view);
   AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id")};
   adapter.row_digest = sha256_hex(view.bytes);
   const bool of_row = format == kFirstAdapterFormat;
@@ -118,8 +161,9 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
                         .precision = optional("precision"),
                         .gemm_record = optional("gemm"),
                         .summary = optional("training")};
+  const torch::Tensor row = view_tensor(view).to(torch::kFloat32);  // a view of the file where it is so stored
   adapter.row.resize(view.shape[0]);
-  std::memcpy(adapter.row.data(), view.bytes.data(), view.bytes.size());
+  std::memcpy(adapter.row.data(), row.const_data_ptr(), row.nbytes());
   for (size_t i = 0; i < adapter.row.size(); ++i) {
     if (!std::isfinite(adapter.row[i]))
       throw Error(concat(where, ": row: expected finite numbers, found ", adapter.row[i], " at ", i));

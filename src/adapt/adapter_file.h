@@ -40,8 +40,10 @@ struct AdapterFile {
 
 /// Writes row `row` of `bank`, atomically: the row's bytes, some 1.5 KB of header and what the layout takes (labels,
 /// and the sites by name where ranks differ).
+/// With float16 or bfloat16 the row is rounded to it. Throws Error for a number that float16 cannot hold.
 void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t row, const BaseModel& model,
-                   const Basis& basis, const AdapterProvenance& provenance, Existing existing = Existing::kRefused);
+                   const Basis& basis, const AdapterProvenance& provenance, Existing existing = Existing::kRefused,
+                   torch::ScalarType dtype = torch::kFloat32);
 
 /// Reads and checks the file by itself: format, digest, finite numbers. Throws Error.
 AdapterFile read_adapter(const std::filesystem::path& path);

@@ -3,13 +3,56 @@
 #include <nlohmann/json.hpp>
 
 #include "adapt/head_tensors.h"
+#include "adapt/model_files.h"
 #include "adapt/site_binding.h"
 #include "adapt/tensor_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
+#include "io/json.h"
 
 namespace loraxs {
+namespace {
+
+const char* dtype_text(torch::ScalarType dtype) {
+  return dtype == torch::kBFloat16 ? "bfloat16" : dtype == torch::kFloat16 ? "float16" : "float32";
+}
+
+/// Whether the weights hold a language head beside the word embeddings that is not the same matrix.
+bool has_own_language_head(const BaseModel& model) {
+  return model.has("lm_head.weight") && !model.weight("lm_head.weight").equal(model.weight("embeddings.word.weight"));
+}
+
+void set_labels(nlohmann::ordered_json& config, const HeadLayout& head, const Architecture& architecture) {
+  nlohmann::ordered_json names = nlohmann::ordered_json::object(), indices = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < static_cast<size_t>(head.outputs); ++i) {
+    const std::string label = i < head.labels.size() ? head.labels[i] : concat("LABEL_", i);
+    names[std::to_string(i)] = label;
+    indices[label] = i;
+  }
+  config["architectures"] = {architecture.head.model_class};
+  config["id2label"] = names;
+  config["label2id"] = indices;
+  config["problem_type"] = head.labels.empty() ? "regression" : "single_label_classification";
+}
+
+/// The text of config.json beside the merged weights.
+std::string merged_config(const BaseModel& merged, const HeadLayout* head, std::optional<torch::ScalarType> dtype) {
+  const std::filesystem::path path = merged.folder / "config.json";
+  const auto file = MappedFile::open(path);
+  nlohmann::ordered_json config = parse_ordered_json(file->text(), path.string());
+  const nlohmann::ordered_json before = config;
+  if (dtype) config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] = dtype_text(*dtype);  // transformers < 5
+  if (config.contains("tie_word_embeddings") && config["tie_word_embeddings"] == true &&
+      has_own_language_head(merged)) {
+    config["tie_word_embeddings"] = false;
+  }
+  if (head != nullptr) set_labels(config, *head, *merged.architecture);
+  return config == before ? std::string(file->text()) : json_text(config, 2) + "\n";
+}
+
+}  // namespace
+
 BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign) {
   BaseModel merged = model;
   for (const Site& site : bank.layout.sites) {
@@ -23,8 +66,9 @@ BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& ba
   return merged;
 }
 
-void write_model_folder(const std::filesystem::path& folder, const BaseModel& merged, const Bank* head_bank,
-                        int64_t row, std::optional<torch::ScalarType> dtype, Existing existing) {
+std::vector<std::string> write_model_folder(const std::filesystem::path& folder, const BaseModel& merged,
+                                            const Bank* head_bank, int64_t row, std::optional<torch::ScalarType> dtype,
+                                            Existing existing) {
   if (is_gguf_path(merged.folder)) {
     throw Error(concat(merged.folder.string(), ": expected a Hugging Face folder, whose config and tokenizer a merged ",
                        "model takes over, found a GGUF file"));
@@ -43,48 +87,22 @@ void write_model_folder(const std::filesystem::path& folder, const BaseModel& me
     const std::string& stored = merged.stored_names.at(canonical);
     add(stored.starts_with(prefix) || canonical.starts_with("head.") ? stored : prefix + stored, tensor);
   }
-  nlohmann::json config = read_json(merged.folder / "config.json");
-  if (dtype) {  // transformers 5 writes dtype, older ones torch_dtype
-    const std::string name = *dtype == torch::kBFloat16  ? "bfloat16"
-                             : *dtype == torch::kFloat16 ? "float16"
-                                                         : "float32";
-    config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] = name;
-  }
   if (head != nullptr) {
     for (const auto& [name, tensor] : head_tensors(*merged.architecture, *head_bank, row)) add(name, tensor);
-    config["architectures"] = {merged.architecture->head.model_class};
-    nlohmann::json names = nlohmann::json::object(), indices = nlohmann::json::object();
-    for (size_t i = 0; i < static_cast<size_t>(head->outputs); ++i) {
-      const std::string label = i < head->labels.size() ? head->labels[i] : concat("LABEL_", i);
-      names[std::to_string(i)] = label;
-      indices[label] = i;
-    }
-    config["id2label"] = names;
-    config["label2id"] = indices;
-    config["problem_type"] = head->labels.empty() ? "regression" : "single_label_classification";
   }
+  std::vector<std::string> left_out;
   const auto fill = [&](const std::filesystem::path& aside) {
+    left_out = copy_model_files(merged.folder, aside, ModelFiles::kButWeights);
     file.write(aside / "model.safetensors", {{"format", "pt"}});
-    write_file_atomically(aside / "config.json", config.dump(2) + "\n");
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
-                             "vocab.json", "merges.txt", "sentencepiece.bpe.model", "tokenizer.model"}) {
-      if (std::filesystem::exists(merged.folder / name)) {
-        write_file_atomically(aside / name, MappedFile::open(merged.folder / name)->text());
-      }
-    }
+    write_file_atomically(aside / "config.json", merged_config(merged, head, dtype));
   };
   write_folder_atomically(folder, fill, existing);
+  return left_out;
 }
 
 void copy_model_folder(const std::filesystem::path& from, const std::filesystem::path& folder) {
-  write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
-    for (const auto& entry : std::filesystem::directory_iterator(from)) {
-      const std::string extension = entry.path().extension().string();
-      const bool belongs =
-          extension == ".safetensors" || extension == ".json" || extension == ".txt" || extension == ".model";
-      if (belongs && entry.is_regular_file()) std::filesystem::copy_file(entry, aside / entry.path().filename());
-    }
-  });
+  write_folder_atomically(folder,
+                          [&](const std::filesystem::path& aside) { copy_model_files(from, aside, ModelFiles::kAll); });
 }
 
 }  // namespace loraxs

@@ -9,19 +9,6 @@
 namespace loraxs {
 namespace {
 
-/// general.file_type as llama.cpp numbers it (llama.h, LLAMA_FTYPE_*): what most matrices are.
-uint32_t file_type(BlockType type) {
-  constexpr uint32_t kAllF32 = 0, kMostlyF16 = 1, kMostlyQ8 = 7, kMostlyBF16 = 32;
-  return type == BlockType::kF32    ? kAllF32
-         : type == BlockType::kF16  ? kMostlyF16
-         : type == BlockType::kQ8_0 ? kMostlyQ8
-                                    : kMostlyBF16;
-}
-
-BlockType type_for(const GgufTensor& tensor, BlockType wanted) {
-  return tensor.shape.back() % block_type_info(wanted).block_elements == 0 ? wanted : BlockType::kF16;
-}
-
 std::vector<std::byte> stored_bytes(const GgufTensor& tensor) { return {tensor.bytes.begin(), tensor.bytes.end()}; }
 
 }  // namespace
@@ -43,7 +30,7 @@ void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model
   for (const auto& [key, value] : file.metadata) {
     if (key == "general.alignment") continue;  // the writer's own
     if (key == "general.file_type" && type) {
-      metadata.emplace_back(key, gguf_uint32(file_type(*type)));
+      metadata.emplace_back(key, gguf_uint32(gguf_file_type(*type)));
     } else {
       const auto* bytes = reinterpret_cast<const char*>(value.encoded.data());
       metadata.emplace_back(key, std::string(bytes, value.encoded.size()));
@@ -53,13 +40,13 @@ void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model
   for (const auto& [name, tensor] : file.tensors) {
     const auto site = adapted.find(name);
     const bool is_matrix = tensor.shape.size() > 1;
-    const BlockType written = type && is_matrix ? type_for(tensor, *type) : tensor.type;
+    const BlockType written = type && is_matrix ? written_type(tensor.shape, *type) : tensor.type;
     GgufTensorSource source{.name = name, .type = written, .shape = tensor.shape};
     if (site != adapted.end()) {
-      if (!is_writable(written) || (!type && written == BlockType::kQ8_0)) {
+      if (!is_writable(written) || (!type && block_type_info(written).block_elements > 1)) {
         throw Error(concat(model.folder.string(), ": ", name, ": expected F32, F16 or BF16 to merge into, found ",
-                           block_type_info(tensor.type).name,
-                           "; --dtype float32, float16, bfloat16 or q8_0 unpacks the model and writes it so"));
+                           block_type_info(tensor.type).name, "; --dtype ", writable_type_names(),
+                           " unpacks the model and writes it so"));
       }
       source.bytes = [&model, &basis, &bank, row, written, site = *site->second] {
         const torch::Tensor weight = merged_weight(model.site_weight(site).to(torch::kFloat32), bank, row, site, basis);

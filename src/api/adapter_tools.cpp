@@ -12,23 +12,10 @@
 #include "io/error.h"
 #include "io/gguf.h"
 #include "io/seeds.h"
+#include "ops/block_quantize.h"
 
 namespace loraxs {
 namespace {
-
-/// Sequences of random ids, for comparing two forms of one model.
-PackedBatch probe_batch(const BaseModel& model) {
-  constexpr int64_t kSequences = 8, kTokens = 24;
-  std::vector<Sequence> sequences(kSequences);
-  for (int64_t s = 0; s < kSequences; ++s) {
-    const int64_t words = model.config.vocab_size;
-    const std::vector<int64_t> ids = permutation(words, static_cast<uint64_t>(s));
-    sequences[s].input_ids.assign(ids.begin(), ids.begin() + std::min(kTokens, words));
-    sequences[s].slot = 0;
-  }
-  // The first token of a decoder sees nothing: there every token is asked.
-  return pack(sequences, model.architecture->kind == ModelKind::kDecoder ? Ask::kAll : Ask::kLoss);
-}
 
 /// What --dtype means in a folder and in a GGUF file.
 struct MergedType {
@@ -37,19 +24,31 @@ struct MergedType {
 };
 MergedType merged_type(const std::string& name, bool to_gguf) {
   if (name.empty()) return {};
-  if (name == "float32") return {torch::kFloat32, BlockType::kF32};
-  if (name == "float16") return {torch::kFloat16, BlockType::kF16};
-  if (name == "bfloat16") return {torch::kBFloat16, BlockType::kBF16};
-  if (name == "q8_0" && to_gguf) return {{}, BlockType::kQ8_0};
-  throw Error(concat("--dtype: expected float32, float16", to_gguf ? ", bfloat16 or q8_0" : " or bfloat16", ", found ",
-                     name, name == "q8_0" ? "; blocks are for GGUF bases" : ""));
+  const std::optional<BlockType> block = writable_type(name);
+  if (block && to_gguf) return {.block = block};
+  if (name == "float32") return {.dtype = torch::kFloat32};
+  if (name == "float16") return {.dtype = torch::kFloat16};
+  if (name == "bfloat16") return {.dtype = torch::kBFloat16};
+  throw Error(concat("--dtype: expected ", to_gguf ? writable_type_names() : "float32, float16 or bfloat16", ", found ",
+                     name, block ? "; blocks are for GGUF bases" : ""));
 }
 
-/// What the model computes with the adapter in `set`: logits where there is a head, hidden states otherwise.
+/// What the model computes for slot 0: logits, or hidden states of an encoder without a head.
 torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
   torch::NoGradGuard no_grad;
-  const bool has_head = model.adapters().banks.front()->layout.head.kind != "none";
-  return has_head ? model.logits(batch, false).values : model.encode(batch, false);
+  if (model.adapters().banks.front()->layout.head.kind != "none") return model.logits(batch, false).values;
+  return model.generates() ? model.token_logits(batch) : model.encode(batch, false);
+}
+
+/// `written` against the adapter on its base.
+OutputCheck check_outputs(const OpenedAdapter& opened, AdaptedModel& written) {
+  AdaptedModel adapted = adapted_model(opened, "float32");
+  const auto plain = std::make_shared<Bank>(head_of(*opened.bank, 0));
+  AdaptedModel base(opened.model, opened.basis, AdapterSet::of_bank(plain), torch::kFloat32);
+  const PackedBatch batch = probe_batch(opened.model, 0);
+  const torch::Tensor reference = outputs_of(adapted, batch);
+  return {.difference = largest_change(outputs_of(written, batch), reference),
+          .effect = largest_change(outputs_of(base, batch), reference)};
 }
 
 }  // namespace
@@ -70,9 +69,11 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
   const bool to_gguf = is_gguf_path(opened.model.folder);
   if (to_gguf != is_gguf_path(out)) {
     throw Error(concat(out.string(), ": --out: expected ", to_gguf ? "a .gguf file" : "a folder", " as the base ",
-                       opened.model.folder.string(), " is, found ", to_gguf ? "another name" : "a .gguf file"));
+                       opened.model.folder.string(), " is, found ", to_gguf ? "another name" : "a .gguf file",
+                       "; loraxs convert makes one of the other"));
   }
   const MergedType type = merged_type(dtype, to_gguf);
+  std::vector<std::string> left_out;
   if (to_gguf) {
     write_merged_gguf(out, opened.model, *opened.basis, *opened.bank, 0, type.block);
   } else {
@@ -80,19 +81,14 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
     for (const Site& site : opened.bank->layout.sites) {
       if (type.dtype) base.replace(site.name + ".weight", base.site_weight(site).to(torch::kFloat32));  // rounds once
     }
-    write_model_folder(out, merge_model(base, *opened.basis, *opened.bank, 0), opened.bank.get(), 0, type.dtype);
+    left_out =
+        write_model_folder(out, merge_model(base, *opened.basis, *opened.bank, 0), opened.bank.get(), 0, type.dtype);
   }
   // The head alone on the merged weights must give what the adapter gives on the base.
-  AdaptedModel adapted = adapted_model(opened, "float32");
-  const auto plain_bank = std::make_shared<Bank>(head_of(*opened.bank, 0));
   const BaseModel written = load_base_model(out, "");
-  AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
-  AdaptedModel base_model(opened.model, opened.basis, AdapterSet::of_bank(plain_bank), torch::kFloat32);
-  const PackedBatch batch = probe_batch(opened.model);
-  const torch::Tensor reference = outputs_of(adapted, batch);
-  return {.base_id = written.base_id,
-          .difference = largest_change(outputs_of(plain, batch), reference),
-          .effect = largest_change(outputs_of(base_model, batch), reference)};
+  AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(std::make_shared<Bank>(head_of(*opened.bank, 0))),
+                     torch::kFloat32);
+  return {.base_id = written.base_id, .outputs = check_outputs(opened, plain), .left_out = left_out};
 }
 
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out) {
@@ -108,6 +104,29 @@ void export_adapter(const OpenedAdapter& opened, const std::string& format, cons
   } else {
     throw Error(concat("format: expected peft, gguf, reference or loraxs, found ", format));
   }
+}
+
+OutputCheck export_rounded(const OpenedAdapter& opened, const std::string& dtype, const std::filesystem::path& out) {
+  refuse_existing(out, "--out");
+  const torch::ScalarType type = *merged_type(dtype, /*to_gguf=*/false).dtype;
+  write_adapter(out, *opened.bank, 0, opened.model, *opened.basis, opened.file.provenance, Existing::kRefused, type);
+  OpenedAdapter rounded = opened;
+  rounded.bank = std::make_shared<Bank>(open_adapter(read_adapter(out), opened.bank->layout, *opened.basis));
+  AdaptedModel written = adapted_model(rounded, "float32");
+  return check_outputs(opened, written);
+}
+
+PackedBatch probe_batch(const BaseModel& model, int64_t slot) {
+  constexpr int64_t kSequences = 8, kTokens = 24;
+  std::vector<Sequence> sequences(kSequences);
+  for (int64_t s = 0; s < kSequences; ++s) {
+    const int64_t words = model.config.vocab_size;
+    const std::vector<int64_t> ids = permutation(words, static_cast<uint64_t>(s));
+    sequences[s].input_ids.assign(ids.begin(), ids.begin() + std::min(kTokens, words));
+    sequences[s].slot = slot;
+  }
+  // The first token of a decoder sees nothing: there every token is asked.
+  return pack(sequences, model.architecture->kind == ModelKind::kDecoder ? Ask::kAll : Ask::kLoss);
 }
 
 double largest_change(const torch::Tensor& x, const torch::Tensor& reference) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "api/adapters.h"
 #include "api/opened_adapter.h"
@@ -14,11 +15,17 @@ namespace loraxs {
 CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
                                const std::filesystem::path& out, const Settings& settings);
 
-/// How far a merged model is from base and adapter, on sequences of random ids: largest change of an output, relative.
-struct MergeCheck {
-  std::string base_id;    // of the merged weights
-  double difference = 0;  // merged against adapted: rounding
+/// How far what was written is from base and adapter, on sequences of random ids: largest change of a logit (of a
+/// hidden state, where an encoder has no head), relative to the largest.
+struct OutputCheck {
+  double difference = 0;  // written against adapted: rounding
   double effect = 0;      // base against adapted: what the adapter does
+};
+
+struct MergeCheck {
+  std::string base_id;  // of the merged weights
+  OutputCheck outputs;
+  std::vector<std::string> left_out;  // of the base's folder: the weights in other programs' forms, see model_files.h
 };
 
 /// Writes the base with the adapter merged in: a Hugging Face folder from a folder, a GGUF file from a GGUF file.
@@ -29,6 +36,13 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
 /// Formats: peft and reference (folders), gguf and loraxs (files). Throws Error when `out` exists, the format is
 /// unknown or cannot hold the adapter.
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out);
+
+/// Writes the adapter's own format with its row rounded to `dtype`, bfloat16 or float16 (float32: as it is), and says
+/// what that changes.
+OutputCheck export_rounded(const OpenedAdapter& opened, const std::string& dtype, const std::filesystem::path& out);
+
+/// Sequences of random ids of one slot, for comparing two forms of one model; of decoders every token is asked.
+PackedBatch probe_batch(const BaseModel& model, int64_t slot);
 
 /// max |x − reference| / max |reference|.
 double largest_change(const torch::Tensor& x, const torch::Tensor& reference);

@@ -71,6 +71,9 @@ struct MergeOptions {
   AdapterOptions adapter;
   std::string out, dtype;  // dtype: empty = as the base
 };
+struct ConvertOptions {
+  std::string model, out, dtype;  // dtype: empty = as stored
+};
 struct UnmergeOptions {
   AdapterOptions adapter;  // model = the kept base, unless subtract
   std::string merged, out;
@@ -79,6 +82,7 @@ struct UnmergeOptions {
 struct ExportOptions {
   AdapterOptions adapter;
   std::string format = "peft", out;
+  std::string dtype;  // of the row, with format loraxs; empty = float32
 };
 struct ImportOptions {
   std::string model, from, folder, out, basis;
@@ -112,8 +116,9 @@ struct ParamsOptions {
   std::string model;  // folder, config.json or GGUF file
   std::vector<int64_t> ranks = {4, 8, 12, 16, 20, 25};
   std::vector<std::string> targets = {"paper"};
-  int64_t labels = 2;  // outputs of the classification head
-  bool list = false;   // sites, not counts
+  int64_t labels = 2;       // outputs of the classification head
+  int64_t vera_rank = 256;  // of VeRA's shared pair
+  bool list = false;        // sites, not counts
 };
 struct TableOptions {
   std::vector<std::string> runs;    // folders of finished runs
@@ -167,8 +172,8 @@ struct DoctorOptions {};
 struct Command {
   CommonOptions common;
   std::variant<InitOptions, ShowOptions, BasisOptions, TrainOptions, EvalOptions, PredictOptions, CombineOptions,
-               MergeOptions, UnmergeOptions, ExportOptions, ImportOptions, SweepOptions, NearestOptions, StudyOptions,
-               ParamsOptions, TableOptions, GenerateOptions, ConversationOptions, DoctorOptions>
+               MergeOptions, UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, SweepOptions, NearestOptions,
+               StudyOptions, ParamsOptions, TableOptions, GenerateOptions, ConversationOptions, DoctorOptions>
       options;
 };
 

@@ -187,8 +187,10 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   auto* merge_app = app.add_subcommand("merge", "Write the adapter into the base weights");
   add_adapter(merge_app, merge.adapter);
   merge_app->add_option("--out", merge.out, "Folder to write; a .gguf file where the base is one")->required();
-  merge_app->add_option("--dtype", merge.dtype, "float32, float16, bfloat16, or q8_0 for GGUF (default: as the base)")
-      ->check(CLI::IsMember({"float32", "float16", "bfloat16", "q8_0"}));
+  merge_app
+      ->add_option("--dtype", merge.dtype,
+                   "float32, float16, bfloat16; for GGUF q8_0, q5_1, q5_0, q4_1, q4_0 too (default: as the base)")
+      ->check(CLI::IsMember({"float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}));
 
   UnmergeOptions unmerge;
   auto* unmerge_app = app.add_subcommand("unmerge", "The base weights back from a merged folder");
@@ -196,6 +198,17 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   unmerge_app->add_option("--merged", unmerge.merged, "Merged folder")->required();
   unmerge_app->add_option("--out", unmerge.out, "Folder to write")->required();
   unmerge_app->add_flag("--subtract", unmerge.subtract, "Subtract the update (default: the kept base's own bytes)");
+
+  ConvertOptions convert;
+  auto* convert_app = app.add_subcommand("convert", "A GGUF file as a Hugging Face folder, or a folder as a GGUF file");
+  convert_app->add_option("--model", convert.model, "GGUF file or Hugging Face folder of a decoder")->required();
+  convert_app->add_option("--out", convert.out, "Folder to write of a file, a .gguf file of a folder")->required();
+  convert_app
+      ->add_option(
+          "--dtype", convert.dtype,
+          "float32, float16, bfloat16; for a file q8_0, q5_1, q5_0, q4_1, q4_0 too (default: as stored, what is "
+          "quantised as float32)")
+      ->check(CLI::IsMember({"float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}));
 
   ExportOptions export_options;
   auto* export_app = app.add_subcommand("export", "Write an adapter in another format");
@@ -205,6 +218,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
       ->capture_default_str();
   export_app->add_option("--out", export_options.out, "Folder (peft, reference) or file (gguf, loraxs) to write")
       ->required();
+  export_app->add_option("--dtype", export_options.dtype, "With --format loraxs: bfloat16 or float16 rounds the row")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}));
 
   ImportOptions import;
   auto* import_app = app.add_subcommand("import", "Adapters of PEFT or the paper's reference as adapter files");
@@ -272,6 +287,9 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   params_app->add_option("--rank", params.ranks, "Ranks")->delimiter(',');
   params_app->add_option("--targets", params.targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
   params_app->add_option("--labels", params.labels, "Outputs of the head")->capture_default_str();
+  params_app->add_option("--vera-rank", params.vera_rank, "Rank of VeRA's shared pair")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   params_app->add_flag("--list", params.list, "List the sites instead");
 
   TableOptions table;
@@ -331,6 +349,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   if (*combine_app) command.options = combine;
   if (*merge_app) command.options = merge;
   if (*unmerge_app) command.options = unmerge;
+  if (*convert_app) command.options = convert;
   if (*export_app) command.options = export_options;
   if (*import_app) command.options = import;
   if (*sweep_app) command.options = sweep;

@@ -13,6 +13,7 @@ int run_predict(const PredictOptions& options, const CommonOptions& common);
 int run_combine(const CombineOptions& options, const CommonOptions& common);
 int run_merge(const MergeOptions& options, const CommonOptions& common);
 int run_unmerge(const UnmergeOptions& options, const CommonOptions& common);
+int run_convert(const ConvertOptions& options, const CommonOptions& common);
 int run_export(const ExportOptions& options, const CommonOptions& common);
 int run_import(const ImportOptions& options, const CommonOptions& common);
 int run_sweep(const SweepOptions& options, const CommonOptions& common);

@@ -27,6 +27,7 @@ int dispatch(const Command& command) {
     int operator()(const CombineOptions& o) const { return run_combine(o, common); }
     int operator()(const MergeOptions& o) const { return run_merge(o, common); }
     int operator()(const UnmergeOptions& o) const { return run_unmerge(o, common); }
+    int operator()(const ConvertOptions& o) const { return run_convert(o, common); }
     int operator()(const ExportOptions& o) const { return run_export(o, common); }
     int operator()(const ImportOptions& o) const { return run_import(o, common); }
     int operator()(const SweepOptions& o) const { return run_sweep(o, common); }

@@ -10,8 +10,16 @@ namespace loraxs {
 
 int run_export(const ExportOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
+  if (!options.dtype.empty() && options.format != "loraxs") {
+    throw Error(concat("--dtype: expected --format loraxs, whose rows may be rounded, found ", options.format));
+  }
   const OpenedAdapter opened = open_adapter_of(options.adapter, common);
-  export_adapter(opened, options.format, options.out);
+  OutputCheck check;
+  if (options.dtype.empty()) {
+    export_adapter(opened, options.format, options.out);
+  } else {
+    check = export_rounded(opened, options.dtype, options.out);
+  }
   const auto size_of = [](const std::filesystem::path& file) {
     return human_bytes(static_cast<int64_t>(std::filesystem::file_size(file)));
   };
@@ -22,8 +30,12 @@ int run_export(const ExportOptions& options, const CommonOptions& common) {
     std::cout << options.out << ": PEFT LoRA" << rank << size_of(out / "adapter_model.safetensors") << own;
   } else if (options.format == "reference") {
     std::cout << options.out << ": A, B and R" << rank << size_of(out / "ft/adapter_model.safetensors") << own;
-  } else {
+  } else if (options.dtype.empty()) {
     std::cout << options.out << ": " << size_of(out) << '\n';
+  } else {
+    std::cout << options.out << ": row in " << options.dtype << ", " << size_of(out) << own
+              << "largest change of a logit " << check.difference
+              << " of the largest (the adapter itself changes them by " << check.effect << ")\n";
   }
   return 0;
 }

@@ -16,16 +16,24 @@ int run_merge(const MergeOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
   refuse_inside(options.out, options.adapter.model, "--out");
   const MergeCheck check = merge_to(open_adapter_of(options.adapter, common), options.out, options.dtype);
+  if (!check.left_out.empty() && !common.quiet) {
+    std::string names;
+    for (const std::string& name : check.left_out) names += (names.empty() ? "" : ", ") + name;
+    std::cerr << "loraxs: " << safe_message(concat(options.out, ": left out ", names))
+              << "; the base's weights for other "
+              << "programs, in which the adapter is not merged\n";
+  }
   if (common.json) {
     std::cout << nlohmann::json({{"out", options.out},
                                  {"base_id", check.base_id},
-                                 {"merged_against_adapted", check.difference},
-                                 {"adapter_effect", check.effect}})
+                                 {"merged_against_adapted", check.outputs.difference},
+                                 {"adapter_effect", check.outputs.effect},
+                                 {"left_out", check.left_out}})
                      .dump()
               << '\n';
   } else {
     std::cout << options.out << ": merged; largest change of an output against the unmerged adapter "
-              << check.difference << " (the adapter itself changes them by " << check.effect << ")\n";
+              << check.outputs.difference << " (the adapter itself changes them by " << check.outputs.effect << ")\n";
   }
   return 0;
 }

@@ -21,6 +21,23 @@ int64_t count_head(const ParsedConfig& parsed, int64_t labels) {
   return (c.hidden_size + 1) * labels + (parsed.architecture->head.dense_pretrained ? 0 : count_dense(c));
 }
 
+double ratio(int64_t numbers, int64_t of) { return static_cast<double>(numbers) / static_cast<double>(of); }
+
+/// The formulas behind the ratios, and the paper's own arithmetic of storage (Bałazy et al., section 1): GPT-3's query
+/// and value at rank 16 in 16 bit.
+void print_notes() {
+  constexpr int64_t kWidth = 12288, kLayers = 96, kRank = 16, kHalf = 2, kMillion = 1'000'000;
+  const std::vector<Site> gpt3(2 * kLayers, Site{.in_features = kWidth, .out_features = kWidth});
+  const int64_t xs = count_lora_xs(gpt3, kRank) * kHalf, lora = count_lora(gpt3, kRank) * kHalf;
+  constexpr int64_t kKiB = 1024;
+  std::printf(
+      "for square projections of width n: LoRA / LoRA-XS = 2n/r, VeRA / LoRA-XS = (n + r)/r^2 at one rank r\n"
+      "GPT-3 (n = %ld, %ld layers, query and value, r = %ld, 16 bit): LoRA %ld MiB, LoRA-XS %ld KiB a model, %.0f "
+      "to 1; a million models take %.0f TB and %.0f GB\n",
+      kWidth, kLayers, kRank, lora / kKiB / kKiB, xs / kKiB, ratio(lora, xs),
+      static_cast<double>(lora * kMillion) / 1e12, static_cast<double>(xs * kMillion) / 1e9);
+}
+
 }  // namespace
 
 int run_params(const ParamsOptions& options, const CommonOptions& common) {
@@ -49,28 +66,34 @@ int run_params(const ParamsOptions& options, const CommonOptions& common) {
       std::printf("; head of %ld labels %ld numbers (in every file, counted apart)", options.labels, head);
     }
     std::printf("\n");
-    std::printf("%5s %12s %12s %12s %12s %14s %14s\n", "rank", "LoRA-XS", "file bytes", "LoRA", "LoRA bytes",
-                "VeRA (r=256)", "basis bytes");
+    std::printf("%5s %12s %12s %12s %12s %9s %12s %9s %14s\n", "rank", "LoRA-XS", "file bytes", "16-bit bytes", "LoRA",
+                "/ LoRA-XS", concat("VeRA r=", options.vera_rank).c_str(), "/ LoRA-XS", "basis bytes");
   }
-  constexpr int64_t kVeraRank = 256, kFloat = 4;
+  constexpr int64_t kFloat = 4, kHalf = 2;
   for (const int64_t rank : options.ranks) {
     for (const Site& site : sites) {
       const int64_t width = std::min(site.in_features, site.out_features);
       if (rank < 1 || rank > width)
         throw Error(concat("--rank: expected 1 to ", width, " (the smaller width of ", site.name, "), found ", rank));
     }
-    const int64_t xs = count_lora_xs(sites, rank), lora = count_lora(sites, rank), vera = count_vera(sites, kVeraRank),
-                  basis = count_basis(sites, rank) * kFloat;
+    const int64_t xs = count_lora_xs(sites, rank), lora = count_lora(sites, rank),
+                  vera = count_vera(sites, options.vera_rank), basis = count_basis(sites, rank) * kFloat;
+    const double lora_ratio = ratio(lora, xs), vera_ratio = ratio(vera, xs);
     if (common.json) {
       std::cout << nlohmann::json({{"rank", rank},
                                    {"sites", sites.size()},
                                    {"lora_xs", xs},
                                    {"lora_xs_row_bytes", (xs + head) * kFloat},
+                                   {"lora_xs_row_bytes_16_bit", (xs + head) * kHalf},
                                    {"lora", lora},
                                    {"lora_bytes", lora * kFloat},
+                                   {"lora_bytes_16_bit", lora * kHalf},
+                                   {"lora_ratio", lora_ratio},
                                    {"vera", vera},
-                                   {"vera_rank", kVeraRank},
+                                   {"vera_rank", options.vera_rank},
                                    {"vera_bytes", vera * kFloat},
+                                   {"vera_bytes_16_bit", vera * kHalf},
+                                   {"vera_ratio", vera_ratio},
                                    {"full", full},
                                    {"full_bytes", full * kFloat},
                                    {"head", head},
@@ -78,10 +101,11 @@ int run_params(const ParamsOptions& options, const CommonOptions& common) {
                        .dump()
                 << '\n';
     } else {
-      std::printf("%5ld %12ld %12ld %12ld %12ld %14ld %14ld\n", rank, xs, (xs + head) * kFloat, lora, lora * kFloat,
-                  vera, basis);
+      std::printf("%5ld %12ld %12ld %12ld %12ld %9.4g %12ld %9.4g %14ld\n", rank, xs, (xs + head) * kFloat,
+                  (xs + head) * kHalf, lora, lora_ratio, vera, vera_ratio, basis);
     }
   }
+  if (!common.json) print_notes();
   return 0;
 }
 

@@ -71,13 +71,18 @@ void rename_to_new(const std::filesystem::path& from, const std::filesystem::pat
   fail_to("rename", to, reason);
 }
 
-/// Throws Error when `old` is no folder of files that `replacement` has too.
+/// Throws Error when `old` is no folder of files and folders that `replacement` has too.
 void check_replaceable(const std::filesystem::path& old, const std::filesystem::path& replacement) {
   if (const std::string found = found_at(old).value_or("nothing"); found != "a folder")
     throw Error(concat(old.string(), ": expected a folder to write anew, found ", found));
   for (const auto& entry : std::filesystem::directory_iterator(old)) {
     const std::string name = entry.path().filename().string();
     if (entry.symlink_status().type() == std::filesystem::file_type::regular && found_at(replacement / name)) continue;
+    if (entry.symlink_status().type() == std::filesystem::file_type::directory &&
+        found_at(replacement / name) == "a folder") {
+      check_replaceable(entry.path(), replacement / name);
+      continue;
+    }
     throw Error(concat(old.string(), ": expected what loraxs wrote there and nothing else, found ", name,
                        "; move it to another place"));
   }

@@ -39,8 +39,8 @@ void write_file_atomically(const std::filesystem::path& path, const std::functio
 
 /// Calls `fill(folder)` on a fresh folder beside `path`, syncs every file in it, then renames it to `path` and syncs
 /// the parent. kReplaced exchanges the two in one step, so `path` holds the old files or the new ones at any moment
-/// (where the file system cannot exchange, it is absent for a moment); a folder with a file that the new one lacks, or
-/// with a folder in it, holds more than we wrote and is refused. If `fill` throws, `path` is as it was.
+/// (where the file system cannot exchange, it is absent for a moment); a folder with a file or folder that the new one
+/// lacks holds more than we wrote and is refused. If `fill` throws, `path` is as it was.
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path& folder)>& fill,
                              Existing existing = Existing::kRefused);

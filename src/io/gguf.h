@@ -98,6 +98,8 @@ std::string gguf_float32(float value);
 std::string gguf_bool(bool value);
 std::string gguf_string(std::string_view value);
 std::string gguf_strings(std::span<const std::string> values);
+std::string gguf_float32s(std::span<const float> values);
+std::string gguf_int32s(std::span<const int32_t> values);
 
 /// A tensor to write. `bytes` is asked once, when its turn comes: one tensor at a time is in memory.
 struct GgufTensorSource {

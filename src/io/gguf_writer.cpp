@@ -29,6 +29,16 @@ std::string encoded(GgufKind kind, T value) {
   return out;
 }
 
+template <typename T>
+std::string encoded_list(GgufKind element, std::span<const T> values) {
+  std::string out;
+  append(out, static_cast<uint32_t>(GgufKind::kArray));
+  append(out, static_cast<uint32_t>(element));
+  append<uint64_t>(out, values.size());
+  for (const T value : values) append(out, value);
+  return out;
+}
+
 uint64_t padding(uint64_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
 
 int64_t tensor_bytes(const GgufTensorSource& tensor) {
@@ -59,6 +69,9 @@ std::string gguf_strings(std::span<const std::string> values) {
   for (const std::string& value : values) append_text(out, value);
   return out;
 }
+
+std::string gguf_float32s(std::span<const float> values) { return encoded_list(GgufKind::kFloat32, values); }
+std::string gguf_int32s(std::span<const int32_t> values) { return encoded_list(GgufKind::kInt32, values); }
 
 void write_gguf(const std::filesystem::path& path, const std::vector<std::pair<std::string, std::string>>& metadata,
                 const std::vector<GgufTensorSource>& tensors) {

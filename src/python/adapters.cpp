@@ -154,7 +154,7 @@ void bind_adapter(nb::module_& m) {
               nb::gil_scoped_release release;
               check = merge_to(self, out, "");
             }
-            return nb::make_tuple(check.base_id, check.difference, check.effect);
+            return nb::make_tuple(check.base_id, check.outputs.difference, check.outputs.effect);
           },
           nb::arg("out"));
 

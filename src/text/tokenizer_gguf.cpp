@@ -55,20 +55,43 @@ const std::map<std::string, Preparation>& preparations() {
   return table;
 }
 
-TokenizerParts byte_level_bpe(GgufVocabulary& vocabulary, const std::string& where) {
-  const auto found = preparations().find(vocabulary.pre);
+GgufPipeline byte_level_pipeline(const std::string& pre, const std::string& where) {
+  const auto found = preparations().find(pre);
   if (found == preparations().end()) {
     std::string known;
     for (const auto& [name, each] : preparations()) known += (known.empty() ? "" : ", ") + name;
-    throw Error(concat(where, ": tokenizer.ggml.pre: expected one of ", known, ", found \"", vocabulary.pre, "\""));
+    throw Error(concat(where, ": tokenizer.ggml.pre: expected one of ", known, ", found \"", pre, "\""));
   }
-  const Preparation& preparation = found->second;
-  TokenizerParts parts = parse_pipeline({{"normalizer", preparation.normalizer},
-                                         {"pre_tokenizer", preparation.pre_tokenizer},
-                                         {"decoder", {{"type", "ByteLevel"}}}},
-                                        where);
+  return {.normalizer = found->second.normalizer,
+          .pre_tokenizer = found->second.pre_tokenizer,
+          .decoder = {{"type", "ByteLevel"}},
+          .ignore_merges = found->second.ignore_merges};
+}
+
+GgufPipeline sentencepiece_pipeline(bool add_space_prefix) {
+  const nlohmann::json blank = {{"String", " "}}, mark = {{"String", "▁"}};
+  nlohmann::json normalizers = nlohmann::json::array({{{"type", "Replace"}, {"pattern", blank}, {"content", "▁"}}});
+  nlohmann::json decoders = {
+      {{"type", "Replace"}, {"pattern", mark}, {"content", " "}}, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  if (add_space_prefix) {
+    normalizers.insert(normalizers.begin(), nlohmann::json::object({{"type", "Prepend"}, {"prepend", "▁"}}));
+    decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  }
+  return {.normalizer = {{"type", "Sequence"}, {"normalizers", normalizers}},
+          .decoder = {{"type", "Sequence"}, {"decoders", decoders}}};
+}
+
+TokenizerParts parts_of(const GgufPipeline& pipeline, const std::string& where) {
+  return parse_pipeline(
+      {{"normalizer", pipeline.normalizer}, {"pre_tokenizer", pipeline.pre_tokenizer}, {"decoder", pipeline.decoder}},
+      where);
+}
+
+TokenizerParts byte_level_bpe(GgufVocabulary& vocabulary, const std::string& where) {
+  const GgufPipeline pipeline = gguf_pipeline(vocabulary, where);
+  TokenizerParts parts = parts_of(pipeline, where);
   BpeConfig config = {.vocab = Vocabulary(vocabulary.tokens, where + ": tokenizer.ggml.tokens"),
-                      .ignore_merges = preparation.ignore_merges};
+                      .ignore_merges = pipeline.ignore_merges};
   for (size_t i = 0; i < vocabulary.merges.size(); ++i) {
     const std::string_view merge = vocabulary.merges[i];
     const size_t blank = merge.find(' ', 1);
@@ -143,17 +166,7 @@ TokenizerParts sentencepiece_bpe(GgufVocabulary& vocabulary, const std::string& 
       throw Error(concat(where, ": tokenizer.ggml.scores[", id, "]: expected a number, found NaN"));
     }
   }
-  const nlohmann::json blank = {{"String", " "}}, mark = {{"String", "▁"}};
-  nlohmann::json normalizers = nlohmann::json::array({{{"type", "Replace"}, {"pattern", blank}, {"content", "▁"}}});
-  nlohmann::json decoders = {
-      {{"type", "Replace"}, {"pattern", mark}, {"content", " "}}, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
-  if (vocabulary.add_space_prefix.value_or(true)) {
-    normalizers.insert(normalizers.begin(), nlohmann::json::object({{"type", "Prepend"}, {"prepend", "▁"}}));
-    decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-  }
-  TokenizerParts parts = parse_pipeline({{"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}},
-                                         {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}}},
-                                        where);
+  TokenizerParts parts = parts_of(gguf_pipeline(vocabulary, where), where);
   BpeConfig config = {.vocab = Vocabulary(vocabulary.tokens, where + ": tokenizer.ggml.tokens"),
                       .fuse_unknown = true,
                       .byte_fallback = true};
@@ -168,6 +181,25 @@ int32_t clamped(int64_t value) {  // what does not fit is no id and no type eith
 }
 
 }  // namespace
+
+GgufPipeline gguf_pipeline(const GgufVocabulary& vocabulary, const std::string& where) {
+  if (vocabulary.model == "gpt2") return byte_level_pipeline(vocabulary.pre, where);
+  if (vocabulary.model == "llama") return sentencepiece_pipeline(vocabulary.add_space_prefix.value_or(true));
+  throw Error(concat(where, ": tokenizer.ggml.model: expected gpt2 or llama, found \"", vocabulary.model, "\""));
+}
+
+std::vector<std::string> gguf_pre_names() {
+  std::vector<std::string> names = {"llama-bpe", "qwen2", "smollm", "gpt-2"};
+  for (const auto& [name, each] : preparations()) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<BpeConfig::Merge> gguf_merges(const GgufVocabulary& vocabulary, const Vocabulary& vocab,
+                                          const std::string& where) {
+  return merges_by_score(vocabulary, vocab, where);
+}
 
 GgufVocabulary read_vocabulary(const Gguf& file) {
   const auto key = [](const char* name) { return concat("tokenizer.ggml.", name); };
@@ -237,9 +269,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
       throw Error(concat(where, ": tokenizer.ggml.", name, ": expected an id below ", count, ", found ", *id));
     }
   }
-  if (vocabulary.model != "gpt2" && vocabulary.model != "llama") {
-    throw Error(concat(where, ": tokenizer.ggml.model: expected gpt2 or llama, found \"", vocabulary.model, "\""));
-  }
+  gguf_pipeline(vocabulary, where);  // throws for a kind that is not known
   const bool gpt2 = vocabulary.model == "gpt2";
   TokenizerParts parts = gpt2 ? byte_level_bpe(vocabulary, where) : sentencepiece_bpe(vocabulary, where);
   for (size_t id = 0; id < vocabulary.token_type.size(); ++id) {

@@ -1,9 +1,11 @@
 // text/tokenizer_gguf.h: a tokenizer from the metadata of a GGUF file.
 #pragma once
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "io/gguf.h"
+#include "text/bpe.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
@@ -22,6 +24,19 @@ struct GgufVocabulary {
 
 /// Reads those keys. Throws Error naming a key of another type.
 GgufVocabulary read_vocabulary(const Gguf& file);
+
+/// What a vocabulary's kind and `pre` do to a text before and after the model, as tokenizer.json says it.
+struct GgufPipeline {
+  nlohmann::json normalizer, pre_tokenizer, decoder;
+  bool ignore_merges = false;
+};
+/// Throws Error for another model or pre name, naming those known.
+GgufPipeline gguf_pipeline(const GgufVocabulary& vocabulary, const std::string& where);
+/// The pre names that are known, those first that llama.cpp's converter writes of the families here.
+std::vector<std::string> gguf_pre_names();
+/// The merges of a "llama" vocabulary, first those that make the tokens of highest score.
+std::vector<BpeConfig::Merge> gguf_merges(const GgufVocabulary& vocabulary, const Vocabulary& vocab,
+                                          const std::string& where);
 
 /// `where` is the file. Throws Error for lists whose lengths or ids do not fit, and for another model or pre name,
 /// naming those known.

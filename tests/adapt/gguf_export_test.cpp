@@ -150,8 +150,8 @@ TEST(MergeToTest, FoldersAndFilesInEveryDtype) {
   const OpenedAdapter opened{.model = oracle.model, .basis = oracle.basis, .bank = oracle.bank(torch::kFloat32)};
   for (const auto& [dtype, tolerance] : {std::pair{"float32", 1e-5}, {"float16", 5e-3}, {"bfloat16", 5e-2}}) {
     const MergeCheck check = merge_to(opened, folder / dtype, dtype);
-    EXPECT_LE(check.difference, tolerance) << dtype;
-    EXPECT_GT(check.effect, 0.1);
+    EXPECT_LE(check.outputs.difference, tolerance) << dtype;
+    EXPECT_GT(check.outputs.effect, 0.1);
     EXPECT_EQ(read_json(folder / dtype / "config.json").at("dtype"), dtype);
     EXPECT_EQ(torch::toString(load_base_model(folder / dtype, "").weight("layers.0.query.weight").scalar_type()),
               std::string(dtype == std::string("float32")   ? "Float"
@@ -165,8 +165,8 @@ TEST(MergeToTest, FoldersAndFilesInEveryDtype) {
       .model = f.model, .basis = std::make_shared<Basis>(f.basis), .bank = std::make_shared<Bank>(f.bank)};
   EXPECT_ERROR(merge_to(language, folder / "folder", ""), "--out: expected a .gguf file as the base");
   const MergeCheck check = merge_to(language, folder / "m.gguf", "");
-  EXPECT_LE(check.difference, 1e-5);
-  EXPECT_GT(check.effect, 0.1);
+  EXPECT_LE(check.outputs.difference, 1e-5);
+  EXPECT_GT(check.outputs.effect, 0.1);
 }
 
 }  // namespace

@@ -106,6 +106,79 @@ class ExchangeTest(TinyRunTest):
         for name in ("m", "m.gguf", "a.gguf"):
             self.assertFalse((self.folder / name).exists())
 
+    def test_merge_keeps_every_file_but_the_weights(self) -> None:
+        model, merged, back = (self.folder / name for name in ("whole", "whole-merged", "whole-back"))
+        shutil.copytree(self.folder / "model", model, ignore=lambda _, names: {n for n in names if n.endswith(".safetensors") and n != "model.safetensors"})  # fmt: skip
+        own = {path.name for path in model.iterdir()}
+        config = (model / "config.json").read_bytes()
+        kept = ["README.md", "chat_template.jinja", "generation_config.json", "added_tokens.json", "spiece.model", ".gitattributes",
+                "additional_chat_templates/tool_use.jinja", "1_Pooling/config.json", "2_Dense/model.safetensors", "modules.json",
+                "training_args.bin", "LICENSE"]  # fmt: skip
+        left = ["pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack", "model.onnx", "model-q8_0.gguf",
+                "consolidated.00.pth", "onnx/model.onnx", "checkpoint-50/optimizer.pt", "consolidated.safetensors"]  # fmt: skip
+        for name in (*kept, *left, ".git/HEAD"):
+            (model / name).parent.mkdir(parents=True, exist_ok=True)
+            (model / name).write_text(f"{name} as it was")
+        (model / "linked.txt").symlink_to("README.md")
+        (model / "round").symlink_to(".", target_is_directory=True)
+        command = self.command("merge", "--adapter", self.first, "--out", str(merged), "--json", model=model)
+        done = run(command)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        expected = sorted({name.split("/")[0] + ("/" if "/" in name else "") for name in left} | {"round"})
+        self.assertEqual(sorted(json.loads(done.stdout)["left_out"]), expected)
+        self.assertIn("pytorch_model.bin", done.stderr)
+        for name in kept:
+            self.assertEqual((merged / name).read_text(), f"{name} as it was")
+        self.assertFalse((merged / "linked.txt").is_symlink())
+        self.assertEqual((merged / "linked.txt").read_text(), "README.md as it was")
+        names = {path.relative_to(merged).as_posix() for path in merged.rglob("*") if path.is_file()}
+        self.assertEqual(names, own | set(kept) | {"linked.txt"})
+        written = json.loads((merged / "config.json").read_text())
+        changed = {key for key in written if written[key] != json.loads(config).get(key)}
+        self.assertLessEqual(changed, {"architectures", "id2label", "label2id", "problem_type"})
+        self.succeeds(self.command("unmerge", "--adapter", self.first, "--merged", str(merged), "--out", str(back), model=model))  # fmt: skip
+        self.assertEqual((back / "pytorch_model.bin").read_text(), "pytorch_model.bin as it was")
+        self.assertEqual((back / "model.safetensors").read_bytes(), (model / "model.safetensors").read_bytes())
+        self.assertFalse((back / ".git").exists())
+
+    def test_rows_in_16_bit(self) -> None:
+        """Half the bytes, read wherever float32 is; what rounding changes is told, and stands in the digest."""
+        data = ["--task", "classification", "--data", str(self.folder / "validation.csv"), "--json"]
+        values = [json.loads(self.succeeds(self.command("eval", "--adapter", self.first, *data))[-1])["value"]]
+        row = safetensors.numpy.load_file(self.first)["row"]
+        for dtype, numpy_type, most in (("bfloat16", None, 0.05), ("float16", np.float16, 0.005)):
+            out = self.folder / f"{dtype}.safetensors"
+            export = self.command("export", "--adapter", self.first, "--format", "loraxs", "--dtype", dtype, "--out", str(out))  # fmt: skip
+            line = self.succeeds(export)[-1]
+            change = float(line.split("largest change of a logit ")[1].split()[0])
+            self.assertGreater(change, 0)
+            self.assertLess(change, most)
+            self.assertLess(out.stat().st_size, Path(self.first).stat().st_size - 1.9 * row.size)
+            if numpy_type is not None:
+                self.assertTrue((safetensors.numpy.load_file(out)["row"] == row.astype(numpy_type)).all())
+            scored = json.loads(self.succeeds(self.command("eval", "--adapter", str(out), *data))[-1])
+            values.append(scored["value"])
+            self.succeeds(self.command("combine", f"0.5*{out} + 0.5*{self.second}", "--out", f"{out}-sum", "--head", "none"))  # fmt: skip
+            self.succeeds(self.command("merge", "--adapter", str(out), "--out", f"{out}-merged"))
+            whole = out.read_bytes()
+            (self.folder / "relabelled.safetensors").write_bytes(
+                whole.replace(b'"BF16"', b'"F16" ') if dtype == "bfloat16" else whole.replace(b'"F16"', b'"BF16"', 1)
+            )
+            self.refused(self.command("eval", "--adapter", str(self.folder / "relabelled.safetensors"), *data))
+        self.assertLess(max(values) - min(values), 0.06)
+        self.refused(self.command("export", "--adapter", self.first, "--format", "peft", "--dtype", "float16", "--out", str(self.folder / "p")), "--format loraxs")  # fmt: skip
+
+    def test_params_has_the_papers_ratios(self) -> None:
+        lines = self.succeeds([PROGRAM, "params", "tests/configs/roberta-large.json", "--rank", "16", "--targets", "query,value", "--vera-rank", "16", "--json"])  # fmt: skip
+        found = json.loads(lines[0])
+        self.assertEqual(found["lora_ratio"], 2 * 1024 / 16)  # 2 n / r
+        self.assertEqual(found["vera_ratio"], (1024 + 16) / 16**2)  # (n + r) / r²
+        self.assertEqual(found["vera_rank"], 16)
+        self.assertEqual(found["lora_xs_row_bytes_16_bit"] * 2, found["lora_xs_row_bytes"])
+        text = "\n".join(self.succeeds([PROGRAM, "params", "tests/configs/roberta-large.json"]))
+        for part in ("2n/r", "LoRA 144 MiB, LoRA-XS 96 KiB", "1536 to 1", "151 TB and 98 GB"):
+            self.assertIn(part, text)
+
     def test_combine_means_and_sweeps(self) -> None:
         clients, out = self.folder / "clients", self.folder / "mean.safetensors"
         clients.mkdir()
