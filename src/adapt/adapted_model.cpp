@@ -19,6 +19,13 @@ bool residual(const AdapterSet& adapters) {
   return any;
 }
 
+/// The one probability of all banks.
+double adapter_dropout(const AdapterSet& adapters) {
+  const double dropout = adapters.banks.empty() ? 0 : adapters.banks.front()->dropout;
+  for (const auto& bank : adapters.banks) TORCH_CHECK(bank->dropout == dropout, "AdaptedModel: dropout differs");
+  return dropout;
+}
+
 /// Whether every slot brings all weights of the group itself, and no row without a slot will come: in training.
 bool brings_all(const ProjectionGroup& group, const AdapterSet& adapters) {
   if (!adapters.trains()) return false;
@@ -69,6 +76,11 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
     if (!adapters.adapts(site.name)) continue;
     const int64_t rank = adapters.basis_rank(site.name);
     JoinedSite joined{.column = group.columns[i], .out_features = site.out_features, .u_column = width, .rank = rank};
+    if (const double dropout = adapter_dropout(adapters); dropout > 0) {
+      const std::vector<std::string>& modules = model.architecture->modules;
+      const auto module = std::find(modules.begin(), modules.end(), site.module) - modules.begin();
+      joined.dropout = Dropout::of_adapter(dropout, site.layer, module);
+    }
     if (rank > 0) {
       TORCH_CHECK(basis != nullptr, "AdaptedModel: adapters without a basis");
       const SiteBasis& pair = basis->at(site.name);
@@ -77,6 +89,7 @@ JoinedProjection join(const BaseModel& model, const ProjectionGroup& group, cons
       TORCH_CHECK(basis->recipe.nested() || pair.a.size(0) == rank, "AdaptedModel: basis is not nested");
       joined.b = pair.b.narrow(1, 0, rank).to(basis_options).contiguous();
       joined.b_transposed = joined.b.t().contiguous();
+      if (joined.dropout.active()) joined.a = pair.a.narrow(0, 0, rank).to(basis_options).contiguous();
       rows.push_back(pair.a.narrow(0, 0, rank).to(options));
       biases.push_back(torch::zeros({rank}, options));
       width += rank;
@@ -179,16 +192,21 @@ std::vector<SegmentAdapters> AdaptedModel::segment_adapters(const Group& group,
   return result;
 }
 
-void AdaptedModel::bind(const PackedBatch& batch, bool training) {
+BatchTensors AdaptedModel::bind(const PackedBatch& batch, bool training) {
   training_ = training;
+  BatchTensors tensors = make_batch_tensors(batch, device_);
+  const bool drops = training && adapter_dropout(adapters_) > 0;
+  token_keys_ = drops ? tensors.token_rows : RowKeys{};
+  asked_keys_ = drops ? tensors.asked_keys : RowKeys{};
   token_segments_ = token_segments(batch);
   asked_segments_ = asked_segments(batch);
   token_answers_ = asked_answers_ = {};
-  if (memory_ == WeightMemory::kNormal || batch.answer_rows.empty()) return;
+  if (memory_ == WeightMemory::kNormal || batch.answer_rows.empty()) return tensors;
   std::vector<bool> of_answers(batch.num_tokens());
   for (const int32_t row : batch.answer_rows) of_answers[row] = true;
   token_answers_ = answer_rows(batch.num_tokens(), [&](int64_t row) { return of_answers[row]; });
   asked_answers_ = answer_rows(batch.num_asked(), [&](int64_t row) { return of_answers[batch.asked_rows[row]]; });
+  return tensors;
 }
 
 torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKind rows) {
@@ -196,14 +214,13 @@ torch::Tensor AdaptedModel::project(size_t index, const torch::Tensor& x, RowKin
   const bool tokens = rows == RowKind::kTokens;
   const auto segments = segment_adapters(group, tokens ? token_segments_ : asked_segments_);
   return adapted_linear(x, trains(index) ? anchor_ : torch::Tensor(), group.projection, segments,
-                        tokens ? token_answers_ : asked_answers_);
+                        tokens ? token_answers_ : asked_answers_, tokens ? token_keys_ : asked_keys_);
 }
 
 bool AdaptedModel::trains(size_t group) const { return training_ && groups_.at(group).trained; }
 
 torch::Tensor AdaptedModel::encode(const PackedBatch& batch, bool training, KeyValueCache* cache) {
-  bind(batch, training);
-  return backbone_->forward(make_batch_tensors(batch, device_), *this, training, cache);
+  return backbone_->forward(bind(batch, training), *this, training, cache);
 }
 
 torch::Tensor AdaptedModel::token_logits(const PackedBatch& batch, KeyValueCache* cache) {
@@ -214,8 +231,7 @@ torch::Tensor AdaptedModel::token_logits(const PackedBatch& batch, KeyValueCache
 
 CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
   TORCH_CHECK(language_head_ != nullptr, "AdaptedModel::token_loss: an encoder predicts no tokens");
-  bind(batch, training);
-  const BatchTensors tensors = make_batch_tensors(batch, device_);
+  const BatchTensors tensors = bind(batch, training);
   const torch::Tensor hidden = backbone_->forward(tensors, *this, training, nullptr);  // [asked, hidden]
   torch::Tensor weights = torch::empty({batch.num_asked()}, torch::kFloat64);
   for (int64_t s = 0; s < batch.num_sequences(); ++s) {
@@ -229,8 +245,7 @@ CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
 HeadLogits AdaptedModel::logits(const PackedBatch& batch, bool training) {
   TORCH_CHECK(head_ != nullptr, "AdaptedModel::logits: no bank has a head");
   TORCH_CHECK(batch.num_asked() == batch.num_sequences(), "AdaptedModel::logits: expected one asked row a sequence");
-  bind(batch, training);
-  const BatchTensors tensors = make_batch_tensors(batch, device_);
+  const BatchTensors tensors = bind(batch, training);
   const torch::Tensor first = backbone_->forward(tensors, *this, training, nullptr);  // [sequences, hidden]
   std::vector<HeadSegment> segments;
   HeadLogits logits;

@@ -53,7 +53,7 @@ class AdaptedModel final : public ProjectionHook {
     std::vector<std::vector<SiteAdapter>> slots;  // where each slot's tensors stand in its row: found once
     bool trained = false;
   };
-  void bind(const PackedBatch& batch, bool training);
+  BatchTensors bind(const PackedBatch& batch, bool training);
   std::vector<std::vector<SiteAdapter>> slot_sites(const std::vector<Site>& sites) const;
   std::vector<SegmentAdapters> segment_adapters(const Group& group, const std::vector<SlotSegment>& segments) const;
   RowTensor row_tensor(const SlotRef& slot, const std::string& name) const;
@@ -72,6 +72,7 @@ class AdaptedModel final : public ProjectionHook {
   // Of the batch at hand.
   std::vector<SlotSegment> token_segments_, asked_segments_;
   AnswerRows token_answers_, asked_answers_;  // empty in normal memory, where all rows go one way
+  RowKeys token_keys_, asked_keys_;           // where adapters drop some of what they read; else undefined
   bool training_ = false;
 };
 

@@ -20,6 +20,7 @@ struct Bank {
   torch::Tensor values;      // [adapters, row] float32 (float64 in tests)
   torch::Tensor gradients;   // like values; undefined when nothing is trained
   bool trains_sites = true;  // false: R stays where it is and only heads learn
+  double dropout = 0;        // in training, of what an adapter reads; the same in all banks that train together
 
   int64_t num_adapters() const { return values.size(0); }
 };

@@ -71,8 +71,15 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
     }
   }
   if (recipe_.task.is_null()) recipe_.task = {{"name", task.name}, {"labels", task.labels}};
-  const auto tokenizer = tokenizer_of(model_);
-  const TaskEncoder encoder(*tokenizer, recipe_.model);
+  tokenizer_ = tokenizer_of(model_);
+  const TaskEncoder encoder(*tokenizer_, recipe_.model);
+  samples_.emplace(recipe_.train.samples, task, encoder, *tokenizer_, recipe_.train.sample_tokens,
+                   model_.config.max_length(), where);
+  if (!samples_->empty()) {
+    setup_.answer_samples = [this](AdaptedModel& model, const std::vector<int64_t>& slots) {
+      return samples_->answer(model, slots, setup_.dtype);
+    };
+  }
   train_ = encoder.encode(task, task.train, recipe_.train.max_length);
   validation_ = encoder.encode(task, task.validation, recipe_.train.max_length);
   if (train_.size() == 0) {
@@ -84,7 +91,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
   setup_.layout = recipe_layout(recipe_.method, head, model_, where);
   setup_.activation_limit = activation_limit();
   setup_.provenance = {.task = task.name,
-                       .tokenizer_digest = tokenizer->digest(),
+                       .tokenizer_digest = tokenizer_->digest(),
                        .max_length = recipe_.train.max_length,
                        .precision = torch::toString(setup_.dtype),
                        .gemm_record = gemm_record()};

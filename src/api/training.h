@@ -1,8 +1,11 @@
 // api/training.h: a recipe and a task wired to model, tokenizer and basis: what `loraxs train` runs.
 #pragma once
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 
+#include "api/samples.h"
 #include "api/settings.h"
 #include "data/encoded.h"
 #include "data/task.h"
@@ -55,6 +58,8 @@ class TrainingRun {
   Settings settings_;
   std::string where_;
   BaseModel model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<SamplePrompts> samples_;
   EncodedExamples train_, validation_;
   TrainSetup setup_;
 };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "adapt/counts.h"
+#include "adapt/method.h"
 #include "api/training.h"
 #include "commands/commands.h"
 #include "commands/dry_run.h"
@@ -73,6 +74,12 @@ class ProgressPrinter {
     std::cerr << '\n';
   }
 
+  void sample(const std::string& job, const TrainSample& sample) {
+    if (quiet_) return;
+    std::cerr << "sample job=" << job << " prompt=" << nlohmann::json(printable(sample.prompt)).dump()
+              << " answer=" << nlohmann::json(printable(sample.text)).dump() << '\n';
+  }
+
  private:
   const char* unit() const { return counts_tokens_ ? "tokens" : "sentences"; }
 
@@ -92,6 +99,22 @@ std::string shown_adapter(const TrainResult& result) {
   return "no adapter";
 }
 
+/// Rows of the report beside what the run measured: what applies to the method.
+std::vector<std::pair<std::string, std::string>> report_notes(const Recipe& recipe, const TrainSetup& setup) {
+  const MethodTraits& traits = find_method(setup.layout.method, recipe.output).traits;
+  std::vector<std::pair<std::string, std::string>> notes;
+  if (traits.reads_basis && recipe.method.train_sites) {
+    constexpr int64_t kFloat = 4;
+    const int64_t lora = count_lora(setup.layout.sites, setup.layout.largest_rank());
+    notes.emplace_back("LoRA of the same rank and modules", concat(lora, " numbers, ", human_bytes(lora * kFloat)));
+  }
+  notes.emplace_back("base model", concat(recipe.model, ", base_id ", setup.model.base_id.substr(0, 16)));
+  if (traits.reads_basis) notes.emplace_back("basis", setup.basis->basis_id.substr(0, 16));
+  notes.emplace_back("precision and GEMM table", concat(torch::toString(setup.dtype), ", ", gemm_record()));
+  notes.emplace_back("versions", concat("loraxs 0.1.0, torch ", TORCH_VERSION));
+  return notes;
+}
+
 }  // namespace
 
 int run_train(const TrainOptions& options, const CommonOptions& common) {
@@ -108,7 +131,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const Task task = recipe_task(recipe, options.recipe);
   TrainingRun run(recipe, task, settings_of(common), options.recipe);
   const TrainSetup& setup = run.setup();
-  const std::string basis_id = run.basis().basis_id;  // until here Ctrl-C ends the program: there is nothing to save
+  run.basis();  // until here Ctrl-C ends the program: there is nothing to save
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   const bool language_model = setup.kind == TaskKind::kLanguageModel;
@@ -117,19 +140,14 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
   const TrainObserver observer{
       .on_step = [&](const StepReport& report) { progress.step(report); },
       .on_epoch = [&](const EpochReport& report) { progress.epoch(report, scored ? task.metric : ""); },
+      .on_sample = [&](const std::string& job, const TrainSample& sample) { progress.sample(job, sample); },
       .on_end = [](const std::string& job, const JobEnd& end) { warn_of_end(job, end); },
       .stop_requested = [] { return interrupted != 0; }};
   try {
     const TrainResult result = run.run(observer, {.resume = options.resume, .allow_drift = options.allow_drift});
     nlohmann::json done = summarize_run(setup, result);
     done["peak_memory_bytes"] = peak_memory_bytes();
-    const int64_t lora = count_lora(setup.layout.sites, setup.layout.largest_rank());
-    write_run_report(recipe.output, done, options.beside,
-                     {{"LoRA of the same rank and modules", concat(lora, " parameters, ", human_bytes(lora * 4))},
-                      {"base model", concat(recipe.model, ", base_id ", setup.model.base_id.substr(0, 16))},
-                      {"basis", basis_id.substr(0, 16)},
-                      {"precision and GEMM table", concat(torch::toString(setup.dtype), ", ", gemm_record())},
-                      {"versions", concat("loraxs 0.1.0, torch ", TORCH_VERSION)}});
+    write_run_report(recipe.output, done, options.beside, report_notes(recipe, setup));
     if (common.json) {
       std::cout << done.dump() << '\n';
     } else {

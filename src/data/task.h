@@ -38,11 +38,11 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
 /// Reads the `task:` section of a recipe and its files. A GLUE task (`name: qnli`) with `data: FOLDER` (files as
 /// distributed), or
 /// `name: classification | regression` with `train`, `validation` (TSV, CSV, JSONL by extension), `text` / `text_pair`
-/// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`; `validation` may
-/// be the part of `train` to hold out (0.2). Language models: the tasks of tasks/records.h, `chat` and `text`. Relative
-/// paths are relative to `base`; `max_train_examples` and `max_validation_examples` keep the first of each.
-/// kLeaveEmpty: files that are not there leave no examples (own classification data
-/// must then name its `labels`). Throws Error with file and line.
+/// / `label` (column names or numbers), `labels` (else the sorted distinct labels of train), `metric`. Language
+/// models: the tasks of tasks/records.h, `chat` and `text`. But in GLUE's tasks `validation` may be the part of `train`
+/// to hold out (0.2, see data/held_out.h). Relative paths are relative to `base`; `max_train_examples` and
+/// `max_validation_examples` keep the first of each. kLeaveEmpty: files that are not there leave no examples (own
+/// classification data must then name its `labels`). Throws Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError);
 
 /// Whether a task of this name is for language models; names as load_task takes them.

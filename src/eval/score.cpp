@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -83,6 +84,18 @@ std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& exam
                               : std::numeric_limits<double>::quiet_NaN());
   }
   return scores;
+}
+
+std::vector<bool> finite_outputs(AdaptedModel& model, const EncodedExamples& examples,
+                                 const std::vector<int64_t>& slots, bool language_model) {
+  std::vector<bool> finite;
+  if (language_model) {
+    for (const double loss : held_out_losses(model, examples, slots)) finite.push_back(std::isfinite(loss));
+    return finite;
+  }
+  for (const torch::Tensor& logits : predict_logits(model, examples, slots, kTokensPerBatch))
+    finite.push_back(logits.isfinite().all().item<bool>());
+  return finite;
 }
 
 }  // namespace loraxs

@@ -36,4 +36,8 @@ std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& 
 std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
                                 const std::string& metric, bool regression, const std::function<void()>& proceed = {});
 
+/// Whether each slot's losses (`language_model`) or logits on the examples are finite numbers, all of them.
+std::vector<bool> finite_outputs(AdaptedModel& model, const EncodedExamples& examples,
+                                 const std::vector<int64_t>& slots, bool language_model);
+
 }  // namespace loraxs

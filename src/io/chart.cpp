@@ -18,14 +18,63 @@ double tick_step(double range, int count) {
   return 10 * power;
 }
 
+/// A multiple of `step` with the decimals that tell it from its neighbours: "20,000", "0.05"; powers of ten where those
+/// would be long.
+std::string tick_text(double value, double step) {
+  char text[64];
+  if (step < 1e-5 || std::abs(value) >= 1e9) {
+    std::snprintf(text, sizeof text, "%.3g", value);
+    return text;
+  }
+  const int decimals = std::max(0, -static_cast<int>(std::floor(std::log10(step) + 1e-9)));
+  std::snprintf(text, sizeof text, "%.*f", decimals, value == 0 ? 0 : value);
+  std::string result = text;
+  const size_t point = std::min(result.find('.'), result.size()), sign = value < 0 ? 1 : 0;
+  for (size_t at = point; at > sign + 3; at -= 3) result.insert(at - 3, ",");
+  return result;
+}
+
+struct Tick {
+  double value;
+  std::string text;
+};
+
 /// Multiples of 1, 2 or 5 times a power of ten between `low` and `high`: about `count` of them, at least `least` apart.
-std::vector<double> ticks(double low, double high, int count, double least) {
+std::vector<Tick> ticks(double low, double high, int count, double least) {
   const double step = std::max(least, tick_step(high - low, count));
-  std::vector<double> result;
+  std::vector<Tick> result;
   const auto first = static_cast<int64_t>(std::ceil(low / step)), last = static_cast<int64_t>(std::floor(high / step));
   result.reserve(last - first + 1);
-  for (int64_t i = first; i <= last; ++i) result.push_back(static_cast<double>(i) * step);
+  for (int64_t i = first; i <= last; ++i) {
+    const double value = static_cast<double>(i) * step;
+    result.push_back({value, tick_text(value, step)});
+  }
   return result;
+}
+
+constexpr double kCharacter = 6.8;  // widest usual letter of the page's 12 px text, in px
+
+/// Where a legend's entry stands.
+struct LegendPlace {
+  double x;
+  int line;
+  std::string text;  // the name, cut where a whole line is too short
+};
+
+/// One place per curve, from left to right in lines of `width`.
+std::vector<LegendPlace> legend_places(const std::vector<Curve>& curves, double width) {
+  constexpr double kMark = 28, kGap = 18;
+  std::vector<LegendPlace> places;
+  double x = 0;
+  int line = 0;
+  for (const Curve& curve : curves) {
+    const std::string text = shortened(curve.name, static_cast<size_t>((width - kMark) / kCharacter));
+    const double taken = kMark + kCharacter * static_cast<double>(text.size());
+    if (x > 0 && x + taken > width) x = 0, ++line;
+    places.push_back({x, line, text});
+    x += taken + kGap;
+  }
+  return places;
 }
 
 constexpr const char* kColours[] = {"#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d"};
@@ -46,11 +95,11 @@ constexpr const char* kStyle = R"(
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1040px;margin:0 auto;padding:32px 20px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 8px}p.lead{color:var(--soft);margin:0 0 20px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:16px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,560px));gap:16px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .title{fill:var(--ink);font-weight:600;font-size:14px}
 .grid{stroke:var(--line)}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:500;width:45%}pre{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;overflow:auto;font-size:12.5px}
+th{color:var(--soft);font-weight:500}tr.best td{font-weight:600}td{white-space:pre-wrap;overflow-wrap:anywhere}pre{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;overflow:auto;font-size:12.5px}
 )";
 
 }  // namespace
@@ -80,7 +129,6 @@ std::string short_number(double value) {
 }
 
 std::string svg_chart(const std::string& title, const std::string& x_label, const std::vector<Curve>& curves) {
-  constexpr double kWidth = 500, kHeight = 300, kLeft = 52, kRight = 14, kTop = 34, kBottom = 62;
   double x_low = INFINITY, x_high = -INFINITY, y_low = INFINITY, y_high = -INFINITY;
   for (const Curve& curve : curves) {
     for (const auto& [x, y] : curve.points) {
@@ -92,49 +140,50 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
   if (x_low == x_high) x_low -= 0.5, x_high += 0.5;
   const double room = y_high > y_low ? 0.06 * (y_high - y_low) : std::max(0.01, std::abs(y_high) * 0.1);
   y_low -= room, y_high += room;
-  const auto px = [&](double x) { return kLeft + (x - x_low) / (x_high - x_low) * (kWidth - kLeft - kRight); };
-  const auto py = [&](double y) {
-    return kHeight - kBottom - (y - y_low) / (y_high - y_low) * (kHeight - kTop - kBottom);
-  };
+  const std::vector<Tick> y_ticks = ticks(y_low, y_high, 5, 0);
+  size_t longest = 4;
+  for (const Tick& tick : y_ticks) longest = std::max(longest, tick.text.size());
+  constexpr double kWidth = 500, kRight = 22, kTop = 34, kPlot = 204, kAxis = 40, kLine = 18;
+  const double left = 14 + kCharacter * static_cast<double>(longest), bottom = kTop + kPlot;
+  const std::vector<LegendPlace> legend = legend_places(curves, kWidth - left - kRight);
+  const double legend_top = bottom + kAxis + kLine / 2;
+  const double height = legend_top + kLine * (legend.back().line + 0.5);
+  const auto px = [&](double x) { return left + (x - x_low) / (x_high - x_low) * (kWidth - left - kRight); };
+  const auto py = [&](double y) { return bottom - (y - y_low) / (y_high - y_low) * kPlot; };
   std::string svg =
-      concat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"", escape_html(title),
-             "\"><text class=\"title\" x=\"", kLeft, "\" y=\"18\">", escape_html(title), "</text>");
-  for (const double y : ticks(y_low, y_high, 5, 0)) {
-    svg += concat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", kWidth - kRight, "\" y1=\"", py(y), "\" y2=\"",
-                  py(y), "\"/><text text-anchor=\"end\" x=\"", kLeft - 6, "\" y=\"", py(y) + 4, "\">", short_number(y),
-                  "</text>");
+      concat("<svg viewBox=\"0 0 ", kWidth, " ", height, "\" role=\"img\" aria-label=\"", escape_html(title),
+             "\"><text class=\"title\" x=\"", left, "\" y=\"18\">", escape_html(title), "</text>");
+  for (const auto& [y, text] : y_ticks) {
+    svg += concat("<line class=\"grid\" x1=\"", left, "\" x2=\"", kWidth - kRight, "\" y1=\"", py(y), "\" y2=\"", py(y),
+                  "\"/><text text-anchor=\"end\" x=\"", left - 6, "\" y=\"", py(y) + 4, "\">", text, "</text>");
   }
-  for (const double x : ticks(x_low, x_high, 6, whole_x(curves) ? 1 : 0)) {
-    svg += concat("<text text-anchor=\"middle\" x=\"", px(x), "\" y=\"", kHeight - kBottom + 16, "\">", short_number(x),
-                  "</text>");
+  for (const auto& [x, text] : ticks(x_low, x_high, 6, whole_x(curves) ? 1 : 0)) {
+    svg += concat("<text text-anchor=\"middle\" x=\"", px(x), "\" y=\"", bottom + 16, "\">", text, "</text>");
   }
-  svg += concat("<text text-anchor=\"middle\" x=\"", (kLeft + kWidth - kRight) / 2, "\" y=\"", kHeight - kBottom + 32,
-                "\">", escape_html(x_label), "</text>");
-  double legend_x = kLeft;
-  size_t colour = 0;
-  for (const Curve& curve : curves) {
+  svg += concat("<text text-anchor=\"middle\" x=\"", (left + kWidth - kRight) / 2, "\" y=\"", bottom + 32, "\">",
+                escape_html(x_label), "</text>");
+  for (size_t i = 0; i < curves.size(); ++i) {
+    const Curve& curve = curves[i];
+    const size_t colour = curve.colour < 0 ? i : static_cast<size_t>(curve.colour);
     const std::string mark =
-        concat("stroke=\"", kColours[colour++ % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"");
+        concat("stroke=\"", kColours[colour % std::size(kColours)], "\" fill=\"none\" stroke-width=\"2\"");
     const std::string stroke = mark + (curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
+    const bool is_level = curve.dashed && curve.points.size() == 1;  // one score to compare with: across the chart
     std::string points;
-    if (curve.dashed && curve.points.size() == 1) {  // one score to compare with: a level across the chart
-      const double y = py(curve.points.front().second);
-      points = concat(kLeft, ",", y, " ", kWidth - kRight, ",", y, " ");
-    } else {
-      for (const auto& [x, y] : curve.points) points += concat(px(x), ",", py(y), " ");
+    for (const auto& [x, y] : curve.points) {
+      points += is_level ? concat(left, ",", py(y), " ", kWidth - kRight, ",", py(y)) : concat(px(x), ",", py(y), " ");
     }
     svg += concat("<polyline ", stroke, " points=\"", points, "\"><title>", escape_html(curve.name),
                   "</title></polyline>");
-    if (curve.points.size() <= 40 && !(curve.dashed && curve.points.size() == 1)) {
-      for (const auto& [x, y] : curve.points) {
-        svg += concat("<circle ", mark, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>",
-                      escape_html(curve.name), ": ", short_number(x), ", ", short_number(y), "</title></circle>");
-      }
+    constexpr size_t kMarked = 40;
+    for (const auto& [x, y] : curve.points) {
+      if (curve.points.size() > kMarked || is_level) break;
+      svg += concat("<circle ", mark, " cx=\"", px(x), "\" cy=\"", py(y), "\" r=\"2.5\"><title>",
+                    escape_html(curve.name), ": ", short_number(x), ", ", short_number(y), "</title></circle>");
     }
-    svg += concat("<line ", stroke, " x1=\"", legend_x, "\" x2=\"", legend_x + 22, "\" y1=\"", kHeight - 14, "\" y2=\"",
-                  kHeight - 14, "\"/><text x=\"", legend_x + 28, "\" y=\"", kHeight - 10, "\">",
-                  escape_html(curve.name), "</text>");
-    legend_x += 48 + 6.6 * static_cast<double>(curve.name.size());
+    const double at = left + legend[i].x, y = legend_top + kLine * legend[i].line;
+    svg += concat("<line ", stroke, " x1=\"", at, "\" x2=\"", at + 22, "\" y1=\"", y, "\" y2=\"", y, "\"/><text x=\"",
+                  at + 28, "\" y=\"", y + 4, "\">", escape_html(legend[i].text), "</text>");
   }
   return svg + "</svg>";
 }
@@ -147,9 +196,24 @@ std::string html_page(const std::string& title, const std::string& lead, const s
       "</h1><p class=\"lead\">", escape_html(lead), "</p>", body, "</main></body></html>\n");
 }
 
+std::string html_table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
+                       size_t emphasised) {
+  std::string table = "<table>";
+  const auto add = [&](const std::vector<std::string>& cells, const char* name, const char* row) {
+    table += row;
+    for (const std::string& cell : cells) table += concat("<", name, ">", escape_html(cell), "</", name, ">");
+    table += "</tr>\n";
+  };
+  if (!header.empty()) add(header, "th", "<tr>");
+  for (size_t i = 0; i < rows.size(); ++i) add(rows[i], "td", i == emphasised ? "<tr class=\"best\">" : "<tr>");
+  return table + "</table>";
+}
+
 std::string html_charts(const std::vector<std::string>& charts) {
   std::string result = "<div class=\"charts\">";
-  for (const std::string& chart : charts) result += "<figure>" + chart + "</figure>";
+  for (const std::string& chart : charts) {
+    if (!chart.empty()) result += "<figure>" + chart + "</figure>";
+  }
   return result + "</div>";
 }
 

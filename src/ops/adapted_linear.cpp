@@ -18,7 +18,21 @@ using torch::autograd::variable_list;
 struct AdaptedLinearCall : torch::CustomClassHolder {
   const JoinedProjection* projection;
   std::vector<SegmentAdapters> segments;
+  RowKeys keys;
 };
+
+/// `values` [rows of the segment, in_features] under the site's mask, in the rows' dtype; as they are without dropout.
+torch::Tensor dropped(const torch::Tensor& values, const JoinedSite& site, const SegmentAdapters& segment,
+                      const RowKeys& keys) {
+  if (!keys.defined() || !site.dropout.active()) return values;
+  const auto type = values.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  return apply_dropout(values.to(type), site.dropout, keys.narrow(segment.begin, segment.end - segment.begin));
+}
+
+/// Whether an adapter's u comes from what it alone reads, and not out of the wide GEMM.
+bool has_own_input(const JoinedSite& site, const SiteAdapter& adapter, const RowKeys& keys) {
+  return adapter.a.defined() || (keys.defined() && site.dropout.active());
+}
 
 /// `use`(site, segment, adapter) for every adapter of the call, site by site.
 template <typename Use>
@@ -63,11 +77,21 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x, const torch::Tensor& /*anchor*/,
                                const JoinedProjection* projection, const std::vector<SegmentAdapters>* segments,
-                               const AnswerRows* answers) {
+                               const AnswerRows* answers, const RowKeys* keys) {
     const bool frozen = projection->weight.out_features() > 0;
     TORCH_CHECK(frozen || covered(*segments) == x.size(0), "adapted_linear: rows without a weight");
     torch::Tensor y = frozen ? projection->weight.forward(x, projection->bias, *answers)
                              : x.new_empty({x.size(0), projection->out_features});  // [rows, width]
+    // u of a frozen a under dropout takes the place of the wide GEMM's.
+    for_adapters(*projection, *segments,
+                 [&](const JoinedSite& site, const SegmentAdapters& segment, const SiteAdapter& adapter) {
+                   if (adapter.a.defined() || adapter.replaces() || !has_own_input(site, adapter, *keys)) return;
+                   const int64_t count = segment.end - segment.begin;
+                   const torch::Tensor input = dropped(x.narrow(0, segment.begin, count), site, segment, *keys);
+                   y.narrow(0, segment.begin, count)
+                       .narrow(1, site.u_column, adapter.rank())
+                       .copy_(site_input(adapter, site, input));
+                 });
     for (size_t i = 0; i < projection->sites.size(); ++i) add_shared_outputs_(y, projection->sites[i], i, *segments);
     torch::Tensor kept_x;
     std::vector<torch::Tensor> own_u;  // of adapters with an a of their own
@@ -82,8 +106,9 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
                      output.copy_(trained_linear(input, adapter.weight, adapter.bias));
                      return;
                    }
-                   const torch::Tensor u =
-                       adapter.a.defined() ? site_input(adapter, input) : rows.narrow(1, site.u_column, adapter.rank());
+                   const torch::Tensor u = adapter.a.defined()
+                                               ? site_input(adapter, site, dropped(input, site, segment, *keys))
+                                               : rows.narrow(1, site.u_column, adapter.rank());
                    if (adapter.a.defined()) own_u.push_back(u);
                    add_site_output_(output, u, site, adapter);
                  });
@@ -95,6 +120,7 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     auto call = c10::make_intrusive<AdaptedLinearCall>();
     call->projection = projection;
     call->segments = *segments;
+    call->keys = *keys;
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
     return y;
   }
@@ -130,42 +156,52 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
             return;
           }
           const int64_t rank = adapter.rank();
-          if (!adapter.a.defined()) {
-            if (!needs_dx && !adapter.trains()) return;
-            const torch::Tensor u =
-                u_all.narrow(0, segment.begin, count).narrow(1, site.u_column - projection.out_features, rank);
+          if (!adapter.a.defined() && !needs_dx && !adapter.trains()) return;
+          const torch::Tensor u =
+              adapter.a.defined()
+                  ? saved[next_u++]
+                  : u_all.narrow(0, segment.begin, count).narrow(1, site.u_column - projection.out_features, rank);
+          if (!has_own_input(site, adapter, call->keys)) {  // du goes back through the wide GEMM
             site_backward_(needs_dx ? rows.narrow(1, site.u_column, rank) : torch::Tensor(), output, u, site, adapter);
             return;
           }
-          const torch::Tensor& u = saved[next_u++];
           const torch::Tensor du = torch::empty_like(u);
           site_backward_(du, output, u, site, adapter);
           if (adapter.a.gradients.defined()) {
-            skinny_gemm_(adapter.a.gradient(), du.t(), x.narrow(0, segment.begin, count), 1.0, /*accumulate=*/true);
+            const torch::Tensor input = dropped(x.narrow(0, segment.begin, count), site, segment, call->keys);
+            skinny_gemm_(adapter.a.gradient(), du.t(), input, 1.0, /*accumulate=*/true);
           }
           if (!needs_dx) return;
-          const torch::Tensor a = adapter.a.value();
-          skinny_gemm_(own_dx_rows(segment, a.size(1)), du, a, 1.0, /*accumulate=*/true);
+          const torch::Tensor a = input_factor(adapter, site);
+          if (site.dropout.active() && call->keys.defined()) {
+            const torch::Tensor d = torch::empty({count, a.size(1)}, a.options());
+            skinny_gemm_(d, du, a, 1.0, /*accumulate=*/false);
+            own_dx_rows(segment, a.size(1)).add_(dropped(d, site, segment, call->keys));
+          } else {
+            skinny_gemm_(own_dx_rows(segment, a.size(1)), du, a, 1.0, /*accumulate=*/true);
+          }
         });
     torch::Tensor dx;
     if (needs_dx) dx = frozen ? projection.weight.backward(dy) : own_dx;
     if (needs_dx && frozen && own_dx.defined()) dx = dx + own_dx;
-    return {dx, {}, {}, {}, {}};
+    return {dx, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
 torch::Tensor adapted_linear(const torch::Tensor& x, const torch::Tensor& anchor, const JoinedProjection& projection,
-                             const std::vector<SegmentAdapters>& segments, const AnswerRows& rows) {
+                             const std::vector<SegmentAdapters>& segments, const AnswerRows& rows,
+                             const RowKeys& keys) {
   const torch::Tensor tie = anchor.defined() ? anchor : x.new_zeros({});  // autograd wants a defined input
-  return AdaptedLinear::apply(x, tie, &projection, &segments, &rows);
+  return AdaptedLinear::apply(x, tie, &projection, &segments, &rows, &keys);
 }
 
 torch::Tensor adapted_linear_reference(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
                                        const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& r,
-                                       double scale) {
-  return x.matmul(weight.t()) + bias + scale * x.matmul(a.t()).matmul(r.t()).matmul(b.t());
+                                       double scale, const torch::Tensor& mask) {
+  const torch::Tensor read = mask.defined() ? x * mask.to(x.options()) : x;
+  return x.matmul(weight.t()) + bias + scale * read.matmul(a.t()).matmul(r.t()).matmul(b.t());
 }
 
 }  // namespace loraxs

@@ -32,13 +32,17 @@ struct SegmentAdapters {
 /// only u is kept; x too where a or W is trained.
 /// `anchor` is a scalar that requires grad: where x does not (lowest layer), it keeps this node in the graph; dx is
 /// then not computed. `rows` as in FrozenWeight::forward.
+/// With `keys` adapters read x̃, x with the dropout of their site, one mask per site as PEFT has it: u = x̃ aᵀ, dx takes
+/// the mask of du a, and masks are drawn again in backward. Without, or at probability 0, nothing of this costs
+/// anything.
 torch::Tensor adapted_linear(const torch::Tensor& x, const torch::Tensor& anchor, const JoinedProjection& projection,
-                             const std::vector<SegmentAdapters>& segments, const AnswerRows& rows = {});
+                             const std::vector<SegmentAdapters>& segments, const AnswerRows& rows = {},
+                             const RowKeys& keys = {});
 
-/// LoRA-XS by dense ATen operators for one site and one slot: y = x Wᵀ + bias + scale · x aᵀ Rᵀ bᵀ -> [rows,
-/// out_features].
+/// LoRA-XS by dense ATen operators for one site and one slot: y = x Wᵀ + bias + scale · (mask ∘ x) aᵀ Rᵀ bᵀ -> [rows,
+/// out_features]; `mask` as dropout_mask gives it, or undefined.
 torch::Tensor adapted_linear_reference(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
                                        const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& r,
-                                       double scale);
+                                       double scale, const torch::Tensor& mask = {});
 
 }  // namespace loraxs

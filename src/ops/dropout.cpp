@@ -26,6 +26,11 @@ Dropout Dropout::make(double probability, int64_t layer, DropoutPurpose purpose)
           .purpose = purpose};
 }
 
+Dropout Dropout::of_adapter(double probability, int64_t layer, int64_t module) {
+  const auto purpose = static_cast<uint64_t>(DropoutPurpose::kAdapterInput) + static_cast<uint64_t>(module);
+  return make(probability, layer, static_cast<DropoutPurpose>(purpose));
+}
+
 uint32_t dropout_lane(uint64_t key, uint32_t position, uint32_t head, int64_t element) {
   const int64_t at = element % simd::kLaneGroup;
   const auto counter = static_cast<uint32_t>(element / simd::kLaneGroup * 8 + at % 16 / 2);

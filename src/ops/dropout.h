@@ -16,7 +16,8 @@ enum class DropoutPurpose : uint64_t {
   kAttentionOutput = 2,
   kMlpOutput = 3,
   kHead = 4,
-  kHeadInput = 5
+  kHeadInput = 5,
+  kAdapterInput = 6  // of a layer's first projection in canonical order; the next have the numbers after it
 };
 
 /// One dropout of the model. An element is kept iff its 16-bit lane ≥ threshold; kept elements are multiplied by scale.
@@ -31,6 +32,8 @@ struct Dropout {
   DropoutPurpose purpose = DropoutPurpose::kEmbedding;
 
   static Dropout make(double probability, int64_t layer, DropoutPurpose purpose);
+  /// Of what the adapter of a layer's projection `module` (its number in canonical order) reads.
+  static Dropout of_adapter(double probability, int64_t layer, int64_t module);
   bool active() const { return threshold > 0; }
   double scale() const { return 65536.0 / (65536.0 - threshold); }
   uint64_t key(uint64_t sequence_key) const {
@@ -45,6 +48,11 @@ uint32_t dropout_lane(uint64_t key, uint32_t position, uint32_t head, int64_t el
 struct RowKeys {
   torch::Tensor keys;       // [rows] int64 (the bits of a uint64)
   torch::Tensor positions;  // [rows] int32
+
+  bool defined() const { return keys.defined(); }
+  RowKeys narrow(int64_t begin, int64_t count) const {
+    return {keys.narrow(0, begin, count), positions.narrow(0, begin, count)};
+  }
 };
 
 /// Mask times scale of a [rows, columns] tensor, float32 on the CPU. The plain form: int64 arithmetic, no vector code.

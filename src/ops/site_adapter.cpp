@@ -53,8 +53,12 @@ bool SiteAdapter::trains() const {
   return false;
 }
 
-torch::Tensor site_input(const SiteAdapter& adapter, const torch::Tensor& x) {
-  return product(x, adapter.a.value().t().contiguous(), 1.0);
+torch::Tensor input_factor(const SiteAdapter& adapter, const JoinedSite& site) {
+  return adapter.a.defined() ? adapter.a.value() : site.a.narrow(0, 0, adapter.rank());
+}
+
+torch::Tensor site_input(const SiteAdapter& adapter, const JoinedSite& site, const torch::Tensor& x) {
+  return product(x, input_factor(adapter, site).t().contiguous(), 1.0);
 }
 
 void add_site_output_(const torch::Tensor& y, const torch::Tensor& u, const JoinedSite& site,

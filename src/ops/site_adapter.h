@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "ops/dropout.h"
 #include "ops/row_tensor.h"
 
 namespace loraxs {
@@ -16,10 +17,12 @@ struct JoinedSite {
   int64_t rank = 0;            // rows of a in the wide weight: the largest rank in use; smaller adapters use the prefix
   torch::Tensor b;             // [out_features, rank] float32 (float64 in tests); undefined for rank 0
   torch::Tensor b_transposed;  // [rank, out_features], contiguous
+  Dropout dropout;             // of what the adapter reads, in training
+  torch::Tensor a;             // [rank, in_features] as b, where that dropout is on: then u is no part of the wide GEMM
 };
 
-/// y = x Wᵀ + bias + scale · g ∘ (core(x aᵀ) bᵀ). A part is trained, in the slot's row, or frozen, the projection's
-/// own, or absent:
+/// y = x Wᵀ + bias + scale · g ∘ (core(x̃ aᵀ) bᵀ), x̃ = x, or x with dropout in training. A part is trained, in the
+/// slot's row, or frozen, the projection's own, or absent:
 ///
 ///   LoRA-XS   a, b frozen; r            LoRA, PiSSA  a, b trained
 ///   VeRA      a, b frozen; d, g         AdaLoRA      a, b trained; d
@@ -53,8 +56,11 @@ struct SiteAdapter {
   }
 };
 
-/// u = x aᵀ with the slot's own a -> [rows, rank] float32 (float64).
-torch::Tensor site_input(const SiteAdapter& adapter, const torch::Tensor& x);
+/// a [rank, in_features]: the slot's own, else the frozen one of `site`.
+torch::Tensor input_factor(const SiteAdapter& adapter, const JoinedSite& site);
+
+/// u = x aᵀ with that a -> [rows, rank] float32 (float64).
+torch::Tensor site_input(const SiteAdapter& adapter, const JoinedSite& site, const torch::Tensor& x);
 
 /// y += scale · g ∘ (core(u) bᵀ); y [rows, out_features] is the site's part of the wide output.
 void add_site_output_(const torch::Tensor& y, const torch::Tensor& u, const JoinedSite& site,

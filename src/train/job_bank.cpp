@@ -10,6 +10,7 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
   const auto row_type = setup.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   auto bank = std::make_shared<Bank>(make_bank(layout, method.alpha, static_cast<int64_t>(jobs.size()), row_type));
   bank->trains_sites = method.train_sites;
+  bank->dropout = method.dropout;
   const BaseModel& model = setup.model;
   const std::optional<HeadDense> dense = pretrained_dense(model);
   for (size_t j = 0; j < jobs.size(); ++j) {

@@ -7,19 +7,21 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "adapt/method.h"
 #include "adapt/rank_allocator.h"
 #include "batch/micro_batches.h"
 #include "eval/metrics.h"
 #include "eval/score.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/job_adapters.h"
 #include "train/job_bank.h"
 #include "train/language_objective.h"
 #include "train/objective.h"
+#include "train/report.h"
 #include "train/run_examples.h"
 #include "train/schedule.h"
 
@@ -27,6 +29,8 @@ namespace loraxs {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kFiniteStep = "a finite loss and gradient";
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -78,7 +82,8 @@ class Training {
       if (due || seconds_since(last_checkpoint_) >= recipe_.checkpoint_seconds) save();
     }
     save();  // where jobs have ended between two evaluations
-    TrainResult result = finish();
+    TrainResult result =
+        write_job_adapters(setup_, folder_.path(), jobs_, *bank_, state_, examples_.choosing.size() > 0);
     refuse_if_all_ended();
     return result;
   }
@@ -99,7 +104,8 @@ class Training {
   RunIdentity make_identity() const {
     nlohmann::json recipe = setup_.recipe.to_json();
     for (const char* key : {"output", "threads", "device", "model"}) recipe.erase(key);  // places, not content
-    for (const char* key : {"checkpoint_seconds", "init_adapter", "memory_gb"}) recipe["train"].erase(key);
+    for (const char* key : {"checkpoint_seconds", "init_adapter", "memory_gb", "samples", "sample_tokens"})
+      recipe["train"].erase(key);
     Sha256 digest;
     digest.update(recipe.dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
     if (setup_.start) digest.update(setup_.start->row_digest);
@@ -158,11 +164,11 @@ class Training {
   }
 
   /// Ends one job: the others go on as if it had never been there.
-  void end_job(size_t j, const std::string& found) {
+  void end_job(size_t j, const std::string& expected, const std::string& found) {
     bank_->gradients.select(0, static_cast<int64_t>(j)).zero_();
     const JobEnd& end =
         state_.ended[j].emplace(JobEnd{.step = state_.step,
-                                       .reason = concat("expected a finite loss and gradient, found ", found,
+                                       .reason = concat("expected ", expected, ", found ", found,
                                                         "; lower train.learning_rate or train.head_learning_rate")});
     folder_.append_metrics(
         {{"event", "ended"}, {"step", end.step}, {"epoch", epoch()}, {"job", jobs_[j].name}, {"reason", end.reason}});
@@ -261,7 +267,7 @@ class Training {
       const size_t j = active[i];
       if (!std::isfinite(norms[i]) || !std::isfinite(losses[j])) {
         const bool is_loss = !std::isfinite(losses[j]);
-        end_job(j, concat(is_loss ? "loss " : "gradient norm ", is_loss ? losses[j] : norms[i]));
+        end_job(j, kFiniteStep, concat(is_loss ? "loss " : "gradient norm ", is_loss ? losses[j] : norms[i]));
         continue;
       }
       going_on.push_back(j);
@@ -309,12 +315,13 @@ class Training {
   }
 
   /// Scores the active jobs on the examples that choose, keeps the rows of the better ones, and scores those on the
-  /// validation data if others chose. A score that is not a number is no better than any.
+  /// validation data if others chose. A score that is not finite is no better than any, and after the last step an end.
   void evaluate() {
     for (const size_t j : active_jobs()) {
       const torch::Tensor row = bank_->values.select(0, static_cast<int64_t>(j));
-      if (!row.isfinite().all().item<bool>()) end_job(j, "a row with numbers that are not");
+      if (!row.isfinite().all().item<bool>()) end_job(j, kFiniteStep, "a row with numbers that are not");
     }
+    if (state_.step == plan_.total_steps && examples_.choosing.size() == 0) end_jobs_without_outputs();
     const std::vector<size_t> active = active_jobs();
     const std::vector<double> scores = score(examples_.choosing, active);
     std::vector<size_t> better;
@@ -322,7 +329,7 @@ class Training {
       const size_t j = active[i];
       BestEpoch& best = state_.best[j];
       const double so_far = best.epoch > 0 ? best.value : std::numeric_limits<double>::quiet_NaN();
-      if (!is_better(setup_.metric, scores[i], so_far)) {
+      if (!std::isfinite(scores[i]) || !is_better(setup_.metric, scores[i], so_far)) {
         ++best.stale;
         continue;
       }
@@ -342,7 +349,7 @@ class Training {
           {"event", "evaluation"}, {"step", state_.step}, {"epoch", epoch()}, {"job", jobs_[j].name}, {"loss", loss}};
       EpochReport shown{.epoch = epoch(), .job = jobs_[j].name, .train_loss = loss};
       if (!scores.empty()) {
-        event[setup_.metric] = shown.value = scores[i];
+        event[score_key(setup_.metric)] = shown.value = scores[i];
         shown.best = best.step == state_.step;
         if (shown.best && best.validation) event["validation"] = *best.validation;
       }
@@ -351,46 +358,39 @@ class Training {
       folder_.append_metrics(event);
       if (observer_.on_epoch) observer_.on_epoch(shown);
     }
-  }
-
-  TrainResult finish() {
-    TrainResult result{.layout = bank_->layout,
-                       .train_seconds = state_.train_seconds,
-                       .sentences = state_.sentences,
-                       .tokens = state_.tokens,
-                       .steps = state_.step};
-    Bank best = *bank_;
-    best.values = state_.best_values;
-    result.selected = examples_.choosing.size() > 0;
-    for (size_t j = 0; j < jobs_.size(); ++j) {
-      const bool ended = state_.ended[j].has_value(), chosen = state_.best[j].epoch > 0;
-      JobResult& job = result.jobs.emplace_back(JobResult{.job = jobs_[j],
-                                                          .best = state_.best[j],
-                                                          .last_loss = state_.last_losses[j],
-                                                          .ended = state_.ended[j],
-                                                          .has_adapter = chosen || !ended});
-      if (!job.has_adapter) continue;
-      const auto row = static_cast<int64_t>(j);
-      const std::filesystem::path folder = folder_.path() / jobs_[j].name;
-      make_folder(folder);
-      AdapterProvenance provenance = setup_.provenance;
-      nlohmann::json summary = {{"seed", jobs_[j].seed}, {"steps", state_.job_steps[j]}};
-      if (setup_.start) summary["start"] = setup_.start->to_json();
-      if (!ended) write_with_summary(folder / "last.safetensors", *bank_, row, provenance, summary);
-      if (chosen) {
-        summary["best_epoch"] = state_.best[j].epoch;
-        summary[setup_.metric] = state_.best[j].value;
-      }
-      write_with_summary(folder / "best.safetensors", chosen ? best : *bank_, row, provenance, summary);
-      result.adapter_bytes = static_cast<int64_t>(std::filesystem::file_size(folder / "best.safetensors"));
+    if (setup_.answer_samples && !active.empty()) sample({active.begin(), active.end()});
+    for (size_t i = 0; i < scores.size() && state_.step == plan_.total_steps; ++i) {
+      if (std::isfinite(scores[i])) continue;
+      end_job(active[i], "a last row whose score is a number", concat(setup_.metric, " ", scores[i]));
     }
-    return result;
   }
 
-  void write_with_summary(const std::filesystem::path& path, const Bank& bank, int64_t row,
-                          AdapterProvenance provenance, const nlohmann::json& summary) const {
-    provenance.summary = summary.dump();
-    write_adapter(path, bank, row, setup_.model, *setup_.basis, provenance, Existing::kReplaced);
+  void sample(const std::vector<int64_t>& slots) {
+    for (const TrainSample& sample : setup_.answer_samples(model_, slots)) {
+      const std::string& job = jobs_[sample.slot].name;
+      folder_.append_metrics({{"event", "sample"},
+                              {"step", state_.step},
+                              {"epoch", epoch()},
+                              {"job", job},
+                              {"prompt", sample.prompt},
+                              {"text", sample.text}});
+      if (observer_.on_sample) observer_.on_sample(job, sample);
+    }
+  }
+
+  /// Without examples that choose, the last row is the best: it must compute something, on the first training examples.
+  /// Rows can be finite and so large that nothing else is.
+  void end_jobs_without_outputs() {
+    std::vector<int64_t> first(std::min(recipe_.batch_size, examples_.train.size()));
+    std::iota(first.begin(), first.end(), 0);
+    const EncodedExamples examples = take_examples(examples_.train, first);
+    const std::vector<size_t> active = active_jobs();
+    if (active.empty()) return;
+    const std::vector<int64_t> slots(active.begin(), active.end());
+    const std::vector<bool> finite = finite_outputs(model_, examples, slots, language_model());
+    for (size_t i = 0; i < active.size(); ++i) {
+      if (!finite[i]) end_job(active[i], "finite outputs of the last row", "others");
+    }
   }
 
   const TrainSetup& setup_;

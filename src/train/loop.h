@@ -34,9 +34,16 @@ struct EpochReport {
   bool best = false;
 };
 
+/// What a job answered to one of the recipe's prompts after an evaluation.
+struct TrainSample {
+  int64_t slot = 0;  // the job's number
+  std::string prompt, text;
+};
+
 struct TrainObserver {
   std::function<void(const StepReport&)> on_step;
   std::function<void(const EpochReport&)> on_epoch;
+  std::function<void(const std::string& job, const TrainSample&)> on_sample;
   std::function<void(const std::string& job, const JobEnd&)> on_end;  // a job alone; the others go on
   std::function<bool()> stop_requested;  // asked before every step; true: save and throw Interrupted
 };
@@ -62,6 +69,9 @@ struct TrainSetup {
   torch::Device device = torch::kCPU;
   int64_t activation_limit = -1;  // bytes, see Backbone::limit_activations
   std::optional<StartRow> start;  // of every job; else fresh rows
+  /// Answers the recipe's prompts with the rows of `slots`; empty: there are none. Nothing in it may depend on or
+  /// change the training.
+  std::function<std::vector<TrainSample>(AdaptedModel& model, const std::vector<int64_t>& slots)> answer_samples;
 };
 
 struct JobResult {

@@ -21,6 +21,7 @@ constexpr Alias kAliases[] = {
     {"method", "r", "rank"},
     {"method", "lora_alpha", "alpha"},
     {"method", "target_modules", "targets"},
+    {"method", "lora_dropout", "dropout"},
     {"method", "layers_to_transform", "layers"},
     {"train", "num_train_epochs", "epochs"},
     {"train", "per_device_train_batch_size", "batch_size"},
@@ -106,7 +107,7 @@ class Reader {
 /// A list or text that is empty by default says "no choice", and so does a key without a value; [] would be read as a
 /// mistake.
 bool is_left_out(const nlohmann::json& value) {
-  return (value.is_array() && value.empty()) || (value.is_string() && value == "");
+  return value.is_null() || (value.is_array() && value.empty()) || (value.is_string() && value == "");
 }
 
 /// The recipe as JSON, every key with its value.
@@ -234,12 +235,14 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
       !(recipe.train.selection_fraction > 0 && recipe.train.selection_fraction < 1)) {
     fail("train.selection_fraction", "a number between 0 and 1 for selection: split");
   }
+  if (recipe.method.dropout == 1) fail("method.dropout", "a number from 0 to below 1");
   if (recipe.train.init_head == "carry" && recipe.train.init_adapter.empty()) {
     fail("train.init_adapter", "a file for init_head: carry, found none");
   }
   refuse_contradicted_budget(json, recipe, where);
   refuse_foreign_keys(json, recipe, where);
-  if (recipe.method.name == "adalora" && recipe.method.adalora.target_rank > recipe.method.rank) {
+  if (recipe.method.name == "adalora" && recipe.method.budget == 0 &&
+      recipe.method.adalora.target_rank > recipe.method.rank) {
     fail("method.adalora.target_rank", "at most method.rank");
   }
   if (recipe.train.memory == "tight" && find_method(recipe.method.name, where).traits.residual) {

@@ -25,6 +25,7 @@ struct MethodRecipe {
   std::map<std::string, int64_t> rank_pattern;   // other ranks for some of the targets, named like targets
   std::string init = "default";                  // of LoRA: default | gaussian | svd
   double init_std = 1e-5;                        // standard deviation of R at the start, of a for init: svd
+  double dropout = 0;                            // in training, of what an adapter reads (x before a)
   double d_initial = 0.1;                        // VeRA's d at the start
   int64_t vectors = 64;                          // TinyLoRA: numbers of v
   bool tied = false;                             // TinyLoRA: one v for all sites
@@ -64,6 +65,8 @@ struct TrainRecipe {
   double checkpoint_seconds = 30;                   // wall time between checkpoints within an epoch
   int64_t log_every = 20;                           // steps between step lines in metrics.jsonl
   bool dropout = true;                              // the model's own dropout
+  nlohmann::json samples;                           // prompts that each evaluation answers; null = none
+  int64_t sample_tokens = 64;                       // of such an answer, at most
 };
 
 /// A whole recipe. `head`: full | output | pooler; language models have none.

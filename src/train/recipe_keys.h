@@ -33,6 +33,7 @@ void visit_method(MethodRecipe& m, Visitor& v) {
   v.key("init", m.init, Choices{"default", "gaussian", "svd"}, "lora: default (Kaiming, b = 0) | gaussian | svd");
   v.key("init_std", m.init_std, Numbers::kNotNegative, "standard deviation of R at the start (lora with svd: of a)");
   v.key("train_sites", m.train_sites, "false: R stays where it starts and only the head learns");
+  v.key("dropout", m.dropout, Numbers::kFraction, "in training: share of x that an adapter does not see (below 1)");
   v.key("d_initial", m.d_initial, Numbers::kAny, "vera: d at the start");
   v.key("vectors", m.vectors, Numbers::kPositive, "tiny_lora: numbers of v");
   v.key("tied", m.tied, "tiny_lora: one v for all sites");
@@ -96,6 +97,9 @@ void visit_train(TrainRecipe& t, Visitor& v) {
         "wall time between checkpoints within an epoch");
   v.key("log_every", t.log_every, Numbers::kPositive, "steps between step lines in metrics.jsonl");
   v.key("dropout", t.dropout, "the model's own dropout");
+  v.key("samples", t.samples,
+        "language models: prompts (texts, or lists of messages) that each evaluation answers greedily");
+  v.key("sample_tokens", t.sample_tokens, Numbers::kPositive, "tokens of such an answer at most");
   v.close();
 }
 
@@ -105,9 +109,10 @@ void visit_recipe(Recipe& r, Visitor& v) {
   visit_method(r.method, v);
   v.key("head", r.head, Choices{"full", "output", "pooler", "none"},
         "full | output | pooler; language models have none");
-  v.key(
-      "task", r.task,
-      "{name: qnli, data: FOLDER} or {name: classification, train: FILE, validation: FILE or 0.2, text: …, label: …}");
+  v.key("task", r.task,
+        "{name: qnli, data: FOLDER}, {name: classification, train: FILE, validation: FILE or 0.2, text: …, label: …}, "
+        "{name: "
+        "chat, train: FILE, validation: FILE or 0.1}");
   visit_train(r.train, v);
   v.key("output", r.output, Choices{}, "run folder");
   v.key("device", r.device, Choices{"auto", "cpu"}, "auto | cpu");

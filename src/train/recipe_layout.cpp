@@ -8,13 +8,42 @@
 
 namespace loraxs {
 
+namespace {
+
+MethodOptions method_options(const MethodRecipe& method) {
+  return {.rslora = method.rslora,
+          .vectors = method.vectors,
+          .tied = method.tied,
+          .projection_seed = method.projection_seed};
+}
+
+/// Whether sites of different ranks have no common basis.
+bool needs_one_rank(const MethodRecipe& method, const std::string& where) {
+  return find_method(method.name, where).traits.reads_basis && !method_basis(method).nested();
+}
+
+}  // namespace
+
 MethodRecipe resolve_budget(MethodRecipe method, const BaseModel& model, const std::string& where) {
   if (method.budget == 0) return method;
-  const BudgetChoice choice =
-      choose_within_budget(*model.architecture, model.config, method.layers, method.budget, where);
+  const BudgetChoice choice = choose_within_budget(*model.architecture, model.config,
+                                                   {.method = method.name,
+                                                    .options = method_options(method),
+                                                    .layers = method.layers,
+                                                    .one_rank = needs_one_rank(method, where),
+                                                    .numbers = method.budget},
+                                                   where);
+  if (method.name == "adalora" && method.adalora.target_rank > choice.rank) {
+    throw Error(concat(where, ": method.adalora.target_rank: expected at most ", choice.rank,
+                       ", which method.budget leaves a site, found ", method.adalora.target_rank));
+  }
   method.budget = 0;
   method.rank = method.basis.rank = choice.rank;
   method.targets = choice.targets;
+  for (size_t i = 0; i < choice.sites.size(); ++i) {
+    if (choice.ranks[i] == choice.rank) continue;
+    method.rank_pattern["site:" + choice.sites[i].name] = choice.ranks[i];
+  }
   return method;
 }
 
@@ -47,17 +76,12 @@ Layout recipe_layout(const MethodRecipe& method, const HeadLayout& head, const B
       ranks[i] = rank;
     }
   }
-  const MethodTraits& traits = find_method(method.name, where).traits;
-  if (traits.reads_basis && !method_basis(method).nested() &&
+  if (needs_one_rank(method, where) &&
       std::adjacent_find(ranks.begin(), ranks.end(), std::not_equal_to<>()) != ranks.end()) {
     throw Error(concat(where, ": method.rank_pattern: expected a nested basis (top or bottom vectors), found ",
                        method.basis.vectors, " ", method_basis(method).variant, ", which has one basis per rank"));
   }
-  return make_layout(method.name, sites, ranks, head, model.config.hidden_size, where,
-                     {.rslora = method.rslora,
-                      .vectors = method.vectors,
-                      .tied = method.tied,
-                      .projection_seed = method.projection_seed});
+  return make_layout(method.name, sites, ranks, head, model.config.hidden_size, where, method_options(method));
 }
 
 BasisRecipe method_basis(const MethodRecipe& method) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "adapt/budget.h"
 #include "model/architecture.h"
 #include "support/expect_error.h"
 
@@ -71,6 +72,43 @@ TEST(CountsTest, Gpt3Storage) {
   EXPECT_EQ(count_lora_xs(sites, 16), 49152);
   EXPECT_EQ(count_lora_xs(sites, 16) * kBytes, 96 * kKiB);
   EXPECT_EQ(count_lora(sites, 16), 1536 * count_lora_xs(sites, 16));  // 2n / r
+}
+
+// What a budget leaves is less than the step of a site; the numbers are those of the rows.
+TEST(BudgetTest, WithinOneSitesStepForEveryMethodThatHasARank) {
+  const ParsedConfig parsed = read_model_config(concat(LORAXS_SOURCE_DIR, "/tests/configs/minilm.json"));
+  const auto choose = [&](BudgetRequest request) {
+    return choose_within_budget(*parsed.architecture, parsed.config, request, "test");
+  };
+  for (const char* method : {"lora_xs", "lora_sb", "lora", "pissa", "adalora"}) {
+    for (const int64_t numbers : {5000, 24576, 100'000, 250'001, 3'000'000}) {
+      SCOPED_TRACE(concat(method, " ", numbers));
+      const bool xs = std::string(method).starts_with("lora_xs") || std::string(method) == "lora_sb";
+      if (!xs && numbers < 10'000) continue;
+      const BudgetChoice choice = choose({.method = method, .numbers = numbers});
+      const Layout layout = make_layout(method, choice.sites, choice.ranks, {}, 384, "test");
+      EXPECT_EQ(choice.numbers, layout.adapter_numbers);
+      EXPECT_LE(choice.numbers, numbers);
+      int64_t step = INT64_MAX;  // the cheapest
+      for (size_t i = 0; i < choice.sites.size(); ++i) {
+        const Site& site = choice.sites[i];
+        const int64_t rank = choice.ranks[i];
+        EXPECT_TRUE(rank == choice.rank || rank == choice.rank + 1) << site.name;
+        EXPECT_TRUE(i == 0 || !xs || rank <= choice.ranks[i - 1]);  // canonical order: the first have more
+        step = std::min(step, xs ? 2 * rank + 1 : site.in_features + site.out_features);
+      }
+      EXPECT_LT(numbers - choice.numbers, step);
+    }
+  }
+  EXPECT_EQ(choose({.numbers = 5000}).numbers, 36 * 121 + 28 * 23);  // 36 sites of rank 11, 28 of them of 12
+  for (const char* method : {"vera", "tied_lora"}) {                 // one rank for all
+    const BudgetChoice choice = choose({.method = method, .one_rank = true, .numbers = 100'000});
+    EXPECT_EQ(choice.ranks, std::vector<int64_t>(choice.sites.size(), choice.rank));
+    EXPECT_EQ(choice.numbers, make_layout(method, choice.sites, choice.ranks, {}, 384, "test").adapter_numbers);
+  }
+  EXPECT_ERROR(choose({.method = "tiny_lora", .numbers = 1000}), "expected a method whose size follows from a rank");
+  EXPECT_ERROR(choose({.method = "full", .numbers = 1000}), "found full");
+  EXPECT_ERROR(choose({.method = "lora", .numbers = 100}), "expected at least 4608 numbers");
 }
 
 }  // namespace

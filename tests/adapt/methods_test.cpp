@@ -11,6 +11,7 @@
 #include "adapt/rank_allocator.h"
 #include "adapt/site_binding.h"
 #include "io/error.h"
+#include "ops/adapted_linear.h"
 #include "ops/frozen_gemm.h"
 #include "ops/row_optimizer.h"
 #include "support/close.h"
@@ -431,6 +432,44 @@ TEST(MethodLayoutTest, RanksAndKeysAreChecked) {
     const Recipe recipe = parse({{"name", name}});
     EXPECT_NO_THROW(parse_recipe(recipe.to_json(), "resolved"));
   }
+}
+
+// PEFT draws other masks: what both have in common are the mean and the variance of outputs over many of them.
+TEST(AdapterDropoutTest, MeanAndVarianceArePefts) {
+  const Safetensors file = read_safetensors(test::oracle_folder() / "methods" / "dropout.safetensors");
+  const auto tensor = [&](const char* name) { return view_tensor(file.at(name)).clone(); };
+  const double p = std::stod(file.metadata.at("p")), scale = std::stod(file.metadata.at("scale"));
+  const torch::Tensor x = tensor("x"), a = tensor("a"), b = tensor("b");
+  const torch::Tensor values = torch::cat({a.flatten(), b.flatten()}).unsqueeze(0);
+  const auto part = [&](int64_t offset, const torch::Tensor& of) {
+    return RowTensor{.values = values, .offset = offset, .shape = of.sizes().vec()};
+  };
+  const JoinedProjection projection{.weight = FrozenWeight::packed(tensor("weight"), /*both_ways=*/false),
+                                    .bias = tensor("bias"),
+                                    .out_features = b.size(0),
+                                    .sites = {{.out_features = b.size(0),
+                                               .u_column = b.size(0),
+                                               .dropout = Dropout::of_adapter(p, /*layer=*/0, /*module=*/0)}}};
+  constexpr int64_t kDraws = 20'000;
+  const torch::Tensor rows = x.repeat({kDraws, 1});  // one call: each row of it has a key of its own
+  const RowKeys keys = {torch::arange(rows.size(0), torch::kInt64) * 977 + 5,
+                        torch::zeros({rows.size(0)}, torch::kInt32)};
+  const SegmentAdapters adapters{
+      .begin = 0, .end = rows.size(0), .sites = {{.scale = scale, .a = part(0, a), .b = part(a.numel(), b)}}};
+  const torch::Tensor found = adapted_linear(rows, {}, projection, {adapters}, {}, keys)
+                                  .view({kDraws, x.size(0), b.size(0)})
+                                  .to(torch::kFloat64);
+  const torch::Tensor variance = tensor("variance");
+  const torch::Tensor error = (variance * (1.0 / kDraws + 1 / std::stod(file.metadata.at("draws")))).sqrt();
+  const torch::Tensor off = (found.mean(0) - tensor("mean")).abs();
+  EXPECT_TRUE((off < 5 * error).all().item<bool>()) << (off / error).max();
+  EXPECT_TRUE(torch::allclose(found.var(0), variance, /*rtol=*/0.05, /*atol=*/0));
+  const torch::Tensor plain =
+      adapted_linear(x, {}, projection, {{.begin = 0, .end = x.size(0), .sites = adapters.sites}});
+  EXPECT_TRUE(((plain - tensor("mean")).abs() < 5 * (variance / std::stod(file.metadata.at("draws"))).sqrt())
+                  .all()
+                  .item<bool>());
+  EXPECT_FALSE(torch::allclose(found.var(0) * 1.2, variance, 0.05, 0));  // control
 }
 
 }  // namespace

@@ -252,7 +252,8 @@ struct JoinedFixture {
   torch::Tensor w, bias, a[2], b[2];
   static constexpr int64_t kIn = 7, kOut = 6, kRank = 3, kRow = 2 * kRank * kRank;
 
-  explicit JoinedFixture(torch::ScalarType type) : dtype(type) {
+  /// With a `dropout` the two sites are projections 0 and 3 of layer 2.
+  explicit JoinedFixture(torch::ScalarType type, double dropout = 0) : dtype(type) {
     const auto row_type = type == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
     w = normal({2 * kOut, kIn}, 1, type);
     bias = normal({2 * kOut}, 2, type);
@@ -267,7 +268,9 @@ struct JoinedFixture {
                                   .u_column = 2 * kOut + i * kRank,
                                   .rank = kRank,
                                   .b = b[i],
-                                  .b_transposed = b[i].t().contiguous()});
+                                  .b_transposed = b[i].t().contiguous(),
+                                  .dropout = Dropout::of_adapter(dropout, /*layer=*/2, /*module=*/3 * i),
+                                  .a = a[i].to(row_type)});
     }
     projection.weight = FrozenWeight::packed(torch::cat(rows), /*both_ways=*/true);
     projection.bias = torch::cat({bias, torch::zeros({2 * kRank}, bias.options())});
@@ -288,7 +291,7 @@ struct JoinedFixture {
     return result;
   }
   /// In the dtype of x.
-  torch::Tensor reference(const torch::Tensor& x, const torch::Tensor& bank) const {
+  torch::Tensor reference(const torch::Tensor& x, const torch::Tensor& bank, const RowKeys& keys = {}) const {
     std::vector<torch::Tensor> columns;
     for (int64_t i = 0; i < 2; ++i) {
       const auto type = x.scalar_type();
@@ -299,8 +302,11 @@ struct JoinedFixture {
             rank > 0 ? bank.select(0, adapter).narrow(0, i * kRank * kRank, rank * rank).view({rank, rank})
                      : torch::zeros({1, 1}, x.options());
         const int64_t used = std::max<int64_t>(rank, 1);
+        const torch::Tensor mask = keys.defined()
+                                       ? dropout_mask(projection.sites[i].dropout, keys.narrow(begin, end - begin), kIn)
+                                       : torch::Tensor();
         return adapted_linear_reference(x.narrow(0, begin, end - begin), wi, bi, ai.narrow(0, 0, used),
-                                        site_b.narrow(1, 0, used), r, 0.5);
+                                        site_b.narrow(1, 0, used), r, 0.5, mask);
       };
       columns.push_back(torch::cat({part(0, 4, 0, kRank), part(4, 9, 1, 2), part(9, 12, 0, 0)}));
     }
@@ -324,6 +330,78 @@ TEST(AdaptedLinearTest, JoinedSitesAndSlotsEqualThePlainForm) {
     EXPECT_TRUE(close(f.gradients, expected[1], tolerance));
     EXPECT_FALSE(close(f.gradients.flip(0), expected[1], 1e-2));  // control: slots permuted
   }
+}
+
+TEST(AdaptedLinearTest, DropoutEqualsThePlainFormUnderItsMasks) {
+  for (const auto& [dtype, tolerance] : {std::pair{torch::kFloat64, 1e-12}, std::pair{torch::kFloat32, 2e-6}}) {
+    const JoinedFixture f(dtype, /*dropout=*/0.4);
+    const RowKeys keys = row_keys(12), others = {keys.keys + 1, keys.positions};
+    const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
+    const std::vector<torch::Tensor> fused = {leaf(normal({12, JoinedFixture::kIn}, 9, dtype))};
+    const std::vector<torch::Tensor> plain = {leaf(fused[0]), leaf(f.values)};
+    const auto run_with = [&](const RowKeys& rows) {
+      return [&, rows](const auto& in) {
+        return adapted_linear(in[0], anchor, f.projection, f.segments, {}, rows).narrow(1, 0, 2 * JoinedFixture::kOut);
+      };
+    };
+    const auto run = run_with(keys);
+    const auto run_plain = [&](const auto& in) { return f.reference(in[0], in[1], keys); };
+    EXPECT_TRUE(close(run(fused), run_plain(plain), tolerance));
+    EXPECT_FALSE(close(run_with(others)(fused), run_plain(plain), 1e-2));     // control: other masks
+    EXPECT_FALSE(close(run_with(RowKeys{})(fused), run_plain(plain), 1e-2));  // control: none
+    const auto expected = gradients(run_plain, plain);
+    EXPECT_TRUE(close(gradients(run, fused)[0], expected[0], tolerance));
+    EXPECT_TRUE(close(f.gradients, expected[1], tolerance));
+    EXPECT_FALSE(close(f.gradients.flip(0), expected[1], 1e-2));  // control: slots permuted
+    if (dtype == torch::kFloat64) check_gradient(run, {fused[0].detach()});
+    const torch::Tensor first = dropout_mask(f.projection.sites[0].dropout, keys, 64);
+    EXPECT_FALSE(first.equal(dropout_mask(f.projection.sites[1].dropout, keys, 64)));  // a mask per site
+  }
+}
+
+TEST(AdaptedLinearTest, DropoutOfProbabilityZeroChangesNoBit) {
+  const JoinedFixture with(torch::kFloat32, /*dropout=*/0), without(torch::kFloat32);
+  const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
+  const torch::Tensor x = normal({12, JoinedFixture::kIn}, 9, torch::kFloat32);
+  const auto run = [&](const JoinedFixture& f, const RowKeys& keys) {
+    const std::vector<torch::Tensor> in = {leaf(x)};
+    return gradients([&](const auto& i) { return adapted_linear(i[0], anchor, f.projection, f.segments, {}, keys); },
+                     in)[0];
+  };
+  EXPECT_TRUE(run(with, row_keys(12)).equal(run(without, {})));
+  EXPECT_TRUE(with.gradients.equal(without.gradients));
+}
+
+/// LoRA's own a and b in a row, under dropout: outputs, dx, da and db against autograd on the dense form.
+TEST(AdaptedLinearTest, DropoutBeforeATrainedAEqualsThePlainForm) {
+  constexpr int64_t kRows = 9, kIn = 7, kOut = 6, kRank = 3;
+  const auto type = torch::kFloat64;
+  const torch::Tensor w = normal({kOut, kIn}, 1, type), values = normal({1, kRank * (kIn + kOut)}, 2, type);
+  const torch::Tensor row_gradients = torch::zeros_like(values);
+  const Dropout dropout = Dropout::of_adapter(0.4, 1, 2);
+  const RowKeys keys = row_keys(kRows);
+  const JoinedProjection projection{
+      .weight = FrozenWeight::packed(w, /*both_ways=*/true),
+      .out_features = kOut,
+      .sites = {{.column = 0, .out_features = kOut, .u_column = kOut, .dropout = dropout}}};
+  const RowTensor a{.values = values, .gradients = row_gradients, .offset = 0, .shape = {kRank, kIn}},
+      b{.values = values, .gradients = row_gradients, .offset = kRank * kIn, .shape = {kOut, kRank}};
+  const std::vector<SegmentAdapters> segments = {{.begin = 0, .end = kRows, .sites = {{.scale = 0.5, .a = a, .b = b}}}};
+  const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
+  const std::vector<torch::Tensor> fused = {leaf(normal({kRows, kIn}, 3, type))};
+  const std::vector<torch::Tensor> plain = {leaf(fused[0]), leaf(values)};
+  const auto run = [&](const auto& in) { return adapted_linear(in[0], anchor, projection, segments, {}, keys); };
+  const auto run_plain = [&](const auto& in) {
+    const torch::Tensor own_a = in[1].view({-1}).narrow(0, 0, kRank * kIn).view({kRank, kIn}),
+                        own_b = in[1].view({-1}).narrow(0, kRank * kIn, kOut * kRank).view({kOut, kRank});
+    return adapted_linear_reference(in[0], w, torch::zeros({kOut}, type), own_a, own_b, torch::eye(kRank, type), 0.5,
+                                    dropout_mask(dropout, keys, kIn));
+  };
+  EXPECT_TRUE(close(run(fused), run_plain(plain), 1e-12));
+  const auto expected = gradients(run_plain, plain);
+  EXPECT_TRUE(close(gradients(run, fused)[0], expected[0], 1e-12));
+  EXPECT_TRUE(close(row_gradients, expected[1], 1e-12));
+  EXPECT_FALSE(close(row_gradients, 1.02 * expected[1], 1e-3));  // control
 }
 
 TEST(AdaptedLinearTest, BfloatOutputsAndGradientsEqualThePlainForm) {

@@ -208,6 +208,24 @@ def write(out, family, method):
     save_file({k: v.contiguous() for k, v in tensors.items()}, out / "methods" / f"{family.folder}_{method}.safetensors", metadata=metadata)  # fmt: skip
 
 
+def write_dropout(out):
+    """PEFT's LoRA in training: mean and variance of a layer's outputs over its masks."""
+    draws, scale, p = 40_000, 2.0, 0.3
+    torch.manual_seed(5)
+    base = torch.nn.Sequential(torch.nn.Linear(8, 6))
+    model = peft.get_peft_model(base, peft.LoraConfig(r=3, lora_alpha=6, lora_dropout=p, target_modules=["0"])).train()
+    layer = model.base_model.model[0]
+    a, b, x = layer.lora_A["default"].weight, layer.lora_B["default"].weight, torch.randn(4, 8)
+    with torch.no_grad():
+        for weight in (a, b):
+            weight.copy_(0.5 * torch.randn_like(weight))
+        outputs = torch.stack([layer(x) for _ in range(draws)]).double()
+        tensors = {"x": x, "a": a, "b": b, "weight": layer.base_layer.weight, "bias": layer.base_layer.bias,
+                   "mean": outputs.mean(0), "variance": outputs.var(0)}  # fmt: skip
+    metadata = {"p": str(p), "scale": str(scale), "draws": str(draws)}
+    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, out / "methods" / "dropout.safetensors", metadata=metadata)  # fmt: skip
+
+
 def main():
     torch.set_num_threads(1)  # tiny tensors: a second thread only waits
     out = Path(sys.argv[1])
@@ -215,6 +233,7 @@ def main():
     for family in (Encoder, Decoder):
         for method in ("lora", "rslora", "pissa", "vera", "adalora", "tiny_lora", "tied_lora", "full"):
             write(out, family, method)
+    write_dropout(out)
 
 
 if __name__ == "__main__":

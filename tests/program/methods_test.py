@@ -19,6 +19,8 @@ METHODS = {
     "lora_xs, basis of a random matrix": ({"name": "lora_xs", "basis": {"variant": "svd_of_random"}}, SITES * 16),
     "lora_xs, bottom": ({"name": "lora_xs", "init_std": 0.3, "basis": {"vectors": "bottom"}}, SITES * 16),
     "lora_xs, a rank per module": ({"name": "lora_xs", "rank_pattern": {"query": 2}}, 9 * 16 + 3 * 4),
+    "lora_xs, dropout": ({"name": "lora_xs", "init_std": 0.3, "dropout": 0.2}, SITES * 16),
+    "lora, dropout": ({"name": "lora", "dropout": 0.3}, 9 * RANK * 64 + 3 * RANK * 96),
     "lora": ({"name": "lora"}, 9 * RANK * 64 + 3 * RANK * 96),
     "rslora": (
         {"name": "lora", "rslora": True, "rank_pattern": {"query": 2}},
@@ -36,7 +38,7 @@ METHODS = {
     "tiny_lora, tied": ({"name": "tiny_lora", "vectors": 8, "tied": True}, 8),
     "full": ({"name": "full"}, 9 * 33 * 32 + 3 * 65 * 32),
 }
-BASIS_FREE = {"lora", "rslora", "lora from the SVD", "adalora", "tied_lora", "full"}
+BASIS_FREE = {"lora", "lora, dropout", "rslora", "lora from the SVD", "adalora", "tied_lora", "full"}
 
 
 class MethodsTest(TinyRunTest):
@@ -110,8 +112,27 @@ class MethodsTest(TinyRunTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(results_of(output), expected)
 
+    def test_dropout_of_a_job_is_its_own(self) -> None:
+        """The same bytes alone as beside another job; probability 0 is no dropout, and another one is another run."""
+
+        def adapter(name: str, method: dict, seeds: str) -> bytes:
+            command = self.command(name, {"name": "lora_xs", "init_std": 0.3} | method, "--set", f"train.seeds={seeds}")
+            self.json_of(command)
+            return (self.folder / name / "seed-1/last.safetensors").read_bytes()
+
+        beside = adapter("beside", {"dropout": 0.3}, "[0, 1]")
+        self.assertEqual(beside, adapter("alone", {"dropout": 0.3}, "[1]"))
+        none = adapter("none", {}, "[1]")
+        self.assertEqual(none, adapter("zero", {"dropout": 0}, "[1]"))
+        self.assertNotEqual(none, beside)
+        self.assertNotEqual(beside, adapter("other", {"dropout": 0.31}, "[1]"))
+
     def test_bad_input_is_one_sentence(self) -> None:
         for method, words in (
+            ({"name": "lora_xs", "dropout": 1}, ["method.dropout", "below 1"]),
+            ({"name": "lora_xs", "dropout": -0.1}, ["method.dropout"]),
+            ({"name": "full", "dropout": 0.1}, ["method.dropout", "no such key for full"]),
+            ({"name": "lora_xs", "lora_dropout": 0.1}, ["dropout"]),
             ({"name": "lora", "rank": 0}, ["method.rank"]),
             ({"name": "pissa", "rank": 33}, ["method.rank", "1 to 32"]),
             ({"name": "lorra"}, ["did you mean lora?"]),

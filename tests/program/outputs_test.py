@@ -235,6 +235,23 @@ class DivergenceTest(TinyRunTest):
             for part in ("expected a finite loss", "train.learning_rate", "all 2 jobs have ended so"):
                 self.assertIn(part, last)
 
+    def test_a_last_step_that_breaks_the_row_is_an_error(self) -> None:
+        """The one step leaves finite numbers of 1e30, with which nothing can be computed: no score, no adapter."""
+        settings = ["train.learning_rate=1e30", "train.max_steps=1", "train.warmup_ratio=0", "train.seeds=[0]"]
+        for name, more in (
+            ("scored", []),
+            ("unscored", [f"task={{name: classification, train: {self.folder / 'train.csv'}}}"]),
+        ):
+            with self.subTest(name):
+                sets = [part for setting in (*settings, *more) for part in ("--set", setting)]
+                command = train_command(PROGRAM, self.folder, f"last-{name}", *sets)
+                for again in ([], ["--resume"]):
+                    done = run([*command, *again])
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    for part in ("step 1", "last row", "train.learning_rate"):
+                        self.assertIn(part, done.stderr.splitlines()[-1])
+                self.assertFalse(list((self.folder / f"last-{name}").rglob("seed-*/*.safetensors")))
+
     def test_what_a_job_had_chosen_before_it_ended_is_kept(self) -> None:
         more = ("train.eval_every=1", "train.warmup_steps=4", "train.seeds=[0]")
         self.trained(PROGRAM, "chosen", *self.settings("1e+30", *more))

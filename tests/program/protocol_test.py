@@ -141,16 +141,34 @@ class ProtocolTest(TinyRunTest):
             found = json.loads(run([*command, "--dry-run"]).stdout)
             return found["rank"], found["sites"], found["trained_parameters"]
 
-        # 3 layers: 18 sites in all, the paper's 12, 6 of query and value, 3 of query.
+        # 3 layers: 18 sites in all, the paper's 12, 6 of query and value, 3 of query. From rank r on a site takes 2 r + 1 more.
         self.assertEqual(choice(18 * 16), (4, 18, 288))
-        self.assertEqual(choice(18 * 16 - 1), (4, 12, 192))
-        self.assertEqual(choice(12 * 16 - 1), (5, 6, 150))
-        self.assertEqual(choice(6 * 16 - 1), (5, 3, 75))
-        self.assertEqual(choice(3 * 16 - 1), (3, 3, 27))  # no set allows 4: the largest rank
-        self.assertEqual(choice(18), (2, 3, 12))
-        self.assertEqual(choice(18 * 25, "method.layers=[1]"), (8, 6, 384))
+        self.assertEqual(choice(18 * 16 + 9), (5, 18, 288 + 9))
+        self.assertEqual(choice(18 * 16 - 1), (5, 12, 192 + 10 * 9))
+        self.assertEqual(choice(12 * 16 - 1), (6, 6, 150 + 3 * 11))
+        self.assertEqual(choice(6 * 16 - 1), (6, 3, 75 + 11))
+        self.assertEqual(choice(3 * 16 - 1), (4, 3, 27 + 2 * 7))  # no set allows 4: the largest rank
+        self.assertEqual(choice(18), (3, 3, 12 + 5))
+        self.assertEqual(choice(18 * 25, "method.layers=[1]"), (9, 6, 384 + 3 * 17))
+        self.assertEqual(choice(5000), (17, 18, 18 * 256 + 11 * 33))  # 4,971
         done = self.train("budget", "method={budget: 200}", "train.seeds=[0]", "train.epochs=1")
         self.assertEqual((done["trained_parameters"], done["rank"]), (192, 4))
+        done = self.train("budget-rest", "method={budget: 210}", "train.seeds=[0]", "train.epochs=1")
+        self.assertEqual((done["trained_parameters"], done["rank"]), (210, None))
+        recipe = (self.folder / "budget-rest/recipe.yaml").read_text()
+        self.assertIn('"site:layers.0.query":5', recipe)
+        self.assertIn('"site:layers.0.value":5', recipe)
+        for method, numbers in (
+            ("lora", 3 * 5 * 64),
+            ("pissa", 3 * 5 * 64),
+            ("vera", 12 * 32 + 12 * 64),
+            ("tied_lora", 1000),
+        ):
+            with self.subTest(method):
+                found = json.loads(run([*self.command("x", f"method={{name: {method}, budget: {numbers}}}"), "--dry-run"]).stdout)  # fmt: skip
+                self.assertLessEqual(found["trained_parameters"], numbers)
+                self.assertGreater(found["trained_parameters"], numbers * 0.75)
+        self.refused(self.command("x", "method={name: tiny_lora, budget: 200}"), "method.budget", "tiny_lora")
         self.refused(self.command("x", "method.budget=200"), "method.budget", "method.rank")
         self.refused(self.command("x", "method={budget: 200, targets: paper}"), "method.targets")
         self.refused(self.command("x", "method={budget: 1}"), "method.budget", "at least 3")

@@ -33,7 +33,7 @@ Method adalora() {
   return {.name = "adalora",
           .meaning = "triples a, d, b, pruned to a budget over all sites",
           .traits = {.prunes = true},
-          .keys = {"rank", "alpha", "adalora"},
+          .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "adalora"},
           .segments = adalora_segments,
           .initialize = initialize_adalora,
           .scale = adalora_scale};

@@ -39,7 +39,7 @@ Method lora() {
   return {.name = "lora",
           .meaning = "a and b trained",
           .traits = {.any_rank = true},
-          .keys = {"rank", "alpha", "rank_pattern", "rslora", "init", "init_std", "basis"},
+          .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "rslora", "init", "init_std", "basis"},
           .segments = lora_segments,
           .initialize = initialize_lora,
           .scale = rank_scale};

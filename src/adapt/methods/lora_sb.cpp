@@ -9,7 +9,7 @@ Method lora_sb() {
   method.name = "lora_sb";
   method.meaning = "R between singular vectors of the task's gradient";
   method.traits.basis = "gradient";
-  method.keys = {"rank", "alpha", "rank_pattern", "gradient_examples"};
+  method.keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "gradient_examples"};
   // R starts at 0; a run puts the singular values of its gradient there (train/gradient_start.h).
   method.initialize = [](const Layout&, std::span<float>, const MethodStart&) {};
   return method;

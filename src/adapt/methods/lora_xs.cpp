@@ -25,7 +25,7 @@ Method lora_xs() {
   return {.name = "lora_xs",
           .meaning = "R between frozen singular vectors",
           .traits = {.reads_basis = true, .combines = true},
-          .keys = {"budget", "rank", "alpha", "rank_pattern", "init_std", "basis"},
+          .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "init_std", "basis"},
           .segments = lora_xs_segments,
           .initialize = initialize_lora_xs,
           .scale = rank_scale};

@@ -34,7 +34,7 @@ Method pissa() {
   method.name = "pissa";
   method.meaning = "a and b trained from the leading singular triples, which the base loses";
   method.traits = {.reads_basis = true, .residual = true};
-  method.keys = {"rank", "alpha", "rank_pattern", "rslora"};
+  method.keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "rslora"};
   method.initialize = initialize_pissa;
   return method;
 }

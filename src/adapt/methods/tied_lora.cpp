@@ -52,7 +52,7 @@ void initialize_tied_lora(const Layout& layout, std::span<float> row, const Meth
 Method tied_lora() {
   return {.name = "tied_lora",
           .meaning = "a and b of a module shared by all layers, two vectors per layer",
-          .keys = {"rank", "alpha", "rslora"},
+          .keys = {"budget", "rank", "dropout", "alpha", "rslora"},
           .segments = tied_lora_segments,
           .shared = tied_lora_shared,
           .initialize = initialize_tied_lora,

@@ -24,7 +24,7 @@ Method tiny_lora() {
   return {.name = "tiny_lora",
           .meaning = "a few numbers v between frozen singular vectors: R = Σ v_k P_k",
           .traits = {.reads_basis = true},
-          .keys = {"rank", "vectors", "tied", "projection_seed"},
+          .keys = {"rank", "dropout", "vectors", "tied", "projection_seed"},
           .segments = tiny_lora_segments,
           .shared = tiny_lora_shared,
           .initialize = initialize_tiny_lora,

@@ -25,7 +25,7 @@ Method vera() {
   return {.name = "vera",
           .meaning = "two vectors beside one frozen random pair for all sites",
           .traits = {.reads_basis = true, .any_rank = true, .basis = "vera"},
-          .keys = {"rank", "d_initial", "basis"},
+          .keys = {"budget", "rank", "dropout", "d_initial", "basis"},
           .segments = vera_segments,
           .initialize = initialize_vera,
           .scale = vera_scale};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "data/held_out.h"
 #include "data/json_records.h"
 #include "io/error.h"
 
@@ -55,8 +56,9 @@ Json record_messages(const Json& record, const std::string& where) {
 }
 
 Task load_chat(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
-  const std::string train = fields.text("train", ""), validation = fields.text("validation", "");
-  if (train.empty() && validation.empty()) fields.fail("train", "expected a .jsonl or .json file, found none");
+  const std::string train = fields.text("train", "");
+  const ValidationSource validation = read_validation(fields, !train.empty());
+  if (train.empty() && validation.file.empty()) fields.fail("train", "expected a .jsonl or .json file, found none");
   const std::string train_on = fields.choice("train_on", "answers", {"answers", "all", "last"});
   const OnError on_error = read_on_error(fields);
   Task task{.name = "chat", .kind = TaskKind::kLanguageModel, .metric = "loss"};
@@ -68,7 +70,8 @@ Task load_chat(Fields& fields, const std::filesystem::path& base, MissingFiles m
     });
   };
   if (!train.empty()) task.train = read(train);
-  if (!validation.empty()) task.validation = read(validation);
+  if (!validation.file.empty()) task.validation = read(validation.file);
+  hold_out(task, validation.part, fields);
   return task;
 }
 

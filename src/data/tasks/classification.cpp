@@ -1,27 +1,11 @@
 #include "data/tasks/classification.h"
 
-#include <cmath>
-
+#include "data/held_out.h"
 #include "data/label_column.h"
 #include "io/error.h"
-#include "io/seeds.h"
 
 namespace loraxs {
 namespace {
-
-/// Moves a part of the training examples to validation: the same ones in every run, both parts in file order.
-void hold_out(Task& task, double part) {
-  const auto size = static_cast<int64_t>(task.train.size());
-  const auto held = static_cast<int64_t>(std::ceil(part * static_cast<double>(size)));
-  std::vector<bool> validates(task.train.size());
-  const std::vector<int64_t> order = permutation(size, derive_seed(0, "hold out"));
-  for (int64_t i = 0; i < held; ++i) validates[order[i]] = true;
-  std::vector<Example> train;
-  for (size_t i = 0; i < task.train.size(); ++i) {
-    (validates[i] ? task.validation : train).push_back(std::move(task.train[i]));
-  }
-  task.train = std::move(train);
-}
 
 Task load_own(Fields& fields, const std::filesystem::path& base, bool regression, MissingFiles missing) {
   Task task{.name = regression ? "regression" : "classification",
@@ -36,20 +20,9 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
                          .second = column("text_pair", ""),
                          .label = column("label", header ? "label" : "2")};
   const std::string train = fields.text("train", "");
-  std::string validation;
-  double held_out = 0;
-  if (fields.has("validation")) {
-    const nlohmann::json value = fields.raw("validation");
-    if (value.is_string()) {
-      validation = value.get<std::string>();
-    } else if (value.is_number() && value.get<double>() >= 0 && value.get<double>() < 1 && !train.empty()) {
-      held_out = value.get<double>();
-    } else {
-      fields.fail("validation", concat("expected a file, or the part of train that is held out (0 to below 1), found ",
-                                       value.dump()));
-    }
-  }
-  if (train.empty() && validation.empty()) fields.fail("train", "expected a .tsv, .csv or .jsonl file, found none");
+  const ValidationSource validation = read_validation(fields, !train.empty());
+  if (train.empty() && validation.file.empty())
+    fields.fail("train", "expected a .tsv, .csv or .jsonl file, found none");
   if (!regression) task.labels = fields.strings("labels", {});
   const auto read = [&](const std::string& file) -> std::vector<Example> {
     if (leaves_empty(base / file, missing)) {
@@ -65,8 +38,8 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
     return table_examples(table, columns, task.labels);
   };
   if (!train.empty()) task.train = read(train);
-  if (!validation.empty()) task.validation = read(validation);
-  if (held_out > 0) hold_out(task, held_out);
+  if (!validation.file.empty()) task.validation = read(validation.file);
+  hold_out(task, validation.part, fields);
   task.metric = fields.text("metric", regression ? "pearson" : "accuracy");
   return task;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "data/held_out.h"
 #include "data/json_records.h"
 #include "data/prompts.h"
 #include "io/error.h"
@@ -81,7 +82,8 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
   const RecordTask& records =
       *std::find_if(kTasks.begin(), kTasks.end(), [&](const RecordTask& task) { return name == task.name; });
   const std::string folder = *records.train_file == '\0' ? "" : fields.text("data", "");
-  std::string train = fields.text("train", ""), validation = fields.text("validation", "");
+  std::string train = fields.text("train", "");
+  ValidationSource validation = read_validation(fields, !train.empty() || !folder.empty());
   if (!folder.empty()) {
     const auto in_folder = [&](const std::string& file) {
       const bool packed =
@@ -89,9 +91,9 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
       return (std::filesystem::path(folder) / (packed ? file + ".gz" : file)).string();
     };
     if (train.empty()) train = in_folder(records.train_file);
-    if (validation.empty()) validation = in_folder(records.validation_file);
+    if (validation.file.empty() && validation.part == 0) validation.file = in_folder(records.validation_file);
   }
-  if (train.empty() && validation.empty()) {
+  if (train.empty() && validation.file.empty()) {
     fields.fail(*records.train_file == '\0' ? "train" : "data",
                 *records.train_file == '\0' ? std::string("expected a .jsonl or .json file, found none")
                                             : concat("expected the folder with ", records.train_file, " and ",
@@ -110,7 +112,8 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
   };
   if (!train.empty()) task.train = read(train);
   if (records.most_train > 0 && task.train.size() > records.most_train) task.train.resize(records.most_train);
-  if (!validation.empty()) task.validation = read(validation);
+  if (!validation.file.empty()) task.validation = read(validation.file);
+  hold_out(task, validation.part, fields);
   return task;
 }
 

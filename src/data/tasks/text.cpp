@@ -1,5 +1,6 @@
 #include "data/tasks/text.h"
 
+#include "data/held_out.h"
 #include "data/json_records.h"
 #include "io/error.h"
 #include "io/text_file.h"
@@ -26,9 +27,11 @@ std::vector<Example> read_texts(const std::filesystem::path& path, OnError on_er
 }  // namespace
 
 Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
-  const std::string train = fields.text("train", ""), validation = fields.text("validation", "");
-  if (train.empty() && validation.empty()) fields.fail("train", "expected a .txt, .jsonl or .json file, found none");
-  const double fraction = fields.fraction("validation_fraction", 0);
+  const std::string train = fields.text("train", "");
+  const ValidationSource validation = read_validation(fields, !train.empty());
+  if (train.empty() && validation.file.empty())
+    fields.fail("train", "expected a .txt, .jsonl or .json file, found none");
+  double fraction = fields.fraction("validation_fraction", 0);
   const OnError on_error = read_on_error(fields);
   Task task{.name = "text", .kind = TaskKind::kLanguageModel, .metric = "loss"};
   task.train_on = TrainOn::kAll;
@@ -38,9 +41,14 @@ Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles m
     return read_texts(base / file, on_error, task.num_skipped);
   };
   task.train = read(train);
-  task.validation = read(validation);
+  task.validation = read(validation.file);
+  if (task.train.size() == 1 && validation.part > 0) {
+    fraction = validation.part;  // one text is cut
+  } else {
+    hold_out(task, validation.part, fields);
+  }
   if (fraction > 0 && !leaves_empty(base / train, missing)) {
-    if (!validation.empty() || task.train.size() != 1) {
+    if (!validation.file.empty() || task.train.size() != 1) {
       fields.fail("validation_fraction", "expected one train text and no validation file");
     }
     std::string text = task.train.front().second.value_or("");

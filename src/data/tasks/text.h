@@ -7,7 +7,8 @@
 namespace loraxs {
 
 /// `train`, `validation`: .txt files of one text each, or .jsonl / .json with a `text` per record; .gz accepted.
-/// Without `validation`, `validation_fraction` sets the end of a train .txt aside, from a line's start on.
+/// `validation: 0.1` holds out that part of several texts, or the end of one, from a line's start on (as
+/// `validation_fraction` does).
 /// The texts are tokenised end to end, EOS between them, and cut every max_length tokens.
 Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles missing);
 
