@@ -153,7 +153,10 @@ class ConvertTest(unittest.TestCase):
                 self.convert(self.folder / name, file)
                 texts = self.generated(file, tokens=NEW_TOKENS)
                 peer = LlamaCpp(file)
-                same = [agrees(ours, peer.greedy(text)) for text, ours in zip(TEXTS, texts, strict=True)]
+                same = []
+                for text, ours in zip(TEXTS, texts, strict=True):
+                    answer = peer.greedy(text)  # without the bytes of a character that the last token leaves open
+                    same.append(agrees(ours, answer) or agrees(ours.rstrip("\ufffd"), answer))
                 self.assertTrue(all(same), same)
                 other = [agrees(ours, peer.greedy(text + "!")) for text, ours in zip(TEXTS, texts, strict=True)]
                 self.assertFalse(all(other))  # control
