@@ -27,9 +27,14 @@ struct Prompt {
   nlohmann::ordered_json record;  // the line, which the result carries on; null: --prompt
 };
 
-/// What a line of results says itself, and what the command line says for all lines.
-constexpr std::array<const char*, 7> kResultKeys = {"text",  "tokens",   "finish_reason", "error",
-                                                    "score", "logprobs", "answers"};
+/// What a line of this run's results says itself.
+std::vector<const char*> result_keys(const GenerateOptions& options) {
+  std::vector<const char*> keys = {"text", "tokens", "finish_reason", "error"};
+  if (options.search.beams > 1) keys.push_back("score");
+  if (options.samples > 1) keys.push_back("answers");
+  return keys;
+}
+/// What the command line says for all lines.
 constexpr std::array<const char*, 13> kSettingKeys = {
     "max_tokens", "max_new_tokens", "temperature", "top_p",     "top_k",    "min_p", "repetition_penalty",
     "seed",       "stop",           "n",           "num_beams", "logprobs", "model"};
@@ -44,7 +49,7 @@ Prompt read_prompt(nlohmann::ordered_json record, const std::string& where, cons
                            ": expected it on the command line, for all lines, found it in one; leave it out"));
       }
     }
-    for (const char* key : kResultKeys) {
+    for (const char* key : result_keys(options)) {
       if (!record.contains(key)) continue;
       throw Error(concat(where, ": ", key, ": expected no key that results have, found one; rename it"));
     }

@@ -149,6 +149,21 @@ TEST(ChatRenderingTest, CallsAndPartsTakeTheFormOfTheTemplate) {
   EXPECT_EQ(rendered(parts, kParts), "^[user](u)(v)[assistant]a");
 }
 
+/// The calls stay where they are, and all that the template wrote for them counts.
+TEST(ChatRenderingTest, CallsCountWhereTheTemplateWantsThemBeforeTheirResults) {
+  const std::string strict =
+      "^{% for m in messages %}{% if m.tool_calls %}[CALL]{{ m.tool_calls[0].function.name }};{% elif m.role == 'tool' "
+      "%}"
+      "{% if not messages[loop.index0 - 1].tool_calls %}{{ raise_exception('no call') }}{% endif %}[R]{{ m.content }}"
+      "{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}";
+  const std::string call =
+      R"([{"from":"human","value":"u"},{"from":"tool_call","value":"[{\"name\": \"f\", \"arguments\": {}}]"},
+          {"from":"observation","value":"2"},{"from":"gpt","value":"a"}])";
+  EXPECT_EQ(rendered(call, strict), "^[user]u[CALL]f;[R]2[assistant]a");
+  EXPECT_EQ(rendered(call, strict, TrainOn::kAnswers), "^[CALL]f;a");
+  EXPECT_EQ(rendered(call, strict, TrainOn::kLast), "^a");
+}
+
 TEST(ChatRenderingTest, WhatTheTemplateLeavesOutIsNamed) {
   const std::string tools = "{\"messages\":" + kTurns + R"(,"tools":[{"name":"f"}]})";
   EXPECT_EQ(rendered(tools, kTools), "^[{\"name\": \"f\"}][user]u[assistant]a");
