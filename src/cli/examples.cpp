@@ -37,6 +37,7 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
     {"unmerge",
      "loraxs unmerge --model models/minilm --adapter runs/classification/seed-0/best.safetensors --merged "
      "merged --out restored"},
+    {"convert", "loraxs convert --model models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2"},
     {"export",
      "loraxs export --model models/minilm --adapter runs/classification/seed-0/best.safetensors --format "
      "peft --out as-lora"},

@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kHeldOut = 0.2;      // of one's own labelled data
 constexpr double kTextHeldOut = 0.1;  // of a plain text
+constexpr double kRecordsHeldOut = 0.1;
 
 /// Where each method learns well on the paper's targets: recipes/methods.
 constexpr std::pair<const char*, double> kLearningRates[] = {
@@ -85,7 +86,12 @@ Findings find_in_records(const InitOptions& options, bool has_template) {
                        ", found none; take the instruct form of the model, or records of instruction and output"));
   }
   found.task = {{"name", survey.task}, {"train", options.train}};
-  if (!options.validation.empty()) found.task["validation"] = options.validation;
+  constexpr int64_t kEnoughToHoldOut = 10;
+  if (!options.validation.empty()) {
+    found.task["validation"] = options.validation;
+  } else if (survey.task != "text" && survey.records >= kEnoughToHoldOut) {
+    found.task["validation"] = kRecordsHeldOut;
+  }
   if (survey.task == "text" && extension == ".txt" && options.validation.empty())
     found.task["validation_fraction"] = kTextHeldOut;
   if (survey.task == "instructions" && has_template) found.task["prompt"] = "chat";

@@ -16,8 +16,8 @@ namespace loraxs {
 /// never written through, and a file's other hard links keep their bytes.
 enum class Existing { kRefused, kReplaced };
 
-/// Throws Error when anything is at `path`, or its folder cannot be written; `option` is named in the hint. Asked before
-/// long work; the write itself refuses too.
+/// Throws Error when anything is at `path`, or its folder cannot be written; `option` is named in the hint. Asked
+/// before long work; the write itself refuses too.
 void refuse_existing(const std::filesystem::path& path, const std::string& option);
 
 /// Throws Error when `path` lies in the folder `input` or below it (links resolved): what a command reads stays as it

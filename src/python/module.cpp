@@ -11,7 +11,8 @@ NB_MODULE(_native, module) {
   nanobind::register_exception_translator([](const std::exception_ptr& thrown, void*) {
     try {
       std::rethrow_exception(thrown);
-    } catch (const std::system_error& error) {  // of a folder that is full or closed to us, as Python's own open() would
+    } catch (
+        const std::system_error& error) {  // of a folder that is full or closed to us, as Python's own open() would
       PyErr_SetString(PyExc_OSError, error.what());
     }
   });

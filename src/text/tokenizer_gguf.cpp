@@ -245,8 +245,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
     }
   }
   parts.where = where;
-  const bool bos = vocabulary.add_bos_token.value_or(pipeline.add_bos),
-             eos = vocabulary.add_eos_token.value_or(false);
+  const bool bos = vocabulary.add_bos_token.value_or(pipeline.add_bos), eos = vocabulary.add_eos_token.value_or(false);
   parts.post_processor =
       bos_eos_template(bos ? vocabulary.bos_token_id : std::nullopt, eos ? vocabulary.eos_token_id : std::nullopt);
   return std::make_unique<Tokenizer>(std::move(parts));
