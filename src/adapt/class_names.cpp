@@ -20,16 +20,17 @@ void add_head_to_config(nlohmann::ordered_json& config, const HeadLayout& head, 
   config["problem_type"] = head.labels.empty() ? "regression" : "single_label_classification";
 }
 
-std::vector<std::string> class_names_in(const std::filesystem::path& folder, int64_t outputs) {
+std::vector<std::string> class_names_in(const std::filesystem::path& folder, std::optional<int64_t> outputs) {
   const std::filesystem::path path = folder / "config.json";
   if (!std::filesystem::exists(path)) return {};
   const nlohmann::json config = read_json(path);
   if (!config.is_object() || !config.contains("id2label") || !config["id2label"].is_object()) return {};
   const nlohmann::json& names = config["id2label"];
-  if (static_cast<int64_t>(names.size()) != outputs) return {};
+  const auto count = static_cast<int64_t>(names.size());
+  if (outputs && count != *outputs) return {};
   std::vector<std::string> labels;
-  labels.reserve(outputs);
-  for (int64_t i = 0; i < outputs; ++i) {
+  labels.reserve(count);
+  for (int64_t i = 0; i < count; ++i) {
     const auto found = names.find(std::to_string(i));
     if (found == names.end() || !found->is_string()) return {};
     labels.push_back(found->get<std::string>());

@@ -14,9 +14,9 @@ namespace loraxs {
 namespace {
 
 constexpr int kInterruptedExit = 130;
-// Looks at the awaited word before a thread sleeps: about 0.2 ms, longer than nearly all waits of a step when nobody
-// else is there, and short beside the milliseconds for which another process takes a core. libgomp's own is 300000.
-constexpr const char* kSpinCount = "10000";
+// Looks at the awaited word before a thread sleeps: about 20 us; the wait of a step is shorter when nobody else is
+// there, and another process takes a core for milliseconds. libgomp's own is 300000.
+constexpr const char* kSpinCount = "1000";
 
 void open_missing_descriptors() {
   for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; ++descriptor) {

@@ -1,6 +1,7 @@
 #include <map>
 #include <optional>
 
+#include "adapt/class_names.h"
 #include "adapt/counts.h"
 #include "api/opened_adapter.h"
 #include "commands/describe.h"
@@ -55,15 +56,9 @@ void say_config(Description& found, const std::filesystem::path& path, const Rea
 /// Class names of a classifier's config; empty where it is none.
 std::vector<std::string> labels_of(const std::filesystem::path& folder) {
   const nlohmann::json config = read_json(folder / "config.json");
-  if (!config.is_object() || !config.contains("architectures") || !config.contains("id2label")) return {};
+  if (!config.is_object() || !config.contains("architectures")) return {};
   if (json_text(config["architectures"]).find("ForSequenceClassification") == std::string::npos) return {};
-  std::vector<std::string> labels;
-  const nlohmann::json& names = config["id2label"];
-  for (size_t i = 0; names.is_object() && names.contains(std::to_string(i)); ++i) {
-    const nlohmann::json& name = names[std::to_string(i)];
-    labels.push_back(name.is_string() ? name.get<std::string>() : json_text(name));
-  }
-  return labels;
+  return class_names_in(folder);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/fields.h"
+#include "train/checkpoint.h"
 #include "train/job.h"
 #include "train/recipe.h"
 
@@ -13,18 +14,6 @@ namespace loraxs {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// The newest step that has a checkpoint; 0: none has.
-int64_t newest_step(const std::filesystem::path& run) {
-  int64_t newest = 0;
-  std::error_code code;
-  for (std::filesystem::directory_iterator entry(run / "checkpoints", code), end; entry != end; entry.increment(code)) {
-    const std::string name = entry->path().filename().string();
-    constexpr std::string_view kStep = "step-";
-    if (name.starts_with(kStep)) newest = std::max<int64_t>(newest, std::atoll(name.c_str() + kStep.size()));
-  }
-  return newest;
-}
 
 /// Jobs that have an adapter: their folders, by name.
 std::vector<std::filesystem::path> job_folders(const std::filesystem::path& run) {
@@ -81,7 +70,7 @@ Description describe_run(const std::filesystem::path& folder) {
   const bool finished = std::filesystem::exists(result_path);
   const nlohmann::json result = finished ? read_json(result_path) : nlohmann::json::object();
   if (!result.is_object()) throw Error(concat(result_path.string(), ": expected a JSON object, found another value"));
-  const int64_t step = newest_step(folder);
+  const int64_t step = newest_checkpoint_step(folder);
   found.json["finished"] = finished;
   if (step > 0) found.json["step"] = step;
   if (recipe) {

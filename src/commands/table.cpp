@@ -113,6 +113,7 @@ std::set<std::string> variant_keys(const std::vector<const TableEntry*>& row) {
     std::set<std::vector<std::string>> distinct;
     for (const TableEntry* entry : same) {
       std::vector<std::string> values;
+      values.reserve(mine.size());
       for (const std::string& key : mine)
         values.push_back(entry->settings.contains(key) ? entry->settings.at(key) : "");
       distinct.insert(values);

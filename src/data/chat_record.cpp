@@ -97,7 +97,8 @@ class RecordReader {
   template <typename Keys>
   std::string only(const Keys& keys) const {
     std::string found;
-    for (const std::string key : keys) {
+    for (const auto& name : keys) {
+      const std::string key = name;
       if (!given(key)) continue;
       if (!found.empty()) fail(key, concat("expected ", found, " or ", key, ", found both; leave one out"));
       found = key;

@@ -10,21 +10,23 @@ namespace {
 
 // Expressions of llama.cpp (llama-vocab.cpp, llm_tokenizer_bpe), in the spelling of the tokenizer.json files that they
 // stand for. Each cuts what the ones before it left.
-const std::string kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-const std::string kContractions = R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]))";
-const std::string kUpper = R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])", kLower = R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])";
-const std::string kBefore = R"([^\r\n\p{L}\p{N}]?)", kSpaces = R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr const char* kContractions = R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]))";
+constexpr const char* kUpper = R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])";
+constexpr const char* kLower = R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])";
+constexpr const char* kBefore = R"([^\r\n\p{L}\p{N}]?)";
+constexpr const char* kSpaces = R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 /// Contractions, words with a character before them, numbers, other characters with line ends, white space.
-std::string words_and_numbers(const std::string& numbers, const std::string& contractions = kContractions + "|",
+std::string words_and_numbers(const std::string& numbers, const std::string& contractions = concat(kContractions, "|"),
                               const std::string& others = R"( ?[^\s\p{L}\p{N}]+[\r\n]*)") {
-  return contractions + kBefore + R"(\p{L}+|)" + numbers + "|" + others + "|" + kSpaces;
+  return concat(contractions, kBefore, R"(\p{L}+|)", numbers, "|", others, "|", kSpaces);
 }
 
 /// Words cut where lower case turns to upper case, with `ending` behind them.
 std::string cased_words(const std::string& ending, const std::string& numbers) {
-  return kBefore + kUpper + "*" + kLower + "+" + ending + "|" + kBefore + kUpper + "+" + kLower + "*" + ending + "|" +
-         numbers + R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*|)" + kSpaces;
+  return concat(kBefore, kUpper, "*", kLower, "+", ending, "|", kBefore, kUpper, "+", kLower, "*", ending, "|", numbers,
+                R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*|)", kSpaces);
 }
 
 nlohmann::json byte_level(bool use_regex) {
@@ -53,13 +55,13 @@ std::map<std::string, Preparation> make_preparations() {
   qwen2.normalizer = {{"type", "NFC"}};
   const Preparation qwen35 = {
       .normalizer = {{"type", "NFC"}},
-      .pre_tokenizer =
-          cuts({kContractions + "|" + kBefore + R"([\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)" + kSpaces})};
+      .pre_tokenizer = cuts(
+          {concat(kContractions, "|", kBefore, R"([\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)", kSpaces)})};
   const Preparation tekken = {
       .pre_tokenizer = cuts({cased_words("", R"(\p{N})")}), .ignore_merges = true, .add_bos = true};
-  const Preparation gpt4o = {.pre_tokenizer = cuts({cased_words(kContractions + "?", R"(\p{N}{1,3})")})};
+  const Preparation gpt4o = {.pre_tokenizer = cuts({cased_words(concat(kContractions, "?"), R"(\p{N}{1,3})")})};
   const Preparation seed_coder = {
-      .pre_tokenizer = cuts({words_and_numbers(R"(\p{N})", kContractions + "|", R"( ?[^\s\p{L}\p{N}\r\n]+)")})};
+      .pre_tokenizer = cuts({words_and_numbers(R"(\p{N})", concat(kContractions, "|"), R"( ?[^\s\p{L}\p{N}\r\n]+)")})};
   const Preparation falcon = {.pre_tokenizer = cuts({R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2, "[0-9][0-9][0-9]"})};
   const Preparation unnamed = {.pre_tokenizer =
                                    cuts({R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"})};
@@ -71,10 +73,10 @@ std::map<std::string, Preparation> make_preparations() {
            R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\x{1F7D}ᾀ-ᾴᾶ-ᾼ\x{1FBE}ῂ-ῄῆ-ῌῐ-\x{1FD3}ῖ-\x{1FDB}ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\x{2126}ℨ\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)",
            R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N}+)"})};
   const Preparation deepseek3 = {
-      .pre_tokenizer = cuts({R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+",
-                             R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
-                             R"( ?[\p{P}\p{S}]+[\r\n]*|)" +
-                                 kSpaces})};
+      .pre_tokenizer =
+          cuts({R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+",
+                concat(R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)",
+                       R"( ?[\p{P}\p{S}]+[\r\n]*|)", kSpaces)})};
   const std::string bloom_words = R"( ?[^(\s|.,!?…。，、।۔،)]+)";
   const Preparation bloom = {.pre_tokenizer = cuts({bloom_words})};
   const Preparation viking = {.pre_tokenizer = cuts({bloom_words, R"(\p{N})"})};

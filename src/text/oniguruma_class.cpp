@@ -298,7 +298,7 @@ class ClassReader {
 void refuse_construct(const std::string& where, std::string_view pattern, std::string_view construct,
                       std::string_view instead) {
   throw Error(concat(where, ": expected an expression that PCRE2 reads as Oniguruma does, found ", construct, " in \"",
-                     shortened(std::string(pattern), 120), "\"", instead.empty() ? "" : "; ", instead));
+                     shortened(pattern, 120), "\"", instead.empty() ? "" : "; ", instead));
 }
 
 std::string translate_character_escape(std::string_view pattern, size_t& at, const std::string& where) {

@@ -180,6 +180,11 @@ void read_rows(const std::filesystem::path& path, TrainingState& state, const Tr
 
 }  // namespace
 
+int64_t newest_checkpoint_step(const std::filesystem::path& run) {
+  const auto found = list_checkpoints(run);
+  return found.empty() ? 0 : found.front().first;
+}
+
 bool has_checkpoint(const std::filesystem::path& run) {
   const auto all = list_checkpoints(run);
   return std::any_of(all.begin(), all.end(), [](const auto& checkpoint) {

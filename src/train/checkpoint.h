@@ -57,6 +57,8 @@ struct RunIdentity {
 
 /// Whether `run` holds a checkpoint that we wrote, whole or damaged.
 bool has_checkpoint(const std::filesystem::path& run);
+/// The step of the newest one; 0: there is none.
+int64_t newest_checkpoint_step(const std::filesystem::path& run);
 
 /// Writes checkpoints/step-N. When it is whole and synced, the newest of those before it stays too; the others lose the
 /// files that we write and, if nothing else is in them, go. In the folder `checkpoints` nothing else is touched.

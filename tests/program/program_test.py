@@ -276,7 +276,8 @@ class CommandTest(ProgramTest):
             (self.folder / "uncached/seed-0/best.safetensors").read_bytes(), Path(self.adapter).read_bytes()
         )
         self.refused(
-            [PROGRAM, "basis", "--model", str(self.folder / "model"), "--rank", "2", "--cache", str(closed)], "--out"
+            [PROGRAM, "basis", "--model", str(self.folder / "model"), "--rank", "2", "--cache", str(closed), "-q"],
+            "--out",
         )
 
     def test_help_is_fast(self) -> None:
