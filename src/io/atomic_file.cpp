@@ -106,7 +106,7 @@ void refuse_existing(const std::filesystem::path& path, const std::string& optio
   if (found_at(path)) fail_on_existing(path, option);
   const bool named_as_folder = path.filename().empty() && path.has_parent_path();  // "name/"
   const std::filesystem::path folder = folder_of(named_as_folder ? path.parent_path() : path);
-  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0) fail_to("write in", folder, errno);
+  if (::faccessat(AT_FDCWD, (folder / ".").c_str(), W_OK | X_OK, AT_EACCESS) != 0) fail_to("write in", folder, errno);
 }
 
 void refuse_inside(const std::filesystem::path& path, const std::filesystem::path& input, const std::string& option) {

@@ -79,7 +79,9 @@ TEST(YamlTest, IsBoundedAfterAliases) {
   EXPECT_ERROR(parse_yaml("a: " + nested(101), "r.yaml"), "nested at most 100 deep");
   EXPECT_ERROR(parse_yaml("a: " + nested(100'000), "r.yaml"), "r.yaml:");
   EXPECT_ERROR(parse_yaml("a: 1\nrank: \"\xff\"\n", "r.yaml"), "r.yaml:2: expected UTF-8, found \\xff");
-  EXPECT_ERROR(parse_yaml(std::string("\x01\0\0\0\0\0\0x;", 9), "r.yaml"), "r.yaml:1: expected text in UTF-8");
+  EXPECT_ERROR(parse_yaml(std::string("\x01\0\0\0\0\0\0x;", 9), "r.yaml"), "r.yaml:1: expected UTF-8, found UTF-16");
+  EXPECT_ERROR(parse_yaml(std::string("a: \0\0\0;", 7), "r.yaml"),
+               "r.yaml:1: expected text in UTF-8, found a zero byte");
   EXPECT_ERROR(parse_yaml("? [a]\n: b\n", "r.yaml"), "expected a text as key, found array");
   EXPECT_EQ(parse_yaml("a: &x {k: [1, 2.5, ~, yes, '3']}\nb: *x\n", "r.yaml").dump(),
             R"({"a":{"k":[1,2.5,null,"yes","3"]},"b":{"k":[1,2.5,null,"yes","3"]}})");

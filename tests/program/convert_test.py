@@ -57,6 +57,14 @@ def change(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
+def says(answer: list[tuple[bytes, float]], ours: str) -> bool:
+    """Equal texts up to the first byte that is no UTF-8: of a run of byte tokens that is none, llama.cpp shows the
+    letters in it, tokenizers and we none."""
+    whole, broken, _ = ours.partition("\ufffd")
+    theirs = b"".join(piece for piece, _ in answer).decode("utf-8", "replace")
+    return theirs.startswith(whole) if broken and whole else agrees(ours, answer)
+
+
 class ConvertTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
@@ -153,13 +161,10 @@ class ConvertTest(unittest.TestCase):
                 self.convert(self.folder / name, file)
                 texts = self.generated(file, tokens=NEW_TOKENS)
                 peer = LlamaCpp(file)
-                same = []
-                for text, ours in zip(TEXTS, texts, strict=True):
-                    answer = peer.greedy(text)  # without the bytes of a character that the last token leaves open
-                    same.append(agrees(ours, answer) or agrees(ours.rstrip("\ufffd"), answer))
-                self.assertTrue(all(same), same)
-                other = [agrees(ours, peer.greedy(text + "!")) for text, ours in zip(TEXTS, texts, strict=True)]
-                self.assertFalse(all(other))  # control
+                same = [says(peer.greedy(text), ours) for text, ours in zip(TEXTS, texts, strict=True)]
+                self.assertTrue(all(same), (same, texts))
+                other = [says(peer.greedy(text + "!"), ours) for text, ours in zip(TEXTS, texts, strict=True)]
+                self.assertFalse(any(other), other)  # control
                 del peer
 
     def test_types_are_those_of_the_gguf_package(self) -> None:

@@ -188,12 +188,12 @@ class MethodsTest(TinyRunTest):
         self.refused(self.command("tight", {"name": "pissa"}, "--memory", "tight"), "train.memory", "pissa", "tight")
         self.assertFalse((self.folder / "tight").exists())
 
-    def test_combine_wants_lora_xs(self) -> None:
-        command = self.command("two", {"name": "lora"})
+    def test_combine_wants_rows_that_add(self) -> None:
+        command = self.command("two", {"name": "vera"})
         self.json_of(command)
         a, b = (self.folder / f"two/seed-{s}/best.safetensors" for s in (0, 1))
         model = ["--model", str(self.folder / "model"), "--out", str(self.folder / "c")]
-        self.refused([PROGRAM, "combine", f"0.5*{a} + 0.5*{b}", *model], "lora_xs")
+        self.refused([PROGRAM, "combine", f"0.5*{a} + 0.5*{b}", *model], "lora_xs or lora")
 
 
 if __name__ == "__main__":
