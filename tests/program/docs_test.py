@@ -107,6 +107,16 @@ class DocumentsTest(unittest.TestCase):
         done = subprocess.run([*words, part.text], check=False, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
         self.assertEqual(done.returncode, 0, f"{part.text}\n{done.stdout[-500:]}\n{done.stderr[-1500:]}")
 
+    def test_the_demo_runs(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            make_clone(folder)
+            (folder / ".venv").symlink_to(REPOSITORY / ".venv")
+            self.run_part(folder, Part(0, "sh", "scripts/demo >said", None))
+            said = (folder / "said").read_text()
+        self.assertIn("QNLI accuracy with the adapter", said)
+        self.assertEqual(said.count("entailment\t"), 3, said)  # "not_entailment" too
+
     def test_every_block_runs_or_says_why_not(self) -> None:
         ran = 0
         for document in DOCUMENTS:

@@ -81,7 +81,7 @@ class GenerateTest(unittest.TestCase):
         self.assertEqual((rows[2]["id"], rows[2]["prompt"]), ("x", "Who?"))
         self.assertNotEqual(rows[2]["text"], expected["text"])
         plain = run("generate", "--input", prompt_file(lines[:2]), *draw)
-        self.assertEqual(plain.stdout, f"{expected['text']}\n" * 2)
+        self.assertEqual(plain.stdout, f"> Who?\n{expected['text']}\n\n" * 2)
         for line, named in (({"prompt": "a", "temperature": 1}, "temperature"), ({"prompt": "a", "system": "b"}, "system"), ({"prompt": "a", "text": "b"}, "text"),
                             ({"messages": [user], "images": ["x.png"]}, "images"), ({"prompt": "a", "adaptor": "x"}, "adapter"),
                             ({"messages": [user], "tools": [{"name": "f"}]}, "tools"), ({"question": "a", "query": "b"}, "query")):  # fmt: skip
