@@ -24,7 +24,7 @@ const std::string kTurns = kPair;
 
 TEST(ChatRecordTest, UsualShapesAreOneConversation) {
   const Json pair = Json::parse(kPair);
-  for (const std::string record :
+  for (const std::string& record :
        {kTurns, "{\"messages\":" + kTurns + "}", "{\"conversation\":" + kTurns + ",\"id\":3,\"score\":0.5}",
         "{\"conversations\":" + kTurns + "}", "{\"chosen\":" + kTurns + ",\"rejected\":[]}",
         std::string(R"({"conversations":[{"from":"Human","value":"u"},{"from":"bot","value":"a"}]})"),
