@@ -10,15 +10,6 @@
 namespace loraxs {
 namespace {
 
-enum GgufTokenType : int32_t {
-  kNormalToken = 1,
-  kUnknownToken = 2,
-  kControlToken = 3,
-  kUserToken = 4,
-  kUnusedToken = 5,
-  kByteToken = 6
-};
-
 /// A part of a tokenizer.json without what leaves the ids as they are, and with defaults said: two that do the same to
 /// a text are equal.
 nlohmann::json plain_part(const nlohmann::json& part) {

@@ -16,8 +16,6 @@
 namespace loraxs {
 namespace {
 
-enum TokenType { kUnknown = 2, kControl = 3, kUserDefined = 4 };
-
 GgufPipeline byte_level_pipeline(const std::string& pre, const std::string& where) {
   const Preparation& preparation = find_preparation(pre, where + ": tokenizer.ggml.pre");
   return {.normalizer = preparation.normalizer,
@@ -234,9 +232,9 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
   TokenizerParts parts = gpt2 ? byte_level_bpe(vocabulary, where) : sentencepiece_bpe(vocabulary, where);
   for (size_t id = 0; id < vocabulary.token_type.size(); ++id) {
     const int32_t type = vocabulary.token_type[id];
-    if (type != kControl && type != kUserDefined && type != kUnknown) continue;
+    if (type != kControlToken && type != kUserToken && type != kUnknownToken) continue;
     parts.added_tokens.push_back(
-        {.content = vocabulary.tokens[id], .id = static_cast<int32_t>(id), .special = type != kUserDefined});
+        {.content = vocabulary.tokens[id], .id = static_cast<int32_t>(id), .special = type != kUserToken});
   }
   parts.bos_id = vocabulary.bos_token_id;
   for (const auto& end : {vocabulary.eos_token_id, vocabulary.eot_token_id}) {

@@ -10,6 +10,16 @@
 
 namespace loraxs {
 
+/// What tokenizer.ggml.token_type says of a token (llama.h, llama_token_type).
+enum GgufTokenType : int32_t {
+  kNormalToken = 1,
+  kUnknownToken = 2,
+  kControlToken = 3,
+  kUserToken = 4,
+  kUnusedToken = 5,
+  kByteToken = 6
+};
+
 /// What the keys tokenizer.ggml.* hold, by their names.
 struct GgufVocabulary {
   std::string model;                // "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE)
@@ -17,7 +27,7 @@ struct GgufVocabulary {
   std::vector<std::string> tokens;  // [vocab]
   std::vector<float> scores;        // [vocab], of "llama"
   std::vector<std::string> merges;  // "a b", of "gpt2"
-  std::vector<int32_t> token_type;  // [vocab] 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
+  std::vector<int32_t> token_type;  // [vocab] GgufTokenType
   std::optional<int32_t> bos_token_id, eos_token_id, eot_token_id, unknown_token_id;
   std::optional<bool> add_bos_token, add_eos_token, add_space_prefix;  // absent: as the kind of model has it
 };

@@ -12,23 +12,13 @@ import time
 import unittest
 from pathlib import Path
 
-from support.tiny_run import TinyRunTest, make_model, results_of, run, train_command
+from support.tiny_run import TrainedRunTest, make_model, results_of, run, train_command
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 
 
-class CommandsTest(TinyRunTest):
-    oracles = ORACLES
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.done = cls.trained(PROGRAM, "whole")
-        cls.adapter = str(cls.folder / "whole/seed-0/best.safetensors")
-
-    def on_model(self, command: str, *more: str, adapter: str = "", model: str = "model") -> list[str]:
-        words = [PROGRAM, command, "--model", str(self.folder / model), "--adapter", adapter or self.adapter]
-        return [*words, "--cache", str(self.folder / "cache"), *more]
+class CommandsTest(TrainedRunTest):
+    oracles, program = ORACLES, PROGRAM
 
     def result_of(self, command: list[str]) -> dict:
         done = run(command)

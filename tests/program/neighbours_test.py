@@ -10,28 +10,18 @@ import time
 import unittest
 from pathlib import Path
 
-from support.tiny_run import TinyRunTest
+from support.tiny_run import TrainedRunTest
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 
 
-class NeighboursTest(TinyRunTest):
-    oracles = ORACLES
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.trained(PROGRAM, "whole")
-
-    def command(self, name: str, *more: str) -> list[str]:
-        adapter = str(self.folder / "whole/seed-0/best.safetensors")
-        words = [PROGRAM, name, "--model", str(self.folder / "model"), "--adapter", adapter]
-        return [*words, "--cache", str(self.folder / "cache"), *more]
+class NeighboursTest(TrainedRunTest):
+    oracles, program = ORACLES, PROGRAM
 
     def predict(self, lines: int = 20_000) -> list[str]:
         path = self.folder / f"texts-{lines}.txt"
         path.write_text("abc xyz hello kq\n" * lines)
-        return self.command("predict", "-t", "1", "--input", str(path))
+        return self.on_model("predict", "-t", "1", "--input", str(path))
 
     def test_a_closed_pipe_ends_quietly(self) -> None:
         """Also where the parent ignores SIGPIPE and hands that on."""
@@ -56,7 +46,7 @@ class NeighboursTest(TinyRunTest):
         shell = 'exec "$@" <&- >&- 2>&-'
         done = subprocess.run(["sh", "-c", shell, "sh", *self.predict(3)], check=False)
         self.assertEqual(done.returncode, 2)
-        export = self.command("export", "--format", "peft", "--out", str(out))
+        export = self.on_model("export", "--format", "peft", "--out", str(out))
         subprocess.run(["sh", "-c", shell, "sh", *export], check=False)
         config = json.loads((out / "adapter_config.json").read_text())  # the file alone, no line of output in it
         self.assertEqual(config["peft_type"], "LORA")

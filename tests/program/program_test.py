@@ -11,22 +11,13 @@ import time
 import unittest
 from pathlib import Path
 
-from support.tiny_run import TinyRunTest, results_of, run, train_command
+from support.tiny_run import TrainedRunTest, results_of, run, train_command
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 
 
-class ProgramTest(TinyRunTest):
-    oracles = ORACLES
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.done = cls.trained(PROGRAM, "whole")
-        cls.adapter = str(cls.folder / "whole/seed-0/best.safetensors")
-
-    def on_model(self, command: str, *more: str) -> list[str]:
-        return [PROGRAM, command, "--model", str(self.folder / "model"), "--adapter", self.adapter, "--cache", str(self.folder / "cache"), *more]  # fmt: skip
+class ProgramTest(TrainedRunTest):
+    oracles, program = ORACLES, PROGRAM
 
     def refused_recipe(self, setting: str, *parts: str) -> None:
         left = self.folder / "refused"

@@ -89,3 +89,19 @@ class TinyRunTest(unittest.TestCase):
         for part in parts:
             self.assertIn(part, lines[0])
         return lines[0]
+
+
+class TrainedRunTest(TinyRunTest):
+    """And the adapter of a run `whole`, trained by `program`, which derived classes name."""
+
+    program: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.done = cls.trained(cls.program, "whole")
+        cls.adapter = str(cls.folder / "whole/seed-0/best.safetensors")
+
+    def on_model(self, command: str, *more: str, adapter: str = "", model: str = "model") -> list[str]:
+        words = [self.program, command, "--model", str(self.folder / model), "--adapter", adapter or self.adapter]
+        return [*words, "--cache", str(self.folder / "cache"), *more]
