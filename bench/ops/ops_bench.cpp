@@ -130,10 +130,12 @@ void adapted_fused(benchmark::State& state) {
                           .rank = kRank,
                           .b = p.b,
                           .b_transposed = p.b.t().contiguous()});
-  const std::vector<SegmentAdapters> segments = {
-      {.begin = 0,
-       .end = kTokens,
-       .sites = {{.r = {.values = p.bank, .gradients = p.gradients, .shape = {kRank, kRank}}}}}};
+  const SiteParts parts{.r = {.offset = 0, .shape = {kRank, kRank}}, .rank = kRank};
+  const auto segments = std::make_shared<std::vector<SegmentAdapters>>(
+      std::vector<SegmentAdapters>{{.begin = 0,
+                                    .end = kTokens,
+                                    .row = {.values = p.bank[0], .gradients = p.gradients[0]},
+                                    .table = std::make_shared<SiteTable>(SiteTable{{parts}})}});
   const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
   run(state, values({kTokens, kHidden}),
       [&](const torch::Tensor& x) { return adapted_linear(x, anchor, joined, segments); });

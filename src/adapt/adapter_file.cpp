@@ -95,10 +95,10 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
   TORCH_CHECK(form != nullptr, "write_adapter: a row of ", dtype);
   const torch::Tensor values = stored_row(bank.values.select(0, row), *form, path);
   const std::span bytes(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes());
-  const bool on_basis = find_method(bank.layout.method, path.string()).traits.reads_basis;
+  const bool on_basis = find_method(bank.layout->method, path.string()).traits.reads_basis;
   std::string fingerprint;
   if (on_basis) {
-    for (const double value : basis_fingerprint(basis, site_ranks(bank.layout))) {
+    for (const double value : kept_fingerprint(basis, site_ranks(*bank.layout))) {
       fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
     }
   }
@@ -107,8 +107,8 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
                                                  {"basis_id", on_basis ? basis.basis_id : ""},
                                                  {"basis", on_basis ? basis_recipe_to_json(basis.recipe).dump() : ""},
                                                  {"fingerprint", fingerprint},
-                                                 {"alpha", nlohmann::json(bank.alpha).dump()},
-                                                 {"layout", layout_to_json(bank.layout).dump()},
+                                                 {"alpha", nlohmann::json(bank.alpha(row)).dump()},
+                                                 {"layout", layout_to_json(*bank.layout, bank.labels(row)).dump()},
                                                  {"task", provenance.task},
                                                  {"tokenizer", provenance.tokenizer_digest},
                                                  {"max_length", std::to_string(provenance.max_length)},
@@ -147,6 +147,7 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
       file, [&](const std::string& method) { return find_method(method, where).traits.reads_basis; });
   adapter.method = header.method;
   adapter.layout_json = header.layout_json;
+  adapter.labels = header.labels;
   adapter.alpha = header.alpha;
   adapter.basis_id = header.basis_id;
   adapter.basis = header.basis;
@@ -216,6 +217,7 @@ void check_basis(const AdapterFile& file, const Layout& layout, const Basis& bas
 Bank open_adapter(const AdapterFile& file, const Layout& layout, const Basis& basis) {
   if (reads_basis(file)) check_basis(file, layout, basis);
   Bank bank = make_bank(layout, file.alpha, 1);
+  bank.set_labels(0, file.labels);
   bank.values.select(0, 0).copy_(
       torch::from_blob(const_cast<float*>(file.row.data()), {layout.row_size}, torch::kFloat32));
   return bank;

@@ -32,7 +32,8 @@ struct AdapterFile {
   BasisRecipe basis;
   std::vector<double> fingerprint;
   double alpha = 16;
-  std::string layout_json;  // resolved on a model by open_adapter
+  std::string layout_json;          // resolved on a model by open_adapter
+  std::vector<std::string> labels;  // classes of its head, as the layout says; empty for a regression
   AdapterProvenance provenance;
   std::vector<float> row;
   std::string row_digest;  // SHA-256 of the row's bytes

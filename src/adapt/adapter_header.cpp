@@ -70,6 +70,7 @@ AdapterHeader read_adapter_header(const Safetensors& file,
   Fields layout(parse_metadata(header.layout_json, where, "layout"), where, "layout");
   header.method = layout.text("method", "");
   if (header.method.empty()) layout.fail("method", "expected a name, found none");
+  if (!layout.raw("labels").empty()) header.labels = layout.strings("labels", {});
   if (reads_basis != nullptr ? !reads_basis(header.method) : !file.metadata.contains("basis")) return header;
   header.basis_id = file.metadata_at("basis_id");
   header.basis =

@@ -11,8 +11,9 @@
 namespace loraxs {
 
 struct AdapterHeader {
-  std::string method;       // the layout's
-  std::string layout_json;  // resolved on a model by resolve_layout
+  std::string method;               // the layout's
+  std::string layout_json;          // resolved on a model by resolve_layout
+  std::vector<std::string> labels;  // classes of the head
   double alpha = 16;
   std::string basis_id;  // empty where the method reads no basis; then the next two say nothing
   BasisRecipe basis;

@@ -6,10 +6,53 @@
 
 namespace loraxs {
 
-Bank make_bank(const Layout& layout, double alpha, int64_t adapters, torch::ScalarType dtype) {
-  Bank bank{.layout = layout, .alpha = alpha};
-  bank.values = torch::zeros({adapters, layout.row_size}, torch::TensorOptions().dtype(dtype));
+Bank make_bank(std::shared_ptr<const Layout> layout, double alpha, int64_t adapters, torch::ScalarType dtype) {
+  Bank bank{.layout = std::move(layout), .entries = std::vector<BankEntry>(adapters, {.alpha = alpha})};
+  bank.values = torch::zeros({adapters, bank.layout->row_size}, torch::TensorOptions().dtype(dtype));
   return bank;
+}
+
+Bank make_bank(const Layout& layout, double alpha, int64_t adapters, torch::ScalarType dtype) {
+  return make_bank(std::make_shared<const Layout>(layout), alpha, adapters, dtype);
+}
+
+const std::vector<std::string>& Bank::labels(int64_t index) const {
+  static const std::vector<std::string> none;
+  const auto& classes = entries.at(index).classes;
+  return classes ? *classes : none;
+}
+
+void Bank::set_labels(int64_t index, const std::vector<std::string>& names) {
+  entries.at(index).classes = names.empty() ? nullptr : std::make_shared<const std::vector<std::string>>(names);
+}
+
+AdapterRow Bank::row(int64_t index, bool with_gradients) const {
+  AdapterRow row{.values = values.select(0, index), .alpha = alpha(index)};
+  if (with_gradients && gradients.defined()) row.gradients = gradients.select(0, index);
+  return row;
+}
+
+int64_t Bank::add(const torch::Tensor& row, const BankEntry& entry) {
+  TORCH_CHECK(!gradients.defined(), "Bank::add: the bank trains");
+  const int64_t count = num_adapters(), numbers = layout->row_size;
+  const auto room =
+      static_cast<int64_t>(values.storage().nbytes() / values.element_size()) / std::max<int64_t>(1, numbers);
+  if (count + 1 > room || values.storage_offset() != 0 || !values.is_contiguous()) {
+    torch::Tensor wider = torch::empty({std::max<int64_t>(4, 2 * count), numbers}, values.options());
+    wider.narrow(0, 0, count).copy_(values);
+    values = wider;
+  }
+  values = values.as_strided({count + 1, numbers}, {numbers, 1}, 0);
+  entries.emplace_back();
+  replace(count, row, entry);
+  return count;
+}
+
+void Bank::replace(int64_t index, const torch::Tensor& row, const BankEntry& entry) {
+  TORCH_CHECK(row.numel() == layout->row_size, "Bank::replace: a row of ", row.numel(), " numbers, expected ",
+              layout->row_size);
+  values.select(0, index).copy_(row);
+  entries.at(index) = entry;
 }
 
 AdapterSet AdapterSet::of_bank(std::shared_ptr<Bank> bank) {
@@ -19,26 +62,13 @@ AdapterSet AdapterSet::of_bank(std::shared_ptr<Bank> bank) {
   return set;
 }
 
-int64_t AdapterSet::basis_rank(const std::string& site) const {
-  int64_t rank = 0;
-  for (const auto& bank : banks) {
-    const MethodTraits& traits = find_method(bank->layout.method, "bank").traits;
-    if (traits.reads_basis && !traits.residual) rank = std::max(rank, bank->layout.rank_of(site));
-  }
-  return rank;
-}
-
-bool AdapterSet::adapts(const std::string& site) const {
-  return std::any_of(banks.begin(), banks.end(), [&](const auto& bank) { return bank->layout.adapts(site); });
-}
-
 bool AdapterSet::trains() const {
   return std::any_of(banks.begin(), banks.end(), [](const auto& bank) { return bank->gradients.defined(); });
 }
 
 void initialize_row(Bank& bank, int64_t row, const MethodStart& start, double head_std,
                     const std::optional<HeadDense>& dense) {
-  const Layout& layout = bank.layout;
+  const Layout& layout = *bank.layout;
   std::vector<float> values(layout.row_size, 0.0F);
   find_method(layout.method, "").initialize(layout, values, start);
   const auto put = [&](const LayoutSegment& segment, const torch::Tensor& tensor) {
@@ -59,9 +89,10 @@ void initialize_row(Bank& bank, int64_t row, const MethodStart& start, double he
 }
 
 Bank head_of(const Bank& bank, int64_t row) {
-  const Layout& whole = bank.layout;
+  const Layout& whole = *bank.layout;
   const Layout layout = make_layout(whole.method, {}, std::vector<int64_t>{}, whole.head, whole.hidden_size, "head");
-  Bank head = make_bank(layout, bank.alpha, 1, bank.values.scalar_type());
+  Bank head = make_bank(layout, bank.alpha(row), 1, bank.values.scalar_type());
+  head.entries = {bank.entries.at(row)};
   head.values.select(0, 0).copy_(bank.values.select(0, row).narrow(0, whole.adapter_numbers, layout.row_size));
   return head;
 }

@@ -9,22 +9,43 @@
 #include <vector>
 
 #include "adapt/method.h"
+#include "ops/row_tensor.h"
 
 namespace loraxs {
 
-/// Adapters of one layout, one per row. One adapter is a bank of one. Threads may read it together, while none trains
-/// or writes to its rows.
-struct Bank {
-  Layout layout;
-  double alpha = 16;         // an adapter acts with the method's scale of it: alpha / rank
-  torch::Tensor values;      // [adapters, row] float32 (float64 in tests)
-  torch::Tensor gradients;   // like values; undefined when nothing is trained
-  bool trains_sites = true;  // false: R stays where it is and only heads learn
-  double dropout = 0;        // in training, of what an adapter reads; the same in all banks that train together
-
-  int64_t num_adapters() const { return values.size(0); }
+/// What an adapter has beside its row.
+struct BankEntry {
+  double alpha = 16;                                        // it acts with the method's scale of it: alpha / rank
+  std::shared_ptr<const std::vector<std::string>> classes;  // names of its head's; null: none
 };
 
+/// Adapters of one layout, one per row. One adapter is a bank of one. Threads may read it together, while none trains
+/// it, or adds or writes rows.
+struct Bank {
+  std::shared_ptr<const Layout> layout;
+  std::vector<BankEntry> entries;  // [adapters]
+  torch::Tensor values;            // [adapters, row] float32 (float64 in tests)
+  torch::Tensor gradients;         // like values; undefined when nothing is trained
+  bool trains_sites = true;        // false: R stays where it is and only heads learn
+  double dropout = 0;              // in training, of what an adapter reads; the same in all banks that train together
+
+  int64_t num_adapters() const { return values.size(0); }
+  double alpha(int64_t index) const { return entries.at(index).alpha; }
+  /// Names of the classes of an adapter's head; empty for a regression and without a head.
+  const std::vector<std::string>& labels(int64_t index) const;
+  void set_labels(int64_t index, const std::vector<std::string>& names);
+  /// Views into a row; `gradients` as asked for, where the bank has any.
+  AdapterRow row(int64_t index, bool gradients = false) const;
+  /// Takes in another adapter, `row` [row]: the cost of its numbers, and now and then of all (room doubles). A bank
+  /// that trains has the rows it began with: TORCH_CHECKs. -> its index
+  int64_t add(const torch::Tensor& row, const BankEntry& entry);
+  /// Another adapter in a row's place, at the cost of its numbers.
+  void replace(int64_t index, const torch::Tensor& row, const BankEntry& entry);
+};
+
+/// Rows of zeros.
+Bank make_bank(std::shared_ptr<const Layout> layout, double alpha, int64_t adapters,
+               torch::ScalarType dtype = torch::kFloat32);
 Bank make_bank(const Layout& layout, double alpha, int64_t adapters, torch::ScalarType dtype = torch::kFloat32);
 
 /// Where a slot's adapter is.
@@ -40,9 +61,6 @@ struct AdapterSet {
 
   /// One slot per row of one bank.
   static AdapterSet of_bank(std::shared_ptr<Bank> bank);
-  /// Largest rank at which some bank reads the basis' pair at a site; 0 if none does.
-  int64_t basis_rank(const std::string& site) const;
-  bool adapts(const std::string& site) const;
   /// Whether any bank has gradients to write.
   bool trains() const;
 };

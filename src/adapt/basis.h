@@ -77,6 +77,9 @@ Basis cached_basis(const std::filesystem::path& cache_folder, const std::vector<
 /// it. `ranks` maps site name to rank.
 std::vector<double> basis_fingerprint(const Basis& basis, const std::map<std::string, int64_t>& ranks);
 
+/// The same, remembered by basis_id: a process that writes many adapters on one basis draws its probes once.
+std::vector<double> kept_fingerprint(const Basis& basis, const std::map<std::string, int64_t>& ranks);
+
 /// max |x − y| / max |y| ≤ 1e-4.
 bool fingerprints_match(const std::vector<double>& found, const std::vector<double>& expected);
 

@@ -7,9 +7,10 @@
 
 namespace loraxs {
 
-void add_head_to_config(nlohmann::ordered_json& config, const HeadLayout& head, const Architecture& architecture) {
+void add_head_to_config(nlohmann::ordered_json& config, const HeadLayout& head, const std::vector<std::string>& classes,
+                        const Architecture& architecture) {
   config["architectures"] = {architecture.head.model_class};
-  const std::vector<std::string> labels = head.labels.empty() ? numbered_classes(head.outputs) : head.labels;
+  const std::vector<std::string> labels = classes.empty() ? numbered_classes(head.outputs) : classes;
   nlohmann::ordered_json names = nlohmann::ordered_json::object(), indices = nlohmann::ordered_json::object();
   for (size_t i = 0; i < labels.size(); ++i) {
     names[std::to_string(i)] = labels[i];
@@ -17,7 +18,7 @@ void add_head_to_config(nlohmann::ordered_json& config, const HeadLayout& head, 
   }
   config["id2label"] = names;
   config["label2id"] = indices;
-  config["problem_type"] = head.labels.empty() ? "regression" : "single_label_classification";
+  config["problem_type"] = head.regression ? "regression" : "single_label_classification";
 }
 
 std::vector<std::string> class_names_in(const std::filesystem::path& folder, std::optional<int64_t> outputs) {

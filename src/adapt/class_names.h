@@ -10,8 +10,10 @@
 
 namespace loraxs {
 
-/// Says in a model's config.json that it has this head: architectures, id2label, label2id, problem_type.
-void add_head_to_config(nlohmann::ordered_json& config, const HeadLayout& head, const Architecture& architecture);
+/// Says in a model's config.json that it has this head of these classes: architectures, id2label, label2id,
+/// problem_type.
+void add_head_to_config(nlohmann::ordered_json& config, const HeadLayout& head, const std::vector<std::string>& classes,
+                        const Architecture& architecture);
 
 /// The names that a folder's config.json gives to `outputs` classes, or to any number of them; empty where it gives
 /// none, or another number. Throws Error for a damaged file.

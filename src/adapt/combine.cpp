@@ -115,10 +115,11 @@ double weight_of_start(const std::vector<CombineInput>& inputs) {
 
 HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   if (rule.kind == "none") return {};
-  if (rule.kind == "take") return inputs.at(rule.take).bank->layout.head;
-  const HeadLayout& first = inputs.front().bank->layout.head;
+  if (rule.kind == "take") return inputs.at(rule.take).bank->layout->head;
+  const HeadLayout& first = inputs.front().bank->layout->head;
   for (const CombineInput& input : inputs) {
-    if (input.bank->layout.head == first) continue;
+    const std::vector<std::string>& labels = inputs.front().bank->labels(inputs.front().row);
+    if (input.bank->layout->head == first && input.bank->labels(input.row) == labels) continue;
     throw Error(
         "combine: the adapters have different heads; say which one to keep with loraxs combine --head NAME, or --head "
         "none");
@@ -134,9 +135,9 @@ HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule
 
 /// The method that all inputs are of. Throws Error where they differ, or where its rows cannot be added.
 const Method& common_method(const std::vector<CombineInput>& inputs) {
-  const Method& method = find_method(inputs.front().bank->layout.method, "combine");
+  const Method& method = find_method(inputs.front().bank->layout->method, "combine");
   for (const CombineInput& input : inputs) {
-    const std::string& other = input.bank->layout.method;
+    const std::string& other = input.bank->layout->method;
     const MethodTraits& traits = find_method(other, "combine").traits;
     if (!traits.combines && !traits.concatenates) {
       throw Error(
@@ -154,7 +155,7 @@ const Method& common_method(const std::vector<CombineInput>& inputs) {
 std::vector<Site> united_sites(const std::vector<CombineInput>& inputs) {
   std::vector<Site> sites;
   for (const CombineInput& input : inputs) {
-    for (const Site& site : input.bank->layout.sites) {
+    for (const Site& site : input.bank->layout->sites) {
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) sites.push_back(site);
     }
   }
@@ -195,7 +196,7 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   for (const Site& site : sites) {
     int64_t rank = 0;
     for (const CombineInput& input : inputs) {
-      const int64_t mine = input.bank->layout.rank_of(site.name);
+      const int64_t mine = input.bank->layout->rank_of(site.name);
       rank = method.traits.concatenates ? rank + mine : std::max(rank, mine);
     }
     ranks.push_back(rank);
@@ -203,22 +204,23 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   const HeadLayout head = combined_head(inputs, rule);
   const Bank& first = *inputs.front().bank;
   const Layout layout =
-      make_layout(method.name, sites, ranks, head, first.layout.hidden_size, "combine", first.layout.options);
+      make_layout(method.name, sites, ranks, head, first.layout->hidden_size, "combine", first.layout->options);
+  const double alpha = first.alpha(inputs.front().row);
   torch::Tensor row = torch::zeros({layout.row_size}, torch::kFloat64);
   std::vector<int64_t> done(sites.size(), 0);  // rank of each site that inputs before have filled
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Bank& bank = *inputs[i].bank;
     const torch::Tensor values = bank.values.select(0, inputs[i].row).to(torch::kFloat64);
     for (size_t s = 0; s < sites.size(); ++s) {
-      const int64_t rank = bank.layout.rank_of(sites[s].name);
+      const int64_t rank = bank.layout->rank_of(sites[s].name);
       if (rank == 0) continue;
-      const double scale =
-          method.scale(bank.alpha, rank, bank.layout.options) / method.scale(first.alpha, ranks[s], layout.options);
-      add_site(sites[s], values, bank.layout, inputs[i].weight * scale, done[s], layout, row);
+      const double scale = method.scale(bank.alpha(inputs[i].row), rank, bank.layout->options) /
+                           method.scale(alpha, ranks[s], layout.options);
+      add_site(sites[s], values, *bank.layout, inputs[i].weight * scale, done[s], layout, row);
       done[s] += rank;
     }
     for (const LayoutSegment& target : layout.segments) {
-      const LayoutSegment* source = target.head ? bank.layout.find(target.name) : nullptr;
+      const LayoutSegment* source = target.head ? bank.layout->find(target.name) : nullptr;
       if (source == nullptr) continue;
       const double weight = rule.kind == "take" ? (i == rule.take ? 1.0 : 0.0) : inputs[i].weight;
       segment_of(row, target).add_(segment_of(values, *source), weight);
@@ -227,8 +229,10 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   if (rule.kind == "auto" && rule.start.defined()) {
     row.narrow(0, layout.adapter_numbers, rule.start.numel()).add_(rule.start, weight_of_start(inputs));
   }
-  Bank result = make_bank(layout, first.alpha, 1, first.values.scalar_type());
+  Bank result = make_bank(layout, alpha, 1, first.values.scalar_type());
   result.values.select(0, 0).copy_(row);
+  const CombineInput& named = inputs.at(rule.kind == "take" ? rule.take : 0);
+  if (head.kind != "none") result.entries[0].classes = named.bank->entries.at(named.row).classes;
   return result;
 }
 

@@ -21,15 +21,15 @@ torch::Tensor delta_coordinates(const std::vector<std::shared_ptr<Bank>>& adapte
     torch::Tensor coordinates = torch::zeros({count, left.size(0), right.size(0)}, torch::kFloat64);
     for (int64_t i = 0; i < count; ++i) {
       const Bank& bank = *adapters[i];
-      if (!find_method(bank.layout.method, "distance").traits.combines) {
-        throw Error(concat("expected adapters of lora_xs, found ", bank.layout.method, ", whose rows are no vectors"));
+      if (!find_method(bank.layout->method, "distance").traits.combines) {
+        throw Error(concat("expected adapters of lora_xs, found ", bank.layout->method, ", whose rows are no vectors"));
       }
-      const LayoutSegment* segment = bank.layout.find(name + ".r");
+      const LayoutSegment* segment = bank.layout->find(name + ".r");
       if (segment == nullptr) continue;
       const torch::Tensor r = segment_value(bank, 0, *segment).to(torch::kFloat64);
       const int64_t rank = r.size(0);  // the first directions of the basis: its triangles' first columns
       coordinates[i].copy_(left.narrow(1, 0, rank).matmul(r).matmul(right.narrow(1, 0, rank).t()) *
-                           (bank.alpha / static_cast<double>(rank)));
+                           (bank.alpha(0) / static_cast<double>(rank)));
     }
     sites.push_back(coordinates.view({count, -1}));
   }

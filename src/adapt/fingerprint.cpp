@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "adapt/basis.h"
 #include "io/seeds.h"
@@ -40,6 +41,19 @@ std::vector<double> basis_fingerprint(const Basis& basis, const std::map<std::st
   }
   const torch::Tensor flat = sum.contiguous();
   return {flat.const_data_ptr<double>(), flat.const_data_ptr<double>() + flat.numel()};
+}
+
+std::vector<double> kept_fingerprint(const Basis& basis, const std::map<std::string, int64_t>& ranks) {
+  using Key = std::pair<std::string, std::map<std::string, int64_t>>;
+  constexpr size_t kMost = 64;
+  static std::mutex mutex;
+  static std::map<Key, std::vector<double>> kept;
+  if (basis.basis_id.empty()) return basis_fingerprint(basis, ranks);
+  const std::lock_guard lock(mutex);
+  const Key key{basis.basis_id, ranks};
+  if (const auto found = kept.find(key); found != kept.end()) return found->second;
+  if (kept.size() >= kMost) kept.clear();
+  return kept[key] = basis_fingerprint(basis, ranks);
 }
 
 bool fingerprints_match(const std::vector<double>& found, const std::vector<double>& expected) {

@@ -14,7 +14,7 @@ std::string head_tensor_name(const Architecture& architecture, const LayoutSegme
 
 std::map<std::string, torch::Tensor> head_tensors(const Architecture& architecture, const Bank& bank, int64_t row) {
   std::map<std::string, torch::Tensor> tensors;
-  for (const LayoutSegment& segment : bank.layout.segments) {
+  for (const LayoutSegment& segment : bank.layout->segments) {
     if (segment.head) tensors[head_tensor_name(architecture, segment)] = segment_value(bank, row, segment);
   }
   return tensors;

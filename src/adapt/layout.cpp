@@ -48,8 +48,8 @@ bool Layout::operator==(const Layout& other) const {
          head == other.head;
 }
 
-HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
-                     const Architecture& architecture, const std::string& where) {
+HeadLayout make_head(const std::string& kind, int64_t outputs, bool regression, const Architecture& architecture,
+                     const std::string& where) {
   if (architecture.kind == ModelKind::kDecoder && kind != "none") {
     throw Error(concat(where, ": head: expected none for ", architecture.model_type, ", a decoder, found ", kind));
   }
@@ -58,8 +58,10 @@ HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector
     throw Error(concat(where, ": head: expected full, output or none for ", architecture.model_type,
                        ", which has no pretrained pooler, found pooler; full trains both layers of its head"));
   }
-  return {
-      .kind = kind, .dense = kind == "pooler" || (kind == "full" && !pretrained), .outputs = outputs, .labels = labels};
+  return {.kind = kind,
+          .dense = kind == "pooler" || (kind == "full" && !pretrained),
+          .outputs = outputs,
+          .regression = regression};
 }
 
 Layout make_layout(const std::string& method_name, const std::vector<Site>& sites, int64_t rank, const HeadLayout& head,
@@ -157,13 +159,18 @@ MethodOptions options_from_json(Fields fields) {
   return options;
 }
 
+/// Regression has no names of classes, which files say as [].
+std::vector<std::string> read_labels(Fields& fields) {
+  return fields.raw("labels").empty() ? std::vector<std::string>() : fields.strings("labels", {});
+}
+
 }  // namespace
 
-nlohmann::json layout_to_json(const Layout& layout) {
+nlohmann::json layout_to_json(const Layout& layout, const std::vector<std::string>& labels) {
   nlohmann::json json = {{"method", layout.method}, {"head", layout.head.kind}};
   if (layout.head.kind != "none") {
     json["outputs"] = layout.head.outputs;
-    json["labels"] = layout.head.labels;
+    json["labels"] = labels;
   }
   std::vector<std::string> modules;
   std::vector<int64_t> layers;
@@ -181,19 +188,22 @@ nlohmann::json layout_to_json(const Layout& layout) {
   return json;
 }
 
+std::vector<std::string> labels_from_json(const nlohmann::json& json, const std::string& where) {
+  Fields fields(json, where, "layout");
+  return read_labels(fields);
+}
+
 Layout layout_from_json(const nlohmann::json& json, const Architecture& architecture, const ModelConfig& config,
                         const std::string& where) {
   Fields fields(json, where, "layout");
   const std::string method = fields.text("method", "");
   const std::string head_kind = fields.choice("head", "none", {"none", "output", "full", "pooler"});
   const int64_t outputs = fields.non_negative_int("outputs", 0);
-  // Regression has no names of classes, which files say as [].
-  const std::vector<std::string> labels =
-      fields.raw("labels").empty() ? std::vector<std::string>() : fields.strings("labels", {});
-  const HeadLayout head = make_head(head_kind, outputs, labels, architecture, where);
+  const std::vector<std::string> labels = read_labels(fields);
+  const HeadLayout head = make_head(head_kind, outputs, head_kind != "none" && labels.empty(), architecture, where);
   if (head.kind != "none" &&
-      (head.outputs < 1 || (!head.labels.empty() && static_cast<int64_t>(head.labels.size()) != head.outputs))) {
-    fields.fail("outputs", concat("expected one per label (", head.labels.size(), "), found ", head.outputs));
+      (head.outputs < 1 || (!labels.empty() && static_cast<int64_t>(labels.size()) != head.outputs))) {
+    fields.fail("outputs", concat("expected one per label (", labels.size(), "), found ", head.outputs));
   }
   const std::vector<Site> all = list_sites(architecture, config);
   std::vector<Site> sites;

@@ -22,15 +22,15 @@ struct LayoutSegment {
 /// classifier, both layers elsewhere) or "pooler" (BERT's pooler as well).
 struct HeadLayout {
   std::string kind = "none";
-  bool dense = false;               // the layer before the output projection is in the row too
-  int64_t outputs = 0;              // logits per sequence; 1 for regression
-  std::vector<std::string> labels;  // class names; empty for regression
+  bool dense = false;       // the layer before the output projection is in the row too
+  int64_t outputs = 0;      // logits per sequence; 1 for regression
+  bool regression = false;  // a score; otherwise one output per class, named by each adapter for itself
   bool operator==(const HeadLayout&) const = default;
 };
 
 /// The head of `kind` on a family. Throws Error for a kind the family does not have.
-HeadLayout make_head(const std::string& kind, int64_t outputs, const std::vector<std::string>& labels,
-                     const Architecture& architecture, const std::string& where);
+HeadLayout make_head(const std::string& kind, int64_t outputs, bool regression, const Architecture& architecture,
+                     const std::string& where);
 
 /// What of a method's recipe, beside ranks, decides shapes and scale.
 struct MethodOptions {
@@ -71,7 +71,10 @@ Layout make_layout(const std::string& method, const std::vector<Site>& sites, co
                    const MethodOptions& options = {});
 
 /// Compact form for file metadata: sites that follow the pattern modules × layers × one rank are written as such.
-nlohmann::json layout_to_json(const Layout& layout);
+/// `labels`: names of the head's classes, one adapter's own.
+nlohmann::json layout_to_json(const Layout& layout, const std::vector<std::string>& labels);
+/// The names in that form; empty for a regression and where there is no head.
+std::vector<std::string> labels_from_json(const nlohmann::json& json, const std::string& where);
 /// Sites are resolved on the model; `where` starts errors.
 Layout layout_from_json(const nlohmann::json& json, const Architecture& architecture, const ModelConfig& config,
                         const std::string& where);

@@ -25,7 +25,9 @@ bool has_own_language_head(const BaseModel& model) {
 }
 
 /// The text of config.json beside the merged weights.
-std::string merged_config(const BaseModel& merged, const HeadLayout* head, std::optional<torch::ScalarType> dtype) {
+/// `head`: the bank whose row `row` has the head that goes with them; null: none.
+std::string merged_config(const BaseModel& merged, const Bank* head, int64_t row,
+                          std::optional<torch::ScalarType> dtype) {
   const std::filesystem::path path = merged.folder / "config.json";
   const auto file = MappedFile::open(path);
   nlohmann::ordered_json config = parse_ordered_json(file->text(), path.string());
@@ -35,7 +37,7 @@ std::string merged_config(const BaseModel& merged, const HeadLayout* head, std::
       has_own_language_head(merged)) {
     config["tie_word_embeddings"] = false;
   }
-  if (head != nullptr) add_head_to_config(config, *head, *merged.architecture);
+  if (head != nullptr) add_head_to_config(config, head->layout->head, head->labels(row), *merged.architecture);
   return config == before ? std::string(file->text()) : json_text(config, 2) + "\n";
 }
 
@@ -43,9 +45,9 @@ std::string merged_config(const BaseModel& merged, const HeadLayout* head, std::
 
 BaseModel merge_model(const BaseModel& model, const Basis& basis, const Bank& bank, int64_t row, double sign) {
   BaseModel merged = model;
-  for (const Site& site : bank.layout.sites) {
+  for (const Site& site : bank.layout->sites) {
     merged.replace(site.name + ".weight", merged_weight(model.site_weight(site), bank, row, site, basis, sign));
-    const LayoutSegment* bias = bank.layout.find(site.name + ".bias");
+    const LayoutSegment* bias = bank.layout->find(site.name + ".bias");
     if (bias == nullptr) continue;
     merged.replace(site.name + ".bias",
                    segment_value(bank, row, *bias).to(model.weight(site.name + ".bias").scalar_type()));
@@ -61,8 +63,7 @@ std::vector<std::string> write_model_folder(const std::filesystem::path& folder,
     throw Error(concat(merged.folder.string(), ": expected a Hugging Face folder, whose config and tokenizer a merged ",
                        "model takes over, found a GGUF file"));
   }
-  const HeadLayout* head =
-      head_bank != nullptr && head_bank->layout.head.kind != "none" ? &head_bank->layout.head : nullptr;
+  const Bank* head = head_bank != nullptr && head_bank->layout->head.kind != "none" ? head_bank : nullptr;
   // Hugging Face's ForSequenceClassification prefixes the encoder; keep a bare encoder's own names.
   const std::string prefix = head != nullptr && !merged.architecture->optional_prefixes.empty()
                                  ? merged.architecture->optional_prefixes[0]
@@ -82,7 +83,7 @@ std::vector<std::string> write_model_folder(const std::filesystem::path& folder,
   const auto fill = [&](const std::filesystem::path& aside) {
     left_out = copy_model_files(merged.folder, aside, ModelFiles::kButWeights);
     file.write(aside / "model.safetensors", {{"format", "pt"}});
-    write_file_atomically(aside / "config.json", merged_config(merged, head, dtype));
+    write_file_atomically(aside / "config.json", merged_config(merged, head, row, dtype));
   };
   write_folder_atomically(folder, fill, existing);
   return left_out;

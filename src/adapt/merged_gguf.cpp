@@ -19,10 +19,10 @@ void write_merged_gguf(const std::filesystem::path& path, const BaseModel& model
   const Gguf file = read_gguf(model.folder);
   std::map<std::string, const Site*> adapted;  // by the tensor's name
   const std::map<std::string, std::string> names = gguf_weight_names(*model.architecture, model.config);
-  for (const Site& site : bank.layout.sites) {
+  for (const Site& site : bank.layout->sites) {
     adapted[names.at(site.name + ".weight")] = &site;
-    if (bank.layout.find(site.name + ".bias") != nullptr) {
-      throw Error(concat(path.string(), ": expected an adapter without biases, found method ", bank.layout.method,
+    if (bank.layout->find(site.name + ".bias") != nullptr) {
+      throw Error(concat(path.string(), ": expected an adapter without biases, found method ", bank.layout->method,
                          " with a bias of ", site.name, "; merge it into a Hugging Face folder"));
     }
   }

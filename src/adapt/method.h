@@ -46,15 +46,21 @@ struct Method {
   std::vector<LayoutSegment> (*shared)(const std::vector<Site>& sites, int64_t rank, const MethodOptions& options);
   /// Fills a fresh row's site segments, which are zero.
   void (*initialize)(const Layout& layout, std::span<float> row, const MethodStart& start);
-  /// The factor of ΔW.
-  double (*scale)(double alpha, int64_t rank, const MethodOptions& options);
+  /// The factor of ΔW is alpha over this; null: it is 1.
+  double (*divisor)(int64_t rank, const MethodOptions& options) = nullptr;
+
+  double scale(double alpha, int64_t rank, const MethodOptions& options) const {
+    return divisor == nullptr ? 1 : alpha / divisor(rank, options);
+  }
 };
 
 /// Throws Error naming the known methods.
 const Method& find_method(const std::string& name, const std::string& where);
 std::vector<std::string> method_names();
 
-/// alpha / rank, or alpha / √rank with rsLoRA.
+/// rank, or √rank with rsLoRA.
+double rank_divisor(int64_t rank, const MethodOptions& options);
+/// alpha over that.
 double rank_scale(double alpha, int64_t rank, const MethodOptions& options);
 /// The numbers of a segment inside a row; name as in the layout.
 std::span<float> segment_span(const Layout& layout, std::span<float> row, const std::string& name);

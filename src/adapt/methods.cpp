@@ -39,9 +39,13 @@ const Method& find_method(const std::string& name, const std::string& where) {
   throw Error(concat(where, ": method.name: expected one of ", known, ", found \"", name, "\""));
 }
 
-double rank_scale(double alpha, int64_t rank, const MethodOptions& options) {
+double rank_divisor(int64_t rank, const MethodOptions& options) {
   const auto r = static_cast<double>(rank);
-  return alpha / (options.rslora ? std::sqrt(r) : r);
+  return options.rslora ? std::sqrt(r) : r;
+}
+
+double rank_scale(double alpha, int64_t rank, const MethodOptions& options) {
+  return alpha / rank_divisor(rank, options);
 }
 
 std::span<float> segment_span(const Layout& layout, std::span<float> row, const std::string& name) {

@@ -27,30 +27,34 @@ torch::Tensor fixed_projections(const Layout& layout, const Site& site, const Si
 
 }  // namespace
 
-SiteAdapter bind_site(const Bank& bank, int64_t row, const Site& site, const Basis* basis) {
-  const Layout& layout = bank.layout;
-  SiteAdapter adapter;
-  if (!layout.adapts(site.name)) return adapter;
-  const auto bind = [&](const char* name) -> RowTensor {
+SiteParts site_parts(const Layout& layout, const Site& site, const Basis* basis) {
+  SiteParts parts;
+  if (!layout.adapts(site.name)) return parts;
+  const auto part = [&](const char* name) -> RowPart {
     const LayoutSegment* segment = layout.part(site, name);
     if (segment == nullptr) return {};
-    return {.values = bank.values, .adapter = row, .offset = segment->offset, .shape = segment->shape};
+    return {.offset = segment->offset, .shape = segment->shape};
   };
-  adapter.r = bind("r");
-  adapter.d = bind("d");
-  adapter.v = bind("v");
-  adapter.a = bind("a");
-  adapter.b = bind("b");
-  adapter.g = bind("g");
-  adapter.weight = bind("weight");
-  adapter.bias = bind("bias");
+  parts.r = part("r");
+  parts.d = part("d");
+  parts.v = part("v");
+  parts.a = part("a");
+  parts.b = part("b");
+  parts.g = part("g");
+  parts.weight = part("weight");
+  parts.bias = part("bias");
+  parts.rank = layout.rank_of(site.name);
   const Method& method = find_method(layout.method, "adapter");
-  adapter.scale = method.scale(bank.alpha, layout.rank_of(site.name), layout.options);
-  if (adapter.v.defined()) {
-    TORCH_CHECK(basis != nullptr, "bind_site: ", layout.method, " without a basis");
-    adapter.projections = fixed_projections(layout, site, basis->at(site.name));
+  if (method.divisor != nullptr) parts.divisor = method.divisor(parts.rank, layout.options);
+  if (parts.v.defined()) {
+    TORCH_CHECK(basis != nullptr, "site_parts: ", layout.method, " without a basis");
+    parts.projections = fixed_projections(layout, site, basis->at(site.name));
   }
-  return adapter;
+  return parts;
+}
+
+SiteAdapter bind_site(const Bank& bank, int64_t row, const Site& site, const Basis* basis) {
+  return {site_parts(*bank.layout, site, basis), bank.row(row)};
 }
 
 torch::Tensor merged_weight(const torch::Tensor& weight, const Bank& bank, int64_t row, const Site& site,
@@ -61,11 +65,11 @@ torch::Tensor merged_weight(const torch::Tensor& weight, const Bank& bank, int64
   if (adapter.replaces()) {
     if (sign < 0) {
       throw Error(concat(site.name, ": expected an adapter that adds to the weight, found one of method ",
-                         bank.layout.method, ", whose weights take the base's place; keep the base's folder"));
+                         bank.layout->method, ", whose weights take the base's place; keep the base's folder"));
     }
-    return adapter.weight.value().to(weight.scalar_type());
+    return adapter.weight.value.to(weight.scalar_type());
   }
-  const MethodTraits& traits = find_method(bank.layout.method, "merge").traits;
+  const MethodTraits& traits = find_method(bank.layout->method, "merge").traits;
   const SiteBasis pair = traits.reads_basis ? basis.at(site.name) : SiteBasis{};
   torch::Tensor update = site_update(adapter, pair.a, pair.b, type);
   if (traits.residual) update = update - residual_loss(pair, adapter.rank(), type);
@@ -76,17 +80,17 @@ LoraForm lora_form(const Bank& bank, int64_t row, const Site& site, const Basis&
   const SiteAdapter adapter = bind_site(bank, row, site, &basis);
   if (adapter.replaces()) {
     throw Error(concat("export: ", target, ": expected an adapter that adds to the weights, found method ",
-                       bank.layout.method, ", which replaces them; write a model with loraxs merge"));
+                       bank.layout->method, ", which replaces them; write a model with loraxs merge"));
   }
-  const MethodTraits& traits = find_method(bank.layout.method, "export").traits;
+  const MethodTraits& traits = find_method(bank.layout->method, "export").traits;
   const SiteBasis pair = traits.reads_basis ? basis.at(site.name) : SiteBasis{};
-  const torch::Tensor own = adapter.a.defined() ? adapter.a.value() : pair.a.narrow(0, 0, adapter.rank());
+  const torch::Tensor own = adapter.a.defined() ? adapter.a.value : pair.a.narrow(0, 0, adapter.rank());
   torch::Tensor a = own.to(torch::kFloat64), b = site_left_factor(adapter, pair.b, torch::kFloat64);  // ΔW = b a
   if (traits.residual) {  // what the base lost is taken off by as many columns more
     a = torch::cat({a, pair.a.narrow(0, 0, adapter.rank()).to(torch::kFloat64)});
     b = torch::cat({b, -pair.b.narrow(1, 0, adapter.rank()).to(torch::kFloat64)}, 1);
   }
-  const double scale = bank.alpha / static_cast<double>(a.size(0));  // that the runtime multiplies with
+  const double scale = bank.alpha(row) / static_cast<double>(a.size(0));  // that the runtime multiplies with
   return {.a = a.to(torch::kFloat32).contiguous(), .b = (b / scale).to(torch::kFloat32).contiguous()};
 }
 

@@ -6,8 +6,11 @@
 
 namespace loraxs {
 
-/// The adapter of row `row` at `site`; nothing in it is defined where the bank does not adapt the site. Gradients are
-/// undefined: who trains sets them. `basis` may be null for methods that read none.
+/// Where the rows of a layout hold what they have of `site`; nothing in it is defined where they have nothing. `basis`
+/// may be null for methods that read none.
+SiteParts site_parts(const Layout& layout, const Site& site, const Basis* basis);
+
+/// The adapter of row `row` at `site`, without gradients.
 SiteAdapter bind_site(const Bank& bank, int64_t row, const Site& site, const Basis* basis);
 
 /// What merging makes of a weight [out, in]: weight + sign · update, for residual methods less what the base lost. In

@@ -36,7 +36,7 @@ MergedType merged_type(const std::string& name, bool to_gguf) {
 /// What the model computes for slot 0: logits, or hidden states of an encoder without a head.
 torch::Tensor outputs_of(AdaptedModel& model, const PackedBatch& batch) {
   torch::NoGradGuard no_grad;
-  if (model.adapters().banks.front()->layout.head.kind != "none") return model.logits(batch, false).values;
+  if (model.adapters().banks.front()->layout->head.kind != "none") return model.logits(batch, false).values;
   return model.generates() ? model.token_logits(batch) : model.encode(batch, false);
 }
 
@@ -78,7 +78,7 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
     write_merged_gguf(out, opened.model, *opened.basis, *opened.bank, 0, type.block);
   } else {
     BaseModel base = opened.model;
-    for (const Site& site : opened.bank->layout.sites) {
+    for (const Site& site : opened.bank->layout->sites) {
       if (type.dtype) base.replace(site.name + ".weight", base.site_weight(site).to(torch::kFloat32));  // rounds once
     }
     left_out =
@@ -111,7 +111,7 @@ OutputCheck export_rounded(const OpenedAdapter& opened, const std::string& dtype
   const torch::ScalarType type = *merged_type(dtype, /*to_gguf=*/false).dtype;
   write_adapter(out, *opened.bank, 0, opened.model, *opened.basis, opened.file.provenance, Existing::kRefused, type);
   OpenedAdapter rounded = opened;
-  rounded.bank = std::make_shared<Bank>(open_adapter(read_adapter(out), opened.bank->layout, *opened.basis));
+  rounded.bank = std::make_shared<Bank>(open_adapter(read_adapter(out), *opened.bank->layout, *opened.basis));
   AdaptedModel written = adapted_model(rounded, "float32");
   return check_outputs(opened, written);
 }

@@ -65,11 +65,11 @@ std::optional<uint64_t> head_key(const AdapterFile& file) {
 
 /// h₀ of adapters whose heads are of one layout and started from one draw; undefined otherwise.
 torch::Tensor common_start(const BaseModel& model, const OpenedAdapters& opened) {
-  const HeadLayout& head = opened.banks.front()->layout.head;
+  const HeadLayout& head = opened.banks.front()->layout->head;
   const std::optional<uint64_t> key = head_key(opened.files.front());
   if (!key || head.kind == "none") return {};
   for (size_t i = 0; i < opened.banks.size(); ++i) {
-    if (head_key(opened.files[i]) != key || !(opened.banks[i]->layout.head == head)) return {};
+    if (head_key(opened.files[i]) != key || !(opened.banks[i]->layout->head == head)) return {};
   }
   return fresh_head(model, head, *key).values.select(0, 0);
 }
@@ -187,8 +187,9 @@ Sum sum_of(const BaseModel& model, const OpenedAdapters& opened, const std::vect
 /// What a sum would be as a file.
 AdapterFile file_of_sum(const std::string& name, AdapterFile file, const Bank& bank) {
   file.path = name;
-  file.alpha = bank.alpha;
-  file.layout_json = layout_to_json(bank.layout).dump();
+  file.alpha = bank.alpha(0);
+  file.labels = bank.labels(0);
+  file.layout_json = layout_to_json(*bank.layout, file.labels).dump();
   file.fingerprint.clear();
   file.provenance.summary.clear();
   const torch::Tensor row = bank.values.select(0, 0).to(torch::kFloat32).contiguous();

@@ -31,7 +31,7 @@ void check_kind(const nlohmann::json& config, const Architecture& family, const 
 
 /// Values of the head's segments, as the folder has them.
 void read_head(const BaseModel& model, const Safetensors& file, Bank& bank) {
-  for (const LayoutSegment& segment : bank.layout.segments) {
+  for (const LayoutSegment& segment : bank.layout->segments) {
     const std::string name = head_tensor_name(*model.architecture, segment);
     const auto found = file.tensors.find(name);
     if (found == file.tensors.end()) {
@@ -80,12 +80,14 @@ OpenedAdapter open_classifier(const std::filesystem::path& folder, const OpenOpt
     }
     labels = numbered_classes(outputs);
   }
-  const HeadLayout head = make_head("full", outputs, labels, family, where);
+  const HeadLayout head = make_head("full", outputs, regression, family, where);
   opened.file.path = folder;
   opened.basis = std::make_shared<Basis>();
   opened.bank = std::make_shared<Bank>(
       make_bank(make_layout("lora", {}, std::vector<int64_t>(), head, opened.model.config.hidden_size, folder.string()),
                 /*alpha=*/1, 1));
+  opened.bank->set_labels(0, labels);
+  opened.file.labels = labels;
   read_head(opened.model, file, *opened.bank);
   return opened;
 }

@@ -18,7 +18,7 @@ namespace {
 /// The head that the loss goes through: the adapter's, or a fresh one.
 Bank head_bank(const BaseModel& model, const std::optional<OpenedAdapter>& adapter, const Task& task, uint64_t seed) {
   if (adapter) {
-    check_head(adapter->file, adapter->bank->layout.head, task);
+    check_head(adapter->file, adapter->bank->layout->head, task);
     return *adapter->bank;
   }
   return fresh_head(model, task_head("full", task, *model.architecture, "study"), job_key(seed, task.name));

@@ -74,7 +74,7 @@ class Importer {
     }
     if (!result.lora_xs) {
       const Bank bank = import_lora(adapter, model_, labels);
-      result.rank = bank.layout.largest_rank();
+      result.rank = bank.layout->largest_rank();
       write_adapter(result.out, bank, 0, model_, {}, {.summary = summary_of(result)});
       return;
     }

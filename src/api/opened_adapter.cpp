@@ -74,7 +74,6 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
                               const OpenOptions& options, const Settings& settings) {
   if (adapters.empty()) throw Error("expected adapter files to open, found none");
   OpenedBank opened{.model = model, .memory = options.memory};
-  std::vector<torch::Tensor> rows;  // each [1, row]
   for (const std::filesystem::path& path : adapters) {
     opened.files.push_back(read_adapter(path));
     const AdapterFile& file = opened.files.back();
@@ -85,16 +84,17 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
                          ? basis_for(model, layout.sites, file.basis, basis_file_of(file, options.basis_file), settings)
                          : std::make_shared<Basis>();
     }
-    if (opened.bank &&
-        (!(layout == opened.bank->layout) || file.alpha != first.alpha || !(file.basis == first.basis))) {
-      throw Error(concat(path.string(), ": expected the layout, alpha and kind of basis of ", first.path.string(),
+    if (opened.bank && (!(layout == *opened.bank->layout) || !(file.basis == first.basis))) {
+      throw Error(concat(path.string(), ": expected the layout and kind of basis of ", first.path.string(),
                          ", found others; a bank holds adapters of one layout"));
     }
     Bank bank = open_adapter(file, layout, *opened.basis);
-    rows.push_back(bank.values);
-    if (!opened.bank) opened.bank = std::make_shared<Bank>(std::move(bank));
+    if (opened.bank) {
+      opened.bank->add(bank.values[0], bank.entries[0]);
+    } else {
+      opened.bank = std::make_shared<Bank>(std::move(bank));
+    }
   }
-  if (rows.size() > 1) opened.bank->values = torch::cat(rows);  // [adapters, row]
   return opened;
 }
 

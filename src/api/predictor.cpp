@@ -44,7 +44,8 @@ TaskScore score_outputs(const torch::Tensor& outputs, const Task& task, const st
 }  // namespace
 
 Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
-    : head_(opened.bank->layout.head),
+    : head_(opened.bank->layout->head),
+      labels_(opened.bank->labels(0)),
       max_length_(max_length_of(opened.file, opened.model)),
       tokenizer_(tokenizer_of(opened.model)),
       model_(adapted_model(opened, precision)) {
@@ -63,7 +64,7 @@ std::vector<Prediction> Predictor::predict(const std::vector<Example>& examples)
   std::vector<Prediction> predictions(examples.size());
   if (examples.empty()) return predictions;
   const torch::Tensor outputs = logits(examples);  // [examples, outputs]
-  const bool regression = head_.labels.empty();
+  const bool regression = head_.regression;
   const std::vector<double> best = predictions_of(outputs, regression);
   const torch::Tensor finite = outputs.isfinite().all(1);  // [examples]
   const torch::Tensor scores = regression ? torch::Tensor() : outputs.softmax(1).to(torch::kFloat64);
@@ -79,7 +80,7 @@ std::vector<Prediction> Predictor::predict(const std::vector<Example>& examples)
     }
     const double* row = scores.const_data_ptr<double>() + static_cast<int64_t>(i) * head_.outputs;
     prediction.scores.assign(row, row + head_.outputs);
-    prediction.label = head_.labels[static_cast<size_t>(best[i])];
+    prediction.label = labels_[static_cast<size_t>(best[i])];
     prediction.score = prediction.scores[static_cast<size_t>(best[i])];
   }
   return predictions;
@@ -116,7 +117,7 @@ std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& p
 
 void check_head(const AdapterFile& file, const HeadLayout& head, const Task& task) {
   const int64_t outputs = task.language_model() ? 0 : task.num_outputs();
-  if (outputs == head.outputs && (head.labels.empty() || task.labels == head.labels)) return;
+  if (outputs == head.outputs && (file.labels.empty() || task.labels == file.labels)) return;
   throw Error(concat(file.path.string(), ": expected a head of ", outputs, " outputs for ", task.name, ", found ",
                      head.outputs, "; this adapter was trained for ", file.provenance.task));
 }

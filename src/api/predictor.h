@@ -31,10 +31,11 @@ class Predictor {
   /// Logits of examples -> [examples, outputs] float32.
   torch::Tensor logits(const std::vector<Example>& examples);
   /// Class names in the order of scores; empty for regression.
-  const std::vector<std::string>& labels() const { return head_.labels; }
+  const std::vector<std::string>& labels() const { return labels_; }
 
  private:
   HeadLayout head_;
+  std::vector<std::string> labels_;
   int64_t max_length_ = 0;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::mutex mutex_;  // of model_

@@ -18,7 +18,7 @@ std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string&
         concat("sweep: expected at least 2 points and begin < end, found ", points, " from ", begin, " to ", end));
   }
   const OpenedAdapters opened = open_adapters(model, {from, to}, options, settings);
-  check_head(opened.files.front(), opened.banks.front()->layout.head, task);
+  check_head(opened.files.front(), opened.banks.front()->layout->head, task);
   std::vector<SweepPoint> sweep(points);
   Bank bank;
   std::vector<torch::Tensor> rows;

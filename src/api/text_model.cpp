@@ -44,9 +44,15 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
-  model_.reset();  // one copy of the prepared weights at a time
-  model_ = std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_, torch::kCPU,
-                                          memory_);
+  Reservation wanted = Reservation::of(adapters.banks);
+  std::shared_ptr<PreparedModel> prepared = model_ ? model_->prepared() : nullptr;
+  model_.reset();
+  if (!prepared || prepared->basis() != basis.get() || !prepared->reservation().covers(wanted)) {
+    prepared.reset();  // one copy of the prepared weights at a time
+    prepared = std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted),
+                                               PrepareOptions{.dtype = compute_dtype_, .memory = memory_});
+  }
+  model_ = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
 }
 
 SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ignore_eos) {

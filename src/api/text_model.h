@@ -30,7 +30,8 @@ class TextModel {
   /// Opens model and tokenizer. Throws Error for a model that generates no text and a context it was not made for.
   TextModel(const TextModelOptions& options, const Settings& settings);
 
-  /// Plugs adapters in; slot i is slot i of the set. Ends the scheduler there was.
+  /// Plugs adapters in; slot i is slot i of the set. Ends the scheduler there was. The base is prepared anew only for
+  /// what it was not prepared for yet.
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
   /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
   /// use(), scheduler() or beam_scheduler().

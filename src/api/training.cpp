@@ -91,6 +91,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
   const HeadLayout head = task_head(recipe_.head, task, *model_.architecture, where);
   recipe_.head = head.kind;
   setup_.layout = recipe_layout(recipe_.method, head, model_, where);
+  if (head.kind != "none") setup_.labels = task.labels;
   setup_.activation_limit = activation_limit();
   setup_.provenance = {.task = task.name,
                        .tokenizer_digest = tokenizer_->digest(),
@@ -128,7 +129,7 @@ const Basis& TrainingRun::basis() {
         from.empty() ? std::filesystem::path() : basis_file_of(read_adapter(from), {});
     setup_.basis = starts_from_basis(recipe_.method) ? basis_for(model_, setup_.layout.sites, basis, brought, settings_)
                                                      : std::make_shared<Basis>();
-    setup_.start = read_start_row(recipe_, setup_.layout, model_, *setup_.basis, where_);
+    setup_.start = read_start_row(recipe_, setup_.layout, setup_.labels, model_, *setup_.basis, where_);
   }
   return *setup_.basis;
 }
@@ -146,7 +147,7 @@ void TrainingRun::start_from_gradient() {
     recipe.train.init_adapter = path.string();
     recipe.train.init_head = "fresh";
     setup_.basis = std::make_shared<Basis>(read_basis(basis_file_of(read_adapter(path), {})));
-    setup_.start = read_start_row(recipe, setup_.layout, model_, *setup_.basis, where_);
+    setup_.start = read_start_row(recipe, setup_.layout, setup_.labels, model_, *setup_.basis, where_);
     if (setup_.start) setup_.start->warmup_steps = warmup_steps;
   } else {
     const HeadLayout& head = setup_.layout.head;

@@ -88,7 +88,7 @@ class ChatSession {
       const OpenedAdapters opened =
           open_adapters(model_.base(), {name}, open_options_of(options_.text.adapter), settings_);
       for (const AdapterFile& file : opened.files) warn_on_drift(file, settings_.log);
-      const Layout& layout = opened.banks.front()->layout;
+      const Layout& layout = *opened.banks.front()->layout;
       used = concat("adapter: ", name, " (", layout.method, ", rank ", layout.largest_rank(), ", ", layout.sites.size(),
                     " sites)");
       model_.use(opened.basis, opened.set());

@@ -13,7 +13,7 @@ int run_combine(const CombineOptions& options, const CommonOptions& common) {
   const CombinedAdapters result =
       combine_files(open_model(options.model, settings), options.expression, options.head, options.out, settings);
   std::cout << options.out << ": " << result.opened.files.size() << " adapters combined, rank "
-            << result.bank.layout.largest_rank() << ", " << result.bank.layout.sites.size() << " sites\n";
+            << result.bank.layout->largest_rank() << ", " << result.bank.layout->sites.size() << " sites\n";
   return 0;
 }
 

@@ -82,7 +82,7 @@ nlohmann::ordered_json plan_of_recipe(const Recipe& recipe, const std::string& w
     basis_numbers += layout.ranks[i] * (layout.sites[i].in_features + layout.sites[i].out_features);
   }
   // The header names digests, provenance and the layout, which lists its sites where their ranks differ.
-  const int64_t header = 2048 + static_cast<int64_t>(layout_to_json(layout).dump().size());
+  const int64_t header = 2048 + static_cast<int64_t>(layout_to_json(layout, task.labels).dump().size());
   constexpr int64_t kFloat = 4;
   return {
       {"event", "dry_run"},

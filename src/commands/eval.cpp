@@ -30,7 +30,7 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
   expect_examples(task, options.task.data);
   const OpenedAdapter opened = open_adapter_of(adapter, common);
   warn_on_drift(opened.file, stderr_log(common));
-  check_head(opened.file, opened.bank->layout.head, task);
+  check_head(opened.file, opened.bank->layout->head, task);
   Progress progress(stderr_log(common));
   progress.begin("scoring");
   const TaskScore score = score_task(opened, adapter.precision, task);

@@ -26,7 +26,7 @@ int run_export(const ExportOptions& options, const CommonOptions& common) {
   const std::filesystem::path out = options.out;
   const auto row_bytes = static_cast<int64_t>(opened.file.row.size() * sizeof(float));  // a sum has no file
   const std::string own = " (the adapter's own numbers: " + human_bytes(row_bytes) + ")\n";
-  const std::string rank = concat(" of rank ", opened.bank->layout.largest_rank(), ", ");
+  const std::string rank = concat(" of rank ", opened.bank->layout->largest_rank(), ", ");
   if (options.format == "peft") {
     std::cout << options.out << ": PEFT LoRA" << rank << size_of(out / "adapter_model.safetensors") << own;
   } else if (options.format == "reference") {

@@ -46,7 +46,7 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
   const BaseModel merged = open_model(options.merged, settings_of(common));
   const BaseModel expected = merge_model(opened.model, *opened.basis, *opened.bank, 0);
   if (!options.subtract) {
-    if (merged.base_id != expected.base_id && !opened.bank->layout.head.dense) {
+    if (merged.base_id != expected.base_id && !opened.bank->layout->head.dense) {
       throw Error(concat(options.merged, ": expected ", options.adapter.model, " with ", options.adapter.adapter,
                          " merged in, found other weights; --subtract takes the update off whatever is there"));
     }
@@ -57,7 +57,7 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
   const BaseModel restored = merge_model(merged, *opened.basis, *opened.bank, 0, /*sign=*/-1);
   write_model_folder(options.out, restored, nullptr, 0);
   double worst = 0;
-  for (const Site& site : opened.bank->layout.sites) {
+  for (const Site& site : opened.bank->layout->sites) {
     worst = std::max(worst, largest_change(restored.site_weight(site).to(torch::kFloat64),
                                            opened.model.site_weight(site).to(torch::kFloat64)));
   }

@@ -112,8 +112,7 @@ int run_study(const StudyOptions& options, const CommonOptions& common) {
   if (!options.adapter.adapter.empty()) {
     adapter = open_adapter_on_model(model, options.adapter.adapter, open_options_of(options.adapter), settings);
   }
-  const Task task =
-      task_of(options.task, adapter ? adapter->bank->layout.head.labels : std::vector<std::string>(), Splits::kAll);
+  const Task task = task_of(options.task, adapter ? adapter->file.labels : std::vector<std::string>(), Splits::kAll);
   Progress progress(settings.log);
   progress.begin("gradient");
   const EnergyStudy study = study_energy(

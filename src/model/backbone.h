@@ -23,8 +23,8 @@ class Backbone {
   /// Hidden states of the asked rows after the last layer -> [asked, hidden]. What cannot reach them is not computed:
   /// the last layer's query, attention output and MLP run on those rows only. With a `cache`, attention reads keys and
   /// values from there; encoders have none.
-  virtual torch::Tensor forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
-                                KeyValueCache* cache) const = 0;
+  virtual torch::Tensor forward(const BatchTensors& batch, const std::shared_ptr<const ProjectionHook>& hook,
+                                bool training, KeyValueCache* cache) const = 0;
 
   /// Layers whose activations exceed `bytes` in a training forward are computed again in backward instead of kept: the
   /// same bits, a third more time for each. Negative: keep everything.

@@ -106,14 +106,14 @@ torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass
   torch::Tensor queries, keys_values;
   AttentionColumns columns;
   if (is_last(l)) {
-    queries = turn(pass.hook.project(layer.query, normed.index_select(0, pass.batch.asked_rows), RowKind::kAsked), 0,
+    queries = turn(pass.hook->project(layer.query, normed.index_select(0, pass.batch.asked_rows), RowKind::kAsked), 0,
                    shape.heads, pass.asked_angles);
     keys_values =
-        turn(pass.hook.project(layer.key_value, normed, RowKind::kTokens), shape.heads, shape.kv_heads, pass.angles);
+        turn(pass.hook->project(layer.key_value, normed, RowKind::kTokens), shape.heads, shape.kv_heads, pass.angles);
     columns = {.query = 0, .key = 0, .value = kv_width};
   } else {
     queries = keys_values =
-        turn(pass.hook.project(layer.query, normed, RowKind::kTokens), 0, shape.heads + shape.kv_heads, pass.angles);
+        turn(pass.hook->project(layer.query, normed, RowKind::kTokens), 0, shape.heads + shape.kv_heads, pass.angles);
     columns = {.query = 0, .key = width, .value = width + kv_width};
   }
   if (pass.cache != nullptr) return pass.cache->attend(l, queries, keys_values, columns, shape, pass.batch, is_last(l));
@@ -126,7 +126,7 @@ torch::Tensor Decoder::attend(int64_t l, const torch::Tensor& normed, const Pass
 torch::Tensor Decoder::run_layer(int64_t l, const torch::Tensor& x, const Pass& pass) const {
   const Layer& layer = layers_[l];
   const RowKind rows = is_last(l) ? RowKind::kAsked : RowKind::kTokens;
-  const auto project = [&](size_t group, const torch::Tensor& input) { return pass.hook.project(group, input, rows); };
+  const auto project = [&](size_t group, const torch::Tensor& input) { return pass.hook->project(group, input, rows); };
   const torch::Tensor attended = attend(l, rms_norm(x, layer.attention_norm, config_.norm_eps, compute_dtype_), pass);
   const auto [middle, normed] =
       residual_rms_norm(project(layer.attention_output, attended),
@@ -143,8 +143,8 @@ int64_t Decoder::recomputed_layers(int64_t tokens) const {
                              config_.num_hidden_layers);
 }
 
-torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
-                               KeyValueCache* cache) const {
+torch::Tensor Decoder::forward(const BatchTensors& batch, const std::shared_ptr<const ProjectionHook>& hook,
+                               bool training, KeyValueCache* cache) const {
   // Shared with recomputed layers, which outlive this call.
   const auto pass = std::make_shared<const Pass>(Pass{.batch = batch,
                                                       .hook = hook,
@@ -158,8 +158,8 @@ torch::Tensor Decoder::forward(const BatchTensors& batch, ProjectionHook& hook, 
   if (compute_dtype_ == torch::kBFloat16 && !training && !torch::GradMode::is_enabled()) x = x.to(torch::kFloat32);
   for (int64_t l = 0; l < config_.num_hidden_layers; ++l) {
     const Layer& layer = layers_[l];
-    const bool trains = x.requires_grad() || hook.trains(layer.query) || hook.trains(layer.key_value) ||
-                        hook.trains(layer.attention_output) || hook.trains(layer.gate_up) || hook.trains(layer.down);
+    const bool trains = x.requires_grad() || hook->trains(layer.query) || hook->trains(layer.key_value) ||
+                        hook->trains(layer.attention_output) || hook->trains(layer.gate_up) || hook->trains(layer.down);
     if (l < recompute && trains) {
       x = recomputed([this, l, pass](const torch::Tensor& input) { return run_layer(l, input, *pass); }, x);
     } else {

@@ -18,7 +18,7 @@ class Decoder final : public Backbone {
   Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device);
 
   const std::vector<ProjectionGroup>& groups() const override { return groups_; }
-  torch::Tensor forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
+  torch::Tensor forward(const BatchTensors& batch, const std::shared_ptr<const ProjectionHook>& hook, bool training,
                         KeyValueCache* cache) const override;
   void limit_activations(int64_t bytes) override { activation_budget_ = bytes; }
 
@@ -32,7 +32,7 @@ class Decoder final : public Backbone {
   /// What the layers of one forward share.
   struct Pass {
     const BatchTensors batch;  // handles: a recomputed layer needs them in backward
-    ProjectionHook& hook;
+    std::shared_ptr<const ProjectionHook> hook;
     RotaryAngles angles;        // per token
     RotaryAngles asked_angles;  // per asked row
     KeyValueCache* cache;

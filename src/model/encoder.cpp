@@ -67,8 +67,8 @@ torch::Tensor Encoder::embed(const BatchTensors& batch, bool training) const {
   return x.to(compute_dtype_);
 }
 
-torch::Tensor Encoder::forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
-                               KeyValueCache* cache) const {
+torch::Tensor Encoder::forward(const BatchTensors& batch, const std::shared_ptr<const ProjectionHook>& hook,
+                               bool training, KeyValueCache* cache) const {
   TORCH_CHECK(cache == nullptr, "Encoder: a key-value cache is for decoders");
   const AttentionShape shape{.heads = config_.num_attention_heads,
                              .kv_heads = config_.num_key_value_heads,
@@ -88,21 +88,21 @@ torch::Tensor Encoder::forward(const BatchTensors& batch, ProjectionHook& hook, 
     torch::Tensor attended, residual;
     if (last) {
       residual = x.index_select(0, batch.asked_rows);  // [asked, hidden]
-      const torch::Tensor query = hook.project(layer.query, residual, RowKind::kAsked);
-      const torch::Tensor key_value = hook.project(layer.key_value, x, RowKind::kTokens);
+      const torch::Tensor query = hook->project(layer.query, residual, RowKind::kAsked);
+      const torch::Tensor key_value = hook->project(layer.key_value, x, RowKind::kTokens);
       attended = varlen_attention(query, key_value, {.query = 0, .key = 0, .value = kv_width}, shape, batch.asked,
                                   attention_dropout);
     } else {
       residual = x;
-      const torch::Tensor joined = hook.project(layer.query, x, RowKind::kTokens);
+      const torch::Tensor joined = hook->project(layer.query, x, RowKind::kTokens);
       attended = varlen_attention(joined, joined, {.query = 0, .key = width, .value = width + kv_width}, shape,
                                   batch.all_tokens, attention_dropout);
     }
-    x = residual_norm(hook.project(layer.attention_output, attended, kind), residual, layer.attention_norm.weight,
+    x = residual_norm(hook->project(layer.attention_output, attended, kind), residual, layer.attention_norm.weight,
                       layer.attention_norm.bias, config_.norm_eps,
                       dropout(config_.attention_output_dropout, l, DropoutPurpose::kAttentionOutput), rows);
-    const torch::Tensor inner = gelu(hook.project(layer.intermediate, x, kind), config_.intermediate_size);
-    x = residual_norm(hook.project(layer.mlp_output, inner, kind), x, layer.mlp_norm.weight, layer.mlp_norm.bias,
+    const torch::Tensor inner = gelu(hook->project(layer.intermediate, x, kind), config_.intermediate_size);
+    x = residual_norm(hook->project(layer.mlp_output, inner, kind), x, layer.mlp_norm.weight, layer.mlp_norm.bias,
                       config_.norm_eps, dropout(config_.hidden_dropout, l, DropoutPurpose::kMlpOutput), rows);
   }
   return x;

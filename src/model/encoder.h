@@ -13,7 +13,7 @@ class Encoder final : public Backbone {
   Encoder(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device);
 
   const std::vector<ProjectionGroup>& groups() const override { return groups_; }
-  torch::Tensor forward(const BatchTensors& batch, ProjectionHook& hook, bool training,
+  torch::Tensor forward(const BatchTensors& batch, const std::shared_ptr<const ProjectionHook>& hook, bool training,
                         KeyValueCache* cache) const override;
   void limit_activations(int64_t) override {}  // texts of encoders are short: everything is kept
 

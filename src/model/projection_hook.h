@@ -22,11 +22,12 @@ ProjectionGroup make_projection_group(const std::vector<Site>& sites, int64_t la
 
 enum class RowKind { kTokens, kAsked };  // what a row of x is: decides which slots' segments apply
 
+/// Reentrant: layers that are computed again ask it in backward too.
 class ProjectionHook {
  public:
   virtual ~ProjectionHook() = default;
   /// x [rows, in_features] -> [rows, width ≥ out_features], bias included; further columns are the hook's own.
-  virtual torch::Tensor project(size_t group, const torch::Tensor& x, RowKind rows) = 0;
+  virtual torch::Tensor project(size_t group, const torch::Tensor& x, RowKind rows) const = 0;
   /// Whether this batch trains something in the group.
   virtual bool trains(size_t group) const = 0;
 };

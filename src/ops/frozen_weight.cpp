@@ -37,9 +37,11 @@ FrozenWeight FrozenWeight::packed(const torch::Tensor& weight, bool both_ways) {
   frozen.out_features_ = weight.size(0);
   frozen.in_features_ = weight.size(1);
   frozen.weight_ = prepare_frozen(weight);
-  if (both_ways) frozen.transposed_ = prepare_frozen(weight.t());
+  if (both_ways) frozen.add_backward(weight);
   return frozen;
 }
+
+void FrozenWeight::add_backward(const torch::Tensor& weight) { transposed_ = prepare_frozen(weight.t()); }
 
 FrozenWeight FrozenWeight::stored(std::vector<BlockTensor> parts, const torch::Tensor& tail, torch::ScalarType dtype) {
   TORCH_CHECK(!parts.empty(), "FrozenWeight::stored: no parts");

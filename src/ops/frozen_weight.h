@@ -36,6 +36,9 @@ class FrozenWeight {
   /// Products are in `dtype`: parts stay as they are stored, and a panel of rows at a time is unpacked into scratch.
   static FrozenWeight stored(std::vector<BlockTensor> parts, const torch::Tensor& tail, torch::ScalarType dtype);
 
+  /// Packs a dense weight, the one this was made from, for backward products too.
+  void add_backward(const torch::Tensor& weight);
+
   int64_t out_features() const { return out_features_; }
   bool has_backward() const { return transposed_.defined() || !parts_.empty(); }
 

@@ -1,28 +1,44 @@
-// ops/row_tensor.h: a tensor that lives inside an adapter's row, with the place its gradient goes to.
+// ops/row_tensor.h: tensors that live inside an adapter's row, with the place their gradients go to.
 #pragma once
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <vector>
 
 namespace loraxs {
 
-/// A segment of one row of a bank. Gradients are added straight into `gradients`; autograd never sees the bank.
-struct RowTensor {
-  torch::Tensor values;     // [adapters, row] float32 (float64 in tests); undefined = this slot has no such tensor
-  torch::Tensor gradients;  // like values; undefined when the bank is not trained
-  int64_t adapter = 0;
-  int64_t offset = 0;
+/// Where a tensor stands in every row of a layout.
+struct RowPart {
+  int64_t offset = -1;  // first element; -1: the rows have no such tensor
   std::vector<int64_t> shape;
 
-  bool defined() const { return values.defined(); }
-  int64_t numel() const {
-    int64_t count = 1;
-    for (const int64_t size : shape) count *= size;
-    return count;
+  bool defined() const { return offset >= 0; }
+  int64_t numel() const { return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>()); }
+};
+
+/// One adapter's row during a call. Gradients are added straight into `gradients`; autograd never sees the bank.
+struct AdapterRow {
+  torch::Tensor values;     // [row] float32 (float64 in tests)
+  torch::Tensor gradients;  // like values; undefined when nothing of it is trained
+  double alpha = 0;
+};
+
+/// One tensor of one row: views into it.
+struct RowTensor {
+  torch::Tensor value;     // undefined: the row has no such tensor
+  torch::Tensor gradient;  // of the same shape; undefined when it is not trained
+
+  RowTensor() = default;
+  RowTensor(const AdapterRow& row, const RowPart& part) {
+    if (!part.defined()) return;
+    const auto view = [&](const torch::Tensor& t) { return t.narrow(0, part.offset, part.numel()).view(part.shape); };
+    value = view(row.values);
+    if (row.gradients.defined()) gradient = view(row.gradients);
   }
-  torch::Tensor value() const { return values.select(0, adapter).narrow(0, offset, numel()).view(shape); }
-  torch::Tensor gradient() const { return gradients.select(0, adapter).narrow(0, offset, numel()).view(shape); }
+  bool defined() const { return value.defined(); }
+  bool trains() const { return gradient.defined(); }
 };
 
 }  // namespace loraxs

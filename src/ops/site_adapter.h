@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "ops/dropout.h"
 #include "ops/row_tensor.h"
@@ -20,6 +21,24 @@ struct JoinedSite {
   Dropout dropout;             // of what the adapter reads, in training
   torch::Tensor a;             // [rank, in_features] as b, where that dropout is on: then u is no part of the wide GEMM
 };
+
+/// Which of these tensors a layout keeps of one site, and where in its rows: found once per layout.
+struct SiteParts {
+  RowPart r, d, v, a, b, g, weight, bias;
+  torch::Tensor projections;  // as SiteAdapter::projections
+  int64_t rank = 0;
+  double divisor = 0;  // scale = alpha / divisor; 0: the scale is 1
+
+  /// Whether rows hold anything of the site.
+  bool defined() const { return r.defined() || d.defined() || v.defined() || a.defined() || weight.defined(); }
+  bool replaces() const { return weight.defined(); }
+  /// Only r stands in the row: slots of one projection share both products with a and b.
+  bool only_r() const { return r.defined() && !a.defined() && !b.defined() && !g.defined(); }
+  double scale(double alpha) const { return divisor == 0 ? 1 : alpha / divisor; }
+};
+
+/// Per joined projection, the parts of its sites in the projection's order.
+using SiteTable = std::vector<std::vector<SiteParts>>;
 
 /// y = x Wᵀ + bias + scale · g ∘ (core(x̃ aᵀ) bᵀ), x̃ = x, or x with dropout in training. A part is trained, in the
 /// slot's row, or frozen, the projection's own, or absent:
@@ -39,21 +58,18 @@ struct SiteAdapter {
   RowTensor g;                // [out_features]
   RowTensor weight, bias;     // [out_features, in_features], [out_features]
 
-  /// Whether the slot has an adapter here.
-  bool defined() const { return r.defined() || d.defined() || v.defined() || a.defined() || weight.defined(); }
+  SiteAdapter() = default;
+  /// Views into `row`.
+  SiteAdapter(const SiteParts& parts, const AdapterRow& row);
+
   bool replaces() const { return weight.defined(); }
-  /// Only r stands in the row: slots of one projection share both products with a and b.
-  bool only_r() const { return r.defined() && !a.defined() && !b.defined() && !g.defined(); }
-  int64_t rank() const;
+  int64_t rank() const { return rank_; }
   /// Whether backward needs the rows of x.
-  bool trains_from_input() const { return a.gradients.defined() || weight.gradients.defined(); }
+  bool trains_from_input() const { return a.trains() || weight.trains(); }
   bool trains() const;
 
-  /// `use`(part) for each part that may stand in a row.
-  template <typename Use>
-  void for_parts(const Use& use) {
-    for (RowTensor* part : {&r, &d, &v, &a, &b, &g, &weight, &bias}) use(*part);
-  }
+ private:
+  int64_t rank_ = 0;
 };
 
 /// a [rank, in_features]: the slot's own, else the frozen one of `site`.

@@ -27,8 +27,8 @@ class SlotLinear : public torch::autograd::Function<SlotLinear> {
       TORCH_CHECK(segment.out_features() <= out_features, "slot_linear: a weight of ", segment.out_features(),
                   " outputs in ", out_features, " columns");
       const torch::Tensor rows = y.narrow(0, segment.begin, count).narrow(1, 0, segment.out_features());
-      rows.copy_(segment.bias.value());
-      skinny_gemm_(rows, input.narrow(0, segment.begin, count), segment.weight.value().t().contiguous(), 1.0, true);
+      rows.copy_(segment.bias.value);
+      skinny_gemm_(rows, input.narrow(0, segment.begin, count), segment.weight.value.t().contiguous(), 1.0, true);
     }
     auto call = c10::make_intrusive<SlotLinearCall>();
     call->segments = *segments;
@@ -48,12 +48,12 @@ class SlotLinear : public torch::autograd::Function<SlotLinear> {
     for (const SlotLinearSegment& segment : call->segments) {
       const int64_t count = segment.end - segment.begin;
       const torch::Tensor d = dy.narrow(0, segment.begin, count).narrow(1, 0, segment.out_features());
-      if (segment.weight.gradients.defined()) {
-        skinny_gemm_(segment.weight.gradient(), d.t(), input.narrow(0, segment.begin, count), 1.0, true);
+      if (segment.weight.trains()) {
+        skinny_gemm_(segment.weight.gradient, d.t(), input.narrow(0, segment.begin, count), 1.0, true);
         const torch::Tensor ones = torch::ones({1, count}, d.options());
-        skinny_gemm_(segment.bias.gradient().unsqueeze(0), ones, d, 1.0, true);
+        skinny_gemm_(segment.bias.gradient.unsqueeze(0), ones, d, 1.0, true);
       }
-      if (dx.defined()) skinny_gemm_(dx.narrow(0, segment.begin, count), d, segment.weight.value(), 1.0, false);
+      if (dx.defined()) skinny_gemm_(dx.narrow(0, segment.begin, count), d, segment.weight.value, 1.0, false);
     }
     if (dx.defined()) dx = dx.to(call->x_dtype);
     return {dx, {}, {}, {}};

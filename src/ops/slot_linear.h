@@ -15,7 +15,7 @@ struct SlotLinearSegment {
   RowTensor weight;  // [own out_features, in_features]
   RowTensor bias;    // [own out_features]
 
-  int64_t out_features() const { return weight.shape.at(0); }
+  int64_t out_features() const { return weight.value.size(0); }
 };
 
 /// y = x Wᵀ + bias with each segment's own W -> [rows, out_features], the widest segment's; rows outside every segment

@@ -22,23 +22,22 @@ torch::Tensor padded_transpose(const torch::Tensor& x) {
 
 torch::Tensor trained_linear(const torch::Tensor& x, const RowTensor& weight, const RowTensor& bias) {
   torch::NoGradGuard no_grad;
-  return frozen_gemm(x, weight.value().to(x.options()),
-                     bias.defined() ? bias.value().to(x.options()) : torch::Tensor());
+  return frozen_gemm(x, weight.value.to(x.options()), bias.defined() ? bias.value.to(x.options()) : torch::Tensor());
 }
 
 torch::Tensor trained_linear_backward_(const torch::Tensor& dy, const torch::Tensor& x, const RowTensor& weight,
                                        const RowTensor& bias, bool needs_dx) {
   torch::NoGradGuard no_grad;
-  if (weight.gradients.defined()) {
-    weight.gradient().add_(frozen_gemm(padded_transpose(dy), padded_transpose(x), {}));
+  if (weight.trains()) {
+    weight.gradient.add_(frozen_gemm(padded_transpose(dy), padded_transpose(x), {}));
   }
-  if (bias.defined() && bias.gradients.defined()) {
-    const torch::Tensor sums = bias.gradient();
+  if (bias.defined() && bias.trains()) {
+    const torch::Tensor sums = bias.gradient;
     skinny_gemm_(sums.unsqueeze(0), torch::ones({1, dy.size(0)}, sums.options()), dy.to(sums.scalar_type()), 1.0,
                  /*accumulate=*/true);
   }
   if (!needs_dx) return {};
-  return frozen_gemm(dy.contiguous(), weight.value().t().to(dy.options()).contiguous(), {});
+  return frozen_gemm(dy.contiguous(), weight.value.t().to(dy.options()).contiguous(), {});
 }
 
 }  // namespace loraxs

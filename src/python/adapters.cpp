@@ -27,7 +27,7 @@ struct PythonModel {
 /// Segment name -> tensor over all rows of the bank, [adapters, …]: strided views.
 nb::dict bank_tensors(const Bank& bank) {
   nb::dict tensors;
-  for (const LayoutSegment& segment : bank.layout.segments) {
+  for (const LayoutSegment& segment : bank.layout->segments) {
     std::vector<int64_t> shape = {bank.num_adapters()};
     shape.insert(shape.end(), segment.shape.begin(), segment.shape.end());
     tensors[segment.name.c_str()] =
@@ -39,7 +39,7 @@ nb::dict bank_tensors(const Bank& bank) {
 /// Segment name -> tensor of the adapter, views of its row.
 nb::dict row_tensors(const OpenedAdapter& opened) {
   nb::dict tensors;
-  for (const LayoutSegment& segment : opened.bank->layout.segments) {
+  for (const LayoutSegment& segment : opened.bank->layout->segments) {
     tensors[segment.name.c_str()] = python_tensor(segment_value(*opened.bank, 0, segment));
   }
   return tensors;
@@ -110,7 +110,7 @@ void bind_tensors(nb::module_& m) {
           "tensors", [](const OpenedBank& self) { return bank_tensors(*self.bank); },
           "Segment name -> [adapters, ...], strided views of values.")
       .def_prop_ro(
-          "ranks", [](const OpenedBank& self) { return ranks_of(self.bank->layout); }, "Site name -> rank.")
+          "ranks", [](const OpenedBank& self) { return ranks_of(*self.bank->layout); }, "Site name -> rank.")
       .def_prop_ro(
           "basis", [](const OpenedBank& self) { return *self.basis; }, "The basis of all of them.");
 }
@@ -124,11 +124,11 @@ void bind_adapter(nb::module_& m) {
           "[row] float32: all it trains, not copied. Writing to it changes the adapter, not its file.")
       .def_prop_ro("tensors", &row_tensors, "Segment name -> tensor, views of row: 'layers.0.query.r' is R.")
       .def_prop_ro(
-          "ranks", [](const OpenedAdapter& self) { return ranks_of(self.bank->layout); }, "Site name -> rank.")
+          "ranks", [](const OpenedAdapter& self) { return ranks_of(*self.bank->layout); }, "Site name -> rank.")
       .def_prop_ro(
-          "alpha", [](const OpenedAdapter& self) { return self.bank->alpha; }, "R acts with alpha / rank.")
+          "alpha", [](const OpenedAdapter& self) { return self.bank->alpha(0); }, "R acts with alpha / rank.")
       .def_prop_ro(
-          "labels", [](const OpenedAdapter& self) { return self.bank->layout.head.labels; },
+          "labels", [](const OpenedAdapter& self) { return self.bank->labels(0); },
           "Class names; empty for regression and without a head.")
       .def_prop_ro(
           "task", [](const OpenedAdapter& self) { return self.file.provenance.task; }, "What it was trained on.")

@@ -7,7 +7,7 @@ namespace loraxs {
 TrainResult write_job_adapters(const TrainSetup& setup, const std::filesystem::path& run, const std::vector<Job>& jobs,
                                const Bank& bank, const TrainingState& state, bool selected) {
   TrainResult result{.selected = selected,
-                     .layout = bank.layout,
+                     .layout = *bank.layout,
                      .train_seconds = state.train_seconds,
                      .sentences = state.sentences,
                      .tokens = state.tokens,

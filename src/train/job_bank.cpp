@@ -21,6 +21,7 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
                             .d_initial = method.d_initial,
                             .basis = setup.basis.get(),
                             .model = &model};
+    bank->set_labels(static_cast<int64_t>(j), setup.labels);
     initialize_row(*bank, static_cast<int64_t>(j), start, model.config.initializer_range, dense);
     if (setup.start) {
       bank->values.select(0, static_cast<int64_t>(j))

@@ -253,9 +253,9 @@ class Training {
         const Job& job = jobs_[active[i]];
         if (!std::isfinite(losses[active[i]])) continue;
         std::vector<RateSegment> rates;
-        const int64_t sites_end = bank_->layout.adapter_numbers;
+        const int64_t sites_end = bank_->layout->adapter_numbers;
         if (bank_->trains_sites) rates.push_back({0, sites_end, factor * job.learning_rate});
-        rates.push_back({sites_end, bank_->layout.row_size, factor * job.head_learning_rate});
+        rates.push_back({sites_end, bank_->layout->row_size, factor * job.head_learning_rate});
         norms[i] = adamw_step_(optimizer_, static_cast<int64_t>(active[i]), state_.step, rates, config_);
       }
     });
@@ -308,7 +308,7 @@ class Training {
   std::vector<double> score(const EncodedExamples& examples, const std::vector<size_t>& jobs) {
     if (examples.size() == 0 || jobs.empty()) return {};
     return score_slots(model_, examples, std::vector<int64_t>(jobs.begin(), jobs.end()), setup_.metric,
-                       setup_.layout.head.labels.empty());
+                       setup_.layout.head.regression);
   }
 
   /// Scores the active jobs on the examples that choose, keeps the rows of the better ones, and scores those on the

@@ -61,7 +61,8 @@ struct TrainSetup {
   std::shared_ptr<const Basis> basis;
   const EncodedExamples& train;
   const EncodedExamples& validation;
-  Layout layout;  // of every job's row
+  Layout layout;                    // of every job's row
+  std::vector<std::string> labels;  // of its head's classes
   std::string task_name, metric;
   TaskKind kind = TaskKind::kClassification;
   AdapterProvenance provenance;

@@ -112,7 +112,7 @@ HeadLayout task_head(const std::string& kind, const Task& task, const Architectu
   if (kind == "none") {
     throw Error(concat(where, ": head: expected full, output or pooler for ", task.name, ", found none"));
   }
-  return make_head(kind, task.num_outputs(), task.labels, architecture, where);
+  return make_head(kind, task.num_outputs(), task.regression(), architecture, where);
 }
 
 }  // namespace loraxs

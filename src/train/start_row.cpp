@@ -15,10 +15,10 @@ std::string describe(const Layout& layout) {
                 layout.sites.size(), " sites (", layout.sites.front().name, " …)");
 }
 
-std::string describe(const HeadLayout& head) {
-  std::string labels;
-  for (const std::string& label : head.labels) labels += (labels.empty() ? "" : ", ") + label;
-  return concat(head.kind, " head of ", head.outputs, " outputs", labels.empty() ? "" : " (" + labels + ")");
+std::string describe(const HeadLayout& head, const std::vector<std::string>& labels) {
+  std::string names;
+  for (const std::string& label : labels) names += (names.empty() ? "" : ", ") + label;
+  return concat("a ", head.kind, " head of ", head.outputs, " outputs", names.empty() ? "" : " (" + names + ")");
 }
 
 }  // namespace
@@ -36,7 +36,8 @@ nlohmann::json StartRow::to_json() const {
           {"head", carries_head ? "carried" : "fresh"}};
 }
 
-std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layout, const BaseModel& model,
+std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layout,
+                                       const std::vector<std::string>& labels, const BaseModel& model,
                                        const Basis& basis, const std::string& where) {
   if (recipe.train.init_adapter.empty()) return std::nullopt;
   const AdapterFile file = read_adapter(recipe.train.init_adapter);
@@ -53,8 +54,8 @@ std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layou
     differs("train.init_adapter", concat("alpha ", recipe.method.alpha), concat("alpha ", file.alpha));
   }
   const bool carry = recipe.train.init_head == "carry";
-  if (carry && theirs.head != layout.head)
-    differs("train.init_head", "a " + describe(layout.head), "a " + describe(theirs.head));
+  if (carry && (theirs.head != layout.head || file.labels != labels))
+    differs("train.init_head", describe(layout.head, labels), describe(theirs.head, file.labels));
   const Bank bank = open_adapter(file, theirs, basis);
   return StartRow{.path = file.path,
                   .task = file.provenance.task,

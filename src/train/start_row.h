@@ -30,8 +30,10 @@ struct StartRow {
 };
 
 /// Reads `train.init_adapter`; nothing if the recipe has none. Base, basis, sites, ranks and alpha must be the run's,
-/// and for `init_head: carry` the head too; throws Error with `where` (the recipe's file) otherwise.
-std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layout, const BaseModel& model,
+/// and for `init_head: carry` the head and the names of its classes (`labels`) too; throws Error with `where` (the
+/// recipe's file) otherwise.
+std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layout,
+                                       const std::vector<std::string>& labels, const BaseModel& model,
                                        const Basis& basis, const std::string& where);
 
 }  // namespace loraxs

@@ -144,7 +144,7 @@ TEST(CombineTest, IsLinearInDeltaW) {
   narrow.values.normal_();
   const Bank sum = combine({{.bank = f.row.get(), .weight = 0.7}, {.bank = &narrow, .weight = -1.3}}, {.kind = "none"});
   const auto delta = [&](const Bank& bank, const Site& site) {
-    const LayoutSegment* segment = bank.layout.find(site.name + ".r");
+    const LayoutSegment* segment = bank.layout->find(site.name + ".r");
     if (segment == nullptr) return torch::zeros({site.out_features, site.in_features}, torch::kFloat64);
     const torch::Tensor r =
         bank.values[0].narrow(0, segment->offset, segment->numel()).view(segment->shape).to(torch::kFloat64);
@@ -154,7 +154,7 @@ TEST(CombineTest, IsLinearInDeltaW) {
                .to(torch::kFloat64)
                .matmul(r)
                .matmul(pair.a.narrow(0, 0, rank).to(torch::kFloat64)) *
-           (bank.alpha / static_cast<double>(rank));
+           (bank.alpha(0) / static_cast<double>(rank));
   };
   for (const Site& site : f.layout.sites) {
     EXPECT_TRUE(test::close(delta(sum, site), 0.7 * delta(*f.row, site) - 1.3 * delta(narrow, site), 1e-6))

@@ -24,7 +24,7 @@ using test::OracleCase;
 
 /// ΔW of one site, formed.
 torch::Tensor delta(const Bank& bank, const Basis& basis, const Site& site) {
-  const LayoutSegment* segment = bank.layout.find(site.name + ".r");
+  const LayoutSegment* segment = bank.layout->find(site.name + ".r");
   if (segment == nullptr) return torch::zeros({site.out_features, site.in_features}, torch::kFloat64);
   const torch::Tensor r = segment_value(bank, 0, *segment).to(torch::kFloat64);
   const SiteBasis& pair = basis.at(site.name);
@@ -32,7 +32,7 @@ torch::Tensor delta(const Bank& bank, const Basis& basis, const Site& site) {
              .to(torch::kFloat64)
              .matmul(r)
              .matmul(pair.a.narrow(0, 0, r.size(0)).to(torch::kFloat64)) *
-         (bank.alpha / static_cast<double>(r.size(0)));
+         (bank.alpha(0) / static_cast<double>(r.size(0)));
 }
 
 /// Three adapters on the basis of the tiny encoder, of other ranks, sites and alphas.
@@ -90,12 +90,12 @@ TEST(CombineTest, LoraSumsAreConcatenatedExactly) {
     const auto banks = lora_banks(f, {.rslora = rslora});
     const Bank sum = combine({{.bank = banks[0].get(), .weight = 0.7}, {.bank = banks[1].get(), .weight = -0.4}}, {});
     const auto update = [&](const Bank& bank, const Site& site) {
-      const LayoutSegment* a = bank.layout.find(site.name + ".a");
+      const LayoutSegment* a = bank.layout->find(site.name + ".a");
       if (a == nullptr) return torch::zeros({site.out_features, site.in_features}, torch::kFloat64);
       const torch::Tensor product =
-          segment_value(bank, 0, *bank.layout.find(site.name + ".b")).matmul(segment_value(bank, 0, *a));
-      const auto rank = static_cast<double>(bank.layout.rank_of(site.name));
-      return product * (bank.alpha / (rslora ? std::sqrt(rank) : rank));
+          segment_value(bank, 0, *bank.layout->find(site.name + ".b")).matmul(segment_value(bank, 0, *a));
+      const auto rank = static_cast<double>(bank.layout->rank_of(site.name));
+      return product * (bank.alpha(0) / (rslora ? std::sqrt(rank) : rank));
     };
     for (const Site& site : f.layout.sites) {
       const torch::Tensor expected = 0.7 * update(*banks[0], site) - 0.4 * update(*banks[1], site);

@@ -55,15 +55,15 @@ TEST(GgufAdapterTest, HoldsTheUpdateInTheFilesOrderOfRows) {
   EXPECT_EQ(file.text("general.type"), "adapter");
   EXPECT_EQ(file.text("adapter.type"), "lora");
   EXPECT_EQ(file.number("adapter.lora.alpha"), 3);
-  EXPECT_EQ(file.tensors.size(), 2 * f.bank.layout.sites.size());
+  EXPECT_EQ(file.tensors.size(), 2 * f.bank.layout->sites.size());
   const auto matrix = [&](const std::string& name) {
     const GgufTensor& tensor = file.tensor(name);
     return dequantize({.type = tensor.type, .shape = tensor.shape, .bytes = tensor.bytes});
   };
-  for (const Site& site : f.bank.layout.sites) {
+  for (const Site& site : f.bank.layout->sites) {
     const std::string name = gguf_weight_names(*f.model.architecture, f.model.config).at(site.name + ".weight");
     const torch::Tensor b = matrix(name + ".lora_b"), a = matrix(name + ".lora_a");
-    const torch::Tensor r = segment_value(f.bank, 0, *f.bank.layout.find(site.name + ".r"));
+    const torch::Tensor r = segment_value(f.bank, 0, *f.bank.layout->find(site.name + ".r"));
     const SiteBasis& pair = f.basis.at(site.name);
     const torch::Tensor delta = pair.b.matmul(r).matmul(pair.a);
     const int64_t heads = f.model.stored(site.name + ".weight").interleaved_heads;
@@ -81,7 +81,7 @@ TEST(GgufAdapterTest, WhatAGgufAdapterCannotHoldIsRefused) {
   EXPECT_ERROR(export_gguf_adapter(folder / "a.gguf", encoder.model, *encoder.basis, *encoder.bank(torch::kFloat32), 0),
                "expected a family that GGUF files hold, found bert");
   ExportCase f(words());
-  f.bank.layout.head.kind = "full";
+  f.bank.layout->head.kind = "full";
   EXPECT_ERROR(export_gguf_adapter(folder / "a.gguf", f.model, f.basis, f.bank, 0), "without a task head");
   EXPECT_FALSE(std::filesystem::exists(folder / "a.gguf"));
 }
@@ -106,7 +106,7 @@ TEST(MergedGgufTest, HoldsTheMergedWeightsAndAllMetadata) {
     }
     const BaseModel read = read_gguf_model(path);
     for (const auto& [name, block] : f.model.blocks) {
-      const bool adapted = name.ends_with(".weight") && f.bank.layout.rank_of(name.substr(0, name.size() - 7)) > 0;
+      const bool adapted = name.ends_with(".weight") && f.bank.layout->rank_of(name.substr(0, name.size() - 7)) > 0;
       const torch::Tensor expected = merged.weight(name);
       EXPECT_TRUE(test::close(read.weight(name), expected, tolerance)) << name;
       if (adapted) {  // control

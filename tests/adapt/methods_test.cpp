@@ -17,6 +17,7 @@
 #include "support/close.h"
 #include "support/expect_error.h"
 #include "support/oracle_folder.h"
+#include "support/segments.h"
 #include "support/temporary_folder.h"
 #include "support/trajectory.h"
 #include "train/language_objective.h"
@@ -54,7 +55,7 @@ struct MethodCase {
     std::istringstream targets(file.metadata.at("targets"));
     for (std::string target; std::getline(targets, target, ',');) recipe.targets.push_back("site:" + target);
     HeadLayout head;
-    if (!decoder()) head = make_head("full", 3, {"x", "y", "z"}, *model.architecture, "test");
+    if (!decoder()) head = make_head("full", 3, /*regression=*/false, *model.architecture, "test");
     layout = recipe_layout(recipe, head, model, "test");
     BasisRecipe wanted = method_basis(recipe);
     wanted.rank = recipe.rank;
@@ -365,8 +366,7 @@ TEST(MethodStartTest, PissaStartsAtTheBaseWithPeftsProduct) {
     const torch::Tensor product = site_update(adapter, {}, {}, torch::kFloat32);
     const SiteBasis& theirs = oracle.basis->at(site.name);
     EXPECT_TRUE(test::close(product, theirs.b.matmul(theirs.a), 1e-5)) << site.name;
-    EXPECT_TRUE(test::close(adapter.a.value().abs(), theirs.a.abs() / adapter.scale, 1e-4))
-        << site.name;  // up to signs
+    EXPECT_TRUE(test::close(adapter.a.value.abs(), theirs.a.abs() / adapter.scale, 1e-4)) << site.name;  // up to signs
     EXPECT_TRUE(test::close(merged_weight(oracle.model.site_weight(site), *bank, 0, site, basis),
                             oracle.model.site_weight(site), 1e-6));
   }
@@ -383,19 +383,19 @@ TEST(MethodStartTest, LoraStartsAtTheBaseAndFromTheSvdNearIt) {
     initialize_row(*bank, 0, {.job_seed = 5, .init_std = 1e-5, .init = init, .basis = &basis}, 0.0, {});
     for (const Site& site : oracle.layout.sites) {
       const SiteAdapter adapter = bind_site(*bank, 0, site, nullptr);
-      const double largest = adapter.a.value().abs().max().item<double>();
+      const double largest = adapter.a.value.abs().max().item<double>();
       const double in_features = static_cast<double>(site.in_features), rank = static_cast<double>(recipe.rank);
       if (init == "default") {
         EXPECT_LE(largest, 1 / std::sqrt(in_features));
         EXPECT_GT(largest, 0.9 / std::sqrt(in_features));
       } else {
         const double expected = init == "svd" ? 1e-5 : 1 / rank;
-        EXPECT_NEAR(adapter.a.value().to(torch::kFloat64).std().item<double>() / expected, 1, 0.25) << init;
+        EXPECT_NEAR(adapter.a.value.to(torch::kFloat64).std().item<double>() / expected, 1, 0.25) << init;
       }
       if (init == "svd") {
-        EXPECT_TRUE(adapter.b.value().equal(basis.at(site.name).b));
+        EXPECT_TRUE(adapter.b.value.equal(basis.at(site.name).b));
       } else {
-        EXPECT_EQ(adapter.b.value().abs().max().item<double>(), 0);
+        EXPECT_EQ(adapter.b.value.abs().max().item<double>(), 0);
       }
     }
   }
@@ -440,10 +440,12 @@ TEST(AdapterDropoutTest, MeanAndVarianceArePefts) {
   const auto tensor = [&](const char* name) { return view_tensor(file.at(name)).clone(); };
   const double p = std::stod(file.metadata.at("p")), scale = std::stod(file.metadata.at("scale"));
   const torch::Tensor x = tensor("x"), a = tensor("a"), b = tensor("b");
-  const torch::Tensor values = torch::cat({a.flatten(), b.flatten()}).unsqueeze(0);
-  const auto part = [&](int64_t offset, const torch::Tensor& of) {
-    return RowTensor{.values = values, .offset = offset, .shape = of.sizes().vec()};
-  };
+  const SiteParts parts{.a = {.offset = 0, .shape = a.sizes().vec()},
+                        .b = {.offset = a.numel(), .shape = b.sizes().vec()},
+                        .rank = a.size(0),
+                        .divisor = 1};
+  const AdapterRow row{.values = torch::cat({a.flatten(), b.flatten()}), .alpha = scale};
+  const auto adapters = [&](int64_t rows) { return test::segments({test::segment(0, rows, row, {parts})}); };
   const JoinedProjection projection{.weight = FrozenWeight::packed(tensor("weight"), /*both_ways=*/false),
                                     .bias = tensor("bias"),
                                     .out_features = b.size(0),
@@ -454,9 +456,7 @@ TEST(AdapterDropoutTest, MeanAndVarianceArePefts) {
   const torch::Tensor rows = x.repeat({kDraws, 1});  // one call: each row of it has a key of its own
   const RowKeys keys = {torch::arange(rows.size(0), torch::kInt64) * 977 + 5,
                         torch::zeros({rows.size(0)}, torch::kInt32)};
-  const SegmentAdapters adapters{
-      .begin = 0, .end = rows.size(0), .sites = {{.scale = scale, .a = part(0, a), .b = part(a.numel(), b)}}};
-  const torch::Tensor found = adapted_linear(rows, {}, projection, {adapters}, {}, keys)
+  const torch::Tensor found = adapted_linear(rows, {}, projection, adapters(rows.size(0)), {}, keys)
                                   .view({kDraws, x.size(0), b.size(0)})
                                   .to(torch::kFloat64);
   const torch::Tensor variance = tensor("variance");
@@ -464,8 +464,7 @@ TEST(AdapterDropoutTest, MeanAndVarianceArePefts) {
   const torch::Tensor off = (found.mean(0) - tensor("mean")).abs();
   EXPECT_TRUE((off < 5 * error).all().item<bool>()) << (off / error).max();
   EXPECT_TRUE(torch::allclose(found.var(0), variance, /*rtol=*/0.05, /*atol=*/0));
-  const torch::Tensor plain =
-      adapted_linear(x, {}, projection, {{.begin = 0, .end = x.size(0), .sites = adapters.sites}});
+  const torch::Tensor plain = adapted_linear(x, {}, projection, adapters(x.size(0)));
   EXPECT_TRUE(((plain - tensor("mean")).abs() < 5 * (variance / std::stod(file.metadata.at("draws"))).sqrt())
                   .all()
                   .item<bool>());

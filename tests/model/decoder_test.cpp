@@ -81,7 +81,7 @@ TEST_P(DecoderTest, LossAndGradientsOfREqualAutograd) {
     EXPECT_NEAR(loss.total.item<double>(), expected_loss, precision.logits * expected_loss);
     loss.total.backward();
     std::vector<torch::Tensor> expected_row, exact_row;
-    for (const LayoutSegment& segment : bank->layout.segments) {
+    for (const LayoutSegment& segment : bank->layout->segments) {
       const std::string site = segment.name.substr(0, segment.name.size() - 2);
       const torch::Tensor expected = oracle.tensor(concat("grad", precision.suffix, ".", site));
       const torch::Tensor found =
@@ -247,8 +247,7 @@ TEST(LlamaConfigTest, WhatWeCannotRunIsRefusedByName) {
   expect_config_error("hidden_act", "relu", "hidden_act: expected");
   expect_config_error("attention_bias", true, "self_attn.q_proj.bias");  // none in the checkpoint
   expect_config_error("intermediate_size", 72, "mlp.gate_proj.weight: expected shape [72, 48]");
-  const std::vector<std::string> labels = {"a", "b"};
-  EXPECT_ERROR(make_head("full", 2, labels, find_architecture("llama", "test"), "recipe.yaml"),
+  EXPECT_ERROR(make_head("full", 2, /*regression=*/false, find_architecture("llama", "test"), "recipe.yaml"),
                "recipe.yaml: head: expected none for llama");
 }
 
@@ -268,7 +267,7 @@ TEST(DecoderTrajectoryTest, FiftyStepsEqualTheReferenceOptimizer) {
       for (int64_t i = 0; i < order.size(1); ++i) chosen.push_back(sequences[order[step][i].item<int32_t>()]);
       const CrossEntropy loss = model.token_loss(pack(weighed(chosen)), true);
       loss.total.backward();
-      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout.row_size, learning_rate}},
+      adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, bank->layout->row_size, learning_rate}},
                   AdamWConfig{});
       trajectory.add(loss.total.item<double>(), losses[step].item<double>(), bank->values[0], expected[step]);
     }

@@ -16,6 +16,7 @@
 #include "support/close.h"
 #include "support/fused_operator.h"
 #include "support/random_tensor.h"
+#include "support/segments.h"
 
 namespace loraxs {
 namespace {
@@ -248,7 +249,7 @@ struct JoinedFixture {
   torch::ScalarType dtype;
   JoinedProjection projection;
   torch::Tensor values, gradients;
-  std::vector<SegmentAdapters> segments;
+  std::shared_ptr<const std::vector<SegmentAdapters>> segments;
   torch::Tensor w, bias, a[2], b[2];
   static constexpr int64_t kIn = 7, kOut = 6, kRank = 3, kRow = 2 * kRank * kRank;
 
@@ -276,19 +277,14 @@ struct JoinedFixture {
     projection.bias = torch::cat({bias, torch::zeros({2 * kRank}, bias.options())});
     values = normal({2, kRow}, 5, row_type);
     gradients = torch::zeros_like(values);
-    segments = {segment(0, 4, 0, kRank), segment(4, 9, 1, 2)};  // rows 9.. have no adapter
+    segments = test::segments({segment(0, 4, 0, kRank), segment(4, 9, 1, 2)});  // rows 9.. have no adapter
   }
   SegmentAdapters segment(int64_t begin, int64_t end, int64_t adapter, int64_t rank) const {
-    SegmentAdapters result{.begin = begin, .end = end};
+    std::vector<SiteParts> sites;
     for (int64_t i = 0; i < 2; ++i) {
-      result.sites.push_back({.r = {.values = values,
-                                    .gradients = gradients,
-                                    .adapter = adapter,
-                                    .offset = i * kRank * kRank,
-                                    .shape = {rank, rank}},
-                              .scale = 0.5});
+      sites.push_back({.r = {.offset = i * kRank * kRank, .shape = {rank, rank}}, .rank = rank, .divisor = 2});
     }
-    return result;
+    return test::segment(begin, end, {.values = values[adapter], .gradients = gradients[adapter], .alpha = 1}, sites);
   }
   /// In the dtype of x.
   torch::Tensor reference(const torch::Tensor& x, const torch::Tensor& bank, const RowKeys& keys = {}) const {
@@ -384,9 +380,12 @@ TEST(AdaptedLinearTest, DropoutBeforeATrainedAEqualsThePlainForm) {
       .weight = FrozenWeight::packed(w, /*both_ways=*/true),
       .out_features = kOut,
       .sites = {{.column = 0, .out_features = kOut, .u_column = kOut, .dropout = dropout}}};
-  const RowTensor a{.values = values, .gradients = row_gradients, .offset = 0, .shape = {kRank, kIn}},
-      b{.values = values, .gradients = row_gradients, .offset = kRank * kIn, .shape = {kOut, kRank}};
-  const std::vector<SegmentAdapters> segments = {{.begin = 0, .end = kRows, .sites = {{.scale = 0.5, .a = a, .b = b}}}};
+  const SiteParts own{.a = {.offset = 0, .shape = {kRank, kIn}},
+                      .b = {.offset = kRank * kIn, .shape = {kOut, kRank}},
+                      .rank = kRank,
+                      .divisor = 2};
+  const auto segments = test::segments(
+      {test::segment(0, kRows, {.values = values[0], .gradients = row_gradients[0], .alpha = 1}, {own})});
   const torch::Tensor anchor = torch::zeros({}).requires_grad_(true);
   const std::vector<torch::Tensor> fused = {leaf(normal({kRows, kIn}, 3, type))};
   const std::vector<torch::Tensor> plain = {leaf(fused[0]), leaf(values)};
@@ -462,11 +461,8 @@ TEST(SlotLinearTest, SegmentsOfEveryWidthEqualEachAlone) {
     for (const int64_t slot : slots) {
       const int64_t width = std::array{2, 5, 1}[slot], begin = static_cast<int64_t>(segments.size()) * kRows;
       const auto tensor = [&](int64_t offset, std::vector<int64_t> shape) {
-        return RowTensor{.values = values,
-                         .gradients = bank_gradients,
-                         .adapter = slot,
-                         .offset = offset,
-                         .shape = std::move(shape)};
+        return RowTensor({.values = values[slot], .gradients = bank_gradients[slot]},
+                         {.offset = offset, .shape = std::move(shape)});
       };
       segments.push_back({begin, begin + kRows, tensor(0, {width, kIn}), tensor(width * kIn, {width})});
     }
@@ -490,8 +486,8 @@ TEST(SlotLinearTest, SegmentsOfEveryWidthEqualEachAlone) {
 TEST(SlotLinearTest, EachSegmentHasItsOwnWeight) {
   const torch::Tensor values = normal({2, 8}, 1, torch::kFloat64), bank_gradients = torch::zeros_like(values);
   const auto tensor = [&](int64_t adapter, int64_t offset, std::vector<int64_t> shape) {
-    return RowTensor{
-        .values = values, .gradients = bank_gradients, .adapter = adapter, .offset = offset, .shape = std::move(shape)};
+    return RowTensor({.values = values[adapter], .gradients = bank_gradients[adapter]},
+                     {.offset = offset, .shape = std::move(shape)});
   };
   const std::vector<SlotLinearSegment> segments = {{0, 3, tensor(0, 0, {2, 3}), tensor(0, 6, {2})},
                                                    {3, 5, tensor(1, 0, {2, 3}), tensor(1, 6, {2})}};

@@ -13,7 +13,7 @@ namespace loraxs::test {
 /// deep it lies, in theirs as in ours, while ours keeps norms, softmax, R and the loss in float32.
 inline void expect_no_further(const OracleCase& oracle, const Bank& bank) {
   std::vector<torch::Tensor> theirs, exact;
-  for (const LayoutSegment& segment : bank.layout.segments) {
+  for (const LayoutSegment& segment : bank.layout->segments) {
     const std::string name = segment.head ? segment.name : segment.name.substr(0, segment.name.size() - 2);
     theirs.push_back(oracle.tensor("grad16." + name).reshape(-1));
     exact.push_back(oracle.tensor("grad64." + name).reshape(-1));
@@ -23,7 +23,7 @@ inline void expect_no_further(const OracleCase& oracle, const Bank& bank) {
   const double bound = 1.5 * relative_error(torch::cat(theirs), expected);
   EXPECT_TRUE(close(bank.gradients[0], expected, bound));
   EXPECT_FALSE(close(bank.gradients[0], expected, 1e-4)) << "control: it is bfloat16 that was measured";
-  for (const LayoutSegment& segment : bank.layout.segments) {  // control: R the other way round is far off
+  for (const LayoutSegment& segment : bank.layout->segments) {  // control: R the other way round is far off
     if (segment.head || bound > 0.2) continue;
     const torch::Tensor found = bank.gradients[0].narrow(0, segment.offset, segment.numel()).view(segment.shape);
     const std::string site = segment.name.substr(0, segment.name.size() - 2);

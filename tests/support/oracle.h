@@ -36,9 +36,7 @@ struct OracleCase {
     HeadLayout head;  // none for decoders
     if (file.tensors.contains("head.classifier.weight")) {
       const int64_t outputs = tensor("head.classifier.weight").size(0);
-      std::vector<std::string> labels;
-      for (int64_t i = 0; outputs > 1 && i < outputs; ++i) labels.push_back("label" + std::to_string(i));
-      head = make_head("full", outputs, labels, *model.architecture, "test");
+      head = make_head("full", outputs, outputs == 1, *model.architecture, "test");
     }
     layout = make_layout("lora_xs", sites, rank, head, model.config.hidden_size, "test");
   }

@@ -30,7 +30,7 @@ class WeightGradients final : public ProjectionHook {
     }
   }
 
-  torch::Tensor project(size_t group, const torch::Tensor& x, RowKind) override {
+  torch::Tensor project(size_t group, const torch::Tensor& x, RowKind) const override {
     return at::linear(x, projections_.at(group).weight, projections_.at(group).bias);
   }
   bool trains(size_t) const override { return true; }

@@ -10,6 +10,7 @@
 #include "support/close.h"
 #include "support/oracle.h"
 #include "support/random_tensor.h"
+#include "support/segments.h"
 #include "support/weight_gradients.h"
 #include "train/gradient_start.h"
 #include "train/objective.h"
@@ -58,10 +59,11 @@ struct OneLayer {
                                            .rank = kRank,
                                            .b = basis.b,
                                            .b_transposed = basis.b.t().contiguous()}}};
-    const RowTensor row{.values = bank, .gradients = gradients, .adapter = 0, .offset = 0, .shape = {kRank, kRank}};
+    const SiteParts parts{.r = {.offset = 0, .shape = {kRank, kRank}}, .rank = kRank, .divisor = 1};
     const torch::Tensor anchor = torch::zeros({}, torch::kFloat64).requires_grad_(true);
+    const AdapterRow row{.values = bank[0], .gradients = gradients[0], .alpha = scale};
     const torch::Tensor y =
-        adapted_linear(x, anchor, projection, {{.begin = 0, .end = kTokens, .sites = {{.r = row, .scale = scale}}}});
+        adapted_linear(x, anchor, projection, test::segments({test::segment(0, kTokens, row, {parts})}));
     loss(y.narrow(1, 0, kOut)).backward();
     return gradients.view({kRank, kRank});
   }
@@ -126,19 +128,19 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
   // The same weights merged, and autograd down to every one of them.
   BaseModel model = oracle.model;
   model.config.disable_dropout();
-  for (const Site& site : bank->layout.sites) {
+  for (const Site& site : bank->layout->sites) {
     model.replace(site.name + ".weight", model.site_weight(site).to(torch::kFloat64));
   }
   const BaseModel merged = merge_model(model, *oracle.basis, *bank, 0);
   const std::unique_ptr<Backbone> backbone = make_backbone(merged, torch::kFloat64, torch::kCPU);
-  test::WeightGradients weights(merged, backbone->groups(), torch::kFloat64);
+  const auto hook = std::make_shared<test::WeightGradients>(merged, backbone->groups(), torch::kFloat64);
+  const test::WeightGradients& weights = *hook;
   const ClassificationHead head(merged, torch::kFloat64, torch::kCPU);
   const BatchTensors tensors = make_batch_tensors(batch, torch::kCPU);
   const auto head_row = [&](const std::string& name) {
-    const LayoutSegment* segment = bank->layout.find(name);
-    return segment == nullptr
-               ? RowTensor{}
-               : RowTensor{.values = bank->values, .adapter = 0, .offset = segment->offset, .shape = segment->shape};
+    const LayoutSegment* segment = bank->layout->find(name);
+    return segment == nullptr ? RowTensor{}
+                              : RowTensor(bank->row(0), {.offset = segment->offset, .shape = segment->shape});
   };
   const HeadSegment all{.begin = 0,
                         .end = batch.num_sequences(),
@@ -146,19 +148,19 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
                         .dense_bias = head_row("head.dense.bias"),
                         .classifier_weight = head_row("head.classifier.weight"),
                         .classifier_bias = head_row("head.classifier.bias")};
-  const torch::Tensor first = backbone->forward(tensors, weights, /*training=*/true, nullptr);
+  const torch::Tensor first = backbone->forward(tensors, hook, /*training=*/true, nullptr);
   const torch::Tensor logits =
-      head.forward(first, {}, {all}, bank->layout.head.outputs, tensors.asked_keys, /*training=*/true);
-  const HeadRun run{.begin = 0, .end = batch.num_sequences(), .outputs = bank->layout.head.outputs};
+      head.forward(first, {}, {all}, bank->layout->head.outputs, tensors.asked_keys, /*training=*/true);
+  const HeadRun run{.begin = 0, .end = batch.num_sequences(), .outputs = bank->layout->head.outputs};
   objective({.values = logits, .runs = {run}}, batch).total.backward();
 
-  for (const Site& site : bank->layout.sites) {
-    const LayoutSegment& segment = *bank->layout.find(site.name + ".r");
+  for (const Site& site : bank->layout->sites) {
+    const LayoutSegment& segment = *bank->layout->find(site.name + ".r");
     const torch::Tensor found = bank->gradients[0].narrow(0, segment.offset, segment.numel()).view(segment.shape);
     const SiteBasis& pair = oracle.basis->at(site.name);
     const torch::Tensor gradient = weights.gradient(site.name), a = pair.a.to(torch::kFloat64),
                         b = pair.b.to(torch::kFloat64);
-    const double scale = bank->alpha / static_cast<double>(segment.shape[0]);
+    const double scale = bank->alpha(0) / static_cast<double>(segment.shape[0]);
     const torch::Tensor expected = scale * b.t().matmul(gradient).matmul(a.t());
     EXPECT_TRUE(test::close(found, expected, 1e-9)) << site.name;
     EXPECT_FALSE(test::close(found.t(), expected, 1e-2)) << site.name;  // control
@@ -166,7 +168,7 @@ TEST(TrainingTest, T14GradientsOfREqualTheProjectedFullGradientsOfAWholeModel) {
 
   // What the energy study measures is the same gradient, by way of full fine-tuning in float32.
   const TaskGradient measured = task_gradient(merged, *bank, examples_of(sequences));
-  for (const Site& site : bank->layout.sites) {
+  for (const Site& site : bank->layout->sites) {
     EXPECT_TRUE(test::close(measured.weights.at(site.name), weights.gradient(site.name), 1e-5)) << site.name;
   }
 }

@@ -84,7 +84,7 @@ torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>&
       }
     }
     accumulate_step(model, std::move(batches), cut);
-    const RateSegment rate{0, bank->layout.row_size, 1e-2};
+    const RateSegment rate{0, bank->layout->row_size, 1e-2};
     for (size_t j = 0; j < jobs.size(); ++j)
       adamw_step_(rows, static_cast<int64_t>(j), step + 1, std::span(&rate, 1), AdamWConfig{});
   }

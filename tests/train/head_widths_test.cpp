@@ -30,9 +30,7 @@ class HeadWidthsTest : public testing::TestWithParam<Case> {
 
   std::shared_ptr<Bank> bank(size_t number) const {
     const int64_t outputs = kOutputs[number];
-    std::vector<std::string> labels;
-    for (int64_t i = 0; outputs > 1 && i < outputs; ++i) labels.push_back(concat("label", i));
-    const HeadLayout head = make_head("full", outputs, labels, *oracle.model.architecture, "test");
+    const HeadLayout head = make_head("full", outputs, outputs == 1, *oracle.model.architecture, "test");
     const Layout layout = make_layout("lora_xs", oracle.layout.sites, 4, head, oracle.model.config.hidden_size, "test");
     auto bank = std::make_shared<Bank>(make_bank(layout, 16, 1));
     fill_normal(std::span(bank->values.mutable_data_ptr<float>(), bank->values.numel()), 50 + number, 0.3);

@@ -57,7 +57,7 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
                 precision.logits * std::max(1.0, std::abs(loss.job_losses[0])));
     loss.total.backward();
     std::vector<torch::Tensor> exact_row;
-    for (const LayoutSegment& segment : bank->layout.segments) {
+    for (const LayoutSegment& segment : bank->layout->segments) {
       const std::string name = segment.head ? segment.name : segment.name.substr(0, segment.name.size() - 2);
       const torch::Tensor expected = oracle.tensor(concat("grad", precision.suffix, ".", name));
       const torch::Tensor found =
@@ -126,8 +126,8 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
         const ObjectiveValue loss = objective(model.logits(batch, true), batch);
         loss.total.backward();
         const double factor = schedule_factor("linear", step, 6, all_steps);
-        std::vector<RateSegment> rates = {{0, bank->layout.adapter_numbers, learning_rate * factor}};
-        if (head == "trained") rates.push_back({bank->layout.adapter_numbers, bank->layout.row_size, 5e-3 * factor});
+        std::vector<RateSegment> rates = {{0, bank->layout->adapter_numbers, learning_rate * factor}};
+        if (head == "trained") rates.push_back({bank->layout->adapter_numbers, bank->layout->row_size, 5e-3 * factor});
         adamw_step_(rows, 0, step + 1, rates, AdamWConfig{});
         trajectory.add(loss.job_losses[0], losses[step].item<double>(), bank->values[0], expected[step]);
       }

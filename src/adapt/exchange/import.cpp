@@ -19,8 +19,8 @@ HeadLayout head_of(const PeftAdapter& adapter, const BaseModel& model, const std
   if (outputs > 1 && static_cast<int64_t>(labels.size()) != outputs) {
     throw Error(concat(where, ": --labels: expected the names of ", outputs, " classes, found ", labels.size()));
   }
-  return make_head(adapter.head_kind(*model.architecture), outputs, outputs > 1 ? labels : std::vector<std::string>(),
-                   *model.architecture, where);
+  return make_head(adapter.head_kind(*model.architecture), outputs, /*regression=*/outputs == 1, *model.architecture,
+                   where);
 }
 
 std::vector<int64_t> ranks_of(const PeftAdapter& adapter) {
@@ -37,7 +37,8 @@ Bank empty_bank(const PeftAdapter& adapter, const BaseModel& model, const std::s
   Bank bank = make_bank(make_layout(method, adapter.sites(), ranks, head_of(adapter, model, labels),
                                     model.config.hidden_size, adapter.folder.string(), options),
                         alpha, 1);
-  for (const LayoutSegment& segment : bank.layout.segments) {
+  if (bank.layout->head.outputs > 1) bank.set_labels(0, labels);
+  for (const LayoutSegment& segment : bank.layout->segments) {
     if (segment.head) segment_value(bank, 0, segment).copy_(adapter.head.at(segment.name));
   }
   return bank;
@@ -76,7 +77,7 @@ ImportedCheckpoint import_checkpoint(const PeftAdapter& adapter, const BaseModel
   imported.bank =
       empty_bank(adapter, model, "lora_xs", ranks_of(adapter), first.scale * static_cast<double>(first.rank()), labels);
   for (const PeftModule& module : adapter.modules) {
-    segment_value(imported.bank, 0, *imported.bank.layout.find(module.site.name + ".r")).copy_(module.r);
+    segment_value(imported.bank, 0, *imported.bank.layout->find(module.site.name + ".r")).copy_(module.r);
   }
   return imported;
 }
@@ -89,8 +90,8 @@ Bank import_lora(const PeftAdapter& adapter, const BaseModel& model, const std::
   Bank bank = empty_bank(adapter, model, "lora", ranks_of(adapter), alpha, labels, options);
   for (const PeftModule& module : adapter.modules) {
     const double factor = module.alpha / alpha;
-    segment_value(bank, 0, *bank.layout.find(module.site.name + ".a")).copy_(module.a);
-    segment_value(bank, 0, *bank.layout.find(module.site.name + ".b")).copy_(module.b * factor);
+    segment_value(bank, 0, *bank.layout->find(module.site.name + ".a")).copy_(module.a);
+    segment_value(bank, 0, *bank.layout->find(module.site.name + ".b")).copy_(module.b * factor);
   }
   return bank;
 }
@@ -114,7 +115,7 @@ ProjectedAdapter import_projected(const PeftAdapter& adapter, const BaseModel& m
                                module.scale;
     const LowRank delta{.left = left, .right = module.a};
     const torch::Tensor r = nearest_r(pair, delta).to(torch::kFloat32);  // as it is stored
-    segment_value(projected.bank, 0, *projected.bank.layout.find(module.site.name + ".r")).copy_(r);
+    segment_value(projected.bank, 0, *projected.bank.layout->find(module.site.name + ".r")).copy_(r);
     const double size = norm_of(delta);
     const double loss =
         relative_distance(delta, {.left = pair.b.to(torch::kFloat64).matmul(r.to(torch::kFloat64)), .right = pair.a});

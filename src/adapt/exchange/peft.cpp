@@ -22,7 +22,7 @@ constexpr const char* kPrefix = "base_model.model.";
 /// The folder in the making: tensors and config of a PEFT adapter on one model.
 class PeftFolder {
  public:
-  PeftFolder(const BaseModel& model, const Bank& bank) : model_(model), bank_(bank) {}
+  PeftFolder(const BaseModel& model, const Bank& bank, int64_t row) : model_(model), bank_(bank), row_(row) {}
 
   /// With a head the model is a ForSequenceClassification, whose encoder stands under "bert."; without one an encoder
   /// is bare. A decoder's projections always stand under "model.".
@@ -44,18 +44,18 @@ class PeftFolder {
     add(path + ".lora_B.weight", b);
   }
 
-  void add_head(int64_t row) {
+  void add_head() {
     if (!has_head()) return;
     const HeadShape& shape = model_.architecture->head;
-    for (const auto& [name, tensor] : head_tensors(*model_.architecture, bank_, row)) add(name, tensor);
-    if (shape.dense_saved == "classifier" && !bank_.layout.head.dense) {  // PEFT saves that module whole
+    for (const auto& [name, tensor] : head_tensors(*model_.architecture, bank_, row_)) add(name, tensor);
+    if (shape.dense_saved == "classifier" && !bank_.layout->head.dense) {  // PEFT saves that module whole
       for (const char* kind : {".weight", ".bias"}) add(shape.dense_hf + kind, model_.weight(shape.dense + kind));
     }
   }
 
   /// adapter_config.json with the fields that PEFT reads. `saves_head`: the head is listed as modules_to_save.
   nlohmann::json config(bool saves_head) const {
-    const Layout& layout = bank_.layout;
+    const Layout& layout = *bank_.layout;
     std::set<std::string> targets;
     nlohmann::json rank_pattern = nlohmann::json::object(), alpha_pattern = nlohmann::json::object();
     int64_t rank = 0;
@@ -64,7 +64,7 @@ class PeftFolder {
       targets.insert(path);
       if (own == rank) continue;
       rank_pattern[path] = own;
-      alpha_pattern[path] = bank_.alpha;
+      alpha_pattern[path] = bank_.alpha(row_);
     }
     nlohmann::json saved = nullptr, task = nullptr;
     if (model_.architecture->kind == ModelKind::kDecoder) task = "CAUSAL_LM";
@@ -78,7 +78,7 @@ class PeftFolder {
             {"task_type", task},
             {"base_model_name_or_path", model_.folder.string()},
             {"r", rank},
-            {"lora_alpha", bank_.alpha},
+            {"lora_alpha", bank_.alpha(row_)},
             {"lora_dropout", 0.0},
             {"target_modules", targets},
             {"rank_pattern", rank_pattern},
@@ -99,15 +99,16 @@ class PeftFolder {
     // PEFT's config has no place for names of classes; the model's has: AutoConfig.from_pretrained reads it from here.
     const std::filesystem::path path = model_.folder / "config.json";
     nlohmann::ordered_json named = parse_ordered_json(MappedFile::open(path)->text(), path.string());
-    add_head_to_config(named, bank_.layout.head, *model_.architecture);
+    add_head_to_config(named, bank_.layout->head, bank_.labels(row_), *model_.architecture);
     write_file_atomically(folder / "config.json", json_text(named, 2) + "\n");
   }
 
  private:
-  bool has_head() const { return bank_.layout.head.kind != "none"; }
+  bool has_head() const { return bank_.layout->head.kind != "none"; }
 
   const BaseModel& model_;
   const Bank& bank_;
+  int64_t row_;
   std::map<std::string, int64_t> ranks_;  // of the projections, by module path
   TensorFile file_;
 };
@@ -116,18 +117,18 @@ class PeftFolder {
 
 void export_peft(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                  int64_t row) {
-  PeftFolder peft(model, bank);
-  for (const Site& site : bank.layout.sites) {
+  PeftFolder peft(model, bank, row);
+  for (const Site& site : bank.layout->sites) {
     const LoraForm form = lora_form(bank, row, site, basis, "peft");
     peft.add_site(site, form.a, form.b);
   }
-  peft.add_head(row);
+  peft.add_head();
   write_folder_atomically(folder, [&](const std::filesystem::path& aside) { peft.write(aside, /*saves_head=*/true); });
 }
 
 void export_reference(const std::filesystem::path& folder, const BaseModel& model, const Basis& basis, const Bank& bank,
                       int64_t row) {
-  const Layout& layout = bank.layout;
+  const Layout& layout = *bank.layout;
   if (layout.method != "lora_xs") {
     throw Error(concat("export: reference: expected an adapter of lora_xs, found method ", layout.method,
                        "; --format peft holds it as LoRA"));
@@ -138,14 +139,14 @@ void export_reference(const std::filesystem::path& folder, const BaseModel& mode
     throw Error(concat(layout.sites[i].name, ": expected rank ", rank, " as elsewhere, found ", layout.ranks[i],
                        "; the reference's layout has one rank; --format peft can say both"));
   }
-  PeftFolder peft(model, bank);
+  PeftFolder peft(model, bank, row);
   for (const Site& site : layout.sites) {
     const SiteBasis& pair = basis.at(site.name);
     peft.add_site(site, pair.a.narrow(0, 0, rank), pair.b.narrow(1, 0, rank));
     peft.add(peft.module_path(site) + "_lora_latent_mapping.weight",
              segment_value(bank, row, *layout.find(site.name + ".r")));
   }
-  peft.add_head(row);
+  peft.add_head();
   const nlohmann::json reconstruction = {{"reconstruction_type", "svd"},
                                          {"reconstr_mode", "separated"},
                                          {"half_init_dec", false},

@@ -23,9 +23,7 @@ void initialize_adalora(const Layout& layout, std::span<float> row, const Method
 }
 
 // PEFT divides by the rank it started with and 1e-5, whatever is pruned later.
-double adalora_scale(double alpha, int64_t rank, const MethodOptions&) {
-  return alpha / (static_cast<double>(rank) + 1e-5);
-}
+double adalora_divisor(int64_t rank, const MethodOptions&) { return static_cast<double>(rank) + 1e-5; }
 
 }  // namespace
 
@@ -36,7 +34,7 @@ Method adalora() {
           .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "adalora"},
           .segments = adalora_segments,
           .initialize = initialize_adalora,
-          .scale = adalora_scale};
+          .divisor = adalora_divisor};
 }
 
 }  // namespace loraxs

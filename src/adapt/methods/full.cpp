@@ -18,8 +18,6 @@ void initialize_full(const Layout& layout, std::span<float> row, const MethodSta
   }
 }
 
-double full_scale(double, int64_t, const MethodOptions&) { return 1; }
-
 }  // namespace
 
 Method full() {
@@ -27,8 +25,7 @@ Method full() {
           .meaning = "the projections' own weights and biases",
           .traits = {.owns_weight = true},
           .segments = full_segments,
-          .initialize = initialize_full,
-          .scale = full_scale};
+          .initialize = initialize_full};
 }
 
 }  // namespace loraxs

@@ -42,7 +42,7 @@ Method lora() {
           .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "rslora", "init", "init_std", "basis"},
           .segments = lora_segments,
           .initialize = initialize_lora,
-          .scale = rank_scale};
+          .divisor = rank_divisor};
 }
 
 }  // namespace loraxs

@@ -28,7 +28,7 @@ Method lora_xs() {
           .keys = {"budget", "rank", "dropout", "alpha", "rank_pattern", "init_std", "basis"},
           .segments = lora_xs_segments,
           .initialize = initialize_lora_xs,
-          .scale = rank_scale};
+          .divisor = rank_divisor};
 }
 
 }  // namespace loraxs

@@ -56,7 +56,7 @@ Method tied_lora() {
           .segments = tied_lora_segments,
           .shared = tied_lora_shared,
           .initialize = initialize_tied_lora,
-          .scale = rank_scale};
+          .divisor = rank_divisor};
 }
 
 }  // namespace loraxs

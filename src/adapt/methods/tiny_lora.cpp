@@ -16,8 +16,6 @@ std::vector<LayoutSegment> tiny_lora_shared(const std::vector<Site>&, int64_t, c
 void initialize_tiny_lora(const Layout&, std::span<float>, const MethodStart&) {}  // v = 0
 
 // PEFT's TinyLoRA has no alpha.
-double tiny_lora_scale(double, int64_t, const MethodOptions&) { return 1; }
-
 }  // namespace
 
 Method tiny_lora() {
@@ -27,8 +25,7 @@ Method tiny_lora() {
           .keys = {"rank", "dropout", "vectors", "tied", "projection_seed"},
           .segments = tiny_lora_segments,
           .shared = tiny_lora_shared,
-          .initialize = initialize_tiny_lora,
-          .scale = tiny_lora_scale};
+          .initialize = initialize_tiny_lora};
 }
 
 }  // namespace loraxs

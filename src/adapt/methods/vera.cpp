@@ -17,8 +17,6 @@ void initialize_vera(const Layout& layout, std::span<float> row, const MethodSta
   }
 }
 
-double vera_scale(double, int64_t, const MethodOptions&) { return 1; }
-
 }  // namespace
 
 Method vera() {
@@ -27,8 +25,7 @@ Method vera() {
           .traits = {.reads_basis = true, .any_rank = true, .basis = "vera"},
           .keys = {"budget", "rank", "dropout", "d_initial", "basis"},
           .segments = vera_segments,
-          .initialize = initialize_vera,
-          .scale = vera_scale};
+          .initialize = initialize_vera};
 }
 
 }  // namespace loraxs

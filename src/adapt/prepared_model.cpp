@@ -1,0 +1,195 @@
+#include "adapt/prepared_model.h"
+
+#include <algorithm>
+
+#include "io/error.h"
+
+namespace loraxs {
+namespace {
+
+/// Joins a group's projections with the rows of a that its reserved sites read.
+class Joining {
+ public:
+  Joining(const BaseModel& model, const ProjectionGroup& group, const Basis* basis, const Reservation& reservation,
+          const PrepareOptions& options)
+      : model_(model),
+        group_(group),
+        basis_(basis),
+        reservation_(reservation),
+        options_(options),
+        dense_(torch::TensorOptions().dtype(options.dtype).device(options.device)) {}
+
+  /// Whether every slot brings all weights of the group itself, and no row without a slot will come.
+  bool own() const {
+    return std::all_of(group_.sites.begin(), group_.sites.end(),
+                       [&](const Site& site) { return reservation_.owned.contains(site.name); });
+  }
+
+  std::vector<Site> reserved() const {
+    std::vector<Site> sites;
+    for (const Site& site : group_.sites) {
+      if (reservation_.ranks.contains(site.name)) sites.push_back(site);
+    }
+    return sites;
+  }
+
+  JoinedProjection join() const {
+    JoinedProjection projection{.out_features = group_.out_features};
+    int64_t width = group_.out_features;
+    for (size_t i = 0; i < group_.sites.size(); ++i) {
+      if (!reservation_.ranks.contains(group_.sites[i].name)) continue;
+      projection.sites.push_back(join_site(i, width));
+      width += projection.sites.back().rank;
+    }
+    if (own()) return projection;
+    projection.weight = options_.memory == WeightMemory::kTight
+                            ? FrozenWeight::stored(stored(), basis_rows(), options_.dtype)
+                            : FrozenWeight::packed(dense_rows(), options_.both_ways);
+    projection.bias = bias(width);
+    return projection;
+  }
+
+  /// [W₁; W₂; …; a₁; …].
+  torch::Tensor dense_rows() const {
+    std::vector<torch::Tensor> rows;
+    for (const Site& site : group_.sites) rows.push_back(base_weight(site));
+    if (const torch::Tensor a = basis_rows(); a.defined()) rows.push_back(a);
+    return torch::cat(rows);
+  }
+
+ private:
+  /// W as adapters meet it.
+  torch::Tensor base_weight(const Site& site) const {
+    const torch::Tensor weight = model_.site_weight(site);
+    const auto lost = reservation_.residual.find(site.name);
+    if (lost == reservation_.residual.end()) return weight.to(dense_);
+    const auto type = options_.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+    return (weight.to(type) - residual_loss(basis_->at(site.name), lost->second, type)).to(dense_);
+  }
+
+  std::vector<BlockTensor> stored() const {
+    std::vector<BlockTensor> parts;
+    for (const Site& site : group_.sites) parts.push_back(model_.stored(site.name + ".weight"));
+    return parts;
+  }
+
+  int64_t rank_of(const Site& site) const {
+    const auto reserved = reservation_.ranks.find(site.name);
+    return reserved == reservation_.ranks.end() ? 0 : reserved->second;
+  }
+
+  /// Undefined where no adapter reads the basis.
+  torch::Tensor basis_rows() const {
+    std::vector<torch::Tensor> rows;
+    for (const Site& site : group_.sites) {
+      if (const int64_t rank = rank_of(site); rank > 0)
+        rows.push_back(basis_->at(site.name).a.narrow(0, 0, rank).to(dense_));
+    }
+    return rows.empty() ? torch::Tensor() : torch::cat(rows);
+  }
+
+  /// Undefined where no site has one.
+  torch::Tensor bias(int64_t width) const {
+    std::vector<torch::Tensor> parts;
+    bool any = false;
+    for (const Site& site : group_.sites) {
+      const bool has = model_.has(site.name + ".bias");
+      any = any || has;
+      parts.push_back(has ? model_.weight(site.name + ".bias").to(dense_) : torch::zeros({site.out_features}, dense_));
+    }
+    if (!any) return {};
+    parts.push_back(torch::zeros({width - group_.out_features}, dense_));
+    return torch::cat(parts);
+  }
+
+  JoinedSite join_site(size_t index, int64_t u_column) const {
+    const Site& site = group_.sites[index];
+    const int64_t rank = rank_of(site);
+    JoinedSite joined{
+        .column = group_.columns[index], .out_features = site.out_features, .u_column = u_column, .rank = rank};
+    if (reservation_.dropout > 0) {
+      const std::vector<std::string>& modules = model_.architecture->modules;
+      const auto module = std::find(modules.begin(), modules.end(), site.module) - modules.begin();
+      joined.dropout = Dropout::of_adapter(reservation_.dropout, site.layer, module);
+    }
+    if (rank == 0) return joined;
+    TORCH_CHECK(basis_ != nullptr, "PreparedModel: adapters without a basis");
+    const SiteBasis& pair = basis_->at(site.name);
+    TORCH_CHECK(pair.a.size(0) >= rank && pair.a.size(1) == site.in_features && pair.b.size(0) == site.out_features,
+                "PreparedModel: basis of ", site.name, " is ", pair.a.sizes(), ", adapters want rank ", rank);
+    TORCH_CHECK(basis_->recipe.nested() || pair.a.size(0) == rank, "PreparedModel: basis is not nested");
+    const auto row_options = dense_.dtype(options_.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
+    joined.b = pair.b.narrow(1, 0, rank).to(row_options).contiguous();
+    joined.b_transposed = joined.b.t().contiguous();
+    if (joined.dropout.active()) joined.a = pair.a.narrow(0, 0, rank).to(row_options).contiguous();
+    return joined;
+  }
+
+  const BaseModel& model_;
+  const ProjectionGroup& group_;
+  const Basis* basis_;
+  const Reservation& reservation_;
+  const PrepareOptions& options_;
+  torch::TensorOptions dense_;
+};
+
+}  // namespace
+
+PreparedModel::PreparedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, Reservation reservation,
+                             const PrepareOptions& options)
+    : config_(model.config),
+      basis_(std::move(basis)),
+      reservation_(std::move(reservation)),
+      options_(options),
+      backbone_(make_backbone(model, options.dtype, options.device)) {
+  torch::NoGradGuard no_grad;
+  const bool tight = options.memory == WeightMemory::kTight;
+  if (tight && !reservation_.residual.empty()) {
+    throw Error("memory: expected normal for a method that takes a part off the base's weights, found tight");
+  }
+  for (const ProjectionGroup& group : backbone_->groups()) {
+    const Joining joining(model, group, basis_.get(), reservation_, options_);
+    projections_.push_back(joining.join());
+    projections_.back().group = sites_.size();
+    sites_.push_back(joining.reserved());
+    if (!tight) model.release_pages();
+  }
+  if (reservation_.head) head_ = std::make_unique<ClassificationHead>(model, options.dtype, options.device);
+  if (model.architecture->kind == ModelKind::kDecoder) {
+    language_head_ =
+        std::make_unique<LanguageHead>(model, options.dtype, options.device, options.both_ways, options.memory);
+  }
+  if (!tight) model.release_pages();
+}
+
+SlotTable PreparedModel::bind(const AdapterSet& adapters) const {
+  SlotTable table{.slots = adapters.slots};
+  for (const auto& bank : adapters.banks) {
+    // Banks of one layout share its binding: an adapter more costs its row.
+    const auto known = std::find_if(table.banks.begin(), table.banks.end(),
+                                    [&](const auto& bound) { return bound.bank->layout == bank->layout; });
+    if (known != table.banks.end()) {
+      table.banks.push_back({bank, known->binding});
+      continue;
+    }
+    reservation_.check(*bank->layout);
+    table.banks.push_back({bank, bind_layout(bank->layout, sites_, basis_.get())});
+  }
+  return table;
+}
+
+void PreparedModel::prepare_backward(const BaseModel& model) {
+  if (options_.both_ways) return;
+  torch::NoGradGuard no_grad;
+  options_.both_ways = true;
+  for (size_t g = 0; g < projections_.size() && options_.memory == WeightMemory::kNormal; ++g) {
+    const Joining joining(model, backbone_->groups()[g], basis_.get(), reservation_, options_);
+    if (!joining.own()) projections_[g].weight.add_backward(joining.dense_rows());
+  }
+  if (language_head_) {
+    language_head_ = std::make_unique<LanguageHead>(model, options_.dtype, options_.device, true, options_.memory);
+  }
+  model.release_pages();
+}
+
+}  // namespace loraxs
