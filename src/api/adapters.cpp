@@ -142,6 +142,9 @@ OpenedAdapters open_files(const BaseModel& model, const std::vector<std::string>
     }
   }
   OpenedAdapters opened{.slots = std::vector(paths.size(), kNoSlot)};
+  std::vector<const AdapterFile*> files;
+  for (const ReadAdapter& read : adapters) files.push_back(&read.file);
+  if (!files.empty() || paths.empty()) check_basis_file(options.basis_file, files);
   if (adapters.empty()) return opened;
   opened.basis = widest != nullptr ? basis_for(model, sites, widest->file.basis,
                                                basis_file_of(widest->file, options.basis_file), settings)

@@ -104,10 +104,7 @@ void write_folder(const BaseModel& model, const std::filesystem::path& out, std:
   config["torch_dtype"] = dtype_name_of(matrix->dtype);
   nlohmann::ordered_json generation = nlohmann::ordered_json::object();
   if (vocabulary.bos_token_id) config["bos_token_id"] = generation["bos_token_id"] = *vocabulary.bos_token_id;
-  std::vector<int32_t> ends;
-  for (const auto& id : {vocabulary.eos_token_id, vocabulary.eot_token_id}) {
-    if (id && std::find(ends.begin(), ends.end(), *id) == ends.end()) ends.push_back(*id);
-  }
+  const std::vector<int32_t> ends = ends_of(vocabulary);
   if (!ends.empty()) config["eos_token_id"] = ends.front(), generation["eos_token_id"] = ends;
   Fields fields(nlohmann::json(config), where);
   const double norm_offset = parse_model_config(*model.architecture, fields).config.norm_offset;

@@ -12,6 +12,7 @@
 #include "adapt/exchange/peft_start.h"
 #include "api/adapter_tools.h"
 #include "api/opened_adapter.h"
+#include "data/label_column.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 
@@ -61,6 +62,10 @@ class Importer {
   /// Fills `result` and writes its files: a basis that stays with its adapter first. Safe to call from several threads.
   void run(const PeftAdapter& adapter, ImportedAdapter& result) const {
     const std::vector<std::string> labels = labels_for(adapter, model_, import_);
+    if (const std::string* twice = repeated_label(labels); twice != nullptr) {
+      throw Error(
+          concat(adapter.folder.string(), ": --labels: expected each class once, found \"", *twice, "\" twice"));
+    }
     result.lora_xs = adapter.has_r();
     result.sites = static_cast<int64_t>(adapter.modules.size());
     if (basis_) {

@@ -70,6 +70,13 @@ std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::files
   return {};
 }
 
+void check_basis_file(const std::filesystem::path& basis_file, const std::vector<const AdapterFile*>& adapters) {
+  const auto takes = [](const AdapterFile* file) { return reads_basis(*file) && file->basis.variant != "vera"; };
+  if (basis_file.empty() || std::ranges::any_of(adapters, takes)) return;
+  throw Error(concat(basis_file.string(), ": expected an adapter that --basis is for, found ",
+                     adapters.empty() ? "none" : "one of " + adapters.front()->method, "; leave it out"));
+}
+
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
                               const OpenOptions& options, const Settings& settings) {
   if (adapters.empty()) throw Error("expected adapter files to open, found none");
@@ -95,6 +102,9 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
       opened.bank = std::make_shared<Bank>(std::move(bank));
     }
   }
+  std::vector<const AdapterFile*> files;
+  for (const AdapterFile& file : opened.files) files.push_back(&file);
+  check_basis_file(options.basis_file, files);
   return opened;
 }
 

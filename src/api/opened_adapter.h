@@ -29,6 +29,8 @@ bool keep_basis(const std::filesystem::path& adapter, Basis& basis);
 /// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis beside it or beside its
 /// folder if there is one, else none.
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file);
+/// Throws Error where a basis file is named and none of the adapters is read with one.
+void check_basis_file(const std::filesystem::path& basis_file, const std::vector<const AdapterFile*>& adapters);
 
 struct OpenOptions {
   std::filesystem::path basis_file;             // empty = computed and checked by fingerprint

@@ -98,6 +98,7 @@ std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& p
       TaskEncoder(*tokenizer, opened.model.folder)
           .encode(task, task.validation, max_length_of(opened.files.front(), opened.model));
   if (examples.size() == 0) throw Error(concat(task.name, ": expected examples to score, found none"));
+  if (!task.language_model()) check_metric(task.metric, task.regression(), task.name);
   AdaptedModel model = adapted_model(opened, precision);
   std::vector<int64_t> slots(opened.bank->num_adapters());
   std::iota(slots.begin(), slots.end(), 0);

@@ -26,10 +26,7 @@ void check_task(const Task& task, const Recipe& recipe, const std::string& where
   make_jobs(recipe.train, task.name);  // throws where two would share a name
   if (task.train.empty()) throw Error(concat(where, ": task.train: expected training examples, found none"));
   if (task.language_model()) return;  // its metric is the held-out loss
-  if (is_regression_metric(task.metric) != task.regression()) {
-    throw Error(concat(where, ": task.metric: expected one for ", task.regression() ? "regression" : "classification",
-                       ", found ", task.metric));
-  }
+  check_metric(task.metric, task.regression(), where);
 }
 
 BaseModel open_for_training(const Recipe& recipe, Settings settings, const std::string& where) {

@@ -11,6 +11,7 @@
 #include "data/json_records.h"
 #include "data/label_column.h"
 #include "io/error.h"
+#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
@@ -140,10 +141,6 @@ const std::vector<RecordShape>& record_shapes() {
 
 }  // namespace
 
-std::string data_extension(const std::filesystem::path& path) {
-  return (path.extension() == ".gz" ? path.stem() : path).extension().string();
-}
-
 TableSurvey survey_table(const std::filesystem::path& path, const NamedColumns& named) {
   const Table table = read_table(path, /*header=*/true);
   if (table.rows.empty()) throw Error(concat(path.string(), ": expected rows behind the header, found none"));
@@ -172,7 +169,7 @@ TableSurvey survey_table(const std::filesystem::path& path, const NamedColumns& 
 }
 
 RecordSurvey survey_records(const std::filesystem::path& path) {
-  if (data_extension(path) == ".txt") return {.task = "text", .records = 1};
+  if (text_extension(path) == ".txt") return {.task = "text", .records = 1};
   RecordSurvey survey;
   int64_t skipped = 0;
   read_examples(path, OnError::kStop, skipped, [&](const nlohmann::ordered_json& record, const std::string&) {

@@ -37,7 +37,4 @@ struct RecordSurvey {
 };
 RecordSurvey survey_records(const std::filesystem::path& path);
 
-/// ".csv" of "a.csv.gz".
-std::string data_extension(const std::filesystem::path& path);
-
 }  // namespace loraxs

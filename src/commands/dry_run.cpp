@@ -11,6 +11,7 @@
 #include "api/task_encoder.h"
 #include "data/encoded.h"
 #include "data/task.h"
+#include "eval/metrics.h"
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/gguf.h"
@@ -66,6 +67,7 @@ nlohmann::ordered_json plan_of_recipe(const Recipe& recipe, const std::string& w
   }
   Fields task_fields(recipe.task, where, "task");
   const Task task = load_task(task_fields, std::filesystem::current_path(), MissingFiles::kLeaveEmpty);
+  if (!task.language_model()) check_metric(task.metric, task.regression(), where);
   const HeadLayout head = task_head(recipe.head, task, *model.architecture, where);
   const MethodRecipe method = resolve_budget(recipe.method, model, where);
   const Layout layout = recipe_layout(method, head, model, where);

@@ -96,8 +96,9 @@ std::vector<Prompt> read_prompts(const GenerateOptions& options) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(options.input, ":", number);
-    prompts.push_back(read_prompt(parse_ordered_json(line, where), where, options));
+    prompts.push_back(read_prompt(parse_ordered_json(line, where, kDataLimits), where, options));
   }
+  if (prompts.empty()) throw Error(concat(options.input, ": expected a prompt a line, found none"));
   return prompts;
 }
 

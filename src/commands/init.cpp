@@ -12,6 +12,7 @@
 #include "data/task.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/text_file.h"
 #include "io/yaml.h"
 #include "text/chat_template.h"
 #include "train/recipe.h"
@@ -65,7 +66,7 @@ Findings find_in_table(const InitOptions& options) {
 
 /// Records or a text for a decoder.
 Findings find_in_records(const InitOptions& options, bool has_template) {
-  const std::string extension = data_extension(options.train);
+  const std::string extension = text_extension(options.train);
   if (extension != ".jsonl" && extension != ".json" && extension != ".txt") {
     throw Error(concat(options.train, ": expected .jsonl, .json or .txt for a language model, found ", extension,
                        "; tables of labels are for encoders such as models/minilm"));

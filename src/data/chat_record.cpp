@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <string_view>
 
 #include "data/chat_turns.h"
+#include "data/json_records.h"
 #include "io/error.h"
 #include "io/json.h"
 
@@ -33,7 +35,7 @@ const std::vector<PairShape>& pair_shapes() {
 }
 
 /// Keys that speak of the conversation in some format: what no shape takes must not be passed over.
-constexpr std::array<const char*, 21> kContextKeys = {"system",
+constexpr std::array<const char*, 26> kContextKeys = {"system",
                                                       "system_prompt",
                                                       "system_message",
                                                       "history",
@@ -53,7 +55,12 @@ constexpr std::array<const char*, 21> kContextKeys = {"system",
                                                       "thinking",
                                                       "context",
                                                       "tool_calls",
-                                                      "function_call"};
+                                                      "function_call",
+                                                      "reasoning",
+                                                      "rationale",
+                                                      "choices",
+                                                      "options",
+                                                      "passage"};
 constexpr std::array<const char*, 8> kQuestionKeys = {"messages",    "conversations", "conversation", "prompt",
                                                       "instruction", "question",      "query",        "input"};
 
@@ -140,8 +147,9 @@ Json answer_turns(RecordReader& reader, const std::string& key, const Json& ques
   if (answer.is_array() && answer.size() > 1 && answer[0].is_string()) {
     reader.fail(key, concat("expected one answer, found ", answer.size(), "; make a record of each"));
   }
-  if (!answer.is_array()) reader.fail(key, concat("expected a text or a list of turns, found ", answer.type_name()));
-  const Json turns = read_turns(answer, concat(reader.where(), ": ", key));
+  if (!answer.is_structured())
+    reader.fail(key, concat("expected a text or a list of turns, found ", answer.type_name()));
+  const Json turns = read_turns(answer.is_array() ? answer : Json::array({answer}), concat(reader.where(), ": ", key));
   return begins_with(turns, question) && !question.empty() ? turns : concatenated(question, turns);
 }
 
@@ -189,7 +197,8 @@ Json pair_turns(RecordReader& reader) {
   return answer.empty() ? question : answer_turns(reader, answer, question);
 }
 
-/// Turns under one of their keys; a `prompt` or `chosen` beside them must repeat what they say. Null where there is
+/// Turns under one of their keys; a `prompt` or `chosen` beside them must repeat what they say, or `chosen` answers
+/// them. Null where there is
 /// none.
 Json listed_turns(RecordReader& reader) {
   const std::string key = reader.only(kTurnKeys);
@@ -207,10 +216,13 @@ Json listed_turns(RecordReader& reader) {
                   concat("expected what the first user's turn of ", key, " says, found something else; leave one out"));
     }
   }
-  if (reader.given("chosen") && read_turns(reader.take("chosen"), reader.where() + ": chosen") != turns) {
+  if (!reader.given("chosen")) return turns;
+  const bool asks = turns.empty() || !is_assistant(turns.back());  // of LLaMA-Factory's rankings: the answer follows
+  Json chosen = answer_turns(reader, "chosen", asks ? turns : Json::array());
+  if (!asks && chosen != turns) {
     reader.fail("chosen", concat("expected the turns of ", key, ", found others; leave one out"));
   }
-  return turns;
+  return chosen;
 }
 
 Json read_tools(RecordReader& reader) {
@@ -218,7 +230,7 @@ Json read_tools(RecordReader& reader) {
   if (key.empty()) return {};
   Json tools = reader.take(key);
   if (tools.is_string()) {
-    tools = parse_ordered_json(tools.get<std::string>(), concat(reader.where(), ": ", key));
+    tools = parse_ordered_json(tools.get<std::string>(), concat(reader.where(), ": ", key), kDataLimits);
   }
   if (!tools.is_array())
     reader.fail(key, concat("expected a list of tools, or JSON text of one, found ", tools.type_name()));
@@ -259,7 +271,10 @@ void read_context(RecordReader& reader, Example& example) {
 void refuse_bad_answer(const RecordReader& reader) {
   for (const char* key : {"label", "kto_tag"}) {
     const Json& record = reader.record();
-    if (record.contains(key) && record[key] == false) {
+    if (!record.contains(key)) continue;
+    std::string mark = record[key].is_string() ? record[key].get<std::string>() : record[key].dump();
+    std::ranges::transform(mark, mark.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (mark == "false" || mark == "0") {
       reader.fail(key, "expected an answer to learn, found one that is marked as bad; leave it out");
     }
   }

@@ -1,5 +1,6 @@
 // Names of roles: ShareGPT as FastChat, LLaMA-Factory (src/llamafactory/data/converter.py) and axolotl
-// (prompt_strategies/chat_template.py) read it. Weights of turns: OpenAI's fine-tuning files; `train`: axolotl's.
+// (prompt_strategies/chat_template.py) read it. Weights of turns: OpenAI's fine-tuning files; `train`: axolotl's;
+// `loss`: ms-swift's.
 #include "data/chat_turns.h"
 
 #include <algorithm>
@@ -94,6 +95,10 @@ Json turn_content(const Json& content, const std::string& role, const std::strin
   throw Error(concat(where, ": expected a text, found ", content.type_name()));
 }
 
+constexpr std::array kLearnKeys = {"train", "training", "loss"};
+/// What asks for parts or weights of a turn.
+constexpr std::array kPartKeys = {"train_detail", "loss_scale", "loss_weight", "loss_mask", "mask", "masked"};
+
 /// Whether the record asks for this turn to be learnt.
 bool wants_learning(const Json& turn, const std::string& role, const std::string& where) {
   bool wanted = true;
@@ -104,7 +109,12 @@ bool wants_learning(const Json& turn, const std::string& role, const std::string
     }
     wanted = weight.get<double>() == 1;
   }
-  for (const char* key : {"train", "training"}) {
+  for (const char* key : kPartKeys) {
+    if (!turn.contains(key) || turn[key].is_null()) continue;
+    throw Error(concat(where, ": ", key, ": expected train: true or false for a whole turn, found a key that would ",
+                       "change what of it is learnt; leave it out"));
+  }
+  for (const char* key : kLearnKeys) {
     if (!turn.contains(key) || turn[key].is_null()) continue;
     if (!turn[key].is_boolean())
       throw Error(concat(where, ": ", key, ": expected true or false, found ", turn[key].dump()));
@@ -139,7 +149,7 @@ Json read_turn(const Json& turn, const std::string& where) {
   }
   for (const auto& [key, value] : turn.items()) {
     const bool taken = key == "role" || key == "from" || (text_key != nullptr && key == text_key) || key == "weight" ||
-                       key == "train" || key == "training";
+                       std::ranges::find(kLearnKeys, key) != kLearnKeys.end();
     if (taken) continue;
     // Behind what is there, without a search: a turn may have thousands of keys.
     auto& entries = read.get_ref<Json::object_t&>();

@@ -1,6 +1,7 @@
 #include "data/delimited.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -9,6 +10,7 @@
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/json.h"
+#include "io/printable.h"
 #include "io/text_file.h"
 
 namespace loraxs {
@@ -99,6 +101,14 @@ CellKind kind_of(const nlohmann::ordered_json& value) {
   return value.is_structured() ? CellKind::kStructure : CellKind::kScalar;
 }
 
+/// A whole number beyond 64 bits would come back as another one.
+void check_number(const nlohmann::ordered_json& value, const std::string& where, const std::string& key) {
+  constexpr double kBeyond = 9.2e18;
+  if (!value.is_number_float() || !(std::abs(value.get<double>()) > kBeyond)) return;
+  throw Error(concat(where, ": ", key, ": expected a number that 64 bits hold, found ", value.dump(),
+                     " or one near it; write it as a text, in quotes"));
+}
+
 /// Adds records to a table. Only what a record has takes memory: with a cell for every column, a few records with keys
 /// of their own would take the square of the file.
 class RecordTable {
@@ -106,9 +116,7 @@ class RecordTable {
   explicit RecordTable(Table& table) : table_(table) { table.records = true; }
 
   void add(std::string_view text, const std::string& where, int64_t line) {
-    JsonLimits limits = kRecordLimits;
-    limits.unique_keys = true;
-    const auto object = parse_ordered_json(text, where, limits);
+    const auto object = parse_ordered_json(text, where, kDataLimits);
     if (!object.is_object()) throw Error(concat(where, ": expected a JSON object, found ", object.type_name()));
     Table::Row row{.line = line};
     for (const auto& [key, value] : object.items()) {
@@ -117,6 +125,7 @@ class RecordTable {
       check_columns(table_.columns.size(), table_.where, line);
       row.places.push_back(place->second);
       row.kinds.push_back(kind_of(value));
+      check_number(value, where, key);
       row.cells.push_back(value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump());
     }
     table_.rows.push_back(std::move(row));
@@ -126,6 +135,19 @@ class RecordTable {
   Table& table_;
   std::unordered_map<std::string, size_t> places_;
 };
+
+/// Excel separates by semicolons where commas are decimal points, and says so in a first line "sep=;".
+void check_separator(const std::vector<std::string>& columns, const std::string& where) {
+  if (columns.front().starts_with("sep=")) {
+    throw Error(concat(where, ":1: expected the names of columns, found \"", columns.front(), "\"; remove the line"));
+  }
+  if (columns.size() > 1) return;
+  for (const char separator : {';', '\t', '|'}) {
+    if (columns.front().find(separator) == std::string::npos) continue;
+    throw Error(concat(where, ":1: expected columns separated by commas, found \"", shortened(columns.front(), 80),
+                       "\"; separate by commas (texts that have one in quotes), or by tabs in a .tsv file"));
+  }
+}
 
 void check_header(const std::vector<std::string>& columns, const std::string& where, int64_t line) {
   std::unordered_set<std::string> seen;
@@ -184,7 +206,7 @@ Table read_table(const std::filesystem::path& path, bool header) {
 
 Table parse_table(std::string_view text, const std::filesystem::path& path, bool header) {
   Table table{.where = path.string()};
-  const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
+  const std::string extension = text_extension(path);
   if (extension == ".jsonl" || extension == ".json") {
     RecordTable records(table);
     table.array =
@@ -194,10 +216,15 @@ Table parse_table(std::string_view text, const std::filesystem::path& path, bool
     });
   } else if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
     check_utf8(text, table.where);
+    if (text.find('\n') == std::string_view::npos && text.find('\r') != std::string_view::npos) {
+      throw Error(concat(table.where, ": expected lines that end with LF or CRLF, found CR alone; ",
+                         "tr '\\r' '\\n' < FILE > NEW"));
+    }
     table.rows = extension == ".csv" ? read_csv(text, table.where) : read_tsv(text, table.where);
     if (header && !table.rows.empty()) {
       table.columns = table.rows.front().cells;
       check_header(table.columns, table.where, table.rows.front().line);
+      if (extension == ".csv") check_separator(table.columns, table.where);
       table.rows.erase(table.rows.begin());
     }
   } else {

@@ -11,9 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool is_array_file(const std::filesystem::path& path) {
-  return (path.extension() == ".gz" ? path.stem() : path).extension() == ".json";
-}
+bool is_array_file(const std::filesystem::path& path) { return text_extension(path) == ".json"; }
 
 constexpr std::string_view kBlanks = " \t\r\n";
 
@@ -85,6 +83,15 @@ void for_each_record(std::string_view text, const std::filesystem::path& path, c
     });
     return;
   }
+  const std::string_view first = text.substr(skip_blanks(text, 0));
+  const std::string_view first_line = first.substr(0, first.find_last_not_of(kBlanks, first.find('\n')) + 1);
+  const bool begins = first_line.starts_with('{') || first_line.starts_with('[');
+  if (begins && first_line.size() < first.size() &&
+      (first_line.ends_with('{') || first_line.ends_with('[') || first_line.ends_with(','))) {
+    throw Error(concat(path.string(),
+                       ": expected one record a line, or an array of them in a .json file, found a value ",
+                       "over several lines; in Python: json.dumps(record) makes a line of each"));
+  }
   int64_t line = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
@@ -106,7 +113,7 @@ std::vector<Example> parse_examples(std::string_view text, const std::filesystem
   std::vector<Example> examples;
   const auto keep = [&](const std::string& where, std::string_view record) {
     try {
-      examples.push_back(make(parse_ordered_json(record, where), where));
+      examples.push_back(make(parse_ordered_json(record, where, kDataLimits), where));
     } catch (const Error&) {
       if (on_error == OnError::kStop) throw;
       ++num_skipped;

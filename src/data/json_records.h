@@ -9,8 +9,12 @@
 
 #include "data/example.h"
 #include "io/fields.h"
+#include "io/json.h"
 
 namespace loraxs {
+
+/// Of a record: each key of an object once, as nothing of it may be lost.
+inline constexpr JsonLimits kDataLimits = {.keys = kRecordLimits.keys, .unique_keys = true};
 
 enum class OnError { kStop, kSkip };
 

@@ -1,6 +1,8 @@
 #include "data/label_column.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -45,6 +47,22 @@ void check_class(const std::string& cell, const std::string& where) {
   if (read_number(cell).kind == NumberKind::kBeyond) {
     throw Error(concat(where, ": label: expected a class, or a number within float64, found \"", cell, "\""));
   }
+}
+
+/// The same for labels that people take for one: without blanks around it, in small letters, a number by its value.
+std::string plain_label(std::string_view label) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  label.remove_prefix(std::min(label.find_first_not_of(kBlanks), label.size()));
+  label.remove_suffix(label.size() - (label.find_last_not_of(kBlanks) + 1));
+  constexpr size_t kExact = 15;  // digits of a number that float64 tells from all others
+  const ReadNumber number = label.size() <= kExact ? read_number(label) : ReadNumber();
+  if (number.kind == NumberKind::kUsable) {
+    std::array<char, 32> digits;
+    return {digits.data(), std::to_chars(digits.begin(), digits.end(), number.value).ptr};
+  }
+  std::string plain(label);
+  std::ranges::transform(plain, plain.begin(), [](unsigned char c) { return c < 0x80 ? std::tolower(c) : c; });
+  return plain;
 }
 
 /// `places`: of each label in `labels`; a search for every row would grow with the square of a file of classes.
@@ -155,11 +173,17 @@ std::vector<Example> table_examples(const Table& table, const ExampleColumns& co
 std::vector<std::string> distinct_labels(const Table& table, const std::string& label_column) {
   const size_t column = table.column(label_column, "label");
   std::set<std::string> values;
+  std::unordered_map<std::string, std::string_view> spellings;  // of each plain label
   const Table::Row* unlabelled = nullptr;
   for (const Table::Row& row : table.rows) {
     const std::string& cell = label_cell(table, row, column);
     if (!values.insert(cell).second) continue;
     check_class(cell, table.place(row));
+    if (const auto [found, fresh] = spellings.emplace(plain_label(cell), cell); !fresh) {
+      throw Error(concat(table.place(row), ": label: expected one spelling of a class, found \"", shortened(cell, 100),
+                         "\" beside \"", shortened(found->second, 100),
+                         "\"; make them one, or list both among the task's labels"));
+    }
     if (cell == kUnlabelled) unlabelled = &row;
   }
   if (unlabelled != nullptr && (values.size() == 1 || values.contains("0"))) {
@@ -173,6 +197,12 @@ std::vector<std::string> distinct_labels(const Table& table, const std::string& 
     std::sort(labels.begin(), labels.end(),
               [](const auto& x, const auto& y) { return read_number(x).value < read_number(y).value; });
   return labels;
+}
+
+const std::string* repeated_label(const std::vector<std::string>& labels) {
+  std::set<std::string_view> seen;
+  const auto found = std::ranges::find_if(labels, [&](const std::string& label) { return !seen.insert(label).second; });
+  return found == labels.end() ? nullptr : &*found;
 }
 
 }  // namespace loraxs

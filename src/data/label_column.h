@@ -33,7 +33,11 @@ std::vector<Example> table_examples(const Table& table, const ExampleColumns& co
                                     const std::vector<std::string>& labels);
 
 /// Sorted distinct values of a column; numbers sort as numbers. Throws Error with file and line for an absent label,
-/// and for -1 beside 0 or alone, which GLUE's files write for "unlabelled".
+/// for -1 beside 0 or alone, which GLUE's files write for "unlabelled", and for two that differ in blanks around them,
+/// in case, or as numbers are written: one class in two spellings.
 std::vector<std::string> distinct_labels(const Table& table, const std::string& label_column);
+
+/// A label that stands twice, or null: two classes of one name cannot be told apart.
+const std::string* repeated_label(const std::vector<std::string>& labels);
 
 }  // namespace loraxs

@@ -15,7 +15,7 @@ using Json = nlohmann::ordered_json;
 
 bool is_table(const std::filesystem::path& path) {
   static constexpr std::array kTables = {".csv", ".tsv", ".jsonl", ".json"};
-  const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
+  const std::string extension = text_extension(path);
   return std::find(kTables.begin(), kTables.end(), extension) != kTables.end();
 }
 
@@ -43,8 +43,12 @@ void add_table(PredictionInput& input, const Table& table, const ColumnNames& sa
 }  // namespace
 
 PredictionInput read_prediction_input(const std::filesystem::path& path, const ColumnNames& said) {
-  if (!is_table(path)) return parse_prediction_lines(read_text_file(path), path.string(), said);
   PredictionInput input;
+  if (!is_table(path)) {
+    input = parse_prediction_lines(read_text_file(path), path.string(), said);
+    if (input.examples.empty()) throw Error(concat(path.string(), ": expected a text a line, found none"));
+    return input;
+  }
   add_table(input, read_table(path, /*header=*/true), said);
   return input;
 }

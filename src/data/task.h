@@ -36,6 +36,8 @@ enum class MissingFiles { kError, kLeaveEmpty };
 enum class Splits { kAll, kValidation };
 /// True where a file is not there and need not be.
 bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
+/// Of a validation file: where the training data are there, it must be there too.
+MissingFiles beside_train(const Task& task, MissingFiles missing);
 
 /// Reads the `task:` section of a recipe and its files. A GLUE task (`name: qnli`) with `data: FOLDER` (files as
 /// distributed), or
@@ -44,8 +46,8 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing);
 /// models: the tasks of tasks/records.h, `chat` and `text`. But in GLUE's tasks `validation` may be the part of `train`
 /// to hold out (0.2, see data/held_out.h). Relative paths are relative to `base`; `max_train_examples` and
 /// `max_validation_examples` keep the first of each. kLeaveEmpty: files that are not there leave no examples (own
-/// classification data must then name its `labels`). kValidation: of a folder `data` the training data stay closed.
-/// Throws Error with file and line.
+/// classification data must then name its `labels`; validation data beside training data that are there must be too).
+/// kValidation: of a folder `data` the training data stay closed. Throws Error with file and line.
 Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError,
                Splits splits = Splits::kAll);
 

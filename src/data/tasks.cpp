@@ -41,6 +41,10 @@ bool leaves_empty(const std::filesystem::path& path, MissingFiles missing) {
   return missing == MissingFiles::kLeaveEmpty && !std::filesystem::exists(path);
 }
 
+MissingFiles beside_train(const Task& task, MissingFiles missing) {
+  return task.train.empty() ? missing : MissingFiles::kError;
+}
+
 std::string known_task(const std::string& name) {
   // As papers and the folders of LLM-Adapters call them.
   static constexpr std::pair<const char*, const char*> kAlso[] = {

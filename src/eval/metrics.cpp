@@ -103,15 +103,15 @@ constexpr MetricEntry kMetrics[] = {{"accuracy", accuracy, false},
                                     {"pearson", pearson, true},
                                     {"spearman", spearman, true}};
 
-const MetricEntry& find_metric(const std::string& name) {
+const MetricEntry& find_metric(const std::string& name, const std::string& where = "") {
   for (const MetricEntry& entry : kMetrics) {
     if (name == entry.name) return entry;
   }
   const auto near = nearest_name(name, metric_names());
   std::string known;
   for (const std::string& metric : metric_names()) known += (known.empty() ? "" : ", ") + metric;
-  throw Error(
-      concat("metric: expected one of ", known, ", found \"", name, "\"", near ? "; did you mean " + *near + "?" : ""));
+  throw Error(concat(where, "metric: expected one of ", known, ", found \"", name, "\"",
+                     near ? "; did you mean " + *near + "?" : ""));
 }
 
 }  // namespace
@@ -131,6 +131,11 @@ bool is_better(const std::string& metric, double value, double other) {
   return metric == "loss" ? value < other : value > other;
 }
 
-bool is_regression_metric(const std::string& name) { return find_metric(name).regression; }
+void check_metric(const std::string& name, bool regression, const std::string& where) {
+  const MetricEntry& metric = find_metric(name, where + ": task.");
+  if (metric.regression == regression) return;
+  throw Error(concat(where, ": task.metric: expected one for ", regression ? "regression" : "classification",
+                     ", found ", name));
+}
 
 }  // namespace loraxs

@@ -12,7 +12,8 @@ namespace loraxs {
 double compute_metric(const std::string& name, std::span<const double> predictions, std::span<const double> targets);
 
 std::vector<std::string> metric_names();
-bool is_regression_metric(const std::string& name);
+/// Throws Error "WHERE: task.metric: …" for one that is unknown, or of the other kind of task.
+void check_metric(const std::string& name, bool regression, const std::string& where);
 
 /// Whether `value` is a better value of the metric than `other`: "loss", the held-out loss of language models, falls;
 /// all others rise. NaN is never better, and every number is better than it.

@@ -65,16 +65,61 @@ const std::vector<ModelKey>& model_keys() {
   return keys;
 }
 
-/// Metadata of the model itself, "llama.…": the others tell where a file comes from, or belong to its tokenizer.
+/// Keys after "tokenizer.ggml.": those that text/tokenizer_gguf.cpp reads, then those that change no ids of the kinds
+/// it knows (llama-vocab.cpp reads some of them for other kinds alone).
+const std::vector<ModelKey>& tokenizer_keys() {
+  static const std::vector<ModelKey> keys = {{"model"},
+                                             {"pre"},
+                                             {"tokens"},
+                                             {"scores"},
+                                             {"token_type"},
+                                             {"merges"},
+                                             {"bos_token_id"},
+                                             {"eos_token_id"},
+                                             {"eot_token_id"},
+                                             {"eom_token_id"},
+                                             {"unknown_token_id"},
+                                             {"add_bos_token"},
+                                             {"add_eos_token"},
+                                             {"add_space_prefix"},
+                                             // What follows changes nothing.
+                                             {"padding_token_id"},
+                                             {"seperator_token_id"},
+                                             {"separator_token_id"},
+                                             {"cls_token_id"},
+                                             {"mask_token_id"},
+                                             {"prefix_token_id"},
+                                             {"suffix_token_id"},
+                                             {"middle_token_id"},
+                                             {"fim_pre_token_id"},
+                                             {"fim_suf_token_id"},
+                                             {"fim_mid_token_id"},
+                                             {"fim_pad_token_id"},
+                                             {"fim_rep_token_id"},
+                                             {"fim_sep_token_id"},
+                                             {"token_type_count"},
+                                             {"add_sep_token"},
+                                             {"remove_extra_whitespaces"},
+                                             {"escape_whitespaces", {1}},
+                                             {"precompiled_charsmap"}};
+  return keys;
+}
+
+/// Metadata of the model itself, "llama.…", and of its tokenizer: the others tell where a file comes from.
 void check_model_keys(const Gguf& file, const std::string& prefix, const std::vector<std::string>& accepted) {
   for (const std::string& key : accepted) {
     if (!file.has(key)) refuse(file, key, ": expected a key that stands there for --accept-config, found none");
   }
   for (const auto& [key, value] : file.metadata) {
-    if (!key.starts_with(prefix) || std::ranges::find(accepted, key) != accepted.end()) continue;
-    const auto known = std::ranges::find(model_keys(), std::string_view(key).substr(prefix.size()), &ModelKey::name);
+    constexpr std::string_view kTokenizer = "tokenizer.ggml.";
+    const bool of_tokenizer = key.starts_with(kTokenizer);
+    if (!of_tokenizer && !key.starts_with(prefix)) continue;
+    if (std::ranges::find(accepted, key) != accepted.end()) continue;
+    const auto& keys = of_tokenizer ? tokenizer_keys() : model_keys();
+    const auto known = std::ranges::find(
+        keys, std::string_view(key).substr(of_tokenizer ? kTokenizer.size() : prefix.size()), &ModelKey::name);
     const auto way_on = concat("; --accept-config ", key, " reads the model as if it did not stand there");
-    if (known == model_keys().end()) {
+    if (known == keys.end()) {
       refuse(file, key, ": expected keys that are known for a ", prefix.substr(0, prefix.size() - 1),
              " model, found this one, which may change what it computes", way_on);
     }

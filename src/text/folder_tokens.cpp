@@ -1,6 +1,7 @@
 #include "text/folder_tokens.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 #include <unordered_map>
@@ -23,6 +24,10 @@ nlohmann::json read_object(const std::filesystem::path& path) {
 /// "</s>", or {"content": "</s>", "lstrip": …}. `special`: what it is unless it says otherwise.
 AddedToken token_of(const nlohmann::json& json, bool special, const std::string& where, const std::string& key) {
   if (json.is_string()) return {.content = json.get<std::string>(), .special = special};
+  if (!json.is_object() || !json.contains("content") || !json["content"].is_string()) {
+    throw Error(concat(where, ": ", key, ": expected a text, or an object with one under content, found ",
+                       shortened(json_text(json), 60)));
+  }
   Fields fields(json, where, key);
   fields.ignore_unknown();
   AddedToken token = {.content = fields.text("content", ""),
@@ -84,10 +89,17 @@ class Adding {
   int64_t num_ids_ = 0, highest_ = -1;
 };
 
-/// Keys whose value is a token: bos_token, pad_token, image_token, …
+/// In the order in which they are added: those with a name in every tokenizer, then the model's own.
+constexpr std::array<std::string_view, 7> kNamed = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                                    "pad_token", "cls_token", "mask_token"};
+size_t order_of(const std::string& key) {
+  return static_cast<size_t>(std::ranges::find(kNamed, key) - std::ranges::begin(kNamed));
+}
+
+/// Keys whose value is a token: bos_token, pad_token, image_token, … Others end so too: add_bos_token.
 bool names_token(const std::string& key, const nlohmann::json& value) {
-  if (!key.ends_with("_token")) return false;
-  return value.is_string() || (value.is_object() && value.contains("content"));
+  if (!key.ends_with("_token") || value.is_null()) return false;
+  return order_of(key) < kNamed.size() || value.is_string() || (value.is_object() && value.contains("content"));
 }
 
 /// The list under extra_special_tokens, or under additional_special_tokens, its older name; of an object, its values.
@@ -116,8 +128,13 @@ std::vector<std::pair<int64_t, AddedToken>> listed_tokens(Fields& settings, cons
       if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
         settings.fail("added_tokens_decoder", concat("expected ids as keys, found \"", text, "\""));
       }
+      if (!token.is_object()) {
+        settings.fail("added_tokens_decoder." + text, concat("expected an object, found ", token.type_name()));
+      }
       tokens.emplace_back(id, token_of(token, false, settings.where(), "added_tokens_decoder." + text));
     }
+  } else if (!decoder.is_null()) {
+    settings.fail("added_tokens_decoder", concat("expected an object of ids, found ", decoder.type_name()));
   } else {
     const std::filesystem::path path = folder / "added_tokens.json";
     const nlohmann::json added = read_object(path);
@@ -172,13 +189,6 @@ constexpr ClassToken kClassTokens[] = {
     {"GemmaTokenizer", "pad_token", "<pad>"},        {"GemmaTokenizer", "mask_token", "<mask>"},
     {"GPT2Tokenizer", "bos_token", "<|endoftext|>"}, {"GPT2Tokenizer", "eos_token", "<|endoftext|>"},
     {"Qwen2Tokenizer", "eos_token", "<|endoftext|>"}};
-
-/// In the order in which they are added: those with a name in every tokenizer, then the model's own.
-size_t order_of(const std::string& key) {
-  constexpr std::string_view kOrder[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                         "pad_token", "cls_token", "mask_token"};
-  return static_cast<size_t>(std::ranges::find(kOrder, key) - std::ranges::begin(kOrder));
-}
 
 /// "BertTokenizer" of "BertTokenizerFast", of the class that transformers takes.
 std::string tokenizer_class(Fields& settings, const std::filesystem::path& folder) {

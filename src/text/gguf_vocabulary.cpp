@@ -243,8 +243,9 @@ GgufVocabulary gguf_vocabulary_of(const std::filesystem::path& folder, const Tok
   const std::vector<int32_t>& ends = tokenizer.eos_ids();
   if (!ends.empty()) vocabulary.eos_token_id = ends[0];
   if (ends.size() > 1) vocabulary.eot_token_id = ends[1];
-  if (ends.size() > 2) {
-    throw Error(concat((folder / "generation_config.json").string(), ": eos_token_id: expected at most 2 tokens that ",
+  if (ends.size() > 2) vocabulary.eom_token_id = ends[2];
+  if (ends.size() > 3) {
+    throw Error(concat((folder / "generation_config.json").string(), ": eos_token_id: expected at most 3 tokens that ",
                        "end a text, which a GGUF file can name, found ", ends.size()));
   }
   if (bytes_fall_back && unknown) vocabulary.unknown_token_id = unknown;
@@ -284,6 +285,7 @@ std::vector<std::pair<std::string, std::string>> gguf_vocabulary_metadata(const 
   for (const auto& [name, id] : {std::pair{"bos_token_id", vocabulary.bos_token_id},
                                  {"eos_token_id", vocabulary.eos_token_id},
                                  {"eot_token_id", vocabulary.eot_token_id},
+                                 {"eom_token_id", vocabulary.eom_token_id},
                                  {"unknown_token_id", vocabulary.unknown_token_id}}) {
     if (id) add(name, gguf_uint32(static_cast<uint32_t>(*id)));
   }

@@ -7,6 +7,11 @@
 #include "text/sentencepiece_proto.h"
 #include "text/utf8.h"
 
+// The library's own switch, in none of its installed headers; weak, as not every version has it.
+namespace sentencepiece::logging {
+__attribute__((weak)) void SetMinLogLevel(int level);
+}
+
 namespace loraxs {
 namespace {
 
@@ -75,6 +80,8 @@ SentencePieceModel::SentencePieceModel(const std::filesystem::path& path, Number
     throw Error(concat(where_, ": expected a SentencePiece model of at most ", kMostBytes, " bytes, found ",
                        file->text().size()));
   }
+  constexpr int kFatal = 3;  // else a model whose self test fails fills stderr; the status says it too
+  if (sentencepiece::logging::SetMinLogLevel != nullptr) sentencepiece::logging::SetMinLogLevel(kFatal);
   const SentencePieceFlags flags = check_sentencepiece_proto(file->text(), where_);
   guarded("a SentencePiece model", [&] { return processor_->LoadFromSerializedProto(file->text()); });
   model_digest_ = sha256_hex(file->bytes());

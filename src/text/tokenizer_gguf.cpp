@@ -159,6 +159,14 @@ std::vector<BpeConfig::Merge> gguf_merges(const GgufVocabulary& vocabulary, cons
   return merges_by_score(vocabulary, vocab, where);
 }
 
+std::vector<int32_t> ends_of(const GgufVocabulary& vocabulary) {
+  std::vector<int32_t> ends;
+  for (const auto& end : {vocabulary.eos_token_id, vocabulary.eot_token_id, vocabulary.eom_token_id}) {
+    if (end && std::find(ends.begin(), ends.end(), *end) == ends.end()) ends.push_back(*end);
+  }
+  return ends;
+}
+
 GgufVocabulary read_vocabulary(const Gguf& file) {
   const auto key = [](const char* name) { return concat("tokenizer.ggml.", name); };
   const auto text = [&](const char* name) { return file.has(key(name)) ? std::string(file.text(key(name))) : ""; };
@@ -174,6 +182,7 @@ GgufVocabulary read_vocabulary(const Gguf& file) {
                                .bos_token_id = id("bos_token_id"),
                                .eos_token_id = id("eos_token_id"),
                                .eot_token_id = id("eot_token_id"),
+                               .eom_token_id = id("eom_token_id"),
                                .unknown_token_id = id("unknown_token_id"),
                                .add_bos_token = flag("add_bos_token"),
                                .add_eos_token = flag("add_eos_token"),
@@ -221,6 +230,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
   const std::pair<const char*, std::optional<int32_t>> ids[] = {{"bos_token_id", vocabulary.bos_token_id},
                                                                 {"eos_token_id", vocabulary.eos_token_id},
                                                                 {"eot_token_id", vocabulary.eot_token_id},
+                                                                {"eom_token_id", vocabulary.eom_token_id},
                                                                 {"unknown_token_id", vocabulary.unknown_token_id}};
   for (const auto& [name, id] : ids) {
     if (id && (*id < 0 || static_cast<size_t>(*id) >= count)) {
@@ -237,11 +247,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(GgufVocabulary vocabulary, const std::
         {.content = vocabulary.tokens[id], .id = static_cast<int32_t>(id), .special = type != kUserToken});
   }
   parts.bos_id = vocabulary.bos_token_id;
-  for (const auto& end : {vocabulary.eos_token_id, vocabulary.eot_token_id}) {
-    if (end && std::find(parts.eos_ids.begin(), parts.eos_ids.end(), *end) == parts.eos_ids.end()) {
-      parts.eos_ids.push_back(*end);
-    }
-  }
+  parts.eos_ids = ends_of(vocabulary);
   parts.where = where;
   const bool bos = vocabulary.add_bos_token.value_or(pipeline.add_bos), eos = vocabulary.add_eos_token.value_or(false);
   parts.post_processor =

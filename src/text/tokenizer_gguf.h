@@ -28,9 +28,12 @@ struct GgufVocabulary {
   std::vector<float> scores;        // [vocab], of "llama"
   std::vector<std::string> merges;  // "a b", of "gpt2"
   std::vector<int32_t> token_type;  // [vocab] GgufTokenType
-  std::optional<int32_t> bos_token_id, eos_token_id, eot_token_id, unknown_token_id;
+  std::optional<int32_t> bos_token_id, eos_token_id, eot_token_id, eom_token_id, unknown_token_id;
   std::optional<bool> add_bos_token, add_eos_token, add_space_prefix;  // absent: as the kind of model has it
 };
+
+/// What ends a text, each once: eos, eot (of a turn), eom (of a message that calls a tool).
+std::vector<int32_t> ends_of(const GgufVocabulary& vocabulary);
 
 /// Reads those keys. Throws Error naming a key of another type.
 GgufVocabulary read_vocabulary(const Gguf& file);

@@ -31,6 +31,10 @@ TEST(MetricsTest, UndefinedCasesAreZeroAndUnknownNamesAreErrors) {
   EXPECT_EQ(compute_metric("matthews", ones, mixed), 0);
   EXPECT_EQ(compute_metric("pearson", ones, mixed), 0);
   EXPECT_ERROR(compute_metric("acuracy", ones, mixed), "did you mean accuracy?");
+  EXPECT_ERROR(check_metric("acuracy", false, "r.yaml"), "r.yaml: task.metric: expected one of accuracy");
+  EXPECT_ERROR(check_metric("pearson", false, "r.yaml"), "r.yaml: task.metric: expected one for classification");
+  EXPECT_ERROR(check_metric("f1", true, "r.yaml"), "r.yaml: task.metric: expected one for regression, found f1");
+  EXPECT_NO_THROW(check_metric("f1", false, "r.yaml"));
 }
 
 TEST(MetricsTest, ANumberIsBetterThanNone) {

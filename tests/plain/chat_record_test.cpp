@@ -24,19 +24,23 @@ const std::string kTurns = kPair;
 
 TEST(ChatRecordTest, UsualShapesAreOneConversation) {
   const Json pair = Json::parse(kPair);
-  for (const std::string& record :
-       {kTurns, "{\"messages\":" + kTurns + "}", "{\"conversation\":" + kTurns + ",\"id\":3,\"score\":0.5}",
-        "{\"conversations\":" + kTurns + "}", "{\"chosen\":" + kTurns + ",\"rejected\":[]}",
-        std::string(R"({"conversations":[{"from":"Human","value":"u"},{"from":"bot","value":"a"}]})"),
-        std::string(R"({"messages":[{"from":"prompter","content":"u"},{"role":"model","content":"a"}]})"),
-        std::string(R"({"prompt":"u","completion":"a"})"),
-        std::string(R"({"prompt":"u","response":"a","source":"web"})"),
-        std::string(R"({"prompt":"u","completions":["a"]})"), "{\"prompt\":\"u\",\"messages\":" + kTurns + "}",
-        std::string(R"({"prompt":[{"role":"user","content":"u"}],"chosen":[{"role":"assistant","content":"a"}]})"),
-        R"({"prompt":[{"role":"user","content":"u"}],"chosen":)" + kTurns + "}",
-        std::string(R"({"instruction":"u","input":"","output":"a"})"), std::string(R"({"question":"u","answer":"a"})"),
-        std::string(R"({"query":"u","response":"a","history":[]})"),
-        std::string(R"({"instruction":"u","context":null,"response":"a","category":"open_qa"})")}) {
+  for (
+      const std::string& record :
+      {kTurns, "{\"messages\":" + kTurns + "}", "{\"conversation\":" + kTurns + ",\"id\":3,\"score\":0.5}",
+       "{\"conversations\":" + kTurns + "}", "{\"chosen\":" + kTurns + ",\"rejected\":[]}",
+       std::string(R"({"conversations":[{"from":"Human","value":"u"},{"from":"bot","value":"a"}]})"),
+       std::string(R"({"messages":[{"from":"prompter","content":"u"},{"role":"model","content":"a"}]})"),
+       std::string(R"({"prompt":"u","completion":"a"})"),
+       std::string(R"({"prompt":"u","response":"a","source":"web"})"),
+       std::string(R"({"prompt":"u","completions":["a"]})"), "{\"prompt\":\"u\",\"messages\":" + kTurns + "}",
+       std::string(R"({"prompt":[{"role":"user","content":"u"}],"chosen":[{"role":"assistant","content":"a"}]})"),
+       R"({"prompt":[{"role":"user","content":"u"}],"chosen":)" + kTurns + "}",
+       std::string(R"({"instruction":"u","input":"","output":"a"})"), std::string(R"({"question":"u","answer":"a"})"),
+       std::string(R"({"query":"u","response":"a","history":[]})"),
+       std::string(
+           R"({"conversations":[{"from":"human","value":"u"}],"chosen":{"from":"gpt","value":"a"},"rejected":{"from":"gpt","value":"b"}})"),
+       "{\"messages\":" + kTurns + ",\"chosen\":" + kTurns + "}",
+       std::string(R"({"instruction":"u","context":null,"response":"a","category":"open_qa"})")}) {
     SCOPED_TRACE(record);
     EXPECT_EQ(messages_of(record), pair);
   }
@@ -73,13 +77,22 @@ TEST(ChatRecordTest, WhatChangesThePromptIsUsedOrNamed) {
             false);
   EXPECT_ERROR(read(with(R"j("tools":"f(x)")j")), "r:1: tools");
   EXPECT_ERROR(read(with(R"("tools":[3])")), "r:1: tools[0]: expected an object");
-  for (const std::string key : {"images", "history", "instruction", "input", "context", "suffix", "chat_template"}) {
+  for (const std::string key : {"images", "history", "instruction", "input", "context", "suffix", "chat_template",
+                                "choices", "options", "reasoning", "rationale", "passage"}) {
     EXPECT_ERROR(read(with("\"" + key + "\":\"x\"")), "r:1: " + key + ": expected");
     EXPECT_NO_THROW(read(with("\"" + key + "\":null")));
   }
   EXPECT_ERROR(read(with(R"("conversation":[{"role":"user","content":"v"}])")), "expected messages");
   EXPECT_ERROR(read(with(R"("prompt":"another")")), "r:1: prompt: expected what the first user's turn");
   EXPECT_ERROR(read(R"({"prompt":"u","completion":"a","label":false})"), "r:1: label: expected an answer to learn");
+  for (const std::string bad : {"0", "\"False\""}) {
+    EXPECT_ERROR(read(R"({"prompt":"u","completion":"a","label":)" + bad + "}"),
+                 "r:1: label: expected an answer to learn");
+    EXPECT_ERROR(read(with("\"kto_tag\":" + bad)), "r:1: kto_tag: expected an answer to learn");
+  }
+  EXPECT_NO_THROW(read(R"({"prompt":"u","completion":"a","label":true})"));
+  EXPECT_ERROR(read(with(R"("chosen":[{"role":"user","content":"u"},{"role":"assistant","content":"b"}])")),
+               "r:1: chosen: expected the turns of messages, found others");
   EXPECT_ERROR(read(R"({"prompt":"u","completions":["a","b"]})"), "completions: expected one answer, found 2");
   EXPECT_ERROR(read(R"({"id":1,"body":"x"})"), "or instruction with output, found id, body");
   EXPECT_ERROR(read(R"({"prompt":"u"})"), "r:1: expected a turn of the assistant, found none");
@@ -106,6 +119,14 @@ TEST(ChatRecordTest, TurnsSayWhoSpeaks) {
   EXPECT_ERROR(turn(R"({"role":"user","from":"human","content":"x"})"), "expected role or from, found both");
   EXPECT_ERROR(turn(R"({"role":"user","content":"x","value":"y"})"), "expected content or value, found both");
   EXPECT_ERROR(turn(R"({"role":"assistant","content":"x","weight":0.5})"), "weight: expected 0 or 1");
+  EXPECT_EQ(turn(R"({"role":"assistant","content":"x","loss":false})")["weight"], 0);  // not learnt
+  EXPECT_FALSE(turn(R"({"role":"assistant","content":"x","loss":true})").contains("loss"));
+  EXPECT_ERROR(turn(R"({"role":"assistant","content":"x","loss":0.5})"), "loss: expected true or false");
+  for (const std::string key : {"train_detail", "loss_scale", "mask"}) {
+    EXPECT_ERROR(turn(R"({"role":"assistant","content":"x",")" + key + "\":[1]}"),
+                 "r:1[0]: " + key + ": expected train: true or false for a whole turn");
+    EXPECT_NO_THROW(turn(R"({"role":"assistant","content":"x",")" + key + "\":null}"));
+  }
 }
 
 /// One token per byte.

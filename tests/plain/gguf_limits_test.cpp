@@ -115,7 +115,7 @@ TEST_F(GgufLimitsTest, VocabulariesThatDisagreeAreNamed) {
   EXPECT_REFUSED(encode({tokens, scores, types_of(std::vector<int64_t>(1'000'000, 1))}),
                  "token_type: expected at most 3 of them");
   for (const int64_t far : {int64_t{3}, int64_t{-1}, int64_t{1} << 32, -(int64_t{1} << 40), INT64_MIN}) {
-    for (const char* name : {"bos_token_id", "eos_token_id", "eot_token_id", "unknown_token_id"}) {
+    for (const char* name : {"bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id"}) {
       EXPECT_REFUSED(encode({tokens, scores, id(name, far)}), std::string(name) + ": expected an id below 3, found");
     }
   }

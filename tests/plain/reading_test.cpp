@@ -154,7 +154,22 @@ TEST(FolderTokensTest, WhatIsNoTokenIsAnError) {
   expect({{"tokenizer_config.json", {{"added_tokens_decoder", {{"x", {{"content", "a"}}}}}}}},
          "added_tokens_decoder: expected ids as keys");
   expect({{"tokenizer_config.json", {{"extra_special_tokens", 3}}}}, "extra_special_tokens: expected a list of tokens");
-  expect({{"tokenizer_config.json", {{"extra_special_tokens", {3}}}}}, "extra_special_tokens: expected an object");
+  expect({{"tokenizer_config.json", {{"extra_special_tokens", {3}}}}},
+         "extra_special_tokens: expected a text, or an object with");
+  for (const nlohmann::json& none :
+       {nlohmann::json(5), nlohmann::json(true), nlohmann::json::object(), nlohmann::json{{"content", nullptr}}}) {
+    expect({{"tokenizer_config.json", {{"bos_token", none}}}}, "bos_token: expected a text, or an object with one");
+    expect({{"special_tokens_map.json", {{"eos_token", none}}}}, "eos_token: expected a text, or an object with one");
+    expect({{"tokenizer_config.json", {{"added_tokens_decoder", {{"3", none}}}}}}, "added_tokens_decoder.3: expected");
+  }
+  expect({{"tokenizer_config.json", {{"added_tokens_decoder", {{"3", "a"}}}}}},
+         "added_tokens_decoder.3: expected an object, found string");
+  for (const nlohmann::json& none : {nlohmann::json(5), nlohmann::json("a"), nlohmann::json{1, 2}}) {
+    expect({{"tokenizer_config.json", {{"added_tokens_decoder", none}}}},
+           "added_tokens_decoder: expected an object of ids");
+  }
+  EXPECT_NO_THROW(load_tokenizer(
+      TokenFolder({{"tokenizer_config.json", {{"bos_token", nullptr}, {"add_bos_token", true}}}}).folder.path()));
   expect({{"added_tokens.json", {{"a", "b"}}}}, "added_tokens.json: a: expected an id");
   expect({{"added_tokens.json", {1}}}, "added_tokens.json: expected an object");
   expect({{"generation_config.json", {{"eos_token_id", -3}}}}, "eos_token_id: expected ids of tokens, found -3");

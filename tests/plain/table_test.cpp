@@ -1,12 +1,15 @@
 // Tables and records that would cost the square of their size, or a class that is none.
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "data/delimited.h"
 #include "data/json_records.h"
 #include "data/label_column.h"
 #include "data/prediction_input.h"
 #include "io/error.h"
 #include "support/expect_error.h"
+#include "support/temporary_folder.h"
 
 namespace loraxs {
 namespace {
@@ -81,6 +84,39 @@ TEST(TableTest, EncodingsAreTold) {
                "r.jsonl:1: expected UTF-8");
 }
 
+TEST(TableTest, FilesThatAreNoTextAreToldAsWhatTheyAre) {
+  const auto told = [](const std::string& bytes, const std::string& what) {
+    EXPECT_ERROR(parse_table(bytes + std::string("\0\xFF\n", 3), "t.csv", true),
+                 "t.csv:1: expected UTF-8, found " + what);
+  };
+  told("PK\x03\x04", "a zip archive; of Excel's .xlsx: save it as CSV UTF-8");
+  told("\xD0\xCF\x11\xE0", "a document of Office");
+  told("PAR1", "Parquet; pandas.read_parquet");
+  told("\x1F\x8B\x08", "gzip; let its name end with .gz");
+  told("\x28\xB5\x2F\xFD", "zstd");
+  told(std::string("\xFF\xFE\0\0t\0\0\0", 8), "UTF-32; iconv -f UTF-32");
+  EXPECT_ERROR(parse_table("PK\x03\x04 all of it ASCII", "t.csv", true), "found a zip archive");
+  EXPECT_EQ(parse_table("PAR1,label\na,b\n", "t.csv", true).columns.front(), "PAR1");  // a text that begins so
+}
+
+TEST(TableTest, SeparatorsAndLineEndsOfOtherProgramsAreTold) {
+  EXPECT_ERROR(parse_table("text;label\na;x\n", "t.csv", true),
+               "t.csv:1: expected columns separated by commas, found \"text;label\"");
+  EXPECT_ERROR(parse_table("text\tlabel\na\tx\n", "t.csv", true), "expected columns separated by commas");
+  EXPECT_ERROR(parse_table("sep=;\r\ntext;label\r\n", "t.csv", true), "expected the names of columns, found \"sep=;\"");
+  EXPECT_ERROR(parse_table("text,label\ra,x\r", "t.csv", true), "expected lines that end with LF or CRLF, found CR");
+  EXPECT_EQ(parse_table("text\na;b\n", "t.csv", true).rows.size(), 1U);
+  EXPECT_EQ(parse_table("text,label\na,x\n", "T.CSV", true).columns.size(), 2U);
+  EXPECT_EQ(parse_table("[{\"text\":\"a\"}]", "t.JSON", true).rows.size(), 1U);
+}
+
+TEST(TableTest, WholeNumbersComeBackAsTheyAre) {
+  const Table table = parse_table("{\"id\":18446744073709551615,\"f\":1e18}\n", "t.jsonl", true);
+  EXPECT_EQ(table.cell(table.rows[0], 0), "18446744073709551615");
+  EXPECT_ERROR(parse_table("{\"id\":99999999999999999999999}\n", "t.jsonl", true),
+               "t.jsonl:1: id: expected a number that 64 bits hold");
+}
+
 std::vector<Example> labelled(const std::string& text, const std::string& name, const ColumnNames& said = {}) {
   const Table table = parse_table(text, name, true);
   const ExampleColumns columns = choose_columns(table, said, /*labelled=*/true, "task.");
@@ -108,6 +144,22 @@ TEST(LabelColumnTest, WhatIsNoLabelIsToldWithItsLine) {
             2U);  // as the task's labels say
   EXPECT_ERROR(table_examples(table, {.first = "text", .label = "label"}, {"0", "1"}),
                "t.csv:3: label: expected one of 0, 1, found \"-1\", which GLUE");
+}
+
+TEST(LabelColumnTest, AClassHasOneSpelling) {
+  EXPECT_ERROR(labelled("text,label\na,pos\nb,neg\nc,pos \n", "t.csv"),
+               "t.csv:4: label: expected one spelling of a class, found \"pos \" beside \"pos\"");
+  EXPECT_ERROR(labelled("text,label\na,TRUE\nb,true\n", "t.csv"), "t.csv:3: label: expected one spelling of a class");
+  EXPECT_ERROR(labelled("text,label\na,1\nb,0\nc,1.0\n", "t.csv"), "t.csv:4: label: expected one spelling of a class");
+  EXPECT_ERROR(labelled("{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":\"01\"}\n", "t.jsonl"),
+               "t.jsonl:2: label: expected one spelling");
+  const Table table = parse_table("text,label\na,Pos\nb,pos\n", "t.csv", true);
+  EXPECT_EQ(table_examples(table, {.first = "text", .label = "label"}, {"Pos", "pos"})[0].target, 0);  // as listed
+  EXPECT_EQ(labelled("text,label\na,1000001\nb,1000002\n", "t.csv").size(), 2U);
+  EXPECT_EQ(labelled("text,label\na,9007199254740993\nb,9007199254740992\n", "t.csv")[0].target, 1);
+  EXPECT_EQ(labelled("text,label\na,É\nb,e\nc,été\n", "t.csv").size(), 3U);
+  EXPECT_EQ(repeated_label({"a", "b"}), nullptr);
+  EXPECT_EQ(*repeated_label({"a", "b", "a"}), "a");
 }
 
 TEST(LabelColumnTest, TextsAreChosenByOneRule) {
@@ -148,6 +200,29 @@ TEST(PredictionInputTest, LinesAndRecordsAreTexts) {
   EXPECT_ERROR(parse_prediction_lines("a\n{\"ticket\":\"T1\",\"message\":\"m\"}", "in", {}),
                "found the columns ticket, message; say it with --text");
   EXPECT_ERROR(parse_prediction_lines("a\n\nb", "in", {}), "in:2: expected a sentence, found an empty line");
+}
+
+TEST(PredictionInputTest, AFileWithoutTextsIsAnError) {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"empty.txt", "empty.csv", "empty.jsonl"}) {
+    std::ofstream(folder / name) << "";
+    EXPECT_ERROR(read_prediction_input(folder / name, {}), std::string(name) + ": expected");
+  }
+}
+
+TEST(RecordsTest, ValuesOverLinesAndKeysThatStandTwiceAreTold) {
+  int64_t skipped = 0;
+  const auto make = [](const nlohmann::ordered_json&, const std::string&) { return Example{}; };
+  for (const char* name : {"r.jsonl", "r.json"}) {
+    EXPECT_ERROR(parse_examples("{\n  \"text\": \"a\"\n}\n", name, OnError::kStop, skipped, make),
+                 std::string(name) + ": expected one record a line, or an array of them in a .json file");
+  }
+  EXPECT_ERROR(parse_examples("[\n {\"text\": \"a\"}\n]\n", "r.jsonl", OnError::kStop, skipped, make),
+               "expected one record a line");
+  EXPECT_ERROR(parse_examples("{\"a\":1}\n{\"a\":{\"b\":1,\"b\":2}}\n", "r.jsonl", OnError::kStop, skipped, make),
+               "r.jsonl:2: b stands twice in one object");
+  EXPECT_EQ(parse_examples("{\"text\": \"a\n{}\n", "r.jsonl", OnError::kSkip, skipped, make).size(), 1U);
+  EXPECT_EQ(skipped, 1);
 }
 
 TEST(RecordsTest, ArraysAreReadRecordByRecord) {

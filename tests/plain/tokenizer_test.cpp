@@ -252,5 +252,19 @@ TEST(TokenizerTest, UnsupportedOrMissingFilesAreNamed) {
                "max_length: expected more than the 2 special tokens");
 }
 
+TEST(TokenizerTest, ASelfTestThatFailsIsOneError) {
+  std::string model(MappedFile::open(test::token_folder() / "llama2-model" / "tokenizer.model")->text());
+  model +=
+      "\x22\x08\x0A\x06\x0A\x01"
+      "a"
+      "\x12\x01"
+      "z";  // self_test_data { samples { input: "a" expected: "z" } }
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "tokenizer.model") << model;
+  testing::internal::CaptureStderr();
+  EXPECT_ERROR(load_tokenizer(folder.path()), "tokenizer.model: expected a SentencePiece model, found something else");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");  // the library itself says nothing
+}
+
 }  // namespace
 }  // namespace loraxs

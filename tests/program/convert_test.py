@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import sys
 import tempfile
 import unittest
@@ -229,6 +230,35 @@ class ConvertTest(unittest.TestCase):
         self.assertEqual(self.generated(file, *adapter, "--accept-base"), own)
         told = run([PROGRAM, "convert", "--model", str(folder), "--out", str(self.folder / "told.gguf"), "--cache", str(self.folder / "cache")])  # fmt: skip
         self.assertIn("--accept-base", told.stdout)
+
+    def test_every_end_of_a_text_goes_along(self) -> None:
+        """Llama 3.1 has three: of the text, of a turn, of a message that calls a tool."""
+        model, file, back = self.folder / "ends", self.folder / "ends.gguf", self.folder / "ends-back"
+        shutil.copytree(self.folder / "llama", model)
+        path = model / "generation_config.json"
+        first = json.loads((model / "config.json").read_text())["eos_token_id"]
+        path.write_text(json.dumps({"eos_token_id": [first, first + 1, first + 2]}))
+        self.convert(model, file)
+        fields = gguf.GGUFReader(file).fields
+        names = ("eos_token_id", "eot_token_id", "eom_token_id")
+        self.assertEqual([fields[f"tokenizer.ggml.{name}"].contents() for name in names], [first, first + 1, first + 2])
+        self.convert(file, back)
+        ends = json.loads((back / "generation_config.json").read_text())["eos_token_id"]
+        self.assertEqual(ends, [first, first + 1, first + 2])
+        path.write_text(json.dumps({"eos_token_id": [first, first + 1, first + 2, first + 3]}))
+        self.refused(model, self.folder / "four.gguf", "eos_token_id: expected at most 3 tokens")
+
+    def test_an_unknown_setting_of_a_tokenizer_is_refused(self) -> None:
+        file, other = self.folder / "plain.gguf", self.folder / "other.gguf"
+        self.convert(self.folder / "llama", file)
+        data, key, value = file.read_bytes(), b"tokenizer.ggml.normalizer.lowercase", b"123456789"
+        added = struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(value)) + value
+        self.assertEqual(len(added) % 32, 0)  # what follows stays aligned
+        fields = struct.unpack("<Q", data[16:24])[0]
+        other.write_bytes(data[:16] + struct.pack("<Q", fields + 1) + added + data[24:])
+        self.refused(other, self.folder / "refused", key.decode() + ": expected keys that are known", "--accept-config")
+        accepted = ("--accept-config", key.decode())
+        self.assertEqual(self.generated(other, *accepted), self.generated(file))
 
     def test_what_the_other_format_cannot_say(self) -> None:
         out = self.folder / "refused.gguf"

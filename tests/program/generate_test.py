@@ -193,6 +193,8 @@ class GenerateTest(unittest.TestCase):
             ([], "expected --prompt or --input, found neither"),
             (["--input", "no-such-file"], "no-such-file: cannot open"),
             (["--input", prompt_file([{"prompt": "a"}, {"promt": "b"}])], "prompts.jsonl:2"),
+            (["--input", "/dev/null"], "/dev/null: expected a file, found a device"),
+            (["--prompt", "a", "--basis", "no.safetensors"], "expected an adapter that --basis is for, found none"),
             (["--prompt", "a", "--adapter", "no-such-adapter"], "no-such-adapter"),
             (["--prompt", "a", "--beams", "2", "--temperature", "1"], "beams: expected temperature 0"),
             (["--prompt", "a", "--beams", "2", "--n", "3"], "n: expected from 1 to 2 answers of 2 beams, found 3"),
@@ -208,6 +210,9 @@ class GenerateTest(unittest.TestCase):
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)
             self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
             self.assertIn(part, result.stderr)
+        empty = run("generate", "--input", prompt_file([]))
+        self.assertEqual(empty.returncode, 2)
+        self.assertIn("prompts.jsonl: expected a prompt a line, found none", empty.stderr)
 
 
 class FailureTest(unittest.TestCase):

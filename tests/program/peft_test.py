@@ -63,6 +63,10 @@ REFUSED = {
     "rank_pattern": {"rank_pattern": {"q_proj": 0}},
     "alpha_pattern": {"alpha_pattern": {"q_(proj": 2}},
     "of rank 4 instead of 5": {"rank_pattern": {"q_proj": 5}},
+    "v_proj": {"target_modules": ["q_proj"]},  # a module that PEFT would leave out
+    "layers.1.self_attn.q_proj": {"layers_to_transform": [0]},
+    "beyond float32": {"lora_alpha": 1e300},
+    "infinite": {"alpha_pattern": {"layers.0.self_attn.q_proj": 1e-30, "v_proj": 1e30}},
     "some_new_key": {"some_new_key": {"a": 1}},
     "peft_type": {"peft_type": "LOHA"},
 }

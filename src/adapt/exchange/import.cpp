@@ -93,6 +93,11 @@ Bank import_lora(const PeftAdapter& adapter, const BaseModel& model, const std::
     segment_value(bank, 0, *bank.layout->find(module.site.name + ".a")).copy_(module.a);
     segment_value(bank, 0, *bank.layout->find(module.site.name + ".b")).copy_(module.b * factor);
   }
+  if (!bank.values.isfinite().all().item<bool>()) {
+    throw Error(concat(adapter.folder.string(),
+                       ": alpha_pattern: expected alphas that differ within float32, found one ",
+                       "that makes lora_B infinite beside the ", alpha, " of ", adapter.modules.front().site.hf_name));
+  }
   return bank;
 }
 

@@ -36,6 +36,8 @@ class PeftConfig {
 
   int64_t rank_of(const std::string& module) const;  // rank_pattern, else r
   double alpha_of(const std::string& module) const;  // alpha_pattern, else lora_alpha
+  /// Whether the config says its target modules; else PEFT takes those usual for the family.
+  bool names_targets() const { return all_linear_ || !targets_.empty() || !target_pattern_.empty(); }
   /// Whether PEFT puts an adapter on this module (check_target_module_exists of peft/tuners/tuners_utils.py).
   bool targets(const std::string& module) const;
   bool rslora() const { return rslora_; }

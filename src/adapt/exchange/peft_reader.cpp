@@ -1,6 +1,7 @@
 #include "adapt/exchange/peft_reader.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "adapt/method.h"
 #include "io/error.h"
@@ -204,8 +205,14 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
         complaints.add("misshapen:", concat(module.name, ".lora_A of rank ", module.rank(), " instead of ", rank,
                                             ", which the config says"));
       }
+      if (config.names_targets() && !config.targets(module.name)) {
+        complaints.add("not among the config's target modules, so that PEFT would leave it out:", module.name);
+      }
       module.alpha = config.alpha_of(module.name);
       module.scale = rank_scale(module.alpha, std::max<int64_t>(1, module.rank()), {.rslora = config.rslora()});
+      if (!(module.scale <= std::numeric_limits<float>::max())) {
+        complaints.add("a scale beyond float32:", concat(module.name, " with alpha ", module.alpha));
+      }
       adapter.modules.push_back(module);
     } else if (config.targets(bare ? without_prefix(site.hf_name, architecture) : site.hf_name)) {
       complaints.add("missing:", site.hf_name + " (a target module of the config)");

@@ -13,15 +13,15 @@ Task load_chat(Fields& fields, const std::filesystem::path& base, MissingFiles m
   const OnError on_error = read_on_error(fields);
   Task task{.name = "chat", .kind = TaskKind::kLanguageModel, .metric = "loss"};
   task.train_on = train_on == "all" ? TrainOn::kAll : train_on == "last" ? TrainOn::kLast : TrainOn::kAnswers;
-  const auto read = [&](const std::string& file) {
-    if (leaves_empty(base / file, missing)) return std::vector<Example>();
+  const auto read = [&](const std::string& file, MissingFiles absent) {
+    if (leaves_empty(base / file, absent)) return std::vector<Example>();
     return read_examples(base / file, on_error, task.num_skipped,
                          [](const nlohmann::ordered_json& record, const std::string& where) {
                            return read_chat_record(record, where, NeedsAnswer::kYes);
                          });
   };
-  if (!train.empty()) task.train = read(train);
-  if (!validation.file.empty()) task.validation = read(validation.file);
+  if (!train.empty()) task.train = read(train, missing);
+  if (!validation.file.empty()) task.validation = read(validation.file, beside_train(task, missing));
   hold_out(task, validation.part, fields);
   return task;
 }

@@ -22,8 +22,11 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
   if (train.empty() && validation.file.empty())
     fields.fail("train", "expected a .tsv, .csv, .jsonl or .json file, found none");
   if (!regression) task.labels = fields.strings("labels", {});
-  const auto read = [&](const std::string& file) -> std::vector<Example> {
-    if (leaves_empty(base / file, missing)) {
+  if (const std::string* twice = repeated_label(task.labels); twice != nullptr) {
+    fields.fail("labels", concat("expected each label once, found \"", *twice, "\" twice"));
+  }
+  const auto read = [&](const std::string& file, MissingFiles absent) -> std::vector<Example> {
+    if (leaves_empty(base / file, absent)) {
       if (!regression && task.labels.empty())
         fields.fail("labels", concat("expected the labels while ", file, " is absent, found none"));
       return {};
@@ -36,8 +39,8 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
     }
     return table_examples(table, columns, task.labels);
   };
-  if (!train.empty()) task.train = read(train);
-  if (!validation.file.empty()) task.validation = read(validation.file);
+  if (!train.empty()) task.train = read(train, missing);
+  if (!validation.file.empty()) task.validation = read(validation.file, beside_train(task, missing));
   hold_out(task, validation.part, fields);
   task.metric = fields.text("metric", regression ? "pearson" : "accuracy");
   return task;

@@ -125,15 +125,15 @@ Task load_records(const std::string& name, Fields& fields, const std::filesystem
   Task task{.name = name, .kind = TaskKind::kLanguageModel, .metric = "loss"};
   task.official_train = records.official_train;
   task.official_validation = records.official_validation;
-  const auto read = [&](const std::string& file) {
-    if (leaves_empty(base / file, missing)) return std::vector<Example>();
+  const auto read = [&](const std::string& file, MissingFiles absent) {
+    if (leaves_empty(base / file, absent)) return std::vector<Example>();
     return read_examples(base / file, on_error, task.num_skipped, [&](const Json& record, const std::string& where) {
       return make_example(records, prompt, record, where);
     });
   };
-  if (!train.empty()) task.train = read(train);
+  if (!train.empty()) task.train = read(train, missing);
   if (records.most_train > 0 && task.train.size() > records.most_train) task.train.resize(records.most_train);
-  if (!validation.file.empty()) task.validation = read(validation.file);
+  if (!validation.file.empty()) task.validation = read(validation.file, beside_train(task, missing));
   hold_out(task, validation.part, fields);
   return task;
 }

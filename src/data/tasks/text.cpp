@@ -9,7 +9,7 @@ namespace loraxs {
 namespace {
 
 std::vector<Example> read_texts(const std::filesystem::path& path, OnError on_error, int64_t& num_skipped) {
-  const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
+  const std::string extension = text_extension(path);
   if (extension == ".jsonl" || extension == ".json") {
     return read_examples(path, on_error, num_skipped,
                          [](const nlohmann::ordered_json& record, const std::string& where) {
@@ -36,12 +36,12 @@ Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles m
   Task task{.name = "text", .kind = TaskKind::kLanguageModel, .metric = "loss"};
   task.train_on = TrainOn::kAll;
   task.windows = true;
-  const auto read = [&](const std::string& file) {
-    if (file.empty() || leaves_empty(base / file, missing)) return std::vector<Example>();
+  const auto read = [&](const std::string& file, MissingFiles absent) {
+    if (file.empty() || leaves_empty(base / file, absent)) return std::vector<Example>();
     return read_texts(base / file, on_error, task.num_skipped);
   };
-  task.train = read(train);
-  task.validation = read(validation.file);
+  task.train = read(train, missing);
+  task.validation = read(validation.file, beside_train(task, missing));
   if (task.train.size() == 1 && validation.part > 0) {
     fraction = validation.part;  // one text is cut
   } else {
