@@ -233,13 +233,8 @@ CrossEntropy AdaptedModel::token_loss(const PackedBatch& batch, bool training) {
   TORCH_CHECK(language_head_ != nullptr, "AdaptedModel::token_loss: an encoder predicts no tokens");
   const BatchTensors tensors = bind(batch, training);
   const torch::Tensor hidden = backbone_->forward(tensors, *this, training, nullptr);  // [asked, hidden]
-  torch::Tensor weights = torch::empty({batch.num_asked()}, torch::kFloat64);
-  for (int64_t s = 0; s < batch.num_sequences(); ++s) {
-    weights.narrow(0, batch.asked_starts[s], batch.asked_starts[s + 1] - batch.asked_starts[s])
-        .fill_(batch.loss_weights[s]);
-  }
   const auto dtype = hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  return language_head_->loss(hidden, tensors.target_ids, weights.to(device_, dtype));
+  return language_head_->loss(hidden, tensors.target_ids, tensors.asked_weights.to(dtype));
 }
 
 HeadLogits AdaptedModel::logits(const PackedBatch& batch, bool training) {
