@@ -41,12 +41,6 @@ BoundBatch::BoundBatch(const PreparedModel& model, const PackedBatch& batch, boo
     tokens_.keys = tensors_.token_rows;
     asked_.keys = tensors_.asked_keys;
   }
-  if (model.language_head() == nullptr) return;
-  loss_weights_ = torch::empty({batch.num_asked()}, torch::kFloat64);
-  double* weights = loss_weights_.mutable_data_ptr<double>();
-  for (int64_t s = 0; s < batch.num_sequences(); ++s) {
-    std::fill(weights + batch.asked_starts[s], weights + batch.asked_starts[s + 1], batch.loss_weights[s]);
-  }
 }
 
 void BoundBatch::bind_slots(const SlotTable& table, const PackedBatch& batch) {
@@ -119,7 +113,7 @@ CrossEntropy BoundBatch::token_loss() const {
   TORCH_CHECK(model_.language_head() != nullptr, "BoundBatch::token_loss: an encoder predicts no tokens");
   const torch::Tensor hidden = encode();  // [asked, hidden]
   const auto dtype = hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  return model_.language_head()->loss(hidden, tensors_.target_ids, loss_weights_.to(hidden.device(), dtype));
+  return model_.language_head()->loss(hidden, tensors_.target_ids, tensors_.asked_weights.to(dtype));
 }
 
 HeadLogits BoundBatch::logits() const {

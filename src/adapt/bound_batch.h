@@ -51,7 +51,6 @@ class BoundBatch final : public ProjectionHook, public std::enable_shared_from_t
   std::vector<bool> trained_;       // per group
   std::vector<HeadSegment> heads_;  // of the asked rows
   std::vector<HeadRun> runs_;
-  torch::Tensor loss_weights_;  // [asked] float64
   bool one_asked_each_;         // every sequence asks for one row
 };
 

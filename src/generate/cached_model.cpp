@@ -4,8 +4,8 @@
 
 namespace loraxs {
 
-CachedModel::CachedModel(AdaptedModel& model, int64_t blocks, torch::ScalarType compute_dtype)
-    : model_(model), cache_(model.config(), blocks, compute_dtype) {}
+CachedModel::CachedModel(AdaptedModel& model, int64_t blocks, torch::ScalarType compute_dtype, torch::Device device)
+    : model_(model), cache_(model.config(), blocks, compute_dtype, device) {}
 
 std::span<const float> CachedModel::step(const PackedBatch& batch) {
   const c10::InferenceMode inference;

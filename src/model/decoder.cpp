@@ -29,10 +29,12 @@ Decoder::Decoder(const BaseModel& model, torch::ScalarType compute_dtype, torch:
     const torch::Tensor stored = model.weight(name + ".weight").to(options);
     return config_.norm_offset == 0 ? stored : stored + config_.norm_offset;
   };
-  if (model.blocks.contains("embeddings.word.weight")) {
-    word_blocks_ = model.stored("embeddings.word.weight");
-  } else {
+  if (!model.blocks.contains("embeddings.word.weight")) {
     words_ = model.weight("embeddings.word.weight").to(device);
+  } else if (device.is_cpu()) {
+    word_blocks_ = model.stored("embeddings.word.weight");
+  } else {  // nobody unpacks blocks there
+    words_ = model.weight("embeddings.word.weight").to(device, compute_dtype);
   }
   final_norm_ = norm("norm");
   inverse_frequencies_ = rotary_frequencies(config_.rotary, config_.head_dim).to(device);
@@ -80,10 +82,11 @@ RotaryAngles Decoder::angles_of(const BatchTensors& batch, const torch::Tensor& 
   torch::Tensor frequencies = inverse_frequencies_;
   if (long_frequencies_.defined()) {
     // Every token of a text turns as the length of the whole text says: the position of its last token.
-    const torch::Tensor starts = batch.all_tokens.key_starts.to(batch.positions.device(), torch::kInt64);
+    const torch::Tensor starts = batch.all_tokens.key_starts.tensor.to(torch::kInt64);
     const torch::Tensor last = batch.positions.index_select(0, starts.slice(0, 1) - 1);  // [sequences]
-    const torch::Tensor is_long = torch::repeat_interleave(last + 1 > config_.rotary.original_max_position_embeddings,
-                                                           starts.slice(0, 1) - starts.slice(0, 0, -1));
+    const torch::Tensor is_long =
+        (last + 1 > config_.rotary.original_max_position_embeddings)
+            .repeat_interleave(starts.slice(0, 1) - starts.slice(0, 0, -1), 0, batch.positions.size(0));
     frequencies = torch::where(chosen(is_long).unsqueeze(1), long_frequencies_, inverse_frequencies_);
   }
   return rotary_angles(chosen(batch.positions), frequencies, config_.rotary.attention_factor);

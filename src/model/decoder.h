@@ -50,7 +50,7 @@ class Decoder final : public Backbone {
 
   ModelConfig config_;
   torch::ScalarType compute_dtype_;
-  torch::Tensor words_;                // [vocab, hidden] as stored; undefined where that is in blocks
+  torch::Tensor words_;                // [vocab, hidden] as stored; undefined where that is in blocks, on the CPU
   BlockTensor word_blocks_;            // then these, unpacked on lookup
   torch::Tensor final_norm_;           // [hidden]
   torch::Tensor inverse_frequencies_;  // [head_dim / 2] float32

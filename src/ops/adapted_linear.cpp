@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/core_products.h"
+#include "ops/cpu_kernels.h"
 #include "ops/skinny_gemm.h"
 #include "ops/trained_linear.h"
 
@@ -27,7 +28,7 @@ struct AdaptedCall : torch::CustomClassHolder {
   bool drops(const JoinedSite& site) const { return keys.defined() && site.dropout.active(); }
   /// Sites whose slots bring R alone, where one pass serves them all; the others go one by one.
   std::vector<CoreSite> cores(const torch::Tensor& y) const {
-    if (!segments || !y.device().is_cpu() || y.scalar_type() == torch::kFloat64) return {};
+    if (!segments || segments->empty() || !on_cpu_kernels(y, segments->front().row.values)) return {};
     return core_sites(*projection, *segments);
   }
   /// `use`(site, segment, adapter) for every adapter, site by site; without those of `cores`.

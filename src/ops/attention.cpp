@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -241,15 +242,13 @@ struct AttentionCall : torch::CustomClassHolder {
   Dropout dropout;
   bool joined = false;
 
-  int64_t sequences() const { return index.key_starts.size(0) - 1; }
+  int64_t sequences() const { return index.key_starts.sequences(); }
 
   template <typename T>
   Work<T> work(const torch::Tensor& queries, const torch::Tensor& keys_values, int64_t sequence,
                int64_t kv_head) const {
-    const int32_t *query_starts = index.query_starts.const_data_ptr<int32_t>(),
-                  *key_starts = index.key_starts.const_data_ptr<int32_t>();
-    const int64_t group = shape.heads / shape.kv_heads, first_query = query_starts[sequence],
-                  first_key = key_starts[sequence];
+    const int64_t group = shape.heads / shape.kv_heads, first_query = index.query_starts.host[sequence],
+                  first_key = index.key_starts.host[sequence];
     const T *q = queries.const_data_ptr<T>(), *kv = keys_values.const_data_ptr<T>();
     Work<T> w{};
     w.query_stride = queries.stride(0);
@@ -257,8 +256,8 @@ struct AttentionCall : torch::CustomClassHolder {
     w.query = q + first_query * w.query_stride + columns.query + kv_head * group * shape.head_dim;
     w.key = kv + first_key * w.key_stride + columns.key + kv_head * shape.head_dim;
     w.value = kv + first_key * w.key_stride + columns.value + kv_head * shape.head_dim;
-    w.num_queries = query_starts[sequence + 1] - first_query;
-    w.num_keys = key_starts[sequence + 1] - first_key;
+    w.num_queries = index.query_starts.count(sequence);
+    w.num_keys = index.key_starts.count(sequence);
     w.head_dim = shape.head_dim;
     w.query_positions = index.query_positions.const_data_ptr<int32_t>() + first_query;
     w.scale = static_cast<float>(shape.scale);
@@ -281,7 +280,7 @@ torch::Tensor forward_fast(const AttentionCall& call, const torch::Tensor& queri
   const int64_t stride = shape.heads * shape.head_dim, group = shape.heads / shape.kv_heads;
   torch::Tensor out = queries.new_empty({queries.size(0), stride});
   T* out_data = out.mutable_data_ptr<T>();
-  const int32_t* query_starts = call.index.query_starts.const_data_ptr<int32_t>();
+  const int32_t* query_starts = call.index.query_starts.host.data();
   at::parallel_for(0, call.sequences() * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
     Scratch scratch(call.index.max_keys, shape.head_dim, /*backward=*/false);
     for (int64_t task = begin; task < end; ++task) {
@@ -313,8 +312,7 @@ variable_list backward_fast(const AttentionCall& call, const torch::Tensor& quer
   T *dq = d_queries.mutable_data_ptr<T>(), *dkv = d_keys_values.mutable_data_ptr<T>();
   const T* d_out_data = d_out.const_data_ptr<T>();
   const int64_t dq_stride = d_queries.stride(0), dkv_stride = d_keys_values.stride(0);
-  const int32_t *query_starts = call.index.query_starts.const_data_ptr<int32_t>(),
-                *key_starts = call.index.key_starts.const_data_ptr<int32_t>();
+  const int32_t *query_starts = call.index.query_starts.host.data(), *key_starts = call.index.key_starts.host.data();
   at::parallel_for(0, call.sequences() * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
     Scratch scratch(call.index.max_keys, shape.head_dim, /*backward=*/true);
     for (int64_t task = begin; task < end; ++task) {
@@ -358,10 +356,9 @@ torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor
                                const AttentionColumns& columns, const AttentionShape& shape,
                                const AttentionIndex& index, const Dropout& dropout) {
   TORCH_CHECK(shape.heads % shape.kv_heads == 0, "varlen_attention: ", shape.heads, " heads over ", shape.kv_heads);
-  const auto dtype = queries.scalar_type();
-  const bool fast = queries.device().is_cpu() && (dtype == torch::kFloat32 || dtype == torch::kBFloat16) &&
-                    queries.stride(1) == 1 && keys_values.stride(1) == 1;
-  if (!fast) return varlen_attention_reference(queries, keys_values, columns, shape, index, dropout);
+  if (!on_cpu_kernels(queries, keys_values, index.query_positions, index.dropout_keys) || keys_values.stride(1) != 1) {
+    return varlen_attention_plain(queries, keys_values, columns, shape, index, dropout);
+  }
   auto call = c10::make_intrusive<AttentionCall>();
   call->columns = columns;
   call->shape = shape;
@@ -369,59 +366,6 @@ torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor
   call->dropout = dropout;
   call->joined = queries.is_same(keys_values);
   return VarlenAttention::apply(queries, keys_values, call);
-}
-
-torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const torch::Tensor& keys_values,
-                                         const AttentionColumns& columns, const AttentionShape& shape,
-                                         const AttentionIndex& index, const Dropout& dropout) {
-  const int64_t group = shape.heads / shape.kv_heads;
-  const auto type = queries.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const torch::Tensor query_starts = index.query_starts.cpu(), key_starts = index.key_starts.cpu(),
-                      keys = index.dropout_keys.cpu();
-  const auto heads_of = [&](const torch::Tensor& rows, int64_t column, int64_t heads) {  // -> [heads, rows, head_dim]
-    return rows.narrow(1, column, heads * shape.head_dim)
-        .view({rows.size(0), heads, shape.head_dim})
-        .transpose(0, 1)
-        .to(type);
-  };
-  std::vector<torch::Tensor> outputs;
-  for (int64_t s = 0; s + 1 < key_starts.size(0); ++s) {
-    const auto rows_of = [&](const torch::Tensor& buffer, const torch::Tensor& starts) {
-      const int64_t begin = starts[s].item<int32_t>();
-      return buffer.narrow(0, begin, starts[s + 1].item<int32_t>() - begin);
-    };
-    const torch::Tensor query_rows = rows_of(queries, query_starts), key_rows = rows_of(keys_values, key_starts);
-    const torch::Tensor positions = rows_of(index.query_positions, query_starts);
-    const torch::Tensor q = heads_of(query_rows, columns.query, shape.heads);
-    const torch::Tensor k = heads_of(key_rows, columns.key, shape.kv_heads).repeat_interleave(group, 0);
-    const torch::Tensor v = heads_of(key_rows, columns.value, shape.kv_heads).repeat_interleave(group, 0);
-    torch::Tensor scores = q.matmul(k.transpose(1, 2)) * shape.scale;  // [heads, queries, keys]
-    if (shape.causal) {
-      const torch::Tensor key_positions = torch::arange(k.size(1), positions.options());
-      const torch::Tensor ahead = key_positions.unsqueeze(0) - positions.unsqueeze(1);  // [queries, keys]
-      scores = scores.masked_fill(ahead > 0, -INFINITY);
-      if (shape.window > 0) scores = scores.masked_fill(ahead <= -shape.window, -INFINITY);
-    }
-    torch::Tensor p = scores.softmax(-1);
-    if (dropout.active()) {
-      const uint64_t key = dropout.key(static_cast<uint64_t>(keys[s].item<int64_t>()));
-      torch::Tensor mask = torch::empty(p.sizes(), torch::TensorOptions().dtype(torch::kFloat32));
-      auto out = mask.accessor<float, 3>();
-      const torch::Tensor cpu_positions = positions.cpu();
-      for (int64_t h = 0; h < mask.size(0); ++h) {
-        for (int64_t i = 0; i < mask.size(1); ++i) {
-          for (int64_t j = 0; j < mask.size(2); ++j) {
-            const uint32_t lane =
-                dropout_lane(key, static_cast<uint32_t>(cpu_positions[i].item<int32_t>()), static_cast<uint32_t>(h), j);
-            out[h][i][j] = lane >= dropout.threshold ? static_cast<float>(dropout.scale()) : 0.0F;
-          }
-        }
-      }
-      p = p * mask.to(p.options());
-    }
-    outputs.push_back(p.matmul(v).transpose(0, 1).reshape({query_rows.size(0), shape.heads * shape.head_dim}));
-  }
-  return torch::cat(outputs).to(queries.scalar_type());
 }
 
 }  // namespace loraxs

@@ -2,6 +2,9 @@
 #pragma once
 #include <torch/types.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "ops/dropout.h"
 
 namespace loraxs {
@@ -16,10 +19,22 @@ struct AttentionShape {
   int64_t window = 0;   // causal only: and at positions > p − window; 0 = all
 };
 
-/// Which rows belong together. Sequence s owns query rows [query_starts[s], query_starts[s+1]) and key rows likewise.
+/// Where each sequence's rows start: sequence s owns rows [starts[s], starts[s+1]). The same numbers twice, since a
+/// loop over sequences must not wait for a device to say how long they are.
+struct RowStarts {
+  std::vector<int32_t> host;  // [sequences + 1]
+  torch::Tensor tensor;       // [sequences + 1] int32, where the rows are
+
+  /// Of rows on the CPU.
+  static RowStarts of(const std::vector<int32_t>& starts) { return {starts, torch::tensor(starts, torch::kInt32)}; }
+  int64_t sequences() const { return static_cast<int64_t>(host.size()) - 1; }
+  int64_t count(int64_t sequence) const { return host[sequence + 1] - host[sequence]; }
+};
+
+/// Which rows belong together.
 struct AttentionIndex {
-  torch::Tensor query_starts;     // [sequences + 1] int32, CPU copy for CPU tensors
-  torch::Tensor key_starts;       // [sequences + 1] int32; the same tensor when every token asks
+  RowStarts query_starts;
+  RowStarts key_starts;           // the same when every token asks
   torch::Tensor query_positions;  // [queries] int32, position of each query row in its sequence; key j has position j
   torch::Tensor dropout_keys;     // [sequences] int64
   int64_t max_queries = 0;        // longest run of queries
@@ -38,15 +53,14 @@ struct AttentionColumns {
 /// float32 (float64 for float64). Dropout acts on the probabilities. `queries` [queries, width] and `keys_values`
 /// [tokens, width'] may be the same tensor (one joined projection); then one gradient [tokens, width] comes back, else
 /// one each. Gradient columns outside query, key and value are zero: the adapted projection before writes its v R
-/// there. Nothing but the inputs is kept for backward: probabilities are recomputed. Fast kernel for float32 and
-/// bfloat16 on the CPU, varlen_attention_reference otherwise.
+/// there. Nothing but the inputs is kept for backward: probabilities are recomputed.
 torch::Tensor varlen_attention(const torch::Tensor& queries, const torch::Tensor& keys_values,
                                const AttentionColumns& columns, const AttentionShape& shape,
                                const AttentionIndex& index, const Dropout& dropout);
 
-/// The same from differentiable ATen operators, one sequence at a time.
-torch::Tensor varlen_attention_reference(const torch::Tensor& queries, const torch::Tensor& keys_values,
-                                         const AttentionColumns& columns, const AttentionShape& shape,
-                                         const AttentionIndex& index, const Dropout& dropout);
+/// The same by ATen alone: on any device (ops/cpu_kernels.h). Probabilities are kept.
+torch::Tensor varlen_attention_plain(const torch::Tensor& queries, const torch::Tensor& keys_values,
+                                     const AttentionColumns& columns, const AttentionShape& shape,
+                                     const AttentionIndex& index, const Dropout& dropout);
 
 }  // namespace loraxs

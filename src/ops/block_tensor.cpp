@@ -199,6 +199,7 @@ void dequantize_rows_(const torch::Tensor& out, const BlockTensor& tensor, int64
 torch::Tensor gather_rows(const BlockTensor& tensor, const torch::Tensor& ids, torch::ScalarType dtype) {
   const auto stored = dtype == torch::kBFloat16 ? dtype : torch::kFloat32;
   torch::Tensor out = torch::empty({ids.numel(), tensor.columns()}, torch::TensorOptions().dtype(stored));
+  TORCH_CHECK(ids.device().is_cpu(), "gather_rows: blocks lie on the CPU, ids on ", ids.device());
   const torch::Tensor rows = ids.contiguous();
   const int64_t* row = rows.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < rows.numel(); ++i) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -72,6 +73,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
                                const torch::Tensor& weights, const FrozenWeight* projection, bool gradient) {
     const int64_t rows = hidden.size(0), vocab = projection->out_features();
     const torch::ScalarType dtype = hidden.scalar_type();
+    const bool kernels = on_cpu_kernels(hidden, targets, weights);
     torch::Tensor losses = torch::empty({rows}, weights.options()), d_hidden;
     if (gradient) d_hidden = torch::empty_like(hidden);
     const int64_t step = chunk_rows(vocab, hidden.element_size());
@@ -79,13 +81,8 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       const int64_t count = std::min(step, rows - first);
       const auto part = [&](const torch::Tensor& whole) { return whole.narrow(0, first, count); };
       const torch::Tensor logits = projection->forward(part(hidden), {});  // [count, vocab]
-      if (hidden.device().is_cpu() && dtype == torch::kFloat32) {
-        losses_fast<float>(logits, part(targets), part(weights), part(losses), gradient);
-      } else if (hidden.device().is_cpu() && dtype == torch::kBFloat16) {
-        losses_fast<c10::BFloat16>(logits, part(targets), part(weights), part(losses), gradient);
-      } else {
-        losses_plain(logits, part(targets), part(weights), part(losses), gradient);
-      }
+      const auto fast = dtype == torch::kFloat32 ? losses_fast<float> : losses_fast<c10::BFloat16>;
+      (kernels ? fast : losses_plain)(logits, part(targets), part(weights), part(losses), gradient);
       if (gradient) part(d_hidden).copy_(projection->backward(logits));
     }
     ctx->mark_non_differentiable({losses});

@@ -18,7 +18,7 @@ struct CrossEntropy {
 CrossEntropy linear_cross_entropy(const torch::Tensor& hidden, const FrozenWeight& projection,
                                   const torch::Tensor& targets, const torch::Tensor& weights);
 
-/// The same from differentiable ATen operators, all logits at once; weight [vocab, hidden] plain.
+/// The same by differentiable ATen operators, all logits at once; weight [vocab, hidden] plain.
 CrossEntropy linear_cross_entropy_reference(const torch::Tensor& hidden, const torch::Tensor& weight,
                                             const torch::Tensor& targets, const torch::Tensor& weights);
 

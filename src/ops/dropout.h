@@ -41,8 +41,11 @@ struct Dropout {
   }
 };
 
-/// An element's lane by the plain form.
-uint32_t dropout_lane(uint64_t key, uint32_t position, uint32_t head, int64_t element);
+/// Mask times scale of elements [0, elements) at each (sequence key, position, head) -> [..., elements] float32. The
+/// three are int64 and broadcast to [...]. The plain form, equal to the kernels' to the bit: Philox in int64 tensors,
+/// on any device.
+torch::Tensor dropout_mask(const Dropout& dropout, const torch::Tensor& sequence_keys, const torch::Tensor& positions,
+                           const torch::Tensor& heads, int64_t elements);
 
 /// What a mask over rows needs: per row the sequence's dropout key and the row's position in its sequence.
 struct RowKeys {
@@ -55,7 +58,7 @@ struct RowKeys {
   }
 };
 
-/// Mask times scale of a [rows, columns] tensor, float32 on the CPU. The plain form: int64 arithmetic, no vector code.
+/// The same for hidden states -> [rows, columns], on the device of `rows`.
 torch::Tensor dropout_mask(const Dropout& dropout, const RowKeys& rows, int64_t columns);
 
 /// x with the mask applied, without autograd (embeddings are frozen). dtype and device of x.

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "ops/cpu_kernels.h"
 #include "ops/isa.h"
 
 namespace loraxs {
@@ -88,7 +89,7 @@ torch::Tensor frozen_gemm(const torch::Tensor& x, const torch::Tensor& weight, c
                           GemmBackend backend) {
   torch::NoGradGuard no_grad;
   if (x.size(0) == 0) return x.new_empty({0, weight.size(0)});
-  if (backend == GemmBackend::kAten || !x.device().is_cpu()) {
+  if (backend == GemmBackend::kAten || !on_cpu(x, weight, bias)) {
     const AtenAlone alone(x.scalar_type());
     return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "ops/cpu_kernels.h"
 #include "ops/frozen_gemm.h"
 
 namespace loraxs {
@@ -64,7 +65,7 @@ FrozenWeight FrozenWeight::stored(std::vector<BlockTensor> parts, const torch::T
 }
 
 template <typename Use>
-void FrozenWeight::for_panels(const Use& use) const {
+void FrozenWeight::for_panels(torch::Device device, const Use& use) const {
   const int64_t panel_rows = std::max<int64_t>(16, kPanelElements / in_features_);
   const auto scratch_dtype = dtype_ == torch::kBFloat16 ? torch::kBFloat16 : torch::kFloat32;
   torch::Tensor scratch;
@@ -80,7 +81,7 @@ void FrozenWeight::for_panels(const Use& use) const {
         panel = scratch.narrow(0, 0, end - begin);
         dequantize_rows_(panel, part, begin, end);
       }
-      use(column + begin, panel.to(dtype_));
+      use(column + begin, panel.to(device, dtype_));
     }
     column += part.rows();
   }
@@ -89,7 +90,7 @@ void FrozenWeight::for_panels(const Use& use) const {
 
 torch::Tensor FrozenWeight::panel_product(const torch::Tensor& x) const {
   torch::Tensor y = x.new_empty({x.size(0), out_features_});
-  for_panels([&](int64_t column, const torch::Tensor& panel) {
+  for_panels(x.device(), [&](int64_t column, const torch::Tensor& panel) {
     y.narrow(1, column, panel.size(0)).copy_(frozen_gemm(x, panel, {}));
   });
   return y;
@@ -111,7 +112,7 @@ torch::Tensor FrozenWeight::forward(const torch::Tensor& x, const torch::Tensor&
   torch::NoGradGuard no_grad;
   if (parts_.empty()) return frozen_gemm(x, weight_, bias);
   torch::Tensor y;
-  if (!rows.answers.defined() || dtype_ == torch::kFloat64) {
+  if (!rows.answers.defined() || !on_cpu_kernels(x, bias, tail_)) {
     y = panel_product(x);
   } else if (!rows.others.defined()) {
     y = block_product(x.contiguous());
@@ -129,7 +130,7 @@ torch::Tensor FrozenWeight::backward(const torch::Tensor& dy) const {
   TORCH_CHECK(has_backward(), "FrozenWeight: prepared for forward products only");
   if (parts_.empty()) return frozen_gemm(dy, transposed_, {});
   torch::Tensor dx;  // summed in float32 (float64) over panels
-  for_panels([&](int64_t column, const torch::Tensor& panel) {
+  for_panels(dy.device(), [&](int64_t column, const torch::Tensor& panel) {
     const torch::Tensor part =
         frozen_gemm(dy.narrow(1, column, panel.size(0)).contiguous(), panel.t().contiguous(), {});
     if (dx.defined()) {

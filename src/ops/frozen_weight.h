@@ -45,15 +45,15 @@ class FrozenWeight {
   /// x [rows, in_features] · Wᵀ + bias [out_features] (may be undefined) -> [rows, out_features]. Packed weights go
   /// through frozen_gemm. So do stored ones, panel by panel, with the bits of packed ones; but for rows of answers, of
   /// which there are few at a time: block_product_ reads the blocks once and needs no panel, and its sums, in an order
-  /// of their own, differ in the last digits. float64 has the first way alone.
+  /// of their own, differ in the last digits. float64 and other devices than the CPU have the first way alone.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& bias, const AnswerRows& rows = {}) const;
   /// dy [rows, out_features] · W -> [rows, in_features].
   torch::Tensor backward(const torch::Tensor& dy) const;
 
  private:
-  /// Calls `use`(first column, panel [rows, in_features]) for all of W.
+  /// Calls `use`(first column, panel [rows, in_features] on `device`) for all of W.
   template <typename Use>
-  void for_panels(const Use& use) const;
+  void for_panels(torch::Device device, const Use& use) const;
   torch::Tensor panel_product(const torch::Tensor& x) const;
   torch::Tensor block_product(const torch::Tensor& x) const;
 

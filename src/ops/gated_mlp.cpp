@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -121,13 +122,11 @@ class GatedMlp : public torch::autograd::Function<GatedMlp> {
 }  // namespace
 
 torch::Tensor gated_mlp(const torch::Tensor& x, int64_t columns, GateActivation activation) {
-  const bool fast = x.device().is_cpu() && x.is_contiguous() &&
-                    (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16);
-  return fast ? GatedMlp::apply(x, columns, static_cast<int64_t>(activation))
-              : gated_mlp_reference(x, columns, activation);
+  return on_cpu_kernels(x) ? GatedMlp::apply(x.contiguous(), columns, static_cast<int64_t>(activation))
+                           : gated_mlp_plain(x, columns, activation);
 }
 
-torch::Tensor gated_mlp_reference(const torch::Tensor& x, int64_t columns, GateActivation activation) {
+torch::Tensor gated_mlp_plain(const torch::Tensor& x, int64_t columns, GateActivation activation) {
   const auto type = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const torch::Tensor gate = x.narrow(1, 0, columns).to(type), up = x.narrow(1, columns, columns).to(type);
   const torch::Tensor active = activation == GateActivation::kSilu ? at::silu(gate) : at::gelu(gate, "tanh");

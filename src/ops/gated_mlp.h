@@ -7,11 +7,10 @@
 namespace loraxs {
 
 /// activation(x[:, :columns]) · x[:, columns:2·columns] -> [rows, columns]. x [rows, width ≥ 2 · columns]; the gradient
-/// has x's width with zeros from 2 · columns on. Keeps x and recomputes in backward. One rounding, at the end. Fast for
-/// float32 and bfloat16 on the CPU.
+/// has x's width with zeros from 2 · columns on. Keeps x and recomputes in backward. One rounding, at the end.
 torch::Tensor gated_mlp(const torch::Tensor& x, int64_t columns, GateActivation activation);
 
-/// The same from differentiable ATen operators.
-torch::Tensor gated_mlp_reference(const torch::Tensor& x, int64_t columns, GateActivation activation);
+/// The same by ATen alone: on any device (ops/cpu_kernels.h).
+torch::Tensor gated_mlp_plain(const torch::Tensor& x, int64_t columns, GateActivation activation);
 
 }  // namespace loraxs

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -90,11 +91,9 @@ class Gelu : public torch::autograd::Function<Gelu> {
 }  // namespace
 
 torch::Tensor gelu(const torch::Tensor& x, int64_t columns) {
-  const bool fast = x.device().is_cpu() && x.is_contiguous() &&
-                    (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16);
-  return fast ? Gelu::apply(x, columns) : gelu_reference(x, columns);
+  return on_cpu_kernels(x) ? Gelu::apply(x.contiguous(), columns) : gelu_plain(x, columns);
 }
 
-torch::Tensor gelu_reference(const torch::Tensor& x, int64_t columns) { return at::gelu(x.narrow(1, 0, columns)); }
+torch::Tensor gelu_plain(const torch::Tensor& x, int64_t columns) { return at::gelu(x.narrow(1, 0, columns)); }
 
 }  // namespace loraxs

@@ -5,10 +5,10 @@
 namespace loraxs {
 
 /// GELU of x[:, :columns] -> [rows, columns]. x [rows, width ≥ columns] includes its bias; the gradient has x's width
-/// with zeros from `columns` on. Keeps x and recomputes in backward. Fast for float32 and bfloat16 on the CPU.
+/// with zeros from `columns` on. Keeps x and recomputes in backward.
 torch::Tensor gelu(const torch::Tensor& x, int64_t columns);
 
-/// The same from differentiable ATen operators.
-torch::Tensor gelu_reference(const torch::Tensor& x, int64_t columns);
+/// The same by ATen alone: on any device (ops/cpu_kernels.h).
+torch::Tensor gelu_plain(const torch::Tensor& x, int64_t columns);
 
 }  // namespace loraxs

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ops/cpu_kernels.h"
+#include "ops/padded_attention.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -110,8 +112,7 @@ torch::Tensor paged_attention_fast(const torch::Tensor& queries, const PagedBloc
   T* out_data = out.mutable_data_ptr<T>();
   const T *query_data = queries.const_data_ptr<T>() + query_column, *keys = blocks.keys.const_data_ptr<T>(),
           *values = blocks.values.const_data_ptr<T>();
-  const int32_t *starts = asks.query_starts.const_data_ptr<int32_t>(),
-                *positions = asks.query_positions.const_data_ptr<int32_t>(),
+  const int32_t *starts = asks.query_starts.host.data(), *positions = asks.query_positions.const_data_ptr<int32_t>(),
                 *tables = index.block_tables.const_data_ptr<int32_t>();
   at::parallel_for(0, sequences * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
     PagedScratch scratch(width * kKeysPerBlock, shape.head_dim);
@@ -142,8 +143,7 @@ void store_fast(const PagedBlocks& blocks, const torch::Tensor& rows, const Atte
   const int64_t width = index.block_tables.size(1), head_dim = shape.head_dim;
   T *keys = blocks.keys.mutable_data_ptr<T>(), *values = blocks.values.mutable_data_ptr<T>();
   const T* data = rows.const_data_ptr<T>();
-  const int32_t *starts = index.row_starts.const_data_ptr<int32_t>(),
-                *positions = index.positions.const_data_ptr<int32_t>(),
+  const int32_t *starts = index.row_starts.host.data(), *positions = index.positions.const_data_ptr<int32_t>(),
                 *tables = index.block_tables.const_data_ptr<int32_t>();
   for (int64_t s = 0; s < index.block_tables.size(0); ++s) {
     for (int64_t row = starts[s]; row < starts[s + 1]; ++row) {
@@ -159,66 +159,85 @@ void store_fast(const PagedBlocks& blocks, const torch::Tensor& rows, const Atte
   }
 }
 
+void store_plain(const PagedBlocks& blocks, const torch::Tensor& rows, const AttentionColumns& columns,
+                 const AttentionShape& shape, const PagedIndex& index) {
+  const torch::Tensor positions = index.positions.to(torch::kInt64), place = positions.remainder(kKeysPerBlock);
+  const torch::Tensor number = positions.div(kKeysPerBlock, "floor").unsqueeze(1);  // in the sequence's table
+  const torch::Tensor block = index.block_tables.index_select(0, sequence_of_rows(index.row_starts))
+                                  .to(torch::kInt64)
+                                  .gather(1, number)
+                                  .squeeze(1);  // [rows]
+  const auto heads_of = [&](int64_t column) {   // -> [rows, kv_heads, head_dim]
+    return rows.narrow(1, column, shape.kv_heads * shape.head_dim)
+        .reshape({rows.size(0), shape.kv_heads, shape.head_dim});
+  };
+  // Views with block and place in front: [blocks, kKeysPerBlock, kv_heads, head_dim].
+  blocks.keys.permute({0, 3, 1, 2}).index_put_({block, place}, heads_of(columns.key));
+  blocks.values.permute({0, 2, 1, 3}).index_put_({block, place}, heads_of(columns.value));
+}
+
 }  // namespace
 
 void store_in_blocks_(const PagedBlocks& blocks, const torch::Tensor& rows, const AttentionColumns& columns,
                       const AttentionShape& shape, const PagedIndex& index) {
-  TORCH_CHECK(rows.scalar_type() == blocks.keys.scalar_type() && rows.stride(1) == 1 && rows.device().is_cpu(),
-              "store_in_blocks_: rows of ", rows.scalar_type(), ", blocks of ", blocks.keys.scalar_type());
+  TORCH_CHECK(rows.scalar_type() == blocks.keys.scalar_type(), "store_in_blocks_: rows of ", rows.scalar_type(),
+              ", blocks of ", blocks.keys.scalar_type());
+  if (!on_cpu_kernels(rows, blocks.keys, blocks.values, index.block_tables, index.positions)) {
+    return store_plain(blocks, rows, columns, shape, index);
+  }
   if (rows.scalar_type() == torch::kFloat32) return store_fast<float>(blocks, rows, columns, shape, index);
-  if (rows.scalar_type() == torch::kBFloat16) return store_fast<c10::BFloat16>(blocks, rows, columns, shape, index);
-  return store_fast<double>(blocks, rows, columns, shape, index);
+  return store_fast<c10::BFloat16>(blocks, rows, columns, shape, index);
 }
 
 torch::Tensor paged_attention(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
                               const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks) {
   TORCH_CHECK(shape.heads % shape.kv_heads == 0, "paged_attention: ", shape.heads, " heads over ", shape.kv_heads);
-  TORCH_CHECK(queries.scalar_type() == blocks.keys.scalar_type() && queries.stride(1) == 1,
-              "paged_attention: queries of ", queries.scalar_type(), ", blocks of ", blocks.keys.scalar_type());
+  TORCH_CHECK(queries.scalar_type() == blocks.keys.scalar_type(), "paged_attention: queries of ", queries.scalar_type(),
+              ", blocks of ", blocks.keys.scalar_type());
+  if (!on_cpu_kernels(queries, blocks.keys, blocks.values, index.block_tables, asks.query_positions)) {
+    return paged_attention_plain(queries, blocks, query_column, shape, index, asks);
+  }
   if (queries.scalar_type() == torch::kFloat32)
     return paged_attention_fast<float>(queries, blocks, query_column, shape, index, asks);
-  if (queries.scalar_type() == torch::kBFloat16)
-    return paged_attention_fast<c10::BFloat16>(queries, blocks, query_column, shape, index, asks);
-  return paged_attention_reference(queries, blocks, query_column, shape, index, asks);
+  return paged_attention_fast<c10::BFloat16>(queries, blocks, query_column, shape, index, asks);
 }
 
-torch::Tensor paged_attention_reference(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
-                                        const AttentionShape& shape, const PagedIndex& index,
-                                        const AttentionIndex& asks) {
-  const int64_t group = shape.heads / shape.kv_heads;
+// Runs of sequences whose queries are padded to one length, each over all blocks of its table.
+torch::Tensor paged_attention_plain(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
+                                    const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks) {
+  const int64_t width = shape.heads * shape.head_dim;
+  const int64_t table = index.block_tables.size(1), keys = table * kKeysPerBlock;
   const auto type = queries.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const std::vector<int64_t> key_counts(index.block_tables.size(0), keys);
   std::vector<torch::Tensor> outputs;
-  for (int64_t s = 0; s < index.block_tables.size(0); ++s) {
-    const int64_t begin = asks.query_starts[s].item<int32_t>(), end = asks.query_starts[s + 1].item<int32_t>();
-    if (begin == end) continue;
-    const torch::Tensor positions = asks.query_positions.narrow(0, begin, end - begin);
-    const int64_t keys = positions.max().item<int32_t>() + 1;
-    const torch::Tensor table = index.block_tables[s].narrow(0, 0, (keys + kKeysPerBlock - 1) / kKeysPerBlock);
-    const torch::Tensor q = queries.narrow(0, begin, end - begin)
-                                .narrow(1, query_column, shape.heads * shape.head_dim)
-                                .reshape({end - begin, shape.heads, shape.head_dim})
-                                .transpose(0, 1)
-                                .to(type);  // [heads, queries, head_dim]
-    const torch::Tensor k = blocks.keys.index_select(0, table)
-                                .permute({1, 0, 3, 2})  // [kv_heads, blocks, kKeysPerBlock, head_dim]
-                                .reshape({shape.kv_heads, -1, shape.head_dim})
-                                .narrow(1, 0, keys)
-                                .to(type)
-                                .repeat_interleave(group, 0);
-    const torch::Tensor v = blocks.values.index_select(0, table)
-                                .transpose(0, 1)
-                                .reshape({shape.kv_heads, -1, shape.head_dim})
-                                .narrow(1, 0, keys)
-                                .to(type)
-                                .repeat_interleave(group, 0);
-    const torch::Tensor distance = positions.unsqueeze(1) - torch::arange(keys, positions.options()).unsqueeze(0);
+  for (const PaddedRun& run : padded_runs(asks.query_starts, key_counts, shape.heads)) {
+    const PaddedRows asking = padded_rows(asks.query_starts, run, run.queries);
+    const torch::Tensor positions = asking.take(asks.query_positions.to(torch::kInt64));  // [sequences, queries]
+    const torch::Tensor places = torch::arange(keys, positions.options());
+    const torch::Tensor tables = index.block_tables.narrow(0, run.first, run.count).flatten();
+    const auto taken = [&](const torch::Tensor& kept,
+                           at::IntArrayRef order) {  // -> [sequences, kv_heads, keys, head_dim]
+      std::vector<int64_t> sizes = kept.sizes().vec();
+      sizes[0] = table;
+      sizes.insert(sizes.begin(), run.count);
+      return kept.index_select(0, tables)
+          .view(sizes)
+          .permute(order)
+          .reshape({run.count, shape.kv_heads, keys, shape.head_dim})
+          .to(type);
+    };
+    // What was never written may be anything, and 0 · NaN is NaN.
+    const torch::Tensor beyond = places > positions.amax(1, /*keepdim=*/true);  // [sequences, keys]
+    const torch::Tensor k = taken(blocks.keys, {0, 2, 1, 4, 3});
+    const torch::Tensor v = taken(blocks.values, {0, 2, 1, 3, 4}).masked_fill(beyond.view({run.count, 1, keys, 1}), 0);
+    const torch::Tensor distance = positions.unsqueeze(-1) - places;  // [sequences, queries, keys]
     torch::Tensor hidden = distance < 0;
     if (shape.window > 0) hidden = hidden.logical_or(distance >= shape.window);
-    const torch::Tensor scores = (q.matmul(k.transpose(1, 2)) * shape.scale).masked_fill(hidden, -INFINITY);
-    outputs.push_back(
-        scores.softmax(-1).matmul(v).transpose(0, 1).reshape({end - begin, shape.heads * shape.head_dim}));
+    const torch::Tensor out =
+        attend_padded(asking.take(queries.narrow(1, query_column, width)), k, v, shape, hidden, /*mask=*/{});
+    outputs.push_back(packed_rows(out, asks.query_starts, run));
   }
-  if (outputs.empty()) return queries.new_empty({0, shape.heads * shape.head_dim});
+  if (outputs.empty()) return queries.new_empty({0, width});
   return torch::cat(outputs).to(queries.scalar_type());
 }
 

@@ -17,8 +17,8 @@ struct PagedBlocks {
 
 /// Where the sequences of a batch find their blocks. Position p of sequence s lies in block block_tables[s, p / 16].
 struct PagedIndex {
-  torch::Tensor block_tables;  // [sequences, most blocks] int32, CPU
-  torch::Tensor row_starts;    // [sequences + 1] int32: rows of the batch that belong to sequence s
+  torch::Tensor block_tables;  // [sequences, most blocks] int32
+  RowStarts row_starts;        // of the batch's rows
   torch::Tensor positions;     // [rows] int32, position of each row in its sequence
 };
 
@@ -29,14 +29,13 @@ void store_in_blocks_(const PagedBlocks& blocks, const torch::Tensor& rows, cons
 /// softmax(scale · q kᵀ) v over the positions ≤ each query's own, in its window -> [queries, heads · head_dim], dtype
 /// of `queries` [queries, width]; softmax and sums in float32 (float64 for float64). `asks` says which rows of the
 /// batch ask: query_starts and query_positions are read, the rest of it is not. All positions up to the largest that
-/// asks must be in the blocks. A query's result does not depend on how many others stand beside it, bit for bit. No
-/// autograd. Fast kernel for float32 and bfloat16 on the CPU, paged_attention_reference otherwise.
+/// asks must be in the blocks. A query's result does not depend on how many others stand beside it, bit for bit, by the
+/// kernels. No autograd.
 torch::Tensor paged_attention(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
                               const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks);
 
-/// The same by ATen operators, one sequence at a time.
-torch::Tensor paged_attention_reference(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
-                                        const AttentionShape& shape, const PagedIndex& index,
-                                        const AttentionIndex& asks);
+/// The same by ATen alone: on any device (ops/cpu_kernels.h).
+torch::Tensor paged_attention_plain(const torch::Tensor& queries, const PagedBlocks& blocks, int64_t query_column,
+                                    const AttentionShape& shape, const PagedIndex& index, const AttentionIndex& asks);
 
 }  // namespace loraxs

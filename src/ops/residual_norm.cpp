@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -175,15 +176,14 @@ class ResidualNorm : public torch::autograd::Function<ResidualNorm> {
 
 torch::Tensor residual_norm(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
                             const torch::Tensor& bias, double eps, const Dropout& dropout, const RowKeys& rows) {
-  const bool fast = y.device().is_cpu() &&
-                    (y.scalar_type() == torch::kFloat32 || y.scalar_type() == torch::kBFloat16) && y.stride(1) == 1;
-  if (!fast) return residual_norm_reference(y, residual, weight, bias, eps, dropout, rows);
+  if (!on_cpu_kernels(y, residual, weight, bias, rows.keys, rows.positions)) {
+    return residual_norm_plain(y, residual, weight, bias, eps, dropout, rows);
+  }
   return ResidualNorm::apply(y, residual.contiguous(), weight, bias, eps, &dropout, &rows);
 }
 
-torch::Tensor residual_norm_reference(const torch::Tensor& y, const torch::Tensor& residual,
-                                      const torch::Tensor& weight, const torch::Tensor& bias, double eps,
-                                      const Dropout& dropout, const RowKeys& rows) {
+torch::Tensor residual_norm_plain(const torch::Tensor& y, const torch::Tensor& residual, const torch::Tensor& weight,
+                                  const torch::Tensor& bias, double eps, const Dropout& dropout, const RowKeys& rows) {
   const int64_t hidden = residual.size(1);
   const auto dtype = weight.scalar_type();
   torch::Tensor branch = y.narrow(1, 0, hidden).to(dtype);

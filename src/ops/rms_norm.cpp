@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -204,11 +205,6 @@ class HeadRmsNorm : public torch::autograd::Function<HeadRmsNorm> {
   }
 };
 
-bool fast(const torch::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16) &&
-         x.stride(1) == 1;
-}
-
 void expect_no_gradient(const torch::Tensor& x) {
   TORCH_CHECK(!(torch::GradMode::is_enabled() && x.requires_grad()), "rms_norm of two types has no gradient");
 }
@@ -216,7 +212,7 @@ void expect_no_gradient(const torch::Tensor& x) {
 }  // namespace
 
 torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps, torch::ScalarType out) {
-  if (!fast(x)) return rms_norm_reference(x, weight, eps, out);
+  if (!on_cpu_kernels(x, weight)) return rms_norm_plain(x, weight, eps, out);
   if (x.scalar_type() == out) return RmsNorm::apply(x.contiguous(), weight, eps);
   expect_no_gradient(x);
   return forward_any({}, x.contiguous(), weight, eps, out)[1];
@@ -224,7 +220,7 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, doub
 
 std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y, const torch::Tensor& residual,
                                                           const torch::Tensor& weight, double eps) {
-  if (!fast(y)) return residual_rms_norm_reference(y, residual, weight, eps);
+  if (!on_cpu_kernels(y, residual, weight)) return residual_rms_norm_plain(y, residual, weight, eps);
   variable_list done;
   if (y.scalar_type() == residual.scalar_type()) {
     done = ResidualRmsNorm::apply(y, residual.contiguous(), weight, eps);
@@ -236,26 +232,25 @@ std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y
 }
 
 torch::Tensor head_rms_norm_(const torch::Tensor& x, const torch::Tensor& weights, double eps) {
-  return fast(x) ? HeadRmsNorm::apply(x, weights.contiguous(), eps) : head_rms_norm_reference(x, weights, eps);
+  return on_cpu_kernels(x, weights) ? HeadRmsNorm::apply(x, weights.contiguous(), eps)
+                                    : head_rms_norm_plain(x, weights, eps);
 }
 
-torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps,
-                                 torch::ScalarType out) {
+torch::Tensor rms_norm_plain(const torch::Tensor& x, const torch::Tensor& weight, double eps, torch::ScalarType out) {
   const torch::Tensor wide = x.to(weight.scalar_type());
   return (wide * (wide.square().mean(-1, /*keepdim=*/true) + eps).rsqrt() * weight).to(out);
 }
 
-std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch::Tensor& y,
-                                                                    const torch::Tensor& residual,
-                                                                    const torch::Tensor& weight, double eps) {
+std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_plain(const torch::Tensor& y, const torch::Tensor& residual,
+                                                                const torch::Tensor& weight, double eps) {
   const torch::Tensor sum = residual + y.narrow(1, 0, residual.size(1));
-  return {sum, rms_norm_reference(sum, weight, eps, y.scalar_type())};
+  return {sum, rms_norm_plain(sum, weight, eps, y.scalar_type())};
 }
 
-torch::Tensor head_rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weights, double eps) {
+torch::Tensor head_rms_norm_plain(const torch::Tensor& x, const torch::Tensor& weights, double eps) {
   const int64_t columns = weights.numel();
   const torch::Tensor heads = x.narrow(1, 0, columns).reshape({x.size(0), weights.size(0), weights.size(1)});
-  return torch::cat({rms_norm_reference(heads, weights, eps, x.scalar_type()).reshape({x.size(0), columns}),
+  return torch::cat({rms_norm_plain(heads, weights, eps, x.scalar_type()).reshape({x.size(0), columns}),
                      x.narrow(1, columns, x.size(1) - columns)},
                     1);
 }

@@ -13,8 +13,8 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, doub
 
 /// {sum, rms_norm(sum)} with sum = residual + y[:, :hidden], rounded to the residual's type before the norm as in
 /// transformers; the norm has the type of y. y [rows, width ≥ hidden] is the wide output of an adapted projection; its
-/// gradient has the same width, with zeros in the columns from `hidden` on. Fast for float32 and bfloat16 on the CPU;
-/// bfloat16 y beside a float32 residual: without gradients.
+/// gradient has the same width, with zeros in the columns from `hidden` on. bfloat16 y beside a float32 residual:
+/// without gradients.
 std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y, const torch::Tensor& residual,
                                                           const torch::Tensor& weight, double eps);
 
@@ -22,12 +22,10 @@ std::pair<torch::Tensor, torch::Tensor> residual_rms_norm(const torch::Tensor& y
 /// as above; the other columns stay. Works in x's own memory like rotary_ (ops/rotary.h). Keeps the heads as they were.
 torch::Tensor head_rms_norm_(const torch::Tensor& x, const torch::Tensor& weights, double eps);
 
-/// The same from differentiable ATen operators; the last one out of place.
-torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight, double eps,
-                                 torch::ScalarType out);
-std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_reference(const torch::Tensor& y,
-                                                                    const torch::Tensor& residual,
-                                                                    const torch::Tensor& weight, double eps);
-torch::Tensor head_rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weights, double eps);
+/// The same by ATen alone: on any device (ops/cpu_kernels.h). The last one out of place.
+torch::Tensor rms_norm_plain(const torch::Tensor& x, const torch::Tensor& weight, double eps, torch::ScalarType out);
+std::pair<torch::Tensor, torch::Tensor> residual_rms_norm_plain(const torch::Tensor& y, const torch::Tensor& residual,
+                                                                const torch::Tensor& weight, double eps);
+torch::Tensor head_rms_norm_plain(const torch::Tensor& x, const torch::Tensor& weights, double eps);
 
 }  // namespace loraxs

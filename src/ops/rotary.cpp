@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -73,12 +74,11 @@ RotaryAngles rotary_angles(const torch::Tensor& positions, const torch::Tensor& 
 }
 
 torch::Tensor rotary_(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles) {
-  const bool fast = x.device().is_cpu() && x.stride(1) == 1 &&
-                    (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16);
-  return fast ? Rotary::apply(x, angles.cosine, angles.sine, heads) : rotary_reference(x, heads, angles);
+  return on_cpu_kernels(x, angles.cosine, angles.sine) ? Rotary::apply(x, angles.cosine, angles.sine, heads)
+                                                       : rotary_plain(x, heads, angles);
 }
 
-torch::Tensor rotary_reference(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles) {
+torch::Tensor rotary_plain(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles) {
   const int64_t half = angles.cosine.size(1), rotated = heads * 2 * half;
   const auto type = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const torch::Tensor cosine = angles.cosine.to(type).unsqueeze(1), sine = angles.sine.to(type).unsqueeze(1);

@@ -16,11 +16,10 @@ struct RotaryAngles {
 RotaryAngles rotary_angles(const torch::Tensor& positions, const torch::Tensor& inverse_frequencies, double scale = 1);
 
 /// x [rows, width] with its first `heads` · head_dim columns rotated head by head; the other columns stay. Works in x's
-/// own memory: x must be the fresh output of a projection that nobody else reads. Fast for float32 and bfloat16 on the
-/// CPU.
+/// own memory: x must be the fresh output of a projection that nobody else reads.
 torch::Tensor rotary_(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles);
 
-/// The same from differentiable ATen operators, out of place.
-torch::Tensor rotary_reference(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles);
+/// The same by ATen alone, out of place: on any device (ops/cpu_kernels.h).
+torch::Tensor rotary_plain(const torch::Tensor& x, int64_t heads, const RotaryAngles& angles);
 
 }  // namespace loraxs

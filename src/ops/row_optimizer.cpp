@@ -1,11 +1,13 @@
 #include "ops/row_optimizer.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -14,6 +16,15 @@ namespace {
 template <typename T>
 struct Factors {
   T clip, beta1, beta2, eps, decay, step_size, correction;
+
+  Factors(double clip_by, double rate, int64_t step, const AdamWConfig& config)
+      : clip(static_cast<T>(clip_by)),
+        beta1(static_cast<T>(config.beta1)),
+        beta2(static_cast<T>(config.beta2)),
+        eps(static_cast<T>(config.eps)),
+        decay(static_cast<T>(1 - rate * config.weight_decay)),
+        step_size(static_cast<T>(rate / (1 - std::pow(config.beta1, step)))),
+        correction(static_cast<T>(std::sqrt(1 - std::pow(config.beta2, step)))) {}
 };
 
 template <typename T>
@@ -71,15 +82,8 @@ double step_row(const OptimizerRows& rows, int64_t adapter, int64_t step, std::s
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) return norm;
   const double clip = clip_factor(norm, config.max_grad_norm);
-  const double correction1 = 1 - std::pow(config.beta1, step), correction2 = 1 - std::pow(config.beta2, step);
   for (const RateSegment& segment : segments) {
-    const Factors<T> factors{.clip = static_cast<T>(clip),
-                             .beta1 = static_cast<T>(config.beta1),
-                             .beta2 = static_cast<T>(config.beta2),
-                             .eps = static_cast<T>(config.eps),
-                             .decay = static_cast<T>(1 - segment.learning_rate * config.weight_decay),
-                             .step_size = static_cast<T>(segment.learning_rate / correction1),
-                             .correction = static_cast<T>(std::sqrt(correction2))};
+    const Factors<T> factors(clip, segment.learning_rate, step, config);
     for_blocks(segment.begin, segment.end, [&](int64_t at, int64_t end, int64_t) {
       update_kernel<T>(value + at, gradient + at, first + at, second + at, end - at, factors);
     });
@@ -89,17 +93,72 @@ double step_row(const OptimizerRows& rows, int64_t adapter, int64_t step, std::s
   return norm;
 }
 
+/// step_row by ATen alone; nobody waits for the device. -> the norm, a float64 scalar there.
+template <typename T>
+torch::Tensor step_row_plain(const OptimizerRows& rows, const RowStep& row, const AdamWConfig& config) {
+  const auto row_of = [&](const torch::Tensor& bank) { return bank.select(0, row.adapter); };
+  const torch::Tensor value = row_of(rows.values), gradient = row_of(rows.gradients),
+                      first = row_of(rows.first_moments), second = row_of(rows.second_moments);
+  torch::Tensor squares = torch::zeros({}, gradient.options().dtype(torch::kFloat64));
+  for (const RateSegment& s : row.segments) {
+    squares += gradient.slice(0, s.begin, s.end).to(torch::kFloat64).square().sum();
+  }
+  const torch::Tensor norm = squares.sqrt(), stays = norm.isfinite().logical_not();
+  const torch::Tensor clip = config.max_grad_norm > 0
+                                 ? (config.max_grad_norm / (norm + 1e-6)).clamp_max(1).to(gradient.scalar_type())
+                                 : torch::ones({}, gradient.options());
+  for (const RateSegment& s : row.segments) {
+    const Factors<T> f(1, s.learning_rate, row.step, config);
+    const auto part = [&](const torch::Tensor& whole) { return whole.slice(0, s.begin, s.end); };
+    const torch::Tensor g = part(gradient) * clip;
+    const torch::Tensor new_first = part(first) + (g - part(first)) * (T(1) - f.beta1);
+    const torch::Tensor new_second = part(second) * f.beta2 + g * g * (T(1) - f.beta2);
+    const torch::Tensor denominator = new_second.sqrt() / f.correction + f.eps;
+    const torch::Tensor new_value = part(value) * f.decay - new_first / denominator * f.step_size;
+    part(first).copy_(torch::where(stays, part(first), new_first));
+    part(second).copy_(torch::where(stays, part(second), new_second));
+    part(value).copy_(torch::where(stays, part(value), new_value));
+  }
+  gradient.masked_fill_(stays.logical_not(), 0);
+  return norm;
+}
+
+std::vector<double> step_rows_plain(const OptimizerRows& rows, const std::vector<RowStep>& steps,
+                                    const AdamWConfig& config) {
+  if (steps.empty()) return {};
+  torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> norms;
+  const auto step_one = rows.values.scalar_type() == torch::kFloat64 ? step_row_plain<double> : step_row_plain<float>;
+  for (const RowStep& row : steps) norms.push_back(step_one(rows, row, config));
+  const torch::Tensor fetched = torch::stack(norms).cpu();
+  return {fetched.const_data_ptr<double>(), fetched.const_data_ptr<double>() + fetched.numel()};
+}
+
 }  // namespace
 
 double clip_factor(double norm, double max_grad_norm) {
   return max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (norm + 1e-6)) : 1.0;
 }
 
+std::vector<double> adamw_steps_(const OptimizerRows& rows, const std::vector<RowStep>& steps,
+                                 const AdamWConfig& config) {
+  if (!on_cpu(rows.values, rows.gradients, rows.first_moments, rows.second_moments)) {
+    return step_rows_plain(rows, steps, config);
+  }
+  const auto step_one = rows.values.scalar_type() == torch::kFloat64 ? step_row<double> : step_row<float>;
+  std::vector<double> norms(steps.size());
+  at::parallel_for(0, static_cast<int64_t>(steps.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      norms[i] = step_one(rows, steps[i].adapter, steps[i].step, steps[i].segments, config);
+    }
+  });
+  return norms;
+}
+
 double adamw_step_(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
                    const AdamWConfig& config) {
-  TORCH_CHECK(rows.values.device().is_cpu(), "adamw_step_: rows are kept on the CPU");
-  if (rows.values.scalar_type() == torch::kFloat64) return step_row<double>(rows, adapter, step, segments, config);
-  return step_row<float>(rows, adapter, step, segments, config);
+  const RowStep row{.adapter = adapter, .step = step, .segments = {segments.begin(), segments.end()}};
+  return adamw_steps_(rows, {row}, config).front();
 }
 
 }  // namespace loraxs

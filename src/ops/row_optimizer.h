@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace loraxs {
 
@@ -32,9 +33,20 @@ struct OptimizerRows {
 /// 1 without clipping.
 double clip_factor(double norm, double max_grad_norm);
 
-/// One AdamW step (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of row `adapter`; `step`
-/// counts from 1. Clips by clip_factor. Sets the row's gradient to zero. Returns the norm before clipping; when it is
-/// not finite nothing is changed.
+/// One step of one row.
+struct RowStep {
+  int64_t adapter = 0;
+  int64_t step = 0;  // of this row; counts from 1
+  std::vector<RateSegment> segments;
+};
+
+/// AdamW steps (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of different rows, side by side:
+/// a row's bits do not depend on the others. Clips by clip_factor. Sets the rows' gradients to zero. Returns each row's
+/// norm before clipping; where it is not finite nothing is changed. On another device than the CPU the norms are
+/// fetched once, after all rows' work is on its way.
+std::vector<double> adamw_steps_(const OptimizerRows& rows, const std::vector<RowStep>& steps,
+                                 const AdamWConfig& config);
+/// Of one row.
 double adamw_step_(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
                    const AdamWConfig& config);
 

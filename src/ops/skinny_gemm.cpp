@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ops/cpu_kernels.h"
 #include "ops/simd.h"
 
 namespace loraxs {
@@ -29,7 +30,7 @@ using Kernel = void (*)(void*, int64_t, const void*, int64_t, int64_t, const voi
                         int64_t, float, bool);
 
 Kernel kernel_for(const torch::Tensor& c, const torch::Tensor& a, const torch::Tensor& b) {
-  if (!c.device().is_cpu()) return nullptr;
+  if (!on_cpu(c, a, b)) return nullptr;
   const auto is = [](const torch::Tensor& t, torch::ScalarType type) { return t.scalar_type() == type; };
   const auto f = torch::kFloat32, h = torch::kBFloat16;
   if (is(a, f) && is(b, f) && is(c, f)) return simd::kernel<gemm_body<F, F, F>>;

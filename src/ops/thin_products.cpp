@@ -89,8 +89,8 @@ LORAXS_INLINE void combine_vectors(double* y, double alpha, const double* c, int
 }
 
 void check(const torch::Tensor& t) {
-  TORCH_CHECK(t.scalar_type() == torch::kFloat64 && t.dim() == 2 && t.is_contiguous(),
-              "thin products take contiguous float64 matrices");
+  TORCH_CHECK(t.device().is_cpu() && t.scalar_type() == torch::kFloat64 && t.dim() == 2 && t.is_contiguous(),
+              "thin products take contiguous float64 matrices on the CPU");
 }
 
 }  // namespace

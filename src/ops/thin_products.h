@@ -1,5 +1,6 @@
 // ops/thin_products.h: a few float64 vectors against many rows: what a Krylov method does all day. Library GEMMs are
-// several times slower at four columns, and on some CPUs have no vector code for float64 there.
+// several times slower at four columns, and on some CPUs have no vector code for float64 there. On the CPU alone: a
+// basis is solved there, whatever device a model is on.
 #pragma once
 #include <torch/types.h>
 

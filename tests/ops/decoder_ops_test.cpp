@@ -27,7 +27,7 @@ TEST(RmsNormTest, FastEqualsPlain) {
   expect_fused_equals_plain(
       [&](const Tensors& in) { return Tensors{rms_norm(in[0], weight, 3e-3, in[0].scalar_type())}; },
       [&](const Tensors& in) {
-        return Tensors{rms_norm_reference(in[0], weight.to(torch::kFloat64), 3e-3, torch::kFloat64)};
+        return Tensors{rms_norm_plain(in[0], weight.to(torch::kFloat64), 3e-3, torch::kFloat64)};
       },
       {normal({11, 37}, 2)});
 }
@@ -35,11 +35,10 @@ TEST(RmsNormTest, FastEqualsPlain) {
 TEST(RmsNormTest, ResidualFormEqualsPlainAndLeavesFurtherColumnsAlone) {
   const torch::Tensor weight = 1 + 0.2 * normal({37}, 1);
   const auto pair = [](const std::pair<torch::Tensor, torch::Tensor>& p) { return Tensors{p.first, p.second}; };
-  expect_fused_equals_plain([&](const Tensors& in) { return pair(residual_rms_norm(in[0], in[1], weight, 3e-3)); },
-                            [&](const Tensors& in) {
-                              return pair(residual_rms_norm_reference(in[0], in[1], weight.to(torch::kFloat64), 3e-3));
-                            },
-                            {normal({11, 37 + 5}, 2), normal({11, 37}, 3)});
+  expect_fused_equals_plain(
+      [&](const Tensors& in) { return pair(residual_rms_norm(in[0], in[1], weight, 3e-3)); },
+      [&](const Tensors& in) { return pair(residual_rms_norm_plain(in[0], in[1], weight.to(torch::kFloat64), 3e-3)); },
+      {normal({11, 37 + 5}, 2), normal({11, 37}, 3)});
 }
 
 TEST(RmsNormTest, FloatResidualBesideBfloatProjectionsKeepsItsDigits) {
@@ -63,7 +62,7 @@ TEST(RmsNormTest, HeadFormEqualsPlainAndLeavesFurtherColumnsAlone) {
   const torch::Tensor x = normal({13, 3 * 10 + 7}, 2);
   expect_fused_equals_plain(
       [&](const Tensors& in) { return Tensors{head_rms_norm_(in[0] * 2, weights, 3e-3)}; },
-      [&](const Tensors& in) { return Tensors{head_rms_norm_reference(in[0] * 2, weights.to(torch::kFloat64), 3e-3)}; },
+      [&](const Tensors& in) { return Tensors{head_rms_norm_plain(in[0] * 2, weights.to(torch::kFloat64), 3e-3)}; },
       {x});
   const torch::Tensor normed = head_rms_norm_(x.clone(), weights, 3e-3);
   EXPECT_TRUE(normed.narrow(1, 30, 7).equal(x.narrow(1, 30, 7)));
@@ -79,7 +78,7 @@ TEST(RotaryTest, FastEqualsPlainAndTurnsNothingElse) {
   const torch::Tensor x = normal({13, 3 * 10 + 7}, 1);
   // A projection before it, as in the model: rotary_ writes into that one's output.
   expect_fused_equals_plain([&](const Tensors& in) { return Tensors{rotary_(in[0] * 2, 3, angles)}; },
-                            [&](const Tensors& in) { return Tensors{rotary_reference(in[0] * 2, 3, angles)}; }, {x});
+                            [&](const Tensors& in) { return Tensors{rotary_plain(in[0] * 2, 3, angles)}; }, {x});
   const torch::Tensor turned = rotary_(x.clone(), 3, angles);
   EXPECT_TRUE(turned.narrow(1, 30, 7).equal(x.narrow(1, 30, 7)));
   EXPECT_TRUE(turned[0].equal(x[0]));                 // position 0
@@ -90,7 +89,7 @@ TEST(RotaryTest, FastEqualsPlainAndTurnsNothingElse) {
 TEST(GatedMlpTest, FastEqualsPlain) {
   for (const auto activation : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
     expect_fused_equals_plain([&](const Tensors& in) { return Tensors{gated_mlp(in[0], 21, activation)}; },
-                              [&](const Tensors& in) { return Tensors{gated_mlp_reference(in[0], 21, activation)}; },
+                              [&](const Tensors& in) { return Tensors{gated_mlp_plain(in[0], 21, activation)}; },
                               {3 * normal({9, 2 * 21 + 4}, 1)});
   }
   const torch::Tensor x = normal({9, 42}, 1);
@@ -155,8 +154,8 @@ TEST_P(CausalAttentionTest, FastEqualsPlainOnLongSequences) {
     query_starts.push_back(static_cast<int32_t>(positions.size()));
     index.max_keys = index.max_queries = std::max<int64_t>(index.max_keys, length);
   }
-  index.key_starts = torch::tensor(key_starts, torch::kInt32);
-  index.query_starts = torch::tensor(query_starts, torch::kInt32);
+  index.key_starts = RowStarts::of(key_starts);
+  index.query_starts = RowStarts::of(query_starts);
   index.query_positions = torch::tensor(positions, torch::kInt32);
   index.dropout_keys = torch::zeros({static_cast<int64_t>(c.lengths.size())}, torch::kInt64);
   const int64_t width = c.heads * c.head_dim, kv_width = c.kv_heads * c.head_dim;
@@ -167,7 +166,7 @@ TEST_P(CausalAttentionTest, FastEqualsPlainOnLongSequences) {
       return Tensors{attention(in[0], in[1], {.query = 0, .key = 0, .value = kv_width}, shape, index, Dropout{})};
     };
   };
-  expect_fused_equals_plain(run(varlen_attention), run(varlen_attention_reference), {queries, keys_values});
+  expect_fused_equals_plain(run(varlen_attention), run(varlen_attention_plain), {queries, keys_values});
   if (c.window > 0) {  // control: the window shows
     AttentionShape open = shape;
     open.window = 0;

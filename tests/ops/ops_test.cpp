@@ -102,8 +102,8 @@ class AttentionTest : public testing::TestWithParam<AttentionCase> {
       index.max_keys = std::max<int64_t>(index.max_keys, length);
       index.max_queries = c.first_only ? 1 : index.max_keys;
     }
-    index.key_starts = torch::tensor(key_starts, torch::kInt32);
-    index.query_starts = torch::tensor(query_starts, torch::kInt32);
+    index.key_starts = RowStarts::of(key_starts);
+    index.query_starts = RowStarts::of(query_starts);
     index.query_positions = torch::tensor(positions, torch::kInt32);
     index.dropout_keys = torch::tensor(keys, torch::kInt64);
     return index;
@@ -111,7 +111,7 @@ class AttentionTest : public testing::TestWithParam<AttentionCase> {
   Dropout dropout() const {
     return GetParam().dropout ? Dropout::make(0.25, 2, DropoutPurpose::kAttention) : Dropout{};
   }
-  int64_t tokens() const { return index().key_starts[-1].item<int32_t>(); }
+  int64_t tokens() const { return index().key_starts.host.back(); }
 };
 
 TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
@@ -127,11 +127,11 @@ TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
     const auto run = [&](auto f) {
       return [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], columns, s, at, dropout()); };
     };
-    EXPECT_TRUE(close(run(varlen_attention)(fast), run(varlen_attention_reference)(plain), 2e-6));
-    const auto a = gradients(run(varlen_attention), fast), b = gradients(run(varlen_attention_reference), plain);
+    EXPECT_TRUE(close(run(varlen_attention)(fast), run(varlen_attention_plain)(plain), 2e-6));
+    const auto a = gradients(run(varlen_attention), fast), b = gradients(run(varlen_attention_plain), plain);
     EXPECT_TRUE(close(a[0], b[0], 5e-6));
     EXPECT_TRUE(close(a[1], b[1], 5e-6));
-    expect_bfloat_equals_plain(run(varlen_attention), run(varlen_attention_reference), {queries, keys_values});
+    expect_bfloat_equals_plain(run(varlen_attention), run(varlen_attention_plain), {queries, keys_values});
     return;
   }
   const AttentionColumns columns{.query = 0, .key = q, .value = q + kv}, swapped{.query = 0, .key = q + kv, .value = q};
@@ -140,12 +140,12 @@ TEST_P(AttentionTest, FastEqualsPlainForwardAndBackward) {
     return [&, f, c](const std::vector<torch::Tensor>& in) { return f(in[0], in[0], c, s, at, dropout()); };
   };
   const std::vector<torch::Tensor> fast = {leaf(joined)}, plain = {leaf(joined)};
-  const torch::Tensor reference = run(varlen_attention_reference, columns)(plain);
+  const torch::Tensor reference = run(varlen_attention_plain, columns)(plain);
   EXPECT_TRUE(close(run(varlen_attention, columns)(fast), reference, 2e-6));
   EXPECT_FALSE(close(run(varlen_attention, swapped)(fast), reference, 1e-2));  // control
   EXPECT_TRUE(close(gradients(run(varlen_attention, columns), fast)[0],
-                    gradients(run(varlen_attention_reference, columns), plain)[0], 5e-6));
-  expect_bfloat_equals_plain(run(varlen_attention, columns), run(varlen_attention_reference, columns), {joined});
+                    gradients(run(varlen_attention_plain, columns), plain)[0], 5e-6));
+  expect_bfloat_equals_plain(run(varlen_attention, columns), run(varlen_attention_plain, columns), {joined});
 }
 
 class JoinedAttentionTest : public AttentionTest {};
@@ -180,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(Joined, JoinedAttentionTest, testing::ValuesIn(kJoined)
 TEST(AttentionGradientTest, PlainFormPassesFiniteDifferences) {
   const AttentionShape shape{.heads = 2, .kv_heads = 1, .head_dim = 3, .scale = 0.7, .causal = true};
   AttentionIndex index;
-  index.key_starts = index.query_starts = torch::tensor({0, 4, 7}, torch::kInt32);
+  index.key_starts = index.query_starts = RowStarts::of({0, 4, 7});
   index.query_positions = torch::tensor({0, 1, 2, 3, 0, 1, 2}, torch::kInt32);
   index.dropout_keys = torch::tensor({5, 6}, torch::kInt64);
   const Dropout dropout = Dropout::make(0.2, 1, DropoutPurpose::kAttention);
@@ -202,13 +202,13 @@ TEST(ResidualNormTest, FastEqualsPlain) {
           [&, f](const std::vector<torch::Tensor>& in) { return f(in[0], in[1], weight, bias, 1e-5, dropout, rows); };
     };
     const std::vector<torch::Tensor> fast = {leaf(y), leaf(residual)}, plain = {leaf(y), leaf(residual)};
-    EXPECT_TRUE(close(run(residual_norm)(fast), run(residual_norm_reference)(plain), 1e-6));
-    const auto a = gradients(run(residual_norm), fast), b = gradients(run(residual_norm_reference), plain);
+    EXPECT_TRUE(close(run(residual_norm)(fast), run(residual_norm_plain)(plain), 1e-6));
+    const auto a = gradients(run(residual_norm), fast), b = gradients(run(residual_norm_plain), plain);
     EXPECT_TRUE(close(a[0], b[0], 2e-6));
     EXPECT_TRUE(close(a[1], b[1], 2e-6));
     const auto exact = [&](const Tensors& in) {
       const auto wide = torch::kFloat64;
-      return residual_norm_reference(in[0], in[1], weight.to(wide), bias.to(wide), 1e-5, dropout, rows);
+      return residual_norm_plain(in[0], in[1], weight.to(wide), bias.to(wide), 1e-5, dropout, rows);
     };
     expect_bfloat_equals_plain(run(residual_norm), exact, {y, residual});
   }
@@ -226,9 +226,9 @@ TEST(GeluTest, FastEqualsPlain) {
   const torch::Tensor x = 3 * normal({9, 70}, 1);
   const auto run = [](auto f) { return [f](const std::vector<torch::Tensor>& in) { return f(in[0], 67); }; };
   const std::vector<torch::Tensor> fast = {leaf(x)}, plain = {leaf(x)};
-  EXPECT_TRUE(close(run(gelu)(fast), run(gelu_reference)(plain), 1e-6));
-  EXPECT_TRUE(close(gradients(run(gelu), fast)[0], gradients(run(gelu_reference), plain)[0], 1e-6));
-  expect_bfloat_equals_plain(run(gelu), run(gelu_reference), {x});
+  EXPECT_TRUE(close(run(gelu)(fast), run(gelu_plain)(plain), 1e-6));
+  EXPECT_TRUE(close(gradients(run(gelu), fast)[0], gradients(run(gelu_plain), plain)[0], 1e-6));
+  expect_bfloat_equals_plain(run(gelu), run(gelu_plain), {x});
   check_gradient([](const auto& in) { return gelu(in[0], 4); }, {normal({3, 5}, 1, torch::kFloat64)});
 }
 
