@@ -51,7 +51,7 @@ class BoundBatch final : public ProjectionHook, public std::enable_shared_from_t
   std::vector<bool> trained_;       // per group
   std::vector<HeadSegment> heads_;  // of the asked rows
   std::vector<HeadRun> runs_;
-  bool one_asked_each_;         // every sequence asks for one row
+  bool one_asked_each_;  // every sequence asks for one row
 };
 
 }  // namespace loraxs

@@ -42,8 +42,8 @@ EnergyStudy study_energy(const BaseModel& model, const std::optional<OpenedAdapt
   if (examples.empty()) throw Error(concat("--data: ", task.name, ": expected examples, found none"));
   examples.resize(std::min<size_t>(examples.size(), options.examples));
   const auto tokenizer = tokenizer_of(model);
-  const EncodedExamples encoded = TaskEncoder(*tokenizer, model.folder)
-                                      .encode(task, examples, std::min(options.max_length, model.config.max_length()));
+  const ExampleView encoded = TaskEncoder(*tokenizer, model.folder)
+                                  .encode(task, examples, std::min(options.max_length, model.config.max_length()));
   if (encoded.size() == 0) throw Error("--max-length: expected room for an answer, found none in any example");
   const BaseModel at = adapter ? merge_model(model, *adapter->basis, *adapter->bank, 0) : model;
   const TaskGradient gradient = task_gradient(at, head_bank(model, adapter, task, options.seed), encoded);

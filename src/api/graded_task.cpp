@@ -204,7 +204,7 @@ GradedScore weigh_choices(TextModel& model, const GradedTask& graded) {
         weighed.back().error = question_error(weighed.back().name, error.what());
       }
     }
-    const TargetLosses losses = target_losses(model.model(), encoded, {graded.slot});
+    const TargetLosses losses = target_losses(model.model(), std::move(encoded), {graded.slot});
     size_t at = 0;  // candidate
     for (const WeighedExample& one : weighed) {
       const size_t count = one.error.empty() ? one.names.size() : 0;

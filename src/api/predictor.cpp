@@ -55,7 +55,7 @@ Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
 }
 
 torch::Tensor Predictor::logits(const std::vector<Example>& examples) {
-  const EncodedExamples encoded = encode_examples(*tokenizer_, examples, max_length_);
+  const ExampleView encoded = encode_examples(*tokenizer_, examples, max_length_);
   const std::lock_guard lock(mutex_);
   return predict_logits(model_, encoded, {0}, kTokensPerBatch).front();
 }
@@ -94,9 +94,8 @@ TaskScore score_task(const OpenedAdapter& opened, const std::string& precision, 
 
 std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& precision, const Task& task) {
   const auto tokenizer = tokenizer_of(opened.model);
-  const EncodedExamples examples =
-      TaskEncoder(*tokenizer, opened.model.folder)
-          .encode(task, task.validation, max_length_of(opened.files.front(), opened.model));
+  const ExampleView examples = TaskEncoder(*tokenizer, opened.model.folder)
+                                   .encode(task, task.validation, max_length_of(opened.files.front(), opened.model));
   if (examples.size() == 0) throw Error(concat(task.name, ": expected examples to score, found none"));
   if (!task.language_model()) check_metric(task.metric, task.regression(), task.name);
   AdaptedModel model = adapted_model(opened, precision);
@@ -111,7 +110,7 @@ std::vector<TaskScore> score_rows(const OpenedBank& opened, const std::string& p
     return scores;
   }
   for (const torch::Tensor& outputs : predict_logits(model, examples, slots, kTokensPerBatch)) {
-    scores.push_back(score_outputs(outputs, task, examples.targets));
+    scores.push_back(score_outputs(outputs, task, examples.targets()));
   }
   return scores;
 }

@@ -6,7 +6,7 @@
 
 #include "adapt/adapted_model.h"
 #include "api/task_encoder.h"
-#include "train/loop.h"
+#include "train/train_observer.h"
 
 namespace loraxs {
 

@@ -55,8 +55,6 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
       setup_{.recipe = recipe_,
              .model = model_,
              .basis = nullptr,
-             .train = train_,
-             .validation = validation_,
              .task_name = task.name,
              .metric = task.metric,
              .kind = task.kind,
@@ -79,10 +77,11 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
       return samples_->answer(model, slots, setup_.dtype);
     };
   }
-  train_ = encoder.encode(task, task.train, recipe_.train.max_length);
-  validation_ = encoder.encode(task, task.validation, recipe_.train.max_length);
-  if (train_.size() == 0) {
-    throw Error(concat(where, ": train.max_length: expected room for an answer, found none in ", train_.num_dropped,
+  train_ = std::make_shared<const EncodedExamples>(encoder.encode(task, task.train, recipe_.train.max_length));
+  setup_.train = ExampleView(train_);
+  setup_.validation = encoder.encode(task, task.validation, recipe_.train.max_length);
+  if (train_->size() == 0) {
+    throw Error(concat(where, ": train.max_length: expected room for an answer, found none in ", train_->num_dropped,
                        " examples"));
   }
   const HeadLayout head = task_head(recipe_.head, task, *model_.architecture, where);
@@ -100,11 +99,9 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
 int64_t TrainingRun::activation_limit() const {
   if (recipe_.train.memory_gb == 0) return -1;
   int64_t longest = 0;
-  for (const Encoding& encoding : train_.encodings) {
-    longest = std::max(longest, static_cast<int64_t>(encoding.input_ids.size()));
-  }
+  for (const int64_t length : setup_.train.lengths()) longest = std::max(longest, length);
   const auto jobs = static_cast<int64_t>(make_jobs(recipe_.train, setup_.task_name).size());
-  StepShape step = step_shape(recipe_.train, jobs, train_.size(), train_.num_tokens(), setup_.dtype);
+  StepShape step = step_shape(recipe_.train, jobs, train_->size(), setup_.train.num_tokens(), setup_.dtype);
   step.tokens = std::max(step.tokens, longest);
   const int64_t limit = estimate_memory(model_, setup_.layout, step, where_).activation_limit;
   if (settings_.log) {
@@ -136,7 +133,7 @@ std::filesystem::path TrainingRun::gradient_start_path() const {
 }
 
 void TrainingRun::start_from_gradient() {
-  const EncodedExamples& examples = choose_examples(recipe_.train, train_, validation_).train;
+  const ExampleView examples = choose_examples(recipe_.train, setup_.train, setup_.validation).train;
   const int64_t warmup_steps = std::max<int64_t>(1, plan_steps(recipe_.train, examples.size()).warmup_steps);
   const std::filesystem::path path = gradient_start_path();
   if (std::filesystem::exists(path)) {  // the run is resumed
@@ -153,7 +150,7 @@ void TrainingRun::start_from_gradient() {
                          ", whose gradient goes through that seed's head, found ", recipe_.train.seeds.size(),
                          "; train the others in runs of their own"));
     }
-    const EncodedExamples chosen = gradient_examples(examples, recipe_.method.gradient_examples);
+    const ExampleView chosen = gradient_examples(examples, recipe_.method.gradient_examples);
     const Bank fresh = fresh_head(model_, head, make_jobs(recipe_.train, setup_.task_name).front().key);
     const TaskGradient gradient = task_gradient(model_, fresh, chosen);
     GradientStart start = gradient_start(gradient, setup_.layout, recipe_.method.alpha, model_.base_id);
@@ -191,13 +188,13 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
     refuse_changed_recipe(recipe_.output, recipe_, best_adapter(jobs.front()));
   }
   basis();
-  if (train_.num_truncated > 0 && settings_.log) {
-    settings_.log(LogLevel::kInfo, concat("truncated=", train_.num_truncated, " of ", train_.size(),
+  if (train_->num_truncated > 0 && settings_.log) {
+    settings_.log(LogLevel::kInfo, concat("truncated=", train_->num_truncated, " of ", train_->size(),
                                           " training examples to ", recipe_.train.max_length, " tokens"));
   }
-  if (train_.num_dropped > 0 && settings_.log) {
+  if (train_->num_dropped > 0 && settings_.log) {
     settings_.log(LogLevel::kInfo,
-                  concat("dropped=", train_.num_dropped, " training examples whose answer starts after ",
+                  concat("dropped=", train_->num_dropped, " training examples whose answer starts after ",
                          recipe_.train.max_length, " tokens"));
   }
   RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);

@@ -60,7 +60,7 @@ class TrainingRun {
   BaseModel model_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<SamplePrompts> samples_;
-  EncodedExamples train_, validation_;
+  std::shared_ptr<const EncodedExamples> train_;
   TrainSetup setup_;
 };
 

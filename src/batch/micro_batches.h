@@ -1,5 +1,6 @@
 // batch/micro_batches.h: one optimizer step of many jobs, cut into batches of about so many tokens.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -13,20 +14,26 @@ int64_t micro_batch_tokens(int64_t tokens_per_batch, int64_t step_tokens);
 
 /// Consecutive sequences [begin, end) of one job's step.
 struct BatchPiece {
-  int64_t job = 0;
   int64_t begin = 0;
   int64_t end = 0;
+  int64_t tokens = 0;  // of those sequences
   bool operator==(const BatchPiece&) const = default;
 };
 
 /// Where one job's step is cut: `lengths` are its sequences' tokens in order. At least `parts` pieces (as far as there
 /// are sequences), and as many as pieces of `tokens` take; balanced by tokens. Depends on nothing but the job's own
-/// lengths, so its gradient is summed in the same order alone and in any bank.
-std::vector<BatchPiece> cut_step(int64_t job, std::span<const int64_t> lengths, int64_t tokens, int64_t parts);
+/// lengths and budget, so its gradient is summed in the same order alone and in any company.
+std::vector<BatchPiece> cut_step(std::span<const int64_t> lengths, int64_t tokens, int64_t parts);
 
-/// The step's micro-batches, in order: pieces of different jobs together while they have at most `tokens` tokens. A
-/// job's pieces stay in order, no two of them in one micro-batch.
-std::vector<std::vector<BatchPiece>> plan_micro_batches(const std::vector<std::vector<int64_t>>& lengths,
-                                                        int64_t tokens, int64_t parts);
+/// A piece of the step of one of several jobs.
+struct JobPiece {
+  size_t job = 0;
+  BatchPiece piece;
+  bool operator==(const JobPiece&) const = default;
+};
+
+/// Micro-batches, in order: pieces of different jobs together while they have at most `tokens` tokens; one that has
+/// more stands alone. A job's pieces stay in order, no two of them in one micro-batch.
+std::vector<std::vector<JobPiece>> group_pieces(std::span<const std::vector<BatchPiece>> jobs, int64_t tokens);
 
 }  // namespace loraxs

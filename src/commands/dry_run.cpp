@@ -9,7 +9,7 @@
 #include "api/opened_adapter.h"
 #include "api/settings.h"
 #include "api/task_encoder.h"
-#include "data/encoded.h"
+#include "data/example_view.h"
 #include "data/task.h"
 #include "eval/metrics.h"
 #include "io/error.h"
@@ -43,9 +43,9 @@ DataSizes measure(const Task& task, const BaseModel& model, int64_t max_length) 
     return sizes;
   }
   const auto tokenizer = tokenizer_of(model);
-  const EncodedExamples encoded = TaskEncoder(*tokenizer, model.folder).encode(task, task.train, max_length);
+  EncodedExamples encoded = TaskEncoder(*tokenizer, model.folder).encode(task, task.train, max_length);
   sizes.truncated = encoded.num_truncated;
-  sizes.tokens = encoded.num_tokens();
+  sizes.tokens = ExampleView(std::move(encoded)).num_tokens();
   return sizes;
 }
 

@@ -135,9 +135,9 @@ HeldOut held_out(const Asked& asked, const Task& task, const EvalOptions& option
   HeldOut result;
   std::vector<size_t> indices;  // of examples; none where windows are scored
   progress.begin("tokenizing");
-  const EncodedExamples encoded =
-      task.windows ? encode_windows_of(asked, task, options)
-                   : encode_each(asked.encoder, task, asked.model.context(), indices, result.failures);
+  const ExampleView encoded = task.windows
+                                  ? encode_windows_of(asked, task, options)
+                                  : encode_each(asked.encoder, task, asked.model.context(), indices, result.failures);
   progress.begin("loss", static_cast<int64_t>(batches_by_tokens(encoded.lengths(), kTokensPerBatch).size()));
   const TargetLosses losses = target_losses(asked.model.model(), encoded, {asked.slot}, [&, first = true]() mutable {
     if (!first) progress.step();  // asked before each batch

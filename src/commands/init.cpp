@@ -9,6 +9,7 @@
 #include "commands/dry_run.h"
 #include "commands/progress.h"
 #include "commands/session.h"
+#include "data/example_view.h"
 #include "data/task.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -164,7 +165,7 @@ Lengths measure_lengths(const Task& task, const BaseModel& model, const TaskEnco
   const int64_t limit = model.config.max_length();
   std::vector<Example> examples(task.train.begin(),
                                 task.train.begin() + std::ptrdiff_t(std::min(kMeasured, task.train.size())));
-  std::vector<int64_t> lengths = encoder.encode(task, examples, limit).lengths();
+  std::vector<int64_t> lengths = ExampleView(encoder.encode(task, examples, limit)).lengths();
   if (lengths.empty()) throw Error(concat(task.name, ": expected examples that have something to learn, found none"));
   std::sort(lengths.begin(), lengths.end());
   Lengths result{.measured = static_cast<int64_t>(lengths.size()),

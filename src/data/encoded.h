@@ -1,7 +1,6 @@
-// data/encoded.h: examples as token ids.
+// data/encoded.h: a data set as token ids; data/example_view.h looks at some of it.
 #pragma once
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "batch/packed_batch.h"
@@ -18,14 +17,7 @@ struct EncodedExamples {
 
   int64_t size() const { return static_cast<int64_t>(encodings.size()); }
   int64_t length(int64_t index) const { return static_cast<int64_t>(encodings[index].input_ids.size()); }
-  std::vector<int64_t> lengths() const;
-  int64_t num_tokens() const;
-  /// Example `index` as a sequence of a slot, without job facts.
-  Sequence sequence(int64_t index, int64_t slot) const;
 };
-
-/// The examples at `indices`, in that order.
-EncodedExamples take_examples(const EncodedExamples& examples, std::span<const int64_t> indices);
 
 EncodedExamples encode_examples(const Tokenizer& tokenizer, const std::vector<Example>& examples, int64_t max_length);
 

@@ -11,7 +11,7 @@
 
 namespace loraxs {
 
-std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExamples& examples,
+std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const ExampleView& examples,
                                           const std::vector<int64_t>& slots, int64_t tokens_per_batch,
                                           const std::function<void()>& proceed) {
   torch::NoGradGuard no_grad;
@@ -37,7 +37,7 @@ std::vector<double> predictions_of(const torch::Tensor& logits, bool regression)
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
 
-TargetLosses target_losses(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+TargetLosses target_losses(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
                            const std::function<void()>& proceed) {
   torch::NoGradGuard no_grad;
   TargetLosses result{.sums = std::vector(slots.size(), std::vector<double>(examples.size())),
@@ -62,8 +62,8 @@ TargetLosses target_losses(AdaptedModel& model, const EncodedExamples& examples,
   return result;
 }
 
-std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
-                                    const std::vector<int64_t>& slots, const std::function<void()>& proceed) {
+std::vector<double> held_out_losses(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
+                                    const std::function<void()>& proceed) {
   const TargetLosses losses = target_losses(model, examples, slots, proceed);
   const auto targets = static_cast<double>(std::accumulate(losses.targets.begin(), losses.targets.end(), int64_t{0}));
   std::vector<double> means;
@@ -73,21 +73,21 @@ std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& 
   return means;
 }
 
-std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+std::vector<double> score_slots(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
                                 const std::string& metric, bool regression, const std::function<void()>& proceed) {
   if (metric == "loss") return held_out_losses(model, examples, slots, proceed);
   std::vector<double> scores;
   for (const torch::Tensor& logits : predict_logits(model, examples, slots, kTokensPerBatch, proceed)) {
     // The index of a largest logit says nothing where one is not a number.
     const bool is_known = !logits.isnan().any().item<bool>();
-    scores.push_back(is_known ? compute_metric(metric, predictions_of(logits, regression), examples.targets)
+    scores.push_back(is_known ? compute_metric(metric, predictions_of(logits, regression), examples.targets())
                               : std::numeric_limits<double>::quiet_NaN());
   }
   return scores;
 }
 
-std::vector<bool> finite_outputs(AdaptedModel& model, const EncodedExamples& examples,
-                                 const std::vector<int64_t>& slots, bool language_model) {
+std::vector<bool> finite_outputs(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
+                                 bool language_model) {
   std::vector<bool> finite;
   if (language_model) {
     for (const double loss : held_out_losses(model, examples, slots)) finite.push_back(std::isfinite(loss));

@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "adapt/adapted_model.h"
-#include "data/encoded.h"
+#include "data/example_view.h"
 
 namespace loraxs {
 
 /// Logits of every example for each of `slots` -> [slots][examples, outputs] float32 on the CPU. Packed by
 /// `tokens_per_batch` tokens, longest first; `proceed` is asked before each batch and may throw.
-std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const EncodedExamples& examples,
+std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const ExampleView& examples,
                                           const std::vector<int64_t>& slots, int64_t tokens_per_batch,
                                           const std::function<void()>& proceed = {});
 
@@ -25,19 +25,19 @@ struct TargetLosses {
   std::vector<std::vector<double>> sums;
   std::vector<int64_t> targets;
 };
-TargetLosses target_losses(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+TargetLosses target_losses(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
                            const std::function<void()>& proceed = {});
 
 /// Mean cross-entropy of each slot over all targets of language-model examples. `proceed` as above.
-std::vector<double> held_out_losses(AdaptedModel& model, const EncodedExamples& examples,
-                                    const std::vector<int64_t>& slots, const std::function<void()>& proceed = {});
+std::vector<double> held_out_losses(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
+                                    const std::function<void()>& proceed = {});
 
 /// The metric of each slot; "loss" is held_out_losses.
-std::vector<double> score_slots(AdaptedModel& model, const EncodedExamples& examples, const std::vector<int64_t>& slots,
+std::vector<double> score_slots(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
                                 const std::string& metric, bool regression, const std::function<void()>& proceed = {});
 
 /// Whether each slot's losses (`language_model`) or logits on the examples are finite numbers, all of them.
-std::vector<bool> finite_outputs(AdaptedModel& model, const EncodedExamples& examples,
-                                 const std::vector<int64_t>& slots, bool language_model);
+std::vector<bool> finite_outputs(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
+                                 bool language_model);
 
 }  // namespace loraxs

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +15,7 @@
 #include "io/sha256.h"
 #include "io/system_error.h"
 #include "model/base_model.h"
+#include "train/state_json.h"
 
 namespace loraxs {
 namespace {
@@ -79,90 +78,6 @@ void remove_checkpoint(const std::filesystem::path& folder) {
   std::filesystem::remove(folder, ignored);
 }
 
-/// JSON has no numbers that are not finite: they are "nan", "inf" and "-inf".
-nlohmann::json number_to_json(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
-
-double number_from_json(const nlohmann::json& json) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();  // as checkpoint-2 wrote all three
-  if (json == "nan") return std::numeric_limits<double>::quiet_NaN();
-  if (json == "inf" || json == "-inf") return json == "inf" ? kInfinity : -kInfinity;
-  return json.get<double>();
-}
-
-nlohmann::json numbers_to_json(const std::vector<double>& values) {
-  nlohmann::json json = nlohmann::json::array();
-  for (const double value : values) json.push_back(number_to_json(value));
-  return json;
-}
-
-std::vector<double> numbers_from_json(const nlohmann::json& json) {
-  std::vector<double> values;
-  for (const nlohmann::json& value : json) values.push_back(number_from_json(value));
-  return values;
-}
-
-nlohmann::json to_json(const BestEpoch& best) {
-  return {{"step", best.step},
-          {"epoch", best.epoch},
-          {"value", number_to_json(best.value)},
-          {"validation", best.validation ? number_to_json(*best.validation) : nlohmann::json()},
-          {"stale", best.stale}};
-}
-
-BestEpoch best_from_json(const nlohmann::json& json) {
-  BestEpoch best{.step = json.at("step"),
-                 .epoch = json.at("epoch"),
-                 .value = number_from_json(json.at("value")),
-                 .stale = json.at("stale")};
-  if (!json.at("validation").is_null()) best.validation = number_from_json(json.at("validation"));
-  return best;
-}
-
-nlohmann::json to_json(const std::optional<JobEnd>& end) {
-  return end ? nlohmann::json{{"step", end->step}, {"reason", end->reason}} : nlohmann::json();
-}
-
-/// The counters and what is kept per job. Throws nlohmann's exceptions for other types than are written.
-TrainingState state_from_json(const nlohmann::json& json, const TrainingState& fresh) {
-  TrainingState state;
-  state.step = json.at("step");
-  for (const nlohmann::json& entry : json.at("best")) state.best.push_back(best_from_json(entry));
-  state.job_steps = json.at("job_steps").get<std::vector<int64_t>>();
-  state.loss_sums = numbers_from_json(json.at("loss_sums"));
-  state.epoch_losses = numbers_from_json(json.at("epoch_losses"));
-  state.last_losses = json.contains("last_losses") ? numbers_from_json(json.at("last_losses")) : fresh.last_losses;
-  state.ended.resize(fresh.ended.size());
-  if (json.contains("ended")) {
-    state.ended.clear();
-    for (const nlohmann::json& end : json.at("ended")) {
-      state.ended.emplace_back();
-      if (!end.is_null()) state.ended.back() = JobEnd{.step = end.at("step"), .reason = end.at("reason")};
-    }
-  }
-  state.loss_steps = json.at("loss_steps");
-  state.metrics_bytes = json.at("metrics_bytes");
-  state.train_seconds = json.at("train_seconds");
-  state.sentences = json.at("sentences");
-  state.tokens = json.at("tokens");
-  return state;
-}
-
-void check_jobs(const TrainingState& state, const TrainingState& fresh, const std::string& where) {
-  for (const auto& [name, found] : {std::pair{"best", state.best.size()},
-                                    {"job_steps", state.job_steps.size()},
-                                    {"loss_sums", state.loss_sums.size()},
-                                    {"epoch_losses", state.epoch_losses.size()},
-                                    {"last_losses", state.last_losses.size()},
-                                    {"ended", state.ended.size()}}) {
-    if (found == fresh.best.size()) continue;
-    throw Error(concat(where, ": ", name, ": expected ", fresh.best.size(), " entries, one per job, found ", found));
-  }
-}
-
 /// Reads the rows, each of the shape and type that the run has.
 void read_rows(const std::filesystem::path& path, TrainingState& state, const TrainingState& fresh) {
   const Safetensors rows = read_safetensors(path);
@@ -196,24 +111,8 @@ bool has_checkpoint(const std::filesystem::path& run) {
 }
 
 void write_checkpoint(const std::filesystem::path& run, const TrainingState& state, const RunIdentity& identity) {
-  nlohmann::json best = nlohmann::json::array(), ended = nlohmann::json::array();
-  for (const BestEpoch& entry : state.best) best.push_back(to_json(entry));
-  for (const auto& entry : state.ended) ended.push_back(to_json(entry));
-  const nlohmann::json json = {{"format", kCheckpointFormat},
-                               {"content", identity.content},
-                               {"numerics", identity.numerics},
-                               {"step", state.step},
-                               {"best", best},
-                               {"ended", ended},
-                               {"job_steps", state.job_steps},
-                               {"loss_sums", numbers_to_json(state.loss_sums)},
-                               {"epoch_losses", numbers_to_json(state.epoch_losses)},
-                               {"last_losses", numbers_to_json(state.last_losses)},
-                               {"loss_steps", state.loss_steps},
-                               {"metrics_bytes", state.metrics_bytes},
-                               {"train_seconds", state.train_seconds},
-                               {"sentences", state.sentences},
-                               {"tokens", state.tokens}};
+  nlohmann::json json = state_to_json(state);
+  json.update({{"format", kCheckpointFormat}, {"content", identity.content}, {"numerics", identity.numerics}});
   make_folder(run / "checkpoints");
   const auto fill = [&](const std::filesystem::path& folder) {
     std::map<std::string, TensorBytes> rows;
@@ -264,8 +163,7 @@ std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path&
                          "\"; the same bits will not come back here: resume with --allow-drift to accept that"));
     }
     try {
-      TrainingState state = state_from_json(json, fresh);
-      check_jobs(state, fresh, where);
+      TrainingState state = state_from_json(json, fresh, where);
       read_rows(folder / "rows.safetensors", state, fresh);
       return state;
     } catch (const nlohmann::json::exception& error) {

@@ -8,43 +8,25 @@
 #include <string>
 #include <vector>
 
+#include "train/job_state.h"
+
 namespace loraxs {
-
-/// What a job knows of its best evaluation.
-struct BestEpoch {
-  int64_t step = 0;
-  int64_t epoch = 0;                 // from 1; 0 = none yet
-  double value = 0;                  // on the examples that choose
-  std::optional<double> validation;  // on validation data, where others choose
-  int64_t stale = 0;                 // evaluations since then
-};
-
-/// Where and why a job ended before the others: numbers that are not finite.
-struct JobEnd {
-  int64_t step = 0;
-  std::string reason;  // "expected …, found …; …", as people read it
-};
 
 /// Everything that the rest of a run depends on. Random numbers are functions of counters, so there is no generator
 /// state.
 struct TrainingState {
-  int64_t step = 0;                          // optimizer steps done
-  torch::Tensor values;                      // [jobs, row] as the bank's
-  torch::Tensor first_moments;               // [jobs, row]
-  torch::Tensor second_moments;              // [jobs, row]
-  torch::Tensor best_values;                 // [jobs, row] rows of the best epochs
-  torch::Tensor importance;                  // [jobs, adapter_numbers] of methods that prune; else undefined
-  torch::Tensor uncertainty;                 // [jobs, adapter_numbers] likewise
-  std::vector<BestEpoch> best;               // per job
-  std::vector<std::optional<JobEnd>> ended;  // per job
-  std::vector<int64_t> job_steps;            // per job: fewer than `step` where it ended before
-  std::vector<double> loss_sums;             // per job, since the last step line
-  std::vector<double> epoch_losses;          // per job, summed since the last evaluation
-  std::vector<double> last_losses;           // per job, mean between its last two evaluations; 0 before the first
-  int64_t loss_steps = 0;                    // steps in loss_sums
-  uint64_t metrics_bytes = 0;                // length of metrics.jsonl that belongs to this state
-  double train_seconds = 0;                  // wall time of steps so far
-  int64_t sentences = 0;                     // trained on so far
+  int64_t step = 0;              // optimizer steps done
+  torch::Tensor values;          // [jobs, row] as the bank's
+  torch::Tensor first_moments;   // [jobs, row]
+  torch::Tensor second_moments;  // [jobs, row]
+  torch::Tensor best_values;     // [jobs, row] rows of the best epochs
+  torch::Tensor importance;      // [jobs, adapter_numbers] of methods that prune; else undefined
+  torch::Tensor uncertainty;     // [jobs, adapter_numbers] likewise
+  std::vector<JobState> jobs;    // their steps: fewer than `step` where one ended before
+  int64_t loss_steps = 0;        // steps in the jobs' loss_sum
+  uint64_t metrics_bytes = 0;    // length of metrics.jsonl that belongs to this state
+  double train_seconds = 0;      // wall time of steps so far
+  int64_t sentences = 0;         // trained on so far
   int64_t tokens = 0;
 };
 

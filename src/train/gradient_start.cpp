@@ -34,13 +34,13 @@ GradientStart gradient_start(const TaskGradient& gradient, const Layout& layout,
   return start;
 }
 
-EncodedExamples gradient_examples(const EncodedExamples& train, int64_t count) {
+ExampleView gradient_examples(const ExampleView& train, int64_t count) {
   constexpr int64_t kShare = 1000, kLeast = 32;
   if (count == 0) count = std::max(kLeast, train.size() / kShare);
   count = std::min(count, train.size());
   std::vector<int64_t> indices(count);
   for (int64_t i = 0; i < count; ++i) indices[i] = i * train.size() / count;
-  return take_examples(train, indices);
+  return train.take(indices);
 }
 
 }  // namespace loraxs

@@ -2,7 +2,7 @@
 // fine-tuning would take (Ponkshe et al., arXiv 2411.19557).
 #pragma once
 #include "adapt/basis.h"
-#include "data/encoded.h"
+#include "data/example_view.h"
 #include "train/task_gradient.h"
 
 namespace loraxs {
@@ -17,6 +17,6 @@ GradientStart gradient_start(const TaskGradient& gradient, const Layout& layout,
                              const std::string& base_id);
 
 /// The examples whose gradient is taken, evenly over all; `count` 0: a thousandth of them, at least 32.
-EncodedExamples gradient_examples(const EncodedExamples& train, int64_t count);
+ExampleView gradient_examples(const ExampleView& train, int64_t count);
 
 }  // namespace loraxs

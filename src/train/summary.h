@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "train/loop.h"
+#include "train/train_result.h"
+#include "train/train_setup.h"
 
 namespace loraxs {
 

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "batch/token_budget.h"
-#include "train/language_objective.h"
+#include "train/training_loss.h"
 
 namespace loraxs {
 namespace {
@@ -24,7 +24,7 @@ std::shared_ptr<Bank> weights_of(const BaseModel& model, const Bank& head) {
 
 }  // namespace
 
-TaskGradient task_gradient(const BaseModel& model, const Bank& head, const EncodedExamples& examples) {
+TaskGradient task_gradient(const BaseModel& model, const Bank& head, const ExampleView& examples) {
   BaseModel quiet = model;
   quiet.config.disable_dropout();
   const std::shared_ptr<Bank> bank = weights_of(quiet, head);
@@ -38,10 +38,7 @@ TaskGradient task_gradient(const BaseModel& model, const Bank& head, const Encod
     std::vector<Sequence> chosen;
     chosen.reserve(indices.size());
     for (const int64_t index : indices) chosen.push_back(sequences[index]);
-    const PackedBatch batch = pack(chosen);
-    const ObjectiveValue value = model.architecture->kind == ModelKind::kDecoder
-                                     ? language_objective(adapted, batch)
-                                     : objective(adapted.logits(batch, /*training=*/true), batch);
+    const ObjectiveValue value = training_loss(adapted, pack(chosen));
     gradient.loss += value.total.item<double>();
     value.total.backward();
   }

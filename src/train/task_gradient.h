@@ -6,7 +6,7 @@
 #include <string>
 
 #include "adapt/adapter_set.h"
-#include "data/encoded.h"
+#include "data/example_view.h"
 #include "model/base_model.h"
 
 namespace loraxs {
@@ -19,6 +19,6 @@ struct TaskGradient {
 /// ∂loss/∂W of every projection at the model's weights, of the mean loss over all examples; dropout is off and the
 /// weights stay. `head` is a bank of one whose row holds the task head (its sites are not looked at); decoders need
 /// none. float32; memory of the weights twice and the activations of one batch.
-TaskGradient task_gradient(const BaseModel& model, const Bank& head, const EncodedExamples& examples);
+TaskGradient task_gradient(const BaseModel& model, const Bank& head, const ExampleView& examples);
 
 }  // namespace loraxs

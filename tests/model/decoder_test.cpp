@@ -216,9 +216,11 @@ TEST_P(DecoderTest, HeldOutLossIsTheMeanOverAllTargets) {
     examples.targets.push_back(0);
   }
   const double expected = oracle.tensor("loss").item<double>();
-  EXPECT_NEAR(score_slots(model, examples, {0}, "loss", false).front(), expected, 1e-5 * expected);
+  EXPECT_NEAR(score_slots(model, ExampleView(EncodedExamples(examples)), {0}, "loss", false).front(), expected,
+              1e-5 * expected);
   examples.encodings[3].is_target.assign(examples.encodings[3].input_ids.size(), 1);  // control
-  EXPECT_GT(std::abs(score_slots(model, examples, {0}, "loss", false).front() - expected), 1e-3);
+  EXPECT_GT(std::abs(score_slots(model, ExampleView(EncodedExamples(examples)), {0}, "loss", false).front() - expected),
+            1e-3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, DecoderTest,

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <set>
 
-#include "data/encoded.h"
+#include "data/example_view.h"
 #include "data/task.h"
 #include "io/error.h"
 #include "support/expect_error.h"
@@ -193,8 +193,28 @@ TEST(OwnDataTest, RegressionScoresMustBeNumbers) {
 }
 
 TEST(EncodedTest, SequenceCarriesTheTargetsOfItsTokens) {
-  const EncodedExamples encoded{.encodings = {{.input_ids = {5, 6, 7}, .is_target = {0, 1, 1}}}, .targets = {0}};
+  const ExampleView encoded(
+      EncodedExamples{.encodings = {{.input_ids = {5, 6, 7}, .is_target = {0, 1, 1}}}, .targets = {0}});
   EXPECT_THAT(encoded.sequence(0, /*slot=*/2).is_target, testing::ElementsAre(0, 1, 1));
+}
+
+TEST(ExampleViewTest, PartsOfPartsLookAtTheSameExamplesAndCountTheirOwnPlaces) {
+  EncodedExamples examples;
+  for (int32_t i = 0; i < 6; ++i) {
+    examples.encodings.push_back({.input_ids = std::vector<int32_t>(i + 1, i)});
+    examples.targets.push_back(10.0 * i);
+  }
+  const ExampleView all(std::move(examples));
+  const ExampleView odd = all.take(std::vector<int64_t>{1, 3, 5}), last = odd.take(std::vector<int64_t>{2, 0});
+  EXPECT_THAT(last.targets(), testing::ElementsAre(50, 10));
+  EXPECT_THAT(last.lengths(), testing::ElementsAre(6, 2));
+  EXPECT_EQ(last.num_tokens(), 8);
+  EXPECT_EQ(&last.encoding(0), &all.encoding(5));  // no copy
+  const Sequence sequence = last.sequence(1, /*slot=*/4);
+  EXPECT_EQ(sequence.input_ids, (std::vector<int32_t>{1, 1}));
+  EXPECT_EQ(sequence.example, 1U);  // the key that dropout counts by
+  EXPECT_EQ(ExampleView().size(), 0);
+  EXPECT_TRUE(ExampleView().targets().empty());
 }
 
 }  // namespace

@@ -25,11 +25,7 @@ TrainingState fresh_state() {
   TrainingState state;
   for (torch::Tensor* tensor : {&state.values, &state.first_moments, &state.second_moments, &state.best_values})
     *tensor = torch::zeros({kSavedJobs, kRow});
-  state.best.resize(kSavedJobs);
-  state.ended.resize(kSavedJobs);
-  state.job_steps.resize(kSavedJobs);
-  for (std::vector<double>* numbers : {&state.loss_sums, &state.epoch_losses, &state.last_losses})
-    numbers->resize(kSavedJobs);
+  state.jobs.resize(kSavedJobs);
   return state;
 }
 
@@ -75,24 +71,27 @@ TEST(CheckpointTest, EveryNumberComesBackAlsoOneThatIsNotFinite) {
   for (const double number : {kNan, kInfinity, -kInfinity, 0.1, -0.0, 5e-324, 1.7976931348623157e308}) {
     SCOPED_TRACE(number);
     TrainingState state = state_at(3);
-    state.best[0] = {.step = 2, .epoch = 1, .value = number, .validation = number, .stale = 4};
-    state.best[1] = {.step = 1, .epoch = 1, .value = 1, .validation = {}, .stale = 0};
-    state.loss_sums = state.epoch_losses = state.last_losses = {number, 0.3};
-    state.ended[1] = JobEnd{.step = 2, .reason = "found loss nan"};
+    JobState &first = state.jobs[0], &second = state.jobs[1];
+    first = {.step = 3, .loss_sum = number, .epoch_loss = number, .last_loss = number};
+    first.best = {.step = 2, .epoch = 1, .value = number, .validation = number, .stale = 4};
+    second = {.step = 1, .loss_sum = 0.3, .epoch_loss = 0.4, .last_loss = 0.5};
+    second.best = {.step = 1, .epoch = 1, .value = 1, .validation = {}, .stale = 0};
+    second.ended = JobEnd{.step = 2, .reason = "found loss nan"};
     write_checkpoint(run.path(), state, kIdentity);
     const std::optional<TrainingState> found = read(run.path());
     ASSERT_TRUE(found);
-    expect_same(found->best[0].value, number);
-    expect_same(found->best[0].validation.value(), number);
-    EXPECT_FALSE(found->best[1].validation);
-    for (const auto* numbers : {&found->loss_sums, &found->epoch_losses, &found->last_losses}) {
-      expect_same(numbers->at(0), number);
-      EXPECT_EQ(numbers->at(1), 0.3);
-    }
-    EXPECT_FALSE(found->ended[0]);
-    ASSERT_TRUE(found->ended[1]);
-    EXPECT_EQ(found->ended[1]->step, 2);
-    EXPECT_EQ(found->ended[1]->reason, "found loss nan");
+    const JobState &one = found->jobs.at(0), &other = found->jobs.at(1);
+    EXPECT_EQ(one.step, 3);
+    EXPECT_EQ(one.best.stale, 4);
+    for (const double back : {one.best.value, one.best.validation.value(), one.loss_sum, one.epoch_loss, one.last_loss})
+      expect_same(back, number);
+    EXPECT_FALSE(one.ended);
+    EXPECT_EQ(other.step, 1);
+    EXPECT_FALSE(other.best.validation);
+    EXPECT_EQ(std::vector({other.loss_sum, other.epoch_loss, other.last_loss}), (std::vector{0.3, 0.4, 0.5}));
+    ASSERT_TRUE(other.ended);
+    EXPECT_EQ(other.ended->step, 2);
+    EXPECT_EQ(other.ended->reason, "found loss nan");
     EXPECT_TRUE(found->values.equal(state.values));
   }
 }
@@ -108,9 +107,10 @@ TEST(CheckpointTest, ThoseOfTheLastVersionAreRead) {
   });
   const std::optional<TrainingState> found = read(run.path());
   ASSERT_TRUE(found);
-  EXPECT_TRUE(std::isnan(found->best[0].value));
-  EXPECT_EQ(found->ended.size(), 2U);
-  EXPECT_EQ(found->last_losses, (std::vector<double>{0, 0}));
+  ASSERT_EQ(found->jobs.size(), 2U);
+  EXPECT_TRUE(std::isnan(found->jobs[0].best.value));
+  EXPECT_FALSE(found->jobs[0].ended);
+  EXPECT_EQ(found->jobs[1].last_loss, 0);
 }
 
 TEST(CheckpointTest, AWholeOneIsKeptHoweverManyDamagedOnesAreNewer) {

@@ -1,39 +1,21 @@
-// Jobs of one bank against each alone: results must not depend on neighbours.
+// Jobs of one recipe side by side against each alone: results must not depend on neighbours.
+#include "support/fleet.h"
+
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "batch/micro_batches.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
-#include "ops/row_optimizer.h"
 #include "support/close.h"
-#include "support/oracle.h"
-#include "train/job.h"
 #include "train/objective.h"
 
 namespace loraxs {
 namespace {
 
-constexpr int64_t kJobs = 8, kSteps = 12, kBatch = 8;
+using test::Fleet;
+using test::Member;
 
-std::vector<Job> make_test_jobs() {
-  TrainRecipe train;
-  train.seeds.clear();
-  for (int64_t seed = 0; seed < kJobs; ++seed) train.seeds.push_back(seed);
-  return make_jobs(train, "test");
-}
-
-/// A bank for `jobs`, each with a large R of its own.
-std::shared_ptr<Bank> start_bank(const test::OracleCase& oracle, const std::vector<Job>& jobs,
-                                 torch::ScalarType dtype) {
-  const auto rows = dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  auto bank = std::make_shared<Bank>(make_bank(oracle.layout, 16, static_cast<int64_t>(jobs.size()), rows));
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    initialize_row(*bank, static_cast<int64_t>(j), {.job_seed = jobs[j].key, .init_std = 0.3}, /*head_std=*/0.3, {});
-  }
-  bank->gradients = torch::zeros_like(bank->values);
-  return bank;
-}
+constexpr int64_t kJobs = 8, kSteps = 12;
 
 /// How a step is cut into micro-batches.
 struct Cut {
@@ -41,54 +23,26 @@ struct Cut {
   int64_t parts = 1;         // of one job's step, at least
 };
 
-/// The gradients of one step of every job, summed over micro-batches; returns the number of micro-batches.
-size_t accumulate_step(AdaptedModel& model, std::vector<std::vector<Sequence>> step, const Cut& cut) {
-  std::vector<std::vector<int64_t>> lengths(step.size());
-  for (size_t j = 0; j < step.size(); ++j) {
-    weigh_step(step[j]);
-    for (const Sequence& sequence : step[j]) lengths[j].push_back(static_cast<int64_t>(sequence.input_ids.size()));
-  }
-  const auto plan = plan_micro_batches(lengths, cut.tokens, cut.parts);
-  for (const auto& pieces : plan) {
-    std::vector<Sequence> sequences;
-    for (const BatchPiece& piece : pieces) {
-      const auto first = step[piece.job].begin();
-      sequences.insert(sequences.end(), first + piece.begin, first + piece.end);
-    }
-    const PackedBatch batch = pack(sequences);
-    objective(model.logits(batch, true), batch).total.backward();
-  }
-  return plan.size();
+std::vector<Member> same_members(const test::OracleCase& oracle, const Cut& cut) {
+  TrainRecipe train;
+  train.batch_size = 8;
+  train.tokens_per_batch = cut.tokens;
+  train.gradient_accumulation = cut.parts;
+  train.max_steps = kSteps;
+  train.schedule = "constant";
+  train.warmup_ratio = 0;
+  train.learning_rate = train.head_learning_rate = {1e-2};
+  std::vector<Member> members;
+  const ExampleView examples = test::examples_of(oracle);
+  for (int64_t seed = 0; seed < kJobs; ++seed) members.push_back({.seed = seed, .train = train, .examples = examples});
+  return members;
 }
 
-/// `steps` training steps with dropout; returns the bank's rows [jobs, row].
-torch::Tensor train_rows(const test::OracleCase& oracle, const std::vector<Job>& jobs, torch::ScalarType dtype,
-                         const Cut& cut = {}, uint64_t dropout_salt = 0) {
-  const auto bank = start_bank(oracle, jobs, dtype);
-  AdaptedModel model(oracle.model, oracle.basis, AdapterSet::of_bank(bank),
-                     dtype);  // dropout as in config.json: 0.1
-  const OptimizerRows rows{bank->values, bank->gradients, torch::zeros_like(bank->values),
-                           torch::zeros_like(bank->values)};
-  const std::vector<Sequence> examples = oracle.sequences();
-  const auto count = static_cast<int64_t>(examples.size());
-  for (int64_t step = 0; step < kSteps; ++step) {
-    std::vector<std::vector<Sequence>> batches(jobs.size());
-    for (size_t j = 0; j < jobs.size(); ++j) {
-      const std::vector<int64_t> order = epoch_order(jobs[j], step, count);
-      for (int64_t i = 0; i < kBatch; ++i) {
-        Sequence sequence = examples[order[i]];
-        sequence.slot = static_cast<int64_t>(j);
-        sequence.seed = jobs[j].key + dropout_salt;
-        sequence.step = step;
-        batches[j].push_back(std::move(sequence));
-      }
-    }
-    accumulate_step(model, std::move(batches), cut);
-    const RateSegment rate{0, bank->layout->row_size, 1e-2};
-    for (size_t j = 0; j < jobs.size(); ++j)
-      adamw_step_(rows, static_cast<int64_t>(j), step + 1, std::span(&rate, 1), AdamWConfig{});
+/// Other dropout masks, and nothing else.
+void other_masks(std::vector<JobStep>& steps) {
+  for (JobStep& step : steps) {
+    for (Sequence& sequence : step.sequences) ++sequence.seed;
   }
-  return bank->values;
 }
 
 constexpr Cut kCuts[] = {{}, {.tokens = 300}, {.tokens = 40}, {.tokens = 300, .parts = 4}};
@@ -96,25 +50,26 @@ constexpr Cut kCuts[] = {{}, {.tokens = 300}, {.tokens = 40}, {.tokens = 300, .p
 void expect_bits_in_every_cut(torch::ScalarType dtype, std::span<const Cut> cuts) {
   if (!row_invariant(dtype)) GTEST_SKIP() << "rows of this machine's " << dtype << " GEMM depend on the batch";
   const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
-  const std::vector<Job> jobs = make_test_jobs();
-  torch::Tensor whole;
+  const Fleet fleet(oracle, dtype);
+  torch::Tensor whole;  // of job 0
   for (const Cut& cut : cuts) {
     SCOPED_TRACE(concat("tokens ", cut.tokens, " parts ", cut.parts));
-    const torch::Tensor together = train_rows(oracle, jobs, dtype, cut);
+    const std::vector<Member> members = same_members(oracle, cut);
+    const std::vector<test::Trained> together = fleet.train(members, kJobs, cut.tokens);
     for (const int64_t j : {0, 3, 7}) {
-      const torch::Tensor alone = train_rows(oracle, {jobs[j]}, dtype, cut);
-      EXPECT_TRUE(alone.select(0, 0).equal(together.select(0, j)))
-          << "job " << j << ", relative error " << test::relative_error(alone.select(0, 0), together.select(0, j));
+      const torch::Tensor alone = fleet.alone(members[j], cut.tokens).row;
+      EXPECT_TRUE(alone.equal(together[j].row))
+          << "job " << j << ", relative error " << test::relative_error(alone, together[j].row);
       // Control: another job's row is another row.
-      EXPECT_GT(test::relative_error(alone.select(0, 0), together.select(0, (j + 1) % kJobs)), 0.1);
+      EXPECT_GT(test::relative_error(alone, together[(j + 1) % kJobs].row), 0.1);
     }
-    if (!whole.defined()) whole = together;
+    if (!whole.defined()) whole = together[0].row;
     if (cut.parts == 1 && cut.tokens >= 300) {  // only groups jobs otherwise
-      EXPECT_TRUE(together.equal(whole));
+      EXPECT_TRUE(together[0].row.equal(whole));
     }
   }
   // Control: other dropout masks change the rows, so the masks above were the same ones.
-  EXPECT_FALSE(train_rows(oracle, {jobs[0]}, dtype, {}, 1).select(0, 0).equal(whole.select(0, 0)));
+  EXPECT_FALSE(fleet.train({same_members(oracle, {}).front()}, 1, 1 << 20, other_masks).front().row.equal(whole));
 }
 
 TEST(FleetTest, EightJobsInOneBankEqualEachAloneBitForBit) { expect_bits_in_every_cut(torch::kFloat32, kCuts); }
@@ -126,11 +81,13 @@ TEST(FleetTest, EightJobsInOneBfloatBankEqualEachAloneBitForBit) {
 /// A step cut elsewhere adds in another order, and steps multiply what that rounds: float64 tells it from a mistake.
 TEST(FleetTest, AnyCutTrainsTheSameRowsOnEveryMachine) {
   const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
-  const std::vector<Job> jobs = make_test_jobs();
-  const torch::Tensor whole = train_rows(oracle, jobs, torch::kFloat64);
-  EXPECT_TRUE(test::close(train_rows(oracle, jobs, torch::kFloat64, kCuts[3]), whole, 1e-9));
-  EXPECT_TRUE(test::close(train_rows(oracle, {jobs[3]}, torch::kFloat64)[0], whole[3], 1e-9));
-  EXPECT_FALSE(test::close(train_rows(oracle, {jobs[3]}, torch::kFloat64, {}, 1)[0], whole[3], 1e-5));  // control
+  const Fleet fleet(oracle, torch::kFloat64);
+  const std::vector<Member> members = same_members(oracle, {}), cut = same_members(oracle, kCuts[3]);
+  const auto whole = fleet.train(members, kJobs, kCuts[0].tokens), parts = fleet.train(cut, kJobs, kCuts[3].tokens);
+  for (int64_t j = 0; j < kJobs; ++j) EXPECT_TRUE(test::close(parts[j].row, whole[j].row, 1e-9)) << j;
+  EXPECT_TRUE(test::close(fleet.alone(members[3]).row, whole[3].row, 1e-9));
+  const torch::Tensor masked = fleet.train({members[3]}, 1, kCuts[0].tokens, other_masks).front().row;
+  EXPECT_FALSE(test::close(masked, whole[3].row, 1e-5));  // control
 }
 
 TEST(FleetTest, OneBatchOf13HasTheGradientOfFourUnequalOnes) {
@@ -139,19 +96,30 @@ TEST(FleetTest, OneBatchOf13HasTheGradientOfFourUnequalOnes) {
   step.resize(13);
   const auto bank = oracle.bank(torch::kFloat32);
   AdaptedModel model = oracle.adapted(bank, torch::kFloat32);
-  const auto gradient = [&](const Cut& cut, size_t batches) {
+  /// Adds the gradient of `step`, cut into at least so many parts; returns their number.
+  const auto accumulate = [&](std::vector<Sequence> step, int64_t parts) {
+    weigh_step(step);
+    std::vector<int64_t> lengths;
+    for (const Sequence& sequence : step) lengths.push_back(static_cast<int64_t>(sequence.input_ids.size()));
+    const std::vector<BatchPiece> pieces = cut_step(lengths, 1 << 20, parts);
+    for (const BatchPiece& piece : pieces) {
+      const PackedBatch batch = pack(std::span(step).subspan(piece.begin, piece.end - piece.begin));
+      objective(model.logits(batch, true), batch).total.backward();
+    }
+    return pieces.size();
+  };
+  const auto gradient = [&](int64_t parts, size_t batches) {
     bank->gradients.zero_();
-    EXPECT_EQ(accumulate_step(model, {step}, cut), batches);
+    EXPECT_EQ(accumulate(step, parts), batches);
     return bank->gradients.clone();
   };
-  const torch::Tensor once = gradient({}, 1);
-  EXPECT_LE(test::relative_error(gradient({.parts = 4}, 4), once), 1e-6);
-  EXPECT_LE(test::relative_error(gradient({.parts = 16}, 13), once), 1e-6);
+  const torch::Tensor once = gradient(1, 1);
+  EXPECT_LE(test::relative_error(gradient(4, 4), once), 1e-6);
+  EXPECT_LE(test::relative_error(gradient(16, 13), once), 1e-6);
   // Control: weights from each micro-batch, not from the step, give another gradient.
   bank->gradients.zero_();
   for (const int64_t begin : {0, 4, 8, 12}) {
-    const int64_t end = std::min<int64_t>(begin + 4, 13);
-    accumulate_step(model, {std::vector<Sequence>(step.begin() + begin, step.begin() + end)}, {});
+    accumulate({step.begin() + begin, step.begin() + std::min<int64_t>(begin + 4, 13)}, 1);
   }
   EXPECT_GT(test::relative_error(bank->gradients / 4, once), 1e-2);
 }

@@ -115,11 +115,12 @@ TEST_P(HeadWidthsTest, EachSlotIsScoredOverItsOwnLabels) {
     examples.targets.push_back(0);
   }
   AdaptedModel model(oracle.model, oracle.basis, set, GetParam().dtype);
-  const std::vector<torch::Tensor> all = predict_logits(model, examples, {0, 1, 2, 3}, /*tokens_per_batch=*/200);
+  const ExampleView view(std::move(examples));
+  const std::vector<torch::Tensor> all = predict_logits(model, view, {0, 1, 2, 3}, /*tokens_per_batch=*/200);
   for (size_t j = 0; j < 4; ++j) {
     AdaptedModel alone(oracle.model, oracle.basis, AdapterSet::of_bank(set.banks[j]), GetParam().dtype);
     EXPECT_EQ(all[j].size(1), kOutputs[j]);
-    EXPECT_TRUE(all[j].equal(predict_logits(alone, examples, {0}, 200).front()));
+    EXPECT_TRUE(all[j].equal(predict_logits(alone, view, {0}, 200).front()));
   }
   // A sequence without a head has no logits, and no loss.
   std::vector<Sequence> mixed = step(1, 1);

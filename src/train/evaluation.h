@@ -1,0 +1,51 @@
+// train/evaluation.h: jobs between two steps: whose row computes something, how they score, which rows are the best.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/job_run.h"
+#include "train/run_examples.h"
+#include "train/step_engine.h"
+
+namespace loraxs {
+
+/// What an evaluation says of one job.
+struct JobScore {
+  JobRun* job = nullptr;
+  double loss = 0;              // mean of the steps since the last one
+  std::optional<double> value;  // on the examples that choose, if there are any
+};
+
+/// Scores jobs in the rows of an engine; tells the jobs, and ends those that can be scored no more. No files. Belongs
+/// to one thread.
+class Evaluation {
+ public:
+  /// `metric` as in eval/metrics.h. `examples` and `engine` must outlive this.
+  Evaluation(StepEngine& engine, const RunExamples& examples, std::string metric, bool regression)
+      : engine_(engine), examples_(examples), metric_(std::move(metric)), regression_(regression) {}
+
+  /// Ends the jobs whose rows hold numbers that are not finite.
+  void end_broken_rows(const std::vector<JobRun*>& jobs);
+  /// Without examples that choose, a job's last row is its best and must compute something, on its first training
+  /// examples: rows can be finite and so large that nothing else is. Ends those at their last step that do not.
+  void end_mute_rows(const std::vector<JobRun*>& jobs);
+  /// Scores jobs on the examples that choose, keeps the rows of the better ones, and scores those on the validation
+  /// data if others chose. A score that is not finite is no better than any.
+  std::vector<JobScore> score(const std::vector<JobRun*>& jobs);
+  /// Ends the jobs at their last step whose score is no number.
+  void end_unscored(const std::vector<JobScore>& scores);
+
+ private:
+  std::vector<double> score_on(const ExampleView& examples, const std::vector<JobRun*>& jobs);
+
+  StepEngine& engine_;
+  const RunExamples& examples_;
+  std::string metric_;
+  bool regression_;
+};
+
+/// Where the jobs' rows are.
+std::vector<int64_t> slots_of(const std::vector<JobRun*>& jobs);
+
+}  // namespace loraxs

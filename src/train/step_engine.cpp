@@ -1,0 +1,101 @@
+#include "train/step_engine.h"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "io/error.h"
+#include "train/training_loss.h"
+
+namespace loraxs {
+
+StepEngine::StepEngine(AdaptedModel& model, std::shared_ptr<Bank> bank, int64_t tokens_per_batch)
+    : model_(model),
+      bank_(std::move(bank)),
+      tokens_per_batch_(tokens_per_batch),
+      rows_{bank_->values, bank_->gradients, torch::zeros_like(bank_->values), torch::zeros_like(bank_->values)} {
+  for (int64_t slot = bank_->num_adapters(); slot > 0; --slot) free_.push_back(slot - 1);
+}
+
+int64_t StepEngine::join(const torch::Tensor& row) {
+  TORCH_CHECK(!free_.empty(), "StepEngine::join: all ", bank_->num_adapters(), " rows are in training");
+  const int64_t slot = free_.back();
+  free_.pop_back();
+  rows_.values.select(0, slot).copy_(row);
+  for (const torch::Tensor* rows : {&rows_.gradients, &rows_.first_moments, &rows_.second_moments}) {
+    rows->select(0, slot).zero_();
+  }
+  return slot;
+}
+
+void StepEngine::leave(int64_t slot) {
+  TORCH_CHECK(std::find(free_.begin(), free_.end(), slot) == free_.end(), "StepEngine::leave: slot ", slot, " is free");
+  free_.push_back(slot);
+}
+
+void StepEngine::check(std::span<const JobStep> jobs) const {
+  std::vector<bool> free(bank_->num_adapters());
+  for (const int64_t slot : free_) free[slot] = true;
+  for (const JobStep& job : jobs) {
+    TORCH_CHECK(!free.at(job.slot), "StepEngine::step: slot ", job.slot, " is no job's, or that of two");
+    TORCH_CHECK(!job.pieces.empty(), "StepEngine::step: slot ", job.slot, " without sequences");
+    free[job.slot] = true;
+  }
+}
+
+std::vector<StepOutcome> StepEngine::step(std::span<const JobStep> jobs) {
+  check(jobs);
+  std::vector<StepOutcome> outcomes = accumulate(jobs);
+  update(jobs, outcomes);
+  return outcomes;
+}
+
+std::vector<StepOutcome> StepEngine::accumulate(std::span<const JobStep> jobs) {
+  std::vector<StepOutcome> outcomes(jobs.size());
+  std::vector<std::vector<BatchPiece>> cuts;
+  cuts.reserve(jobs.size());
+  for (const JobStep& job : jobs) cuts.push_back(job.pieces);
+  for (const std::vector<JobPiece>& group : group_pieces(cuts, tokens_per_batch_)) {
+    std::vector<Sequence> sequences;
+    for (const JobPiece& part : group) {
+      const auto first = jobs[part.job].sequences.begin();
+      sequences.insert(sequences.end(), first + part.piece.begin, first + part.piece.end);
+    }
+    const ObjectiveValue loss = training_loss(model_, pack(sequences));
+    loss.total.backward();  // adds to the rows' gradients
+    for (size_t p = 0; p < group.size(); ++p) outcomes[group[p].job].loss += loss.job_losses[p];
+  }
+  return outcomes;
+}
+
+void StepEngine::update(std::span<const JobStep> jobs, std::vector<StepOutcome>& outcomes) {
+  std::vector<torch::Tensor> gradients(jobs.size());  // of jobs that prune: the optimizer zeroes the rows' own
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (jobs[i].allocator == nullptr) continue;
+    const torch::Tensor gradient = rows_.gradients.select(0, jobs[i].slot);
+    outcomes[i].loss += jobs[i].allocator->add_penalty_(row(jobs[i].slot), gradient);
+    gradients[i] = gradient.clone();
+  }
+  // A row's bits do not depend on the thread that did it.
+  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (!std::isfinite(outcomes[i].loss)) continue;
+      outcomes[i].norm = adamw_step_(rows_, jobs[i].slot, jobs[i].step, jobs[i].rates, jobs[i].adamw);
+    }
+  });
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    StepOutcome& outcome = outcomes[i];
+    if (!std::isfinite(outcome.loss)) outcome.failure = concat("loss ", outcome.loss);
+    if (!std::isfinite(outcome.norm)) outcome.failure = concat("gradient norm ", outcome.norm);
+    if (!outcome.failure.empty()) {
+      rows_.gradients.select(0, jobs[i].slot).zero_();
+    } else if (jobs[i].allocator != nullptr) {
+      const torch::Tensor clipped = gradients[i] * clip_factor(outcome.norm, jobs[i].adamw.max_grad_norm);
+      jobs[i].allocator->prune_(row(jobs[i].slot), clipped, jobs[i].ranks, jobs[i].step);
+    }
+  }
+}
+
+}  // namespace loraxs
