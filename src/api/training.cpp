@@ -65,7 +65,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
              .metric = task.metric,
              .kind = task.kind,
              .dtype = resolve_precision(recipe_.train.precision),
-             .device = find_device(recipe_.device)} {
+             .device = find_device(recipe_.device, concat(where, ": device"))} {
   if (recipe_.method.budget > 0) {
     const int64_t budget = recipe_.method.budget;
     recipe_.method = resolve_budget(recipe_.method, model_, where);

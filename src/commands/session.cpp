@@ -51,7 +51,7 @@ TextModelOptions text_model_of(const DecodingOptions& options) {
   return {.model = options.adapter.model,
           .precision = options.adapter.precision,
           .memory = weight_memory(options.adapter.memory),
-          .device = find_device(options.adapter.device),
+          .device = find_device(options.adapter.device, "--device"),
           .context = options.context,
           .memory_gb = options.memory_gb};
 }
@@ -60,7 +60,7 @@ OpenOptions open_options_of(const AdapterOptions& options) {
   return {.basis_file = options.basis,
           .accept_base = options.accept_base,
           .memory = weight_memory(options.memory),
-          .device = find_device(options.device)};
+          .device = find_device(options.device, "--device")};
 }
 
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common) {

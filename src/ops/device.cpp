@@ -21,15 +21,15 @@ std::vector<std::string> device_names() {
   return names;
 }
 
-torch::Device find_device(const std::string& name) {
+torch::Device find_device(const std::string& name, const std::string& field) {
   const std::vector<std::string> names = device_names();
   if (name == "auto" || name == "cpu") return torch::kCPU;
   for (const std::string& full : {name, name + ":0"}) {
     if (full != "cpu:0" && std::find(names.begin(), names.end(), full) != names.end()) return torch::Device(full);
   }
-  std::string listed;
-  for (const std::string& each : names) listed += (listed.empty() ? "" : ", ") + each;
-  throw Error(concat("device: expected auto or one of ", listed, ", found ", name,
+  std::string listed = "auto";
+  for (const std::string& each : names) listed += ", " + each;
+  throw Error(concat(field, ": expected one of ", listed, ", found ", name,
                      names.size() > 1 ? "" : "; a GPU needs its driver and a LibTorch built for it"));
 }
 
