@@ -13,6 +13,7 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     : base_(open_model(options.model, settings)),
       compute_dtype_(resolve_precision(options.precision)),
       memory_(options.memory),
+      device_(options.device),
       context_(base_.config.max_growing_length()),
       cache_bytes_(options.cache_bytes) {
   if (base_.architecture->kind != ModelKind::kDecoder) {
@@ -44,13 +45,15 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
+  for (std::shared_ptr<Bank>& bank : adapters.banks) bank = bank_on(bank, device_);
   Reservation wanted = Reservation::of(adapters.banks);
   std::shared_ptr<PreparedModel> prepared = model_ ? model_->prepared() : nullptr;
   model_.reset();
   if (!prepared || prepared->basis() != basis.get() || !prepared->reservation().covers(wanted)) {
     prepared.reset();  // one copy of the prepared weights at a time
-    prepared = std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted),
-                                               PrepareOptions{.dtype = compute_dtype_, .memory = memory_});
+    prepared =
+        std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted),
+                                        PrepareOptions{.dtype = compute_dtype_, .device = device_, .memory = memory_});
   }
   model_ = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
 }
@@ -62,7 +65,7 @@ SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ign
   beam_scheduler_.reset();
   cached_.reset();
   cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)),
-                                          compute_dtype_);
+                                          compute_dtype_, device_);
   SchedulerOptions options{.context = context_, .max_sequences = sequences};
   options.tokens_per_step = std::max(options.tokens_per_step, sequences);
   if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();

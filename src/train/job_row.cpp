@@ -18,6 +18,7 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, int64_t rows) {
   auto bank = std::make_shared<Bank>(zero_rows(setup, rows));
   bank->trains_sites = setup.recipe.method.train_sites;
   bank->dropout = setup.recipe.method.dropout;
+  bank->values = bank->values.to(setup.device);
   bank->gradients = torch::zeros_like(bank->values);
   return bank;
 }

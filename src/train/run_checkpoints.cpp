@@ -26,7 +26,7 @@ RunIdentity identity_of(const TrainSetup& setup) {
 
 TrainingState fresh_state(const StepEngine& engine, size_t jobs, bool prunes) {
   const Bank& bank = engine.bank();
-  TrainingState state{.best_values = bank.values.clone()};
+  TrainingState state{.best_values = bank.values.cpu().clone()};
   if (prunes) {
     state.importance = torch::zeros({bank.num_adapters(), bank.layout->adapter_numbers}, bank.values.options());
     state.uncertainty = torch::zeros_like(state.importance);
