@@ -136,19 +136,6 @@ class RecordTable {
   std::unordered_map<std::string, size_t> places_;
 };
 
-/// Excel separates by semicolons where commas are decimal points, and says so in a first line "sep=;".
-void check_separator(const std::vector<std::string>& columns, const std::string& where) {
-  if (columns.front().starts_with("sep=")) {
-    throw Error(concat(where, ":1: expected the names of columns, found \"", columns.front(), "\"; remove the line"));
-  }
-  if (columns.size() > 1) return;
-  for (const char separator : {';', '\t', '|'}) {
-    if (columns.front().find(separator) == std::string::npos) continue;
-    throw Error(concat(where, ":1: expected columns separated by commas, found \"", shortened(columns.front(), 80),
-                       "\"; separate by commas (texts that have one in quotes), or by tabs in a .tsv file"));
-  }
-}
-
 void check_header(const std::vector<std::string>& columns, const std::string& where, int64_t line) {
   std::unordered_set<std::string> seen;
   for (const std::string& column : columns) {
@@ -157,7 +144,38 @@ void check_header(const std::vector<std::string>& columns, const std::string& wh
   }
 }
 
+/// A .csv of a spreadsheet that writes semicolons or tabs would be one column of whole rows. Excel says so in a first
+/// line "sep=;".
+void check_separator(const std::vector<std::string>& columns, const std::string& where, int64_t line) {
+  const std::string& first = columns.front();
+  if (first.starts_with("sep=")) {
+    throw Error(concat(where, ":", line, ": expected the names of columns, found \"", first, "\"; remove the line"));
+  }
+  if (columns.size() != 1) return;
+  const size_t at = first.find_first_of(";\t|");
+  if (at == std::string::npos) return;
+  const bool tabs = first[at] == '\t';
+  throw Error(concat(where, ":", line, ": expected commas between columns, found ",
+                     tabs               ? "tabs"
+                     : first[at] == '|' ? "bars"
+                                        : "semicolons",
+                     " in \"", shortened(first, 80), "\"; ",
+                     tabs ? "call it .tsv" : "save it with commas, or with tabs as .tsv"));
+}
+
+/// A name as it is; with quotes where a blank at its end would not be seen.
+std::string shown_name(const std::string& name) {
+  const bool hidden = name.starts_with(' ') || name.ends_with(' ');
+  return hidden ? "\"" + name + "\"" : name;
+}
+
 }  // namespace
+
+std::string Table::column_names() const {
+  std::string names;
+  for (const std::string& column : columns) names += (names.empty() ? "" : ", ") + shown_name(column);
+  return names;
+}
 
 size_t Table::column(const std::string& name_or_number, const std::string& key) const {
   const auto found = std::find(columns.begin(), columns.end(), name_or_number);
@@ -169,12 +187,10 @@ size_t Table::column(const std::string& name_or_number, const std::string& key) 
     const size_t number = std::stoul(name_or_number);
     if (number >= 1 && number <= width) return number - 1;
   }
-  std::string known;
-  for (const std::string& column : columns) known += (known.empty() ? "" : ", ") + column;
   const auto near = nearest_name(name_or_number, columns);
   throw Error(concat(where, ": ", key, ": expected a column name or a number from 1 to ", width, ", found \"",
-                     name_or_number, "\"", near ? "; did you mean " + *near + "?" : "",
-                     known.empty() ? "" : "; columns: " + known));
+                     name_or_number, "\"", near ? "; did you mean " + shown_name(*near) + "?" : "",
+                     columns.empty() ? "" : "; columns: " + column_names()));
 }
 
 const std::string& Table::cell(const Row& row, size_t column) const {
@@ -224,7 +240,7 @@ Table parse_table(std::string_view text, const std::filesystem::path& path, bool
     if (header && !table.rows.empty()) {
       table.columns = table.rows.front().cells;
       check_header(table.columns, table.where, table.rows.front().line);
-      if (extension == ".csv") check_separator(table.columns, table.where);
+      if (extension == ".csv") check_separator(table.columns, table.where, table.rows.front().line);
       table.rows.erase(table.rows.begin());
     }
   } else {

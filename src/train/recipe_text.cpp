@@ -52,8 +52,7 @@ class Template {
   void key(const char* name, const T& value, const char* meaning) {
     const nlohmann::json& json = value;  // converted, where it is none
     std::string line = indent() + name + ":";
-    if (!is_left_out(json) && !left_out_.contains(path_of(name)))
-      line += " " + (json.is_string() ? yaml_scalar(json.get<std::string>()) : json_text(json));
+    if (!is_left_out(json) && !left_out_.contains(path_of(name))) line += " " + yaml_flow(json);
     constexpr size_t kCommentColumn = 44;
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');
     text_ += line + " # " + meaning + "\n";

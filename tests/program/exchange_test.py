@@ -129,6 +129,14 @@ class ExchangeTest(TinyRunTest):
         distances = [json.loads(line)["distance"] for line in near]
         self.assertEqual(distances, sorted(distances))
         self.assertEqual(len(distances), 3)
+        # One that is no LoRA-XS hinders no other and is named; an empty folder says how deep it was read.
+        plain = out / "plain.safetensors"
+        self.succeeds(self.command("import", "--from", str(LOANS / "loras/lora1"), "--out", str(plain), model=ROBERTA))
+        nearest = ["nearest", "--adapter", str(out / "lora0.safetensors"), "--json", "--in"]
+        beside = run(self.command(*nearest, str(out), model=ROBERTA))
+        self.assertEqual((beside.returncode, beside.stdout.splitlines()), (2, near), beside.stderr)
+        self.assertRegex(beside.stderr, r"^loraxs: .*plain.safetensors: expected an adapter of lora_xs, found lora")
+        self.refused(self.command(*nearest, str(self.folder), model=ROBERTA), "folders inside are not read")
 
     def test_merge_dtypes_and_formats(self) -> None:
         merged = self.folder / "half"
