@@ -7,7 +7,7 @@
 
 namespace loraxs {
 
-/// An answer's two verdicts. The reference code of the paper miscounts in known ways (docs/architecture.md, "Graders"):
+/// An answer's two verdicts. The reference code of the paper miscounts in known ways (docs/grading.md, "Graders"):
 /// `compatible` repeats them, `strict` does not.
 struct Grade {
   std::string strict_answer, compatible_answer;  // what was read from the text; empty: nothing
