@@ -128,7 +128,7 @@ std::shared_ptr<Bank> bank_on(std::shared_ptr<Bank> bank, torch::Device device) 
   if (bank->values.device() == device) return bank;
   auto there = std::make_shared<Bank>(*bank);
   there->values = bank->values.to(device);
-  there->gradients = {};
+  there->gradients = torch::Tensor();
   return there;
 }
 

@@ -102,8 +102,8 @@ TEST(CombineTest, LoraSumsAreConcatenatedExactly) {
       EXPECT_TRUE(test::close(update(sum, site), expected, 1e-13)) << site.name;
       EXPECT_FALSE(test::close(update(*banks[0], site), expected, 0.1)) << site.name;  // control
     }
-    EXPECT_EQ(sum.layout.rank_of(f.layout.sites[0].name), 5);
-    EXPECT_EQ(sum.layout.rank_of(f.layout.sites[1].name), 3);
+    EXPECT_EQ(sum.layout->rank_of(f.layout.sites[0].name), 5);
+    EXPECT_EQ(sum.layout->rank_of(f.layout.sites[1].name), 3);
   }
   const auto banks = lora_banks(f, {});
   EXPECT_ERROR(combine({{.bank = banks[0].get()}, {.bank = f.banks[0].get()}}, {}),

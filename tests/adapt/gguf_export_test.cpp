@@ -81,7 +81,9 @@ TEST(GgufAdapterTest, WhatAGgufAdapterCannotHoldIsRefused) {
   EXPECT_ERROR(export_gguf_adapter(folder / "a.gguf", encoder.model, *encoder.basis, *encoder.bank(torch::kFloat32), 0),
                "expected a family that GGUF files hold, found bert");
   ExportCase f(words());
-  f.bank.layout->head.kind = "full";
+  Layout with_head = *f.bank.layout;
+  with_head.head.kind = "full";
+  f.bank.layout = std::make_shared<const Layout>(with_head);
   EXPECT_ERROR(export_gguf_adapter(folder / "a.gguf", f.model, f.basis, f.bank, 0), "without a task head");
   EXPECT_FALSE(std::filesystem::exists(folder / "a.gguf"));
 }

@@ -82,7 +82,7 @@ TEST_P(ReferenceTest, ComputesWhatTheReferenceComputes) {
   Bank turned = imported.bank;  // controls: R transposed, R = 0, A and B as a plain LoRA would take them
   turned.values = turned.values.clone();
   const auto each_r = [&](const std::function<void(torch::Tensor)>& change) {
-    for (const LayoutSegment& segment : turned.layout.segments) {
+    for (const LayoutSegment& segment : turned.layout->segments) {
       if (!segment.head) change(segment_value(turned, 0, segment));
     }
     return test::largest_error(logits_of(oracle, imported.basis, turned), expected);

@@ -179,15 +179,15 @@ TEST(TrainingTest, AStartFromTheGradientIsTheBestStepOfItsRank) {
   std::vector<Sequence> sequences = oracle.sequences();
   weigh_step(sequences);
   const auto given = oracle.bank(torch::kFloat32);
-  const HeadLayout& head = given->layout.head;
+  const HeadLayout& head = given->layout->head;
   BaseModel model = oracle.model;
   model.config.disable_dropout();
   const TaskGradient gradient = task_gradient(model, *given, examples_of(sequences));
 
   constexpr double kAlpha = 7;
-  std::vector<int64_t> ranks(given->layout.sites.size(), 3);
+  std::vector<int64_t> ranks(given->layout->sites.size(), 3);
   ranks[1] = 2;  // a prefix of the basis
-  const Layout layout = make_layout("lora_sb", given->layout.sites, ranks, head, model.config.hidden_size, "test");
+  const Layout layout = make_layout("lora_sb", given->layout->sites, ranks, head, model.config.hidden_size, "test");
   const GradientStart start = gradient_start(gradient, layout, kAlpha, model.base_id);
   Bank bank = make_bank(layout, kAlpha, 1);
   bank.values[0].narrow(0, 0, layout.adapter_numbers).copy_(start.row);
@@ -212,7 +212,7 @@ TEST(TrainingTest, AStartFromTheGradientIsTheBestStepOfItsRank) {
     moved->values[0].narrow(0, 0, layout.adapter_numbers).copy_(start.row * size);
     moved->values[0]
         .narrow(0, layout.adapter_numbers, head_numbers)
-        .copy_(given->values[0].narrow(0, given->layout.adapter_numbers, head_numbers));
+        .copy_(given->values[0].narrow(0, given->layout->adapter_numbers, head_numbers));
     AdaptedModel adapted(model, std::make_shared<Basis>(start.basis), AdapterSet::of_bank(moved), torch::kFloat32);
     const PackedBatch batch = pack(sequences);
     torch::NoGradGuard no_grad;
