@@ -40,7 +40,7 @@ int64_t Bank::add(const torch::Tensor& row, const BankEntry& entry) {
   if (count + 1 > room || values.storage_offset() != 0 || !values.is_contiguous()) {
     torch::Tensor wider = torch::empty({std::max<int64_t>(4, 2 * count), numbers}, values.options());
     wider.narrow(0, 0, count).copy_(values);
-    values = wider;
+    values = std::move(wider);
   }
   values = values.as_strided({count + 1, numbers}, {numbers, 1}, 0);
   entries.emplace_back();
