@@ -345,9 +345,10 @@ class FailureTest(unittest.TestCase):
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(lines, lines_of("--chat", "--prompt", first, "-n", "9"))
         words = model_command(PROGRAM, "chat", self.broken, CACHE.name, "--json", "-q", "-n", "5")
-        done = subprocess.run(words, input="a\n", capture_output=True, text=True, check=False, timeout=300)
+        breaks = PROMPTS[1].splitlines()[0]
+        done = subprocess.run(words, input=f"{breaks}\n", capture_output=True, text=True, check=False, timeout=300)
         failed = json.loads(done.stdout)
-        self.assertEqual((failed["prompt"], failed["finish_reason"]), ("a", "error"))
+        self.assertEqual((failed["prompt"], failed["finish_reason"]), (breaks, "error"))
         self.assertEqual(done.stderr, f"loraxs: {failed['error']}\n")
 
 

@@ -153,7 +153,7 @@ class InitTest(unittest.TestCase):
         data.write_text("note,kind of it,user\n" + "\n".join(rows) + "\n")
         done = run([PROGRAM, "init", str(recipe), "--model", str(self.folder / "encoder"), "--train", str(data)])
         self.assertEqual(done.returncode, 0, done.stderr)
-        for part in ("bert encoder, 3 layers", "50 records of columns note, kind of it, user", '"text":"note"', '"label":"kind of it"', "rare 5, usual 45", "matthews", "loraxs train"):  # fmt: skip
+        for part in ("bert encoder, 3 layers", "50 records of columns note, kind of it, user", 'label: "kind of it"', "text: note", "rare 5, usual 45", "matthews", "loraxs train"):  # fmt: skip
             self.assertIn(part, done.stdout)
 
     def test_mistakes(self) -> None:
