@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <mutex>
 
@@ -123,15 +124,22 @@ Basis compute_basis(const std::vector<Site>& sites, const std::function<torch::T
   std::vector<double> residuals(sites.size());
   std::mutex reporting;
   size_t done = 0;
+  constexpr auto kBetweenLines = std::chrono::seconds(4);
+  const auto start = std::chrono::steady_clock::now();
+  auto said = start;
+  if (progress) progress(LogLevel::kInfo, concat("basis: of ", sites.size(), " projections, rank ", recipe.rank));
   // Sites side by side, one thread each: small decompositions do not fill two, and the bits do not depend on how many.
   at::parallel_for(0, static_cast<int64_t>(sites.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       pairs[i] = compute_site_basis(weight_of(sites[i]), sites[i].name, recipe, &residuals[i]);
       const std::lock_guard lock(reporting);
       ++done;
-      if (!progress) continue;
-      progress(LogLevel::kInfo,
-               concat("basis site=", sites[i].name, " done=", done, "/", sites.size(), " residual=", residuals[i]));
+      const auto now = std::chrono::steady_clock::now();
+      if (!progress || now - said < kBetweenLines) continue;
+      said = now;
+      const double seconds = std::chrono::duration<double>(now - start).count();
+      const double left = seconds / static_cast<double>(done) * static_cast<double>(sites.size() - done);
+      progress(LogLevel::kInfo, concat("basis=", done, "/", sites.size(), " seconds_left=", std::lround(left)));
     }
   });
   Basis basis{.recipe = recipe, .base_id = base_id};

@@ -5,6 +5,7 @@
 #include "adapt/adapted_model.h"
 #include "adapt/tensor_file.h"
 #include "api/adapter_tools.h"
+#include "api/settings.h"
 #include "api/task_encoder.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -28,10 +29,6 @@ std::optional<BlockType> wanted_type(const std::string& dtype, bool to_gguf) {
 
 torch::ScalarType folder_dtype(BlockType type) {
   return type == BlockType::kF16 ? torch::kFloat16 : type == BlockType::kBF16 ? torch::kBFloat16 : torch::kFloat32;
-}
-
-const char* dtype_name_of(torch::ScalarType dtype) {
-  return dtype == torch::kFloat16 ? "float16" : dtype == torch::kBFloat16 ? "bfloat16" : "float32";
 }
 
 /// A weight of a folder in the making.
@@ -101,7 +98,7 @@ void write_folder(const BaseModel& model, const std::filesystem::path& out, std:
   const std::vector<FolderWeight> weights = folder_weights(model, type);
   const auto matrix = std::find_if(weights.begin(), weights.end(),
                                    [](const FolderWeight& each) { return each.canonical.starts_with("layers.0."); });
-  config["torch_dtype"] = dtype_name_of(matrix->dtype);
+  config["torch_dtype"] = precision_name(matrix->dtype);
   nlohmann::ordered_json generation = nlohmann::ordered_json::object();
   if (vocabulary.bos_token_id) config["bos_token_id"] = generation["bos_token_id"] = *vocabulary.bos_token_id;
   std::vector<int32_t> ends;

@@ -34,6 +34,13 @@ std::filesystem::path default_cache_folder() {
   return private_temporary_folder();
 }
 
+const char* precision_name(torch::ScalarType dtype) {
+  return dtype == torch::kBFloat16  ? "bfloat16"
+         : dtype == torch::kFloat16 ? "float16"
+         : dtype == torch::kFloat64 ? "float64"
+                                    : "float32";
+}
+
 torch::ScalarType resolve_precision(const std::string& precision, std::string* reason) {
   const auto because = [&](const std::string& text) {
     if (reason != nullptr) *reason = text;

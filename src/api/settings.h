@@ -21,6 +21,9 @@ struct Settings {
   ReadingOptions reading;                                // of the models that are opened
 };
 
+/// "float32", "bfloat16", "float16" or "float64": the name that recipes and options have for it.
+const char* precision_name(torch::ScalarType dtype);
+
 /// auto is bfloat16 where the CPU multiplies it fast (AVX-512 BF16 or AMX), else float32. `reason` says why.
 torch::ScalarType resolve_precision(const std::string& precision, std::string* reason = nullptr);
 

@@ -5,6 +5,7 @@
 
 #include "api/opened_adapter.h"
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -13,7 +14,10 @@ namespace loraxs {
 
 int run_convert(const ConvertOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
+  Progress progress(stderr_log(common));
+  progress.begin("loading");
   const BaseModel model = open_model(options.model, settings_of(common));
+  progress.begin("converting");
   const Conversion made = convert_model(model, options.out, options.dtype);
   if (common.json) {
     std::cout << nlohmann::json({{"out", options.out},
@@ -26,7 +30,8 @@ int run_convert(const ConvertOptions& options, const CommonOptions& common) {
               << '\n';
     return 0;
   }
-  std::cout << options.out << ": written; largest change of a logit " << made.difference << " of the largest\n";
+  std::cout << options.out << ": written; on random tokens logits differ by at most " << made.difference
+            << " of the largest\n";
   for (const std::string& note : made.notes) std::cout << printable(note) << '\n';
   constexpr size_t kShown = 16;
   std::cout << "base_id " << made.base_id.substr(0, kShown) << ", of " << options.model << " "

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
@@ -53,17 +54,19 @@ int run_doctor(const DoctorOptions&, const CommonOptions& common) {
       {"cores", {{"affinity", cores.affinity}, {"quota", nullptr}, {"allowed", cores.allowed()}}},
       {"torch", TORCH_VERSION},
       {"gemm", gemm_record()},
-      {"precision_auto", torch::toString(automatic)},
+      {"precision_auto", precision_name(automatic)},
       {"precision_reason", reason},
       {"rows_independent_of_batch",
        {{"float32", row_invariant(torch::kFloat32)}, {"bfloat16", row_invariant(torch::kBFloat16)}}}};
   if (cores.quota) json["cores"]["quota"] = *cores.quota;
   nlohmann::json speeds = nlohmann::json::array();
+  Progress progress(stderr_log(common));
+  progress.begin("measuring");
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
     for (const GemmBackend backend : {GemmBackend::kAten, GemmBackend::kOneDnn}) {
       if (backend == GemmBackend::kOneDnn && gemm_backend(dtype) != GemmBackend::kOneDnn) continue;
       for (const int64_t rows : {8, 365, 1500}) {
-        speeds.push_back({{"dtype", torch::toString(dtype)},
+        speeds.push_back({{"dtype", precision_name(dtype)},
                           {"backend", gemm_backend_name(backend)},
                           {"rows", rows},
                           {"tflops", gemm_speed(dtype, backend, rows, 384, 1184)}});
@@ -78,7 +81,7 @@ int run_doctor(const DoctorOptions&, const CommonOptions& common) {
   std::cout << "CPU: " << json["cpu"].get<std::string>() << ", " << at::get_num_threads() << " threads on "
             << cores.affinity << " cores" << (cores.quota ? concat(" with a quota of ", *cores.quota) : "")
             << "\ntorch " << TORCH_VERSION << "\nGEMM table: " << gemm_record()
-            << "\nprecision auto: " << torch::toString(automatic) << ", because " << reason
+            << "\nprecision auto: " << precision_name(automatic) << ", because " << reason
             << "\nrows independent of the batch: float32 "
             << (json["rows_independent_of_batch"]["float32"].get<bool>() ? "yes" : "no") << ", bfloat16 "
             << (json["rows_independent_of_batch"]["bfloat16"].get<bool>() ? "yes" : "no") << '\n';

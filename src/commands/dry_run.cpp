@@ -115,7 +115,7 @@ nlohmann::ordered_json plan_of_recipe(const Recipe& recipe, const std::string& w
       {"memory_bytes_rows", memory.rows},
       {"memory_bytes_activations", memory.activations},
       {"memory_bytes_gradient_pass", memory.gradient_pass},
-      {"precision", torch::toString(dtype)}};
+      {"precision", precision_name(dtype)}};
 }
 
 int dry_run(const Recipe& recipe, const std::string& where, const CommonOptions& common) {

@@ -2,6 +2,7 @@
 
 #include "api/adapter_tools.h"
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -14,6 +15,8 @@ int run_export(const ExportOptions& options, const CommonOptions& common) {
     throw Error(concat("--dtype: expected --format loraxs, whose rows may be rounded, found ", options.format));
   }
   const OpenedAdapter opened = open_adapter_of(options.adapter, common);
+  Progress progress(stderr_log(common));
+  progress.begin("exporting");
   OutputCheck check;
   if (options.dtype.empty()) {
     export_adapter(opened, options.format, options.out);
@@ -35,7 +38,7 @@ int run_export(const ExportOptions& options, const CommonOptions& common) {
     std::cout << options.out << ": " << size_of(out) << '\n';
   } else {
     std::cout << options.out << ": row in " << options.dtype << ", " << size_of(out) << own
-              << "largest change of a logit " << check.difference
+              << "on random tokens logits differ by at most " << check.difference
               << " of the largest (the adapter itself changes them by " << check.effect << ")\n";
   }
   return 0;

@@ -2,11 +2,13 @@
 #include <array>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "api/adapters.h"
 #include "api/answers.h"
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "data/chat_record.h"
 #include "data/chat_turns.h"
@@ -227,6 +229,8 @@ int run_generate(const GenerateOptions& options, const CommonOptions& common) {
   const std::vector<Prompt> prompts = read_prompts(options);
   if (prompts.empty()) return 0;
   const Settings settings = settings_of(common);
+  std::optional<Progress> waiting(std::in_place, settings.log);
+  waiting->begin("loading");
   TextModel model(text_model_of(options.text), settings);
   const LineAdapters adapters(model, prompts, options, settings);
   std::vector<Question> questions;
@@ -242,7 +246,9 @@ int run_generate(const GenerateOptions& options, const CommonOptions& common) {
   std::vector<std::vector<Answer>> done(prompts.size());
   size_t next = 0;
   bool failed = false;
+  waiting->begin("generating");
   answer_questions(model, questions, answering, [&](size_t index, std::vector<Answer> answers) {
+    waiting.reset();  // from here on the answers tell
     done[index] = std::move(answers);
     for (; next < done.size() && !done[next].empty(); ++next) {
       print_answers(prompts[next], done[next], model.tokenizer(), options, common.json, prompts.size() == 1);

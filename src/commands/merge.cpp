@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "api/adapter_tools.h"
 #include "commands/commands.h"
+#include "commands/progress.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -15,7 +17,11 @@ namespace loraxs {
 int run_merge(const MergeOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
   refuse_inside(options.out, options.adapter.model, "--out");
-  const MergeCheck check = merge_to(open_adapter_of(options.adapter, common), options.out, options.dtype);
+  const OpenedAdapter opened = open_adapter_of(options.adapter, common);
+  std::optional<Progress> progress(std::in_place, stderr_log(common));
+  progress->begin("merging");
+  const MergeCheck check = merge_to(opened, options.out, options.dtype);
+  progress.reset();
   if (!check.left_out.empty() && !common.quiet) {
     std::string names;
     for (const std::string& name : check.left_out) names += (names.empty() ? "" : ", ") + name;
@@ -43,6 +49,8 @@ int run_unmerge(const UnmergeOptions& options, const CommonOptions& common) {
   refuse_inside(options.out, options.adapter.model, "--out");
   refuse_inside(options.out, options.merged, "--out");
   const OpenedAdapter opened = open_adapter_of(options.adapter, common);
+  Progress progress(stderr_log(common));
+  progress.begin("unmerging");
   const BaseModel merged = open_model(options.merged, settings_of(common));
   const BaseModel expected = merge_model(opened.model, *opened.basis, *opened.bank, 0);
   if (!options.subtract) {

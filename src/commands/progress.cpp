@@ -1,5 +1,7 @@
 #include "commands/progress.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 #include "io/error.h"
@@ -8,6 +10,8 @@ namespace loraxs {
 namespace {
 
 constexpr auto kBetweenLines = std::chrono::seconds(4);
+
+std::atomic<std::chrono::steady_clock::time_point> heard_at{};  // the last line of somebody else
 
 }  // namespace
 
@@ -25,6 +29,7 @@ Progress::Progress(LogSink log) : log_(std::move(log)) {
     while (!over_) {
       changed_.wait_until(lock, said_ + kBetweenLines);
       const auto now = std::chrono::steady_clock::now();
+      said_ = std::max(said_, heard_at.load());
       if (over_ || now - said_ < kBetweenLines) continue;
       said_ = now;
       if (!stage_.empty()) say();
@@ -41,6 +46,8 @@ Progress::~Progress() {
   changed_.notify_one();
   thread_.join();
 }
+
+void Progress::heard() { heard_at = std::chrono::steady_clock::now(); }
 
 void Progress::begin(const std::string& stage, int64_t all) {
   const std::lock_guard lock(mutex_);

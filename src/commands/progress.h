@@ -27,6 +27,8 @@ class Progress {
   void at(int64_t done, const std::string& facts = "");
   /// One part more.
   void step();
+  /// Somebody else has written a line; of every Progress the next one is then due a few seconds later.
+  static void heard();
 
  private:
   void say();  // mutex_ is held

@@ -9,6 +9,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from support.progress import without_progress
+
 
 def make_model(oracles: Path, folder: Path) -> None:
     shutil.copytree(oracles / "tiny_paper", folder)
@@ -84,7 +86,7 @@ class TinyRunTest(unittest.TestCase):
         """Exit 2 and, progress aside, one sentence on stderr that contains all parts."""
         result = run(command)
         self.assertEqual(result.returncode, 2, f"{command}: {result.stderr}")
-        lines = [line for line in result.stderr.strip().splitlines() if "basis site=" not in line]
+        lines = without_progress(result.stderr)
         self.assertEqual(len(lines), 1, result.stderr)
         for part in parts:
             self.assertIn(part, lines[0])
