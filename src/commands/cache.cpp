@@ -13,11 +13,13 @@
 namespace loraxs {
 namespace {
 
+constexpr const char* kBaseId = "base id";
+
 /// A file of ours in the cache folder.
 struct CacheEntry {
   std::filesystem::path path;
   int64_t bytes = 0;
-  std::string kind;     // "basis" | "base id"
+  std::string kind;     // "basis" | kBaseId
   std::string base_id;  // empty: the file does not tell
   std::string what;     // for people
 };
@@ -32,7 +34,7 @@ bool has_name(const std::string& name, const std::string& begin, size_t digits, 
 
 void describe(CacheEntry& entry) {
   try {
-    if (entry.kind == "base id") {
+    if (entry.kind == kBaseId) {
       entry.base_id = read_text_file(entry.path);
       entry.what = "digest of a base model's weights: saves hashing them";
       return;
@@ -57,7 +59,7 @@ std::vector<CacheEntry> cache_entries(const std::filesystem::path& folder) {
     if ((!basis && !base) || entry->symlink_status(ignored).type() != std::filesystem::file_type::regular) continue;
     entries.push_back({.path = entry->path(),
                        .bytes = static_cast<int64_t>(entry->file_size(ignored)),
-                       .kind = basis ? "basis" : "base id"});
+                       .kind = basis ? "basis" : kBaseId});
   }
   std::sort(entries.begin(), entries.end(), [](const auto& x, const auto& y) { return x.path < y.path; });
   return entries;
@@ -70,8 +72,14 @@ int64_t total_bytes(const std::vector<CacheEntry>& entries) {
 }
 
 void list_cache(const std::filesystem::path& folder, std::vector<CacheEntry> entries, bool json) {
-  if (!json) std::cout << "| file | size | base | what |\n|---|---|---|---|\n";
+  if (!json) std::cout << "| file | size | base | what |\n| --- | --- | --- | --- |\n";
+  int64_t ids = 0, id_bytes = 0;  // one for every state of every model's files: people need no row of each
   for (CacheEntry& entry : entries) {
+    if (!json && entry.kind == kBaseId) {
+      ++ids;
+      id_bytes += entry.bytes;
+      continue;
+    }
     describe(entry);
     const std::string name = entry.path.filename().string(), base = shortened(entry.base_id, 16);
     if (json) {
@@ -87,6 +95,10 @@ void list_cache(const std::filesystem::path& folder, std::vector<CacheEntry> ent
     }
   }
   if (!json) {
+    if (ids > 0) {
+      std::cout << "| base-….id, " << ids << (ids == 1 ? " file" : " files") << " | " << human_bytes(id_bytes)
+                << " | | digests of base models' weights: they save hashing them |\n";
+    }
     std::cout << printable(folder.string()) << ": " << entries.size() << " files, " << human_bytes(total_bytes(entries))
               << "; whatever is cleared is computed again when it is needed\n";
   }

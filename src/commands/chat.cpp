@@ -14,6 +14,7 @@
 #include "generate/text_stream.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
 #include "io/seeds.h"
 
 namespace loraxs {
@@ -21,7 +22,7 @@ namespace {
 
 constexpr const char* kHelp =
     "/adapter FILE            answer with this adapter; sums work too: /adapter 0.5*a.safetensors + 0.5*b.safetensors\n"
-    "/adapter none            answer with the base model\n"
+    "/adapter none            answer with the base model; what was said before stays, until /reset\n"
     "/system TEXT             set the system turn (no text: take it away)\n"
     "/reset                   forget the conversation\n"
     "/save FILE               write the conversation as a line of JSON with \"messages\"\n"
@@ -81,6 +82,7 @@ class ChatSession {
   /// Says what is used now.
   std::string use_adapter(const std::string& name) {
     std::string used = "adapter: none, the base model answers";
+    adapter_.clear();
     if (name.empty() || name == "none") {
       model_.use(nullptr, {});
       slot_ = kNoSlot;
@@ -93,6 +95,7 @@ class ChatSession {
                     " sites)");
       model_.use(opened.basis, opened.set());
       slot_ = 0;
+      adapter_ = name;
     }
     scheduler_ = &model_.scheduler(/*sequences=*/1);
     return used;
@@ -137,15 +140,15 @@ class ChatSession {
   void answer(const std::string& text) {
     conversation_.add_user(text);
     try {
-      conversation_.add_assistant(generate());
+      conversation_.add_assistant(generate(text));
     } catch (const Error&) {
       conversation_.drop_last();
       throw;
     }
   }
 
-  /// Streams the answer to the conversation as it stands.
-  std::string generate() {
+  /// Streams the answer to the conversation as it stands, `text` its last turn; with --json a line of it all.
+  std::string generate(const std::string& text) {
     GenerationRequest request{.name = "chat", .slot = slot_, .sampling = sampling_};
     request.sampling.seed = mix_seed(options_.text.seed, answers_++);  // another draw for the same question later
     request.max_new_tokens = options_.text.max_new_tokens;
@@ -154,14 +157,18 @@ class ChatSession {
     int64_t tokens = 0;
     const auto show = [&](const std::string& piece) {
       answer += piece;
-      std::cout << piece << std::flush;
+      if (!common_.json) std::cout << piece << std::flush;
     };
     request.on_token = [&](const SampledToken& token) {
       ++tokens;
       show(stream.push(token.id));
       return !stream.stopped();
     };
-    request.on_finish = [&](FinishReason, const std::string& error) { failure = error; };
+    FinishReason reason = FinishReason::kStop;
+    request.on_finish = [&](FinishReason why, const std::string& error) {
+      reason = why;
+      failure = error;
+    };
     // An eighth of the context at least is left for the answer.
     request.prompt =
         conversation_.prompt([&](const std::vector<ChatTurn>& turns) { return model_.encode(turns); },
@@ -173,6 +180,16 @@ class ChatSession {
       if (Interrupt::taken()) scheduler_->cancel(id);
     }
     if (failure.empty()) show(stream.finish());
+    if (common_.json) {
+      nlohmann::ordered_json line = {
+          {"prompt", text},
+          {"text", answer},
+          {"tokens", tokens},
+          {"finish_reason", finish_reason_name(failure.empty() ? reason : FinishReason::kError)}};
+      if (!failure.empty()) line["error"] = failure;
+      if (!adapter_.empty()) line["adapter"] = adapter_;
+      std::cout << json_text(line);
+    }
     std::cout << '\n' << std::flush;
     if (!failure.empty()) throw Error(failure);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -193,6 +210,7 @@ class ChatSession {
   Conversation conversation_;
   Scheduler* scheduler_ = nullptr;  // model_'s
   int64_t slot_ = kNoSlot;
+  std::string adapter_;  // its name; empty: none
   uint64_t answers_ = 0;
   std::set<std::string> saved_;  // files that /save wrote
 };

@@ -13,6 +13,25 @@
 #include "io/json.h"
 
 namespace loraxs {
+namespace {
+
+/// Options that only a language model's task has would change nothing; said rather than ignored.
+void refuse_language_options(const EvalOptions& options) {
+  const EvalOptions none;
+  const std::pair<const char*, bool> given[] = {
+      {"--answers", !options.answers.empty()},         {"--by", options.by != none.by},
+      {"--prompt", options.prompt != none.prompt},     {"--window", options.window != none.window},
+      {"--stride", options.stride != none.stride},     {"--beams", options.search.beams != none.search.beams},
+      {"--stop", !options.text.stop.empty()},          {"--max-new-tokens", options.text.max_new_tokens != 0},
+      {"--temperature", options.text.temperature != 0}};
+  for (const auto& [name, said] : given) {
+    if (!said) continue;
+    throw Error(concat(name, ": expected a task of language models, found ", options.task.name,
+                       "; loraxs predict --json writes what a classifier says of every text"));
+  }
+}
+
+}  // namespace
 
 int run_eval(const EvalOptions& options, const CommonOptions& common) {
   check_task_name(options.task);
@@ -24,6 +43,7 @@ int run_eval(const EvalOptions& options, const CommonOptions& common) {
     for (const Task& task : tasks.tasks) expect_examples(task, concat(options.task.data, " (", task.name, ")"));
     return run_eval_language(options, common, tasks);
   }
+  refuse_language_options(options);
   const AdapterOptions& adapter = options.text.adapter;
   if (adapter.adapter.empty()) throw Error(concat("--adapter: expected one for ", options.task.name, ", found none"));
   const Task task = task_of(options.task, adapter_labels(adapter.adapter));

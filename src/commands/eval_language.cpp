@@ -243,7 +243,7 @@ Json mean_of_sets(const Json& sets, const std::vector<std::string>& absent) {
 
 void print_task(const Json& result) {
   for (const auto& [key, value] : result.items()) {
-    if (value.is_number_float()) std::cout << key << ": " << value.get<double>() << '\n';
+    if (key != "value" && value.is_number_float()) std::cout << key << ": " << value.get<double>() << '\n';
   }
   std::cout << "on " << result["examples"] << " examples, " << result["targets"] << " target tokens\n";
 }

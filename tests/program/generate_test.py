@@ -15,6 +15,7 @@ from pathlib import Path
 
 from support.broken_model import break_token
 from support.model_command import model_command
+from support.progress import without_progress
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
@@ -206,7 +207,7 @@ class GenerateTest(unittest.TestCase):
         ):
             result = run("generate", *words)
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)
-            self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+            self.assertEqual(len(without_progress(result.stderr)), 1, result.stderr)
             self.assertIn(part, result.stderr)
 
 
@@ -233,7 +234,7 @@ class FailureTest(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         found = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual([row["prompt"] for row in found], [row["prompt"] for row in rows])
-        told = done.stderr.strip().splitlines()
+        told = without_progress(done.stderr)
         self.assertEqual(len(told), len(failing), done.stderr)
         for k, row in enumerate(found):
             if k not in failing:
@@ -269,7 +270,7 @@ class FailureTest(unittest.TestCase):
         done = run("generate", "--input", path, "-n", "6", model=self.broken)
         alone = [p + run("generate", "--input", prompt_file([{"prompt": p}]), "-n", "6").stdout for p in PROMPTS[:3:2]]
         self.assertEqual((done.returncode, done.stdout), (2, "".join(alone)))
-        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        self.assertEqual(len(without_progress(done.stderr)), 1, done.stderr)
 
     def test_an_answer_that_breaks_later(self) -> None:
         """The token is the second of an answer: the third has no logits, and the text before stays."""
@@ -319,7 +320,7 @@ class FailureTest(unittest.TestCase):
         reasons = [json.loads(line)["finish_reason"] for line in done.stdout.splitlines()]
         self.assertEqual(reasons[2], "error")
         self.assertNotIn("error", reasons[:2])
-        self.assertRegex(done.stderr, "^loraxs: .*prompts.jsonl:3: .*no sizes")
+        self.assertRegex(without_progress(done.stderr)[0], "^loraxs: .*prompts.jsonl:3: .*no sizes")
 
     def test_a_chat_goes_on(self) -> None:
         words = model_command(PROGRAM, "chat", self.broken, CACHE.name, "-q", "-n", "5")
@@ -331,11 +332,25 @@ class FailureTest(unittest.TestCase):
         turns = [turn["content"] for turn in json.loads(saved.read_text())["messages"] if turn["role"] == "user"]
         self.assertEqual(turns, ["a", "a"])
 
+    def test_a_chat_with_json_says_what_generate_says(self) -> None:
+        first = PROMPTS[0].strip()
+        words = model_command(PROGRAM, "chat", MODEL, CACHE.name, "--json", "-n", "9", "--temperature", "0")
+        done = subprocess.run(words, input=f"/help\n{first}\n", capture_output=True, text=True, check=False, timeout=300)  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(lines, lines_of("--chat", "--prompt", first, "-n", "9"))
+        words = model_command(PROGRAM, "chat", self.broken, CACHE.name, "--json", "-q", "-n", "5")
+        breaks = PROMPTS[1].splitlines()[0]
+        done = subprocess.run(words, input=f"{breaks}\n", capture_output=True, text=True, check=False, timeout=300)
+        failed = json.loads(done.stdout)
+        self.assertEqual((failed["prompt"], failed["finish_reason"]), (breaks, "error"))
+        self.assertEqual(done.stderr, f"loraxs: {failed['error']}\n")
+
 
 class InterruptTest(unittest.TestCase):
     def test_ctrl_c_ends_with_130_and_keeps_what_was_printed(self) -> None:
         words = model_command(
-            PROGRAM, "generate", MODEL, CACHE.name, "--json", "--batch", "1", "-n", "400", "--ignore-eos"
+            PROGRAM, "generate", MODEL, CACHE.name, "-q", "--json", "--batch", "1", "-n", "400", "--ignore-eos"
         )
         words += ["--input", prompt_file([{"prompt": p} for p in PROMPTS * 100])]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -344,7 +359,7 @@ class InterruptTest(unittest.TestCase):
             self.assertEqual((process.wait(), process.stderr.read()), (130, ""))
 
     def test_a_closed_pipe_ends_it(self) -> None:
-        words = model_command(PROGRAM, "generate", MODEL, CACHE.name, "--batch", "1", "-n", "40")
+        words = model_command(PROGRAM, "generate", MODEL, CACHE.name, "-q", "--batch", "1", "-n", "40")
         words += ["--input", prompt_file([{"prompt": p} for p in PROMPTS * 100])]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             self.assertTrue(process.stdout.readline())
