@@ -80,6 +80,17 @@ std::string number_text(double value) {
   return text;
 }
 
+/// A folder is named where its adapter is meant: what is there, and how to get at it.
+void refuse_folder(const std::filesystem::path& path) {
+  if (!std::filesystem::is_directory(path)) return;
+  const bool peft = std::filesystem::exists(path / "adapter_config.json"),
+             run = std::filesystem::exists(path / ".loraxs-run");
+  throw Error(concat(path.string(), ": expected an adapter file, found a folder",
+                     peft  ? " of PEFT; loraxs import makes an adapter file of it"
+                     : run ? " of a run; loraxs show lists the adapters in it"
+                           : ""));
+}
+
 }  // namespace
 
 std::map<std::string, int64_t> site_ranks(const Layout& layout) {
@@ -123,6 +134,7 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
 }
 
 AdapterFile read_adapter(const std::filesystem::path& path) {
+  refuse_folder(path);
   const Safetensors file = read_safetensors(path);
   const std::string where = path.string();
   const std::string format = file.metadata_at("format");

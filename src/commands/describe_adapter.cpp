@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "adapt/adapter_file.h"
 #include "adapt/exchange/peft_reader.h"
@@ -26,7 +27,18 @@ std::string model_of_run(const std::filesystem::path& adapter) {
   }
 }
 
-/// "query, value × 6 layers", or the number of sites where they are listed one by one.
+/// Of "0-5" or [0, 1, 5]; 0: neither.
+int64_t count_layers(const nlohmann::json& layers) {
+  if (layers.is_array()) return static_cast<int64_t>(layers.size());
+  int64_t first = 0, last = -1;
+  char dash = 0;
+  std::istringstream range(layers.is_string() ? layers.get<std::string>() : "");
+  constexpr int64_t kMostLayers = 100'000;  // whatever a file says
+  const bool read = static_cast<bool>(range >> first >> dash >> last);
+  return !read || first < 0 || last < first || last > kMostLayers ? 0 : last - first + 1;
+}
+
+/// "query, value of 6 layers", or the number of sites where they are listed one by one.
 std::string places_of(const nlohmann::json& layout) {
   if (!layout.contains("modules") || !layout.contains("layers")) {
     return layout.contains("sites") ? concat(layout["sites"].size(), " projections with ranks of their own") : "";
@@ -35,7 +47,8 @@ std::string places_of(const nlohmann::json& layout) {
   for (const auto& module : layout["modules"]) {
     if (module.is_string()) modules.push_back(module.get<std::string>());
   }
-  return concat(joined(modules), " of ", layout["layers"].is_array() ? layout["layers"].size() : 0, " layers");
+  const int64_t layers = count_layers(layout["layers"]);
+  return concat(joined(modules), " of ", layers, layers == 1 ? " layer" : " layers");
 }
 
 /// The largest rank that the layout names.

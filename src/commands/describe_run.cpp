@@ -6,6 +6,7 @@
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/fields.h"
+#include "io/yaml.h"
 #include "train/checkpoint.h"
 #include "train/job.h"
 #include "train/recipe.h"
@@ -81,7 +82,7 @@ Description describe_run(const std::filesystem::path& folder) {
   }
   found.say("what", finished ? "finished run" : concat("run that is not finished, saved at step ", step));
   if (recipe) {
-    found.say("task", shortened(json_text(recipe->task), 200));
+    found.say("task", shortened(yaml_flow(recipe->task), 200));
     found.say("base", recipe->model);
     found.say("method", concat(recipe->method.name, ", rank ", recipe->method.rank, ", alpha ", recipe->method.alpha));
   }
@@ -98,11 +99,11 @@ Description describe_run(const std::filesystem::path& folder) {
     const std::string metric = result.value("metric", "value");
     const nlohmann::json value = result.value("value", nlohmann::json()),
                          spread = result.value("standard_deviation", nlohmann::json());
-    found.say("score",
-              value.is_null()
-                  ? "none: no validation data"
-                  : concat(metric, " ", number_text(value), spread.is_null() ? "" : concat(" ± ", number_text(spread)),
-                           ", median of ", result.value("seeds", nlohmann::json::array()).size(), " seeds"));
+    const size_t seeds = result.value("seeds", nlohmann::json::array()).size();
+    found.say("score", value.is_null() ? "none: no validation data"
+                                       : concat(metric, " ", number_text(value),
+                                                spread.is_null() ? "" : concat(" ± ", number_text(spread)),
+                                                ", median of ", seeds, seeds == 1 ? " seed" : " seeds"));
     found.say("trained", concat(result.value("trained_parameters", int64_t{0}), " numbers in adapters, ",
                                 result.value("head_parameters", int64_t{0}), " in the head, ",
                                 result.value("steps", int64_t{0}), " steps"));

@@ -67,7 +67,8 @@ class ProgressPrinter {
     if (open_) std::cerr << '\n';
     open_ = false;
     std::cerr << "epoch=" << report.epoch << " job=" << report.job << " loss=" << report.train_loss;
-    if (!metric.empty()) std::cerr << ' ' << metric << '=' << report.value << (report.best ? " best" : "");
+    const std::string name = metric == "loss" ? "validation_loss" : metric;  // beside that of training
+    if (!metric.empty()) std::cerr << ' ' << name << '=' << report.value << (report.best ? " best" : "");
     std::cerr << '\n';
   }
 
@@ -95,14 +96,6 @@ std::string resume_line(const TrainOptions& options, const CommonOptions& common
   return shell_line(words);
 }
 
-/// The first best adapter: one there is, or every job had ended.
-std::string shown_adapter(const TrainResult& result) {
-  for (const JobResult& job : result.jobs) {
-    if (job.has_adapter) return job.job.name + "/best.safetensors";
-  }
-  return "no adapter";
-}
-
 /// Rows of the report beside what the run measured: what applies to the method.
 std::vector<std::pair<std::string, std::string>> report_notes(const Recipe& recipe, const TrainSetup& setup) {
   const MethodTraits& traits = find_method(setup.layout.method, recipe.output).traits;
@@ -114,7 +107,7 @@ std::vector<std::pair<std::string, std::string>> report_notes(const Recipe& reci
   }
   notes.emplace_back("base model", concat(recipe.model, ", base_id ", setup.model.base_id.substr(0, 16)));
   if (traits.reads_basis) notes.emplace_back("basis", setup.basis->basis_id.substr(0, 16));
-  notes.emplace_back("precision and GEMM table", concat(torch::toString(setup.dtype), ", ", gemm_record()));
+  notes.emplace_back("precision and GEMM table", concat(precision_name(setup.dtype), ", ", gemm_record()));
   notes.emplace_back("versions", concat("loraxs 0.1.0, torch ", TORCH_VERSION));
   return notes;
 }
@@ -175,7 +168,7 @@ int run_train(const TrainOptions& options, const CommonOptions& common) {
                 << static_cast<int64_t>(
                        done[language_model ? "tokens_per_second" : "sentences_per_second"].get<double>())
                 << (language_model ? " tokens/s\nrun: " : " sentences/s\nrun: ") << recipe.output << " (report.html, "
-                << shown_adapter(result) << ")\n";
+                << (done.at("adapter").is_null() ? "no adapter" : done.at("adapter").get<std::string>()) << ")\n";
     }
     return 0;
   } catch (const Interrupted& stop) {

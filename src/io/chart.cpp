@@ -95,8 +95,8 @@ constexpr const char* kStyle = R"(
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1040px;margin:0 auto;padding:32px 20px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 8px}p.lead{color:var(--soft);margin:0 0 20px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,560px));gap:16px}
-figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:16px}
+figure{margin:0;max-width:560px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .title{fill:var(--ink);font-weight:600;font-size:14px}
 .grid{stroke:var(--line)}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:500}tr.best td{font-weight:600}td{white-space:pre-wrap;overflow-wrap:anywhere}pre{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;overflow:auto;font-size:12.5px}

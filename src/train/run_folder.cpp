@@ -106,7 +106,8 @@ void check_run_output(const std::filesystem::path& path, bool resume) {
   }
   if (found == Found::kRun && !resume) {
     throw Error(concat(path.string(),
-                       ": expected no run there, found one; continue it with --resume, or choose another output"));
+                       ": expected no run there, found one; continue it with --resume, or choose another output: --set "
+                       "output=FOLDER"));
   }
 }
 

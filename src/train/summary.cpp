@@ -48,20 +48,31 @@ nlohmann::json summarize_setting(const std::vector<const JobResult*>& jobs, bool
           {"seeds", seeds}};
 }
 
-/// Value and spread as tables print them: in percent, but a loss as it is.
-std::string shown(const nlohmann::json& setting, const std::string& metric) {
+/// "0.7480 ± 0.0240": median and spread.
+std::string shown(const nlohmann::json& setting) {
   if (setting.at("value").is_null()) return "no validation data";
   char text[64];
-  const double unit = metric == "loss" ? 1 : 100;
-  const int digits = metric == "loss" ? 4 : 2;
-  const double value = unit * setting.at("value").get<double>();
+  const double value = setting.at("value").get<double>();
   if (setting.at("standard_deviation").is_null()) {
-    std::snprintf(text, sizeof text, "%.*f", digits, value);
+    std::snprintf(text, sizeof text, "%.4f", value);
   } else {
-    std::snprintf(text, sizeof text, "%.*f ± %.*f", digits, value, digits,
-                  unit * setting.at("standard_deviation").get<double>());
+    std::snprintf(text, sizeof text, "%.4f ± %.4f", value, setting.at("standard_deviation").get<double>());
   }
   return text;
+}
+
+/// The best adapter of the best setting, below the run folder: "seed-0/best.safetensors". Where every job of it ended
+/// without one, the first of another; null: there is none.
+nlohmann::json best_adapter(const TrainResult& result, int64_t setting, const std::string& metric) {
+  const JobResult* best = nullptr;
+  for (const JobResult& job : result.jobs) {
+    if (!job.has_adapter) continue;
+    const bool chosen = job.job.setting == setting;
+    const bool nearer = best != nullptr && chosen && best->job.setting != setting;
+    const bool better = best != nullptr && chosen && is_better(metric, job.best.value, best->best.value);
+    if (best == nullptr || nearer || better) best = &job;
+  }
+  return best == nullptr ? nlohmann::json() : nlohmann::json(best->job.name + "/best.safetensors");
 }
 
 }  // namespace
@@ -116,6 +127,7 @@ nlohmann::json summarize_run(const TrainSetup& setup, const TrainResult& result)
           {"start", setup.start ? setup.start->to_json() : nlohmann::json()},
           {"trained_parameters", setup.recipe.method.train_sites ? layout.adapter_numbers : 0},
           {"head_parameters", layout.row_size - layout.adapter_numbers},
+          {"adapter", best_adapter(result, static_cast<int64_t>(best), setup.metric)},
           {"adapter_bytes", result.adapter_bytes},
           {"sentences_per_second", static_cast<double>(result.sentences) / seconds},
           {"tokens_per_second", static_cast<double>(result.tokens) / seconds},
@@ -131,7 +143,7 @@ std::string summary_text(const nlohmann::json& summary) {
   if (settings.size() > 1) {
     for (const nlohmann::json& setting : settings) {
       text += concat("learning rate ", setting.at("learning_rate").get<double>(), ", head ",
-                     setting.at("head_learning_rate").get<double>(), ": ", shown(setting, metric), "\n");
+                     setting.at("head_learning_rate").get<double>(), ": ", shown(setting), "\n");
     }
     text += concat("best setting: learning rate ", summary.at("learning_rate").get<double>(), ", head ",
                    summary.at("head_learning_rate").get<double>(), "\n");
@@ -146,8 +158,7 @@ std::string summary_text(const nlohmann::json& summary) {
     }
   }
   const size_t seeds = summary.at("seeds").size();
-  text += concat(metric, ": ", summary.at("value").dump(), " (", shown(summary, metric), ", median of ", seeds,
-                 seeds == 1 ? " seed" : " seeds", ", best epoch",
+  text += concat(metric, ": ", shown(summary), " (median of ", seeds, seeds == 1 ? " seed" : " seeds", ", best epoch",
                  summary.at("selection") == "split" ? " by held-out training data)\n" : ")\n");
   if (const nlohmann::json& start = summary.at("start"); !start.is_null()) {
     text += concat("start: R of ", start.at("sites").get<int64_t>(), " sites carried from ",
