@@ -75,10 +75,8 @@ ColumnFacts facts_of(const Table& table, size_t column) {
 }
 
 [[noreturn]] void unclear(const Table& table, const std::string& what, const char* option) {
-  std::string all;
-  for (const std::string& column : table.columns) all += (all.empty() ? "" : ", ") + column;
-  throw Error(
-      concat(table.where, ": expected ", what, ", found the columns ", all, "; name it with ", option, " COLUMN"));
+  throw Error(concat(table.where, ": expected ", what, ", found the columns ", table.column_names(), "; name it with ",
+                     option, " COLUMN"));
 }
 
 /// A column that can be meant alone: not taken, not an id, and with words in it (of texts) or few values (of labels).

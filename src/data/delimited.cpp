@@ -135,7 +135,30 @@ void check_header(const std::vector<std::string>& columns, const std::string& wh
   }
 }
 
+/// A .csv of a spreadsheet that writes semicolons or tabs would be one column of whole rows.
+void check_separator(const std::vector<std::string>& columns, const std::string& where, int64_t line) {
+  if (columns.size() != 1) return;
+  const size_t at = columns.front().find_first_of(";\t");
+  if (at == std::string::npos) return;
+  const bool tabs = columns.front()[at] == '\t';
+  throw Error(concat(where, ":", line, ": expected commas between columns, found ", tabs ? "tabs" : "semicolons",
+                     " in \"", shortened(columns.front(), 80), "\"; ",
+                     tabs ? "call it .tsv" : "save it with commas, or with tabs as .tsv"));
+}
+
+/// A name as it is; with quotes where a blank at its end would not be seen.
+std::string shown_name(const std::string& name) {
+  const bool hidden = name.starts_with(' ') || name.ends_with(' ');
+  return hidden ? "\"" + name + "\"" : name;
+}
+
 }  // namespace
+
+std::string Table::column_names() const {
+  std::string names;
+  for (const std::string& column : columns) names += (names.empty() ? "" : ", ") + shown_name(column);
+  return names;
+}
 
 size_t Table::column(const std::string& name_or_number, const std::string& key) const {
   const auto found = std::find(columns.begin(), columns.end(), name_or_number);
@@ -147,12 +170,10 @@ size_t Table::column(const std::string& name_or_number, const std::string& key) 
     const size_t number = std::stoul(name_or_number);
     if (number >= 1 && number <= width) return number - 1;
   }
-  std::string known;
-  for (const std::string& column : columns) known += (known.empty() ? "" : ", ") + column;
   const auto near = nearest_name(name_or_number, columns);
   throw Error(concat(where, ": ", key, ": expected a column name or a number from 1 to ", width, ", found \"",
-                     name_or_number, "\"", near ? "; did you mean " + *near + "?" : "",
-                     known.empty() ? "" : "; columns: " + known));
+                     name_or_number, "\"", near ? "; did you mean " + shown_name(*near) + "?" : "",
+                     columns.empty() ? "" : "; columns: " + column_names()));
 }
 
 const std::string& Table::cell(const Row& row, size_t column) const {
@@ -198,6 +219,7 @@ Table parse_table(std::string_view text, const std::filesystem::path& path, bool
     if (header && !table.rows.empty()) {
       table.columns = table.rows.front().cells;
       check_header(table.columns, table.where, table.rows.front().line);
+      if (extension == ".csv") check_separator(table.columns, table.where, table.rows.front().line);
       table.rows.erase(table.rows.begin());
     }
   } else {

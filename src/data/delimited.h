@@ -31,6 +31,8 @@ struct Table {
   bool array = false;                // a .json array: rows have no lines
   std::vector<Row> rows;
 
+  /// "id, message, "team "": the names with commas between them, quoted where a blank at an end would not be seen.
+  std::string column_names() const;
   /// Index of a column by name, or by number from 1. Throws Error naming the known columns.
   size_t column(const std::string& name_or_number, const std::string& key) const;
   /// A row's text in a column; empty where a record lacks the key.
@@ -43,8 +45,8 @@ struct Table {
 /// Reads by extension, with .gz after it or not: .tsv (no quoting: quotes are plain characters), .csv (RFC 4180),
 /// .jsonl (one object a line) or .json (an array of them); columns are the union of keys, in first-seen order. BOM,
 /// CRLF and a missing last newline are accepted; empty lines are skipped. Every row must have as many cells as the
-/// first, no name stands twice in a header or record, and a table has at most kMostColumns columns. Throws Error with
-/// file and line, also for bytes that are no UTF-8.
+/// first, no name stands twice in a header or record, a .csv header is not one column with semicolons or tabs in it,
+/// and a table has at most kMostColumns columns. Throws Error with file and line, also for bytes that are no UTF-8.
 Table read_table(const std::filesystem::path& path, bool header);
 /// The same of a file's text; the path gives the kind of table and begins errors.
 Table parse_table(std::string_view text, const std::filesystem::path& path, bool header);

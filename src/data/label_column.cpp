@@ -107,10 +107,8 @@ ExampleColumns choose_columns(const Table& table, const ColumnNames& said, bool 
   const bool alone = table.columns.size() == 1 && table.columns.front() != "label" && table.columns.front() != "id";
   if (columns.first.empty() && alone) columns.first = table.columns.front();
   if (columns.first.empty()) {
-    std::string known;
-    for (const std::string& column : table.columns) known += (known.empty() ? "" : ", ") + column;
-    throw Error(concat(table.where, ": expected to know the column of texts, found the columns ", shortened(known, 200),
-                       "; say it with ", where_to_say, "text"));
+    throw Error(concat(table.where, ": expected to know the column of texts, found the columns ",
+                       shortened(table.column_names(), 200), "; say it with ", where_to_say, "text"));
   }
   const std::string& label = said.label.empty() ? columns.label : said.label;
   for (const std::string& text : {columns.first, columns.second}) {

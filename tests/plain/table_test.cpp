@@ -67,6 +67,11 @@ TEST(TableTest, AColumnStandsOnce) {
                "t.csv:1: expected each column once, found \"text\"");
   EXPECT_ERROR(parse_table("label\ttext\tlabel\n1\ta\t2\n", "t.tsv", true), "t.tsv:1: expected each column once");
   EXPECT_ERROR(parse_table("{\"text\":\"a\"}\n{\"text\":\"b\",\"text\":\"c\"}\n", "t.jsonl", true), "t.jsonl:2:");
+  EXPECT_ERROR(parse_table("text;label\na;1\n", "t.csv", true),
+               "t.csv:1: expected commas between columns, found semicolons in \"text;label\"; save it with commas");
+  EXPECT_ERROR(parse_table("text\tlabel\na\t1\n", "t.csv", true), "found tabs in");
+  EXPECT_EQ(parse_table("text,a;b\nx;y,1\n", "t.csv", true).columns.size(), 2U);
+  EXPECT_EQ(parse_table("text\nx;y\n", "t.csv", true).rows.size(), 1U);
   EXPECT_EQ(parse_table("text,label,,\na,1,,\n", "t.csv", true).rows.size(), 1U);  // columns without a name have no use
 }
 

@@ -29,7 +29,8 @@ Task load_own(Fields& fields, const std::filesystem::path& base, bool regression
       return {};
     }
     const Table table = read_table(base / file, header);
-    const ExampleColumns columns = choose_columns(table, said, /*labelled=*/true, "task.");
+    const std::string where_to_say = fields.where() == "command line" ? "--" : "task.";
+    const ExampleColumns columns = choose_columns(table, said, /*labelled=*/true, where_to_say);
     if (!regression && task.labels.empty()) task.labels = distinct_labels(table, columns.label);
     if (!regression && task.labels.size() < 2) {
       fields.fail("labels", concat("expected at least two distinct labels, found ", task.labels.size(), " in ", file));
