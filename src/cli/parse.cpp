@@ -10,7 +10,7 @@ namespace loraxs {
 namespace {
 
 void add_model(CLI::App* app, AdapterOptions& o) {
-  app->add_option("--model", o.model, "Hugging Face folder of the base model")->required();
+  app->add_option("--model", o.model, "Hugging Face folder or GGUF file of the base model")->required();
   app->add_option("--basis", o.basis, "Basis file the adapter was trained with (else it is computed and checked)");
   app->add_option("--precision", o.precision, "auto, float32, bfloat16 or float64")
       ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
@@ -21,7 +21,8 @@ void add_model(CLI::App* app, AdapterOptions& o) {
 
 void add_adapter(CLI::App* app, AdapterOptions& o, bool required = true) {
   add_model(app, o);
-  app->add_option("--adapter", o.adapter, "Adapter file")->required(required);
+  app->add_option("--adapter", o.adapter, "Adapter file, or a sum: \"0.5*a.safetensors + 0.5*b.safetensors\"")
+      ->required(required);
 }
 
 void add_columns(CLI::App* app, std::string& text, std::string& text_pair, std::string& label) {
@@ -44,7 +45,10 @@ void add_decoding(CLI::App* app, DecodingOptions& o) {
       ->check(CLI::NonNegativeNumber);
   app->add_option("--memory-gb", o.memory_gb, "GiB the process may take: bounds the cache of keys and values")
       ->check(CLI::NonNegativeNumber);
-  app->add_option("-n,--max-new-tokens", o.max_new_tokens, "Longest answer in tokens")->capture_default_str();
+  app->add_option(
+         "-n,--max-new-tokens", o.max_new_tokens,
+         o.max_new_tokens > 0 ? "Longest answer in tokens" : "Longest answer in tokens; 0 = as the task has it")
+      ->capture_default_str();
   app->add_option("--temperature", o.temperature, "0 = greedy")->capture_default_str();
   app->add_option("--top-k", o.top_k, "Draw from the k most likely tokens; 0 = all")->capture_default_str();
   app->add_option("--top-p", o.top_p, "Draw from the fewest tokens that reach this probability")->capture_default_str();
@@ -64,7 +68,9 @@ void add_text(CLI::App* app, DecodingOptions& o) {
 }
 
 void add_search(CLI::App* app, SearchOptions& o) {
-  app->add_option("--beams", o.beams, "Beam search with so many beams")
+  app->add_option(
+         "--beams", o.beams,
+         o.beams > 0 ? "Beam search with so many beams" : "Beam search with so many beams; 0 = as the task has it")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app->add_option("--length-penalty", o.length_penalty, "Beams: an answer's score is divided by tokens to this power")
@@ -78,7 +84,7 @@ void add_common(CLI::App* app, CommonOptions& o) {
   app->add_option("-t,--threads", o.threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
   app->add_flag("--json", o.json, "Results as JSON lines");
   app->add_flag("-q,--quiet", o.quiet, "Neither progress nor warnings on stderr, errors alone");
-  app->add_option("--cache", o.cache, "Folder for bases and base ids");
+  app->add_option("--cache", o.cache, "Folder for bases and base ids (default: ~/.cache/loraxs, or in XDG_CACHE_HOME)");
   if (app->get_name() == "table" || app->get_name() == "doctor") return;  // they open no model
   app->add_option("--accept-config", o.accept_config,
                   "Key of config.json that is read as if it did not stand there; may be given again")
@@ -99,7 +105,8 @@ void add_eval(CLI::App* app, EvalOptions& o) {
   app->add_option("--prompt", o.prompt, "The prompt of the paper's evaluation, or that of its training")
       ->check(CLI::IsMember({"paper", "training"}))
       ->capture_default_str();
-  app->add_option("--answers", o.answers, "File of all answers, JSON lines; a broken run goes on where it was");
+  app->add_option("--answers", o.answers,
+                  "Language models: file of all answers, JSON lines; a broken run goes on where it was");
   app->add_option("--batch", o.batch, "Prompts computed together")->check(CLI::PositiveNumber)->capture_default_str();
   app->add_option("--window", o.window, "Plain text: tokens of a window")->check(CLI::Range(2, 1 << 20));
   app->add_option("--stride", o.stride, "Plain text: a window begins every so many tokens; 0 = window")
@@ -203,7 +210,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
       app.add_subcommand("combine", "Arithmetic on adapters: \"0.7*a.safetensors + 0.3*b.safetensors\"");
   combine_app->add_option("expression", combine.expression, "Sum of adapters")->required();
   combine_app->add_option("--out", combine.out, "Adapter file to write")->required();
-  combine_app->add_option("--model", combine.model, "Base model folder")->required();
+  combine_app->add_option("--model", combine.model, "Hugging Face folder or GGUF file of the base model")->required();
   combine_app->add_option("--head", combine.head, "auto, none, or the adapter whose head is kept")
       ->capture_default_str();
 

@@ -9,6 +9,7 @@
 #include "commands/dry_run.h"
 #include "commands/progress.h"
 #include "commands/session.h"
+#include "commands/shell_line.h"
 #include "data/task.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -195,7 +196,7 @@ std::string list_text(const Json& names) {
   return shortened(text, kShown);
 }
 
-void print_findings(const Json& found) {
+void print_findings(const Json& found, const std::string& program) {
   const auto say = [](const std::string& what, const std::string& text) {
     std::cout << what << ": " << printable(text) << '\n';
   };
@@ -205,14 +206,16 @@ void print_findings(const Json& found) {
              &plan = found.at("plan");
   say("model", concat(text("model", "path"), ": ", text("model", "family"), " ", text("model", "kind"), ", ",
                       number(model, "layers"), " layers of ", number(model, "hidden_size"), ", texts of up to ",
-                      number(model, "max_positions"), " tokens, ",
-                      model.at("chat_template").get<bool>() ? "with" : "without", " a chat template"));
+                      number(model, "max_positions"), " tokens",
+                      text("model", "kind") == "encoder"      ? ""
+                      : model.at("chat_template").get<bool>() ? ", with a chat template"
+                                                              : ", without a chat template"));
   std::string source = data.contains("file") ? text("data", "file") : text("data", "folder");
   if (data.contains("records")) source += concat(": ", number(data, "records"), " records");
   if (data.contains("columns")) source += " of columns " + list_text(data.at("columns"));
   if (data.contains("keys")) source += " with " + list_text(data.at("keys"));
   say("data", source);
-  say("task", found.at("task").dump());
+  say("task", yaml_flow(found.at("task")));
   if (!found.at("labels").is_null()) say("labels", counts_text(found.at("labels")));
   say("tokens", concat(number(tokens, "shortest"), " to ", number(tokens, "longest"), ", median ",
                        number(tokens, "median"), "; max_length ", number(found, "max_length"),
@@ -225,7 +228,8 @@ void print_findings(const Json& found) {
              number(plan, "train_examples"), " examples, ", number(plan, "total_steps"), " steps; ",
              number(plan, "validation_examples"), " for validation by ", found.at("metric").get<std::string>()));
   const std::string path = found.at("recipe").get<std::string>();
-  std::cout << printable(path) << ": written; look it through, then run: loraxs train " << printable(path) << '\n';
+  std::cout << printable(path) << ": written; look it through, then run: " << shell_line({program, "train", path})
+            << '\n';
 }
 
 }  // namespace
@@ -287,7 +291,7 @@ int run_init(const InitOptions& options, const CommonOptions& common) {
   if (common.json) {
     std::cout << json_text(result) << '\n';
   } else {
-    print_findings(result);
+    print_findings(result, common.words.front());
   }
   return 0;
 }

@@ -131,9 +131,12 @@ Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::files
   }
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, bytes.data(), kLengthBytes);
-  if (header_bytes > kMaxHeader || header_bytes > bytes.size() - kLengthBytes) {
+  if (header_bytes > kMaxHeader) {  // any text reads as a length like that
+    throw Error(concat(where, ": expected a safetensors file, found another kind"));
+  }
+  if (header_bytes > bytes.size() - kLengthBytes) {
     throw Error(concat(where, ": header: expected at most ", bytes.size() - kLengthBytes, " bytes, found a length of ",
-                       header_bytes, "; the file is truncated or no safetensors file"));
+                       header_bytes, "; the file is truncated"));
   }
   const nlohmann::json header =
       parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, header_bytes),

@@ -195,4 +195,18 @@ std::string yaml_scalar(const std::string& text) {
   return begins && !word && std::all_of(text.begin(), text.end(), plain) ? text : json_text(nlohmann::json(text));
 }
 
+std::string yaml_flow(const nlohmann::json& value) {
+  if (value.is_string()) return yaml_scalar(value.get<std::string>());
+  if (!value.is_object()) return json_text(value);
+  std::string text;
+  const auto add = [&](const std::string& key, const nlohmann::json& inner) {
+    text += concat(text.empty() ? "" : ", ", yaml_scalar(key), ": ", yaml_flow(inner));
+  };
+  if (value.contains("name")) add("name", value.at("name"));
+  for (const auto& [key, inner] : value.items()) {
+    if (key != "name") add(key, inner);
+  }
+  return "{" + text + "}";
+}
+
 }  // namespace loraxs

@@ -17,4 +17,7 @@ nlohmann::json read_yaml(const std::filesystem::path& path);
 /// a boolean, a date or syntax ("123", "~", "no", "2024-01-01").
 std::string yaml_scalar(const std::string& text);
 
+/// A value on one line, "{name: qnli, data: data/qnli}": of an object `name` first, the other keys in their order.
+std::string yaml_flow(const nlohmann::json& value);
+
 }  // namespace loraxs

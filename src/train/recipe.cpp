@@ -36,6 +36,23 @@ constexpr Alias kAliases[] = {
     {"train", "logging_steps", "log_every"},
 };
 
+/// Calls `each(section, key)` for every key of the sections that have no further ones below.
+template <typename Each>
+class KeyNames {
+ public:
+  explicit KeyNames(Each each) : each_(each) {}
+  void open(const char* section) { sections_.emplace_back(section); }
+  void close() { sections_.pop_back(); }
+  template <typename... Rest>
+  void key(const char* name, const Rest&...) {
+    if (sections_.size() == 1) each_(sections_.back(), std::string(name));
+  }
+
+ private:
+  Each each_;
+  std::vector<std::string> sections_;
+};
+
 /// Fills a recipe from Fields, section by section.
 class Reader {
  public:
@@ -85,6 +102,11 @@ class Reader {
     for (const Alias& alias : kAliases) {
       if (section == alias.section) fields.alias(alias.theirs, alias.ours);
     }
+    Recipe any;  // a key in the wrong section: `epochs` beside train
+    KeyNames names([&](const std::string& other, const std::string& name) {
+      if (section != other) fields.alias(name, other + "." + name);
+    });
+    visit_recipe(any, names);
     sections_.push_back(std::move(fields));
   }
 
@@ -149,8 +171,7 @@ class Template {
   void key(const char* name, const T& value, const char* meaning) {
     const nlohmann::json& json = value;  // converted, where it is none
     std::string line = indent() + name + ":";
-    if (!is_left_out(json) && !left_out_.contains(path_of(name)))
-      line += " " + (json.is_string() ? yaml_scalar(json.get<std::string>()) : json_text(json));
+    if (!is_left_out(json) && !left_out_.contains(path_of(name))) line += " " + yaml_flow(json);
     constexpr size_t kCommentColumn = 44;
     if (line.size() < kCommentColumn) line.resize(kCommentColumn, ' ');
     text_ += line + " # " + meaning + "\n";

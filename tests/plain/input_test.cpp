@@ -94,6 +94,10 @@ TEST(YamlTest, TextsStayTexts) {
         "&a",  "!a",  "- a", "runs/a-b_c.1", "/tmp/x", "../x", "ü",   "\u0085", "e5"}) {
     EXPECT_EQ(parse_yaml("k: " + yaml_scalar(text) + "  # comment\n", "r").at("k"), text) << yaml_scalar(text);
   }
+  const nlohmann::json value = {
+      {"train", "a, b.csv"}, {"name", "own"}, {"a: b", {{"c", {1, "x}"}}, {"name", nullptr}}}, {"no", true}, {"e", {}}};
+  EXPECT_EQ(parse_yaml("k: " + yaml_flow(value) + "  # comment\n", "r").at("k"), value) << yaml_flow(value);
+  EXPECT_EQ(yaml_flow({{"data", "data/qnli"}, {"name", "qnli"}}), "{name: qnli, data: data/qnli}");
   EXPECT_EQ(yaml_scalar("runs/qnli-1"), "runs/qnli-1");
   EXPECT_EQ(yaml_scalar("123"), "\"123\"");
 }

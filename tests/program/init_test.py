@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -103,6 +104,18 @@ class InitTest(unittest.TestCase):
                     self.assertEqual(found["tokens"]["measured"], 48)  # a fifth is held out
                     self.assertEqual(found["max_length"] % 32, 0)
 
+    def test_its_last_line_can_be_pasted(self) -> None:
+        recipe = self.folder / "my recipe.yaml"
+        done = run([PROGRAM, "init", str(recipe), "--model", str(self.folder / "encoder"), "--train", str(self.folder / "one.csv")])  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        command = done.stdout.strip().split("then run: ")[1]
+        planned = subprocess.run(["bash", "-c", command + " --dry-run"], capture_output=True, text=True, check=False)
+        self.assertEqual(planned.returncode, 0, planned.stderr)
+        task = f"{{name: classification, label: label, metric: accuracy, text: text, train: {self.folder / 'one.csv'}, validation: 0.2}}"
+        self.assertIn(f"task: {task}\n", done.stdout)
+        self.assertIn(f"\ntask: {task} #", recipe.read_text())
+        self.assertNotIn("chat template", done.stdout)  # of an encoder
+
     def test_every_method_on_every_kind_of_model(self) -> None:
         for method in METHODS:
             on_gguf = [(GGUF, "plain.txt")] if method in ("lora_xs", "full") else []
@@ -140,7 +153,7 @@ class InitTest(unittest.TestCase):
         data.write_text("note,kind of it,user\n" + "\n".join(rows) + "\n")
         done = run([PROGRAM, "init", str(recipe), "--model", str(self.folder / "encoder"), "--train", str(data)])
         self.assertEqual(done.returncode, 0, done.stderr)
-        for part in ("bert encoder, 3 layers", "50 records of columns note, kind of it, user", '"text":"note"', '"label":"kind of it"', "rare 5, usual 45", "matthews", "loraxs train"):  # fmt: skip
+        for part in ("bert encoder, 3 layers", "50 records of columns note, kind of it, user", 'label: "kind of it"', "text: note", "rare 5, usual 45", "matthews", "loraxs train"):  # fmt: skip
             self.assertIn(part, done.stdout)
 
     def test_mistakes(self) -> None:
