@@ -21,9 +21,6 @@ torch::Tensor delta_coordinates(const std::vector<std::shared_ptr<Bank>>& adapte
     torch::Tensor coordinates = torch::zeros({count, left.size(0), right.size(0)}, torch::kFloat64);
     for (int64_t i = 0; i < count; ++i) {
       const Bank& bank = *adapters[i];
-      if (!find_method(bank.layout.method, "distance").traits.combines) {
-        throw Error(concat("expected adapters of lora_xs, found ", bank.layout.method, ", whose rows are no vectors"));
-      }
       const LayoutSegment* segment = bank.layout.find(name + ".r");
       if (segment == nullptr) continue;
       const torch::Tensor r = segment_value(bank, 0, *segment).to(torch::kFloat64);

@@ -107,7 +107,9 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
     const std::string name = entry.path().filename().string();
     if (name.ends_with(".safetensors") && !name.ends_with(kBasisEnding)) paths.push_back(entry.path());
   }
-  if (paths.empty()) throw Error(concat(folder.string(), ": expected adapter files (*.safetensors), found none"));
+  if (paths.empty())
+    throw Error(
+        concat(folder.string(), ": expected adapter files (*.safetensors), found none; folders inside are not read"));
   std::sort(paths.begin(), paths.end());
   return paths;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "adapt/distance.h"
+#include "adapt/method.h"
 #include "api/predictor.h"
 #include "io/error.h"
 
@@ -61,12 +62,27 @@ std::vector<Neighbour> nearest_adapters(const BaseModel& model, const std::files
     if (index == 0) throw Error(error);
     neighbours[index - 1].error = error.what();
   });
-  const torch::Tensor at = delta_coordinates(opened.banks, *opened.basis);  // [opened, coordinates]
+  std::vector<std::shared_ptr<Bank>> banks;  // of those whose rows are vectors
+  std::vector<int64_t> rows(paths.size(), -1);
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (opened.slots[i] == kNoSlot) continue;
+    const std::shared_ptr<Bank>& bank = opened.banks[opened.slots[i]];
+    if (!find_method(bank->layout.method, paths[i]).traits.combines) {
+      const std::string error = concat(paths[i], ": expected an adapter of lora_xs, found ", bank->layout.method,
+                                       ", whose rows are no vectors");
+      if (i == 0) throw Error(error);
+      neighbours[i - 1].error = error;
+      continue;
+    }
+    rows[i] = static_cast<int64_t>(banks.size());
+    banks.push_back(bank);
+  }
+  const torch::Tensor at = delta_coordinates(banks, *opened.basis);  // [rows, coordinates]
   const torch::Tensor distances = (at - at[0]).norm(2, 1), sizes = at.norm(2, 1), products = at.matmul(at[0]);
   for (size_t i = 0; i < others.size(); ++i) {
     Neighbour& neighbour = neighbours[i];
     if (!neighbour.error.empty()) continue;
-    const int64_t row = opened.slots[i + 1];
+    const int64_t row = rows[i + 1];
     const double size = sizes[0].item<double>() * sizes[row].item<double>();
     neighbour.distance = distances[row].item<double>();
     neighbour.cosine = size > 0 ? products[row].item<double>() / size : 0;

@@ -204,6 +204,8 @@ TEST(ImportTest, WhatIsMissingUnknownOrMisshapenIsListed) {
   expect([&](Changed& c) { c.tensors[query + ".lora_A.weight"][0][0] = NAN; }, {"not finite:"});
   expect([&](Changed& c) { c.rename("layer.1.", "layer.7."); },
          {"not in this model:", "layer.7.attention.output.dense", "more"});
+  expect([&](Changed& c) { c.rename("roberta.encoder.layer.1.attention.self.query", "classifier.dense"); },
+         {"outside of the layers", "merge_and_unload()", "classifier.dense"});
   expect(
       [&](Changed& c) {
         std::erase_if(c.tensors, [](const auto& t) {

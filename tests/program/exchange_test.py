@@ -129,6 +129,15 @@ class ExchangeTest(TinyRunTest):
         distances = [json.loads(line)["distance"] for line in near]
         self.assertEqual(distances, sorted(distances))
         self.assertEqual(len(distances), 3)
+        # One that is no LoRA-XS hinders no other and is named; an empty folder says how deep it was read.
+        plain = out / "plain.safetensors"
+        self.succeeds(self.command("import", "--from", str(LOANS / "loras/lora1"), "--out", str(plain), model=ROBERTA))
+        nearest = ["nearest", "--adapter", str(out / "lora0.safetensors"), "--json", "--in"]
+        beside = run(self.command(*nearest, str(out), model=ROBERTA))
+        self.assertEqual((beside.returncode, beside.stdout.splitlines()), (2, near), beside.stderr)
+        self.assertRegex(beside.stderr, r"^loraxs: .*plain.safetensors: expected an adapter of lora_xs, found lora")
+        (self.folder / "shelf/inside").mkdir(parents=True)
+        self.refused(self.command(*nearest, str(self.folder / "shelf"), model=ROBERTA), "folders inside are not read")
 
     def test_merge_dtypes_and_formats(self) -> None:
         merged = self.folder / "half"
@@ -185,7 +194,7 @@ class ExchangeTest(TinyRunTest):
             out = self.folder / f"{dtype}.safetensors"
             export = self.command("export", "--adapter", self.first, "--format", "loraxs", "--dtype", dtype, "--out", str(out))  # fmt: skip
             line = self.succeeds(export)[-1]
-            change = float(line.split("largest change of a logit ")[1].split()[0])
+            change = float(line.split("logits differ by at most ")[1].split()[0])
             self.assertGreater(change, 0)
             self.assertLess(change, most)
             self.assertLess(out.stat().st_size, Path(self.first).stat().st_size - 1.9 * row.size)

@@ -172,8 +172,10 @@ PeftAdapter read_peft(const std::filesystem::path& folder, const Architecture& a
       return without_prefix(each.hf_name, architecture) == wanted;
     });
     if (site == sites.end()) {
-      complaints.add(wanted == "lm_head" || wanted.find("embed") != std::string::npos ? kOutside : "not in this model:",
-                     name);
+      const bool of_head =
+          wanted == without_prefix(architecture.head.dense_hf, architecture) || wanted == architecture.head.output_hf;
+      const bool outside = of_head || wanted == "lm_head" || wanted.find("embed") != std::string::npos;
+      complaints.add(outside ? kOutside : "not in this model:", name);
       continue;
     }
     PeftModule& module = modules[site->name];
