@@ -70,11 +70,19 @@ std::vector<Example> examples_of(const nb::sequence& texts) {
   return examples;
 }
 
+/// "lora_xs, rank 16, 24 sites"
+std::string layout_text(const Layout& layout) {
+  return concat(layout.method, ", rank ", layout.largest_rank(), ", ", layout.sites.size(), " sites");
+}
+
 void bind_tensors(nb::module_& m) {
   nb::class_<Basis>(m, "Basis", "Frozen directions of a base model: W is adapted by scale * b @ R @ a.")
       .def(
           "__init__", [](Basis* self, const Path& path) { new (self) Basis(read_basis(path)); }, nb::arg("path"),
           "Read a basis file, checked whole.")
+      .def(
+          "__repr__",
+          [](const Basis& self) { return concat("Basis(", self.sites.size(), " sites, rank ", self.recipe.rank, ")"); })
       .def_ro("base_id", &Basis::base_id, "Digest of the base model it belongs to.")
       .def_ro("basis_id", &Basis::basis_id, "Digest of the file.")
       .def_prop_ro(
@@ -94,6 +102,10 @@ void bind_tensors(nb::module_& m) {
 
   nb::class_<OpenedBank>(m, "Bank", "Adapters of one layout, one per row.")
       .def("__len__", [](const OpenedBank& self) { return self.files.size(); })
+      .def("__repr__",
+           [](const OpenedBank& self) {
+             return concat("Bank(", self.files.size(), " adapters, ", layout_text(self.bank->layout), ")");
+           })
       .def_prop_ro(
           "names",
           [](const OpenedBank& self) {
@@ -117,6 +129,10 @@ void bind_tensors(nb::module_& m) {
 
 void bind_adapter(nb::module_& m) {
   nb::class_<OpenedAdapter>(m, "Adapter", "One adapter on its base model and basis.")
+      .def("__repr__",
+           [](const OpenedAdapter& self) {
+             return concat("Adapter(", self.file.path.string(), ", ", layout_text(self.bank->layout), ")");
+           })
       .def_prop_ro(
           "path", [](const OpenedAdapter& self) { return self.file.path; }, "The file it was read from.")
       .def_prop_ro(
@@ -231,6 +247,10 @@ void bind_adapters(nb::module_& m) {
   bind_tensors(m);
   bind_adapter(m);
   nb::class_<PythonModel>(m, "Model", "A base model: a Hugging Face folder, mapped, never changed.")
+      .def("__repr__",
+           [](const PythonModel& self) {
+             return concat("Model(", self.base.folder.string(), ", ", self.base.architecture->model_type, ")");
+           })
       .def(
           "__init__",
           [](PythonModel* self, const Path& folder, const Path& cache, const nb::object& log,

@@ -136,6 +136,11 @@ class TensorTest(PythonTest):
     def test_folder_as_a_bank(self) -> None:
         bank = loraxs.open_bank(self.model, self.folder / "whole/seed-0")
         self.assertEqual(bank.names, ["best", "last"])
+        self.assertRegex(repr(bank), r"^Bank\(2 adapters, lora_xs, rank 4, \d+ sites\)$")
+        self.assertEqual(repr(self.model), f"Model({self.folder / 'model'}, bert)")
+        self.assertRegex(
+            repr(self.model.open(self.paths[0])), rf"^Adapter\({self.paths[0]}, lora_xs, rank 4, \d+ sites\)$"
+        )
         bank = loraxs.open_bank(self.model, self.paths)
         self.assertEqual(bank.values.shape[0], len(bank))
         for index, path in enumerate(self.paths):
