@@ -74,6 +74,46 @@ class MessageTest(CommandsTest):
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
         self.refused(self.on_model("eval", "-q", "--task", "nosuch", "--data", "x"), "nosuch")
 
+    def test_nothing_that_was_said_is_passed_over(self) -> None:
+        table = self.folder / "odd.csv"
+        table.write_text("words,team \nabc,yes\nxyz,no\n")
+        data = ["--task", "classification", "--data", str(table)]
+        answers = self.folder / "answers.jsonl"
+        for words in (["--answers", str(answers)], ["--by", "loss"], ["--temperature", "1"], ["--stop", "x"]):
+            self.refused(self.on_model("eval", *data, *words), words[0], "classification", "predict --json")
+        self.assertFalse(answers.exists())
+        self.refused(self.on_model("eval", *data, "--label", "team "), 'the columns words, "team "; say it with --text')
+        self.refused(self.on_model("eval", *data, "--text", "words", "--label", "team"), 'did you mean "team "?')
+        recipe = train_command(PROGRAM, self.folder, "unmade")
+        self.refused([*recipe, "--set", "epochs=3"], "epochs: unknown key; here it is called train.epochs")
+        self.refused([*recipe, "--set", "train.rank=3"], "train.rank: unknown key; here it is called method.rank")
+        self.refused(train_command(PROGRAM, self.folder, "whole"), "--resume", "--set output=")
+        folders = {"whole": "of a run; loraxs show", "model": "found a folder"}
+        for name, hint in folders.items():
+            self.refused(
+                self.on_model("predict", adapter=str(self.folder / name)), name, "expected an adapter file", hint
+            )
+
+    def test_the_best_of_a_grid_is_named(self) -> None:
+        grid = ["--set", "train.learning_rate=[1e-9, 2e-2]", "--set", "train.head_learning_rate=[1e-9, 2e-2]"]
+        done = self.trained(PROGRAM, "grid", *grid, "--set", "train.epochs=4")
+        scores = {}
+        for setting in done["settings"]:
+            for seed in setting["seeds"]:
+                name = f"lr-{setting['learning_rate']:g}-head-{setting['head_learning_rate']:g}-seed-{seed['seed']}"
+                scores[name] = (setting["selection_value"], seed["value"])
+        best = max(scores.values())
+        self.assertGreater(best, min(scores.values()))
+        names = {name.replace("1e-09", "1e-9") for name, score in scores.items() if score == best}
+        chosen = Path(done["adapter"])
+        self.assertIn(str(chosen.parent).replace("1e-09", "1e-9"), names)
+        self.assertTrue((self.folder / "grid" / chosen).exists())
+        self.assertNotEqual(chosen.parent.name, min(path.name for path in (self.folder / "grid").glob("lr-*")))
+        words = [word for word in train_command(PROGRAM, self.folder, "grid", "--resume", *grid, "--set", "train.epochs=4") if word != "--json"]  # fmt: skip
+        shown = run(words)
+        self.assertIn(f"(report.html, {chosen})\n", shown.stdout, shown.stderr)
+        self.assertRegex(shown.stdout, rf"\naccuracy: {done['value']:.4f} ± \d\.\d{{4}} \(median of 2 seeds, best epoch\)\n")  # fmt: skip
+
     def test_another_base(self) -> None:
         """The error names the option; it is obeyed where the basis is the same, and not where it is another."""
         from safetensors.torch import load_file, save_file
@@ -129,6 +169,9 @@ class MessageTest(CommandsTest):
         self.assertIn("rank 4", " ".join(entry["what"] for entry in listed))
         shown = run([PROGRAM, "cache", "list", "--cache", str(cache)]).stdout
         self.assertIn(f"{len(listed)} files", shown)
+        ids = sum(entry["kind"] == "base id" for entry in listed)
+        self.assertEqual(len(shown.splitlines()), 2 + len(listed) - ids + 1 + 1, shown)  # one row for all ids
+        self.assertIn(f"| base-….id, {ids} file", shown)
         cleared = json.loads(run([PROGRAM, "cache", "clear", "--cache", str(cache), "--json"]).stdout)
         self.assertEqual((cleared["removed"], cleared["bytes"]), (len(listed), sum(e["bytes"] for e in listed)))
         self.assertEqual(sorted(path.name for path in cache.iterdir()), ["base-0123456789abcdef0123456789abcdef.id", "basis-mine.safetensors"])  # fmt: skip
@@ -174,7 +217,10 @@ class ShowTest(CommandsTest):
 
     def test_everything_says_what_it_is(self) -> None:
         model = str(self.folder / "model")
-        adapter = self.shown(self.adapter, "adapter, lora_xs, rank 4", "no, yes", model, "accuracy")
+        layers = json.loads((self.folder / "model/config.json").read_text())["num_hidden_layers"]
+        adapter = self.shown(
+            self.adapter, "adapter, lora_xs, rank 4", "no, yes", model, "accuracy", f" of {layers} layers"
+        )
         self.assertEqual((adapter["kind"], adapter["rank"], adapter["task"]), ("adapter", 4, "classification"))
         self.assertEqual(adapter["model"], model)
         whole = self.shown(str(self.folder / "whole"), "finished run", "accuracy", "seed-0/best.safetensors", model)
@@ -194,6 +240,7 @@ class ShowTest(CommandsTest):
         self.assertEqual(self.shown(merged, "no, yes")["labels"], ["no", "yes"])
         self.refused([PROGRAM, "show", str(self.folder / "nothing")], "nothing", "found none")
         self.refused([PROGRAM, "show", "docs"], "expected the folder of a run, a model")
+        self.refused([PROGRAM, "show", "README.md"], "README.md: expected a safetensors file, found another kind")
 
 
 class TableTest(CommandsTest):
