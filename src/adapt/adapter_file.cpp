@@ -52,7 +52,7 @@ const RowForm* find_row_form(const Matches& matches) {
 
 /// The row's numbers as a vector of `form`.
 torch::Tensor stored_row(const torch::Tensor& values, const RowForm& form, const std::filesystem::path& path) {
-  torch::Tensor row = values.to(form.type).contiguous();
+  torch::Tensor row = values.to(torch::kCPU, form.type).contiguous();
   if (values.isfinite().all().item<bool>() && !row.isfinite().all().item<bool>()) {
     throw Error(concat(path.string(), ": row: expected numbers within ", form.name, ", found up to ",
                        values.abs().max().item<float>(), "; bfloat16 and float32 hold them"));

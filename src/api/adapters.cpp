@@ -273,7 +273,8 @@ OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesyste
           .file = std::move(opened.files.front()),
           .basis = std::move(opened.basis),
           .bank = std::move(opened.banks.front()),
-          .memory = options.memory};
+          .memory = options.memory,
+          .device = options.device};
 }
 
 std::vector<CombineTerm> expand_means(const std::vector<CombineTerm>& terms) {

@@ -53,7 +53,7 @@ void read_head(const BaseModel& model, const Safetensors& file, Bank& bank) {
 OpenedAdapter open_classifier(const std::filesystem::path& folder, const OpenOptions& options,
                               const Settings& settings) {
   torch::NoGradGuard no_grad;
-  OpenedAdapter opened{.model = open_model(folder, settings), .memory = options.memory};
+  OpenedAdapter opened{.model = open_model(folder, settings), .memory = options.memory, .device = options.device};
   const Architecture& family = *opened.model.architecture;
   const std::string where = (folder / "config.json").string();
   if (family.kind != ModelKind::kEncoder || is_gguf_path(folder)) {

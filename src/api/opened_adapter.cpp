@@ -73,7 +73,7 @@ std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::files
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
                               const OpenOptions& options, const Settings& settings) {
   if (adapters.empty()) throw Error("expected adapter files to open, found none");
-  OpenedBank opened{.model = model, .memory = options.memory};
+  OpenedBank opened{.model = model, .memory = options.memory, .device = options.device};
   std::vector<torch::Tensor> rows;  // each [1, row]
   for (const std::filesystem::path& path : adapters) {
     opened.files.push_back(read_adapter(path));
@@ -112,10 +112,21 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
   return paths;
 }
 
+std::shared_ptr<Bank> bank_on(std::shared_ptr<Bank> bank, torch::Device device) {
+  if (bank->values.device() == device) return bank;
+  auto there = std::make_shared<Bank>(*bank);
+  there->values = bank->values.to(device);
+  there->gradients = torch::Tensor();
+  return there;
+}
+
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision) {
-  return adapted_model(
-      OpenedBank{.model = opened.model, .basis = opened.basis, .bank = opened.bank, .memory = opened.memory},
-      precision);
+  return adapted_model(OpenedBank{.model = opened.model,
+                                  .basis = opened.basis,
+                                  .bank = opened.bank,
+                                  .memory = opened.memory,
+                                  .device = opened.device},
+                       precision);
 }
 
 AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision) {
@@ -125,7 +136,8 @@ AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precisio
     bank = std::make_shared<Bank>(*opened.bank);
     bank->values = opened.bank->values.to(torch::kFloat64);
   }
-  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank), dtype, torch::kCPU, opened.memory);
+  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank_on(bank, opened.device)), dtype,
+                      opened.device, opened.memory);
 }
 
 void warn_on_drift(const AdapterFile& file, const LogSink& log) {

@@ -34,6 +34,7 @@ struct OpenOptions {
   std::filesystem::path basis_file;             // empty = computed and checked by fingerprint
   bool accept_base = false;                     // another base_id, if the fingerprint matches
   WeightMemory memory = WeightMemory::kNormal;  // how the base's weights are kept
+  torch::Device device = torch::kCPU;           // that computes
 };
 
 /// One adapter on its model and basis.
@@ -43,6 +44,7 @@ struct OpenedAdapter {
   std::shared_ptr<const Basis> basis;
   std::shared_ptr<Bank> bank;  // of one
   WeightMemory memory = WeightMemory::kNormal;
+  torch::Device device = torch::kCPU;
 };
 /// `adapter`: a file, or a sum of files (api/adapters.h).
 OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
@@ -55,6 +57,7 @@ struct OpenedBank {
   std::shared_ptr<const Basis> basis;
   std::shared_ptr<Bank> bank;
   WeightMemory memory = WeightMemory::kNormal;
+  torch::Device device = torch::kCPU;
 };
 /// Throws Error for an empty list and for an adapter of another layout, alpha or kind of basis than the first.
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
@@ -62,6 +65,9 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
 
 /// The adapter files of a folder, by name, without the bases that travel with them. Throws Error when it has none.
 std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& folder);
+
+/// Its rows on a device, gradients left out; the bank itself where they are there.
+std::shared_ptr<Bank> bank_on(std::shared_ptr<Bank> bank, torch::Device device);
 
 /// The model with the adapter plugged in, slot 0; with a bank, slot i is its row i.
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision);

@@ -34,7 +34,8 @@ std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string&
                         .files = opened.files,
                         .basis = opened.basis,
                         .bank = std::make_shared<Bank>(bank),
-                        .memory = options.memory};
+                        .memory = options.memory,
+                        .device = options.device};
   const std::vector<TaskScore> scores = score_rows(line, precision, task);
   for (int64_t i = 0; i < points; ++i) {
     if (!scores[i].failed.empty()) {

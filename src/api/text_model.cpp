@@ -13,6 +13,7 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     : base_(open_model(options.model, settings)),
       compute_dtype_(resolve_precision(options.precision)),
       memory_(options.memory),
+      device_(options.device),
       context_(base_.config.max_growing_length()),
       cache_bytes_(options.cache_bytes) {
   if (base_.architecture->kind != ModelKind::kDecoder) {
@@ -45,8 +46,9 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   beam_scheduler_.reset();
   cached_.reset();
   model_.reset();  // one copy of the prepared weights at a time
-  model_ = std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_, torch::kCPU,
-                                          memory_);
+  for (std::shared_ptr<Bank>& bank : adapters.banks) bank = bank_on(bank, device_);
+  model_ =
+      std::make_unique<AdaptedModel>(base_, std::move(basis), std::move(adapters), compute_dtype_, device_, memory_);
 }
 
 SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ignore_eos) {
@@ -56,7 +58,7 @@ SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ign
   beam_scheduler_.reset();
   cached_.reset();
   cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)),
-                                          compute_dtype_);
+                                          compute_dtype_, device_);
   SchedulerOptions options{.context = context_, .max_sequences = sequences};
   options.tokens_per_step = std::max(options.tokens_per_step, sequences);
   if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();

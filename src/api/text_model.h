@@ -19,6 +19,7 @@ struct TextModelOptions {
   std::filesystem::path model;
   std::string precision = "auto";
   WeightMemory memory = WeightMemory::kNormal;
+  torch::Device device = torch::kCPU;
   int64_t context = 0;                     // tokens of prompt and answer; 0 = the model's own limit
   double memory_gb = 0;                    // GiB that the process may take; 0 = cache_bytes alone are bounded
   int64_t cache_bytes = int64_t{4} << 30;  // of keys and values, at most; one full context fits in any case
@@ -57,6 +58,7 @@ class TextModel {
   std::unique_ptr<TaskEncoder> encoder_;
   torch::ScalarType compute_dtype_;
   WeightMemory memory_;
+  torch::Device device_;
   int64_t context_ = 0, cache_bytes_ = 0;
   std::unique_ptr<AdaptedModel> model_;
   std::unique_ptr<CachedModel> cached_;

@@ -10,6 +10,7 @@
 #include "io/error.h"
 #include "io/gguf.h"
 #include "io/sha256.h"
+#include "ops/device.h"
 #include "ops/frozen_gemm.h"
 #include "train/gradient_start.h"
 #include "train/job.h"
@@ -63,7 +64,8 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
              .task_name = task.name,
              .metric = task.metric,
              .kind = task.kind,
-             .dtype = resolve_precision(recipe_.train.precision)} {
+             .dtype = resolve_precision(recipe_.train.precision),
+             .device = find_device(recipe_.device, concat(where, ": device"))} {
   if (recipe_.method.budget > 0) {
     const int64_t budget = recipe_.method.budget;
     recipe_.method = resolve_budget(recipe_.method, model_, where);

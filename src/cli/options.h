@@ -29,7 +29,8 @@ struct AdapterOptions {
   std::string adapter;  // .safetensors file
   std::string basis;    // basis file; empty = recomputed and checked by fingerprint
   std::string precision = "auto", memory = "normal";
-  bool accept_base = false;  // another base_id, if the fingerprint matches
+  std::string device = "auto";  // auto, cpu, cuda, cuda:1, …
+  bool accept_base = false;     // another base_id, if the fingerprint matches
 };
 
 struct InitOptions {

@@ -16,6 +16,7 @@ void add_model(CLI::App* app, AdapterOptions& o) {
       ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
   app->add_option("--memory", o.memory, "normal, or tight: weights stay as stored")
       ->check(CLI::IsMember({"normal", "tight"}));
+  app->add_option("--device", o.device, "auto, cpu, cuda, cuda:1, …; auto is cpu, doctor lists what there is");
   app->add_flag("--accept-base", o.accept_base, "Accept a base of another id if the basis fingerprint matches");
 }
 

@@ -12,6 +12,7 @@
 #include "commands/commands.h"
 #include "commands/session.h"
 #include "io/error.h"
+#include "ops/device.h"
 #include "ops/frozen_gemm.h"
 
 namespace loraxs {
@@ -52,6 +53,7 @@ int run_doctor(const DoctorOptions&, const CommonOptions& common) {
       {"threads", at::get_num_threads()},
       {"cores", {{"affinity", cores.affinity}, {"quota", nullptr}, {"allowed", cores.allowed()}}},
       {"torch", TORCH_VERSION},
+      {"devices", device_names()},
       {"gemm", gemm_record()},
       {"precision_auto", torch::toString(automatic)},
       {"precision_reason", reason},
@@ -77,9 +79,10 @@ int run_doctor(const DoctorOptions&, const CommonOptions& common) {
   }
   std::cout << "CPU: " << json["cpu"].get<std::string>() << ", " << at::get_num_threads() << " threads on "
             << cores.affinity << " cores" << (cores.quota ? concat(" with a quota of ", *cores.quota) : "")
-            << "\ntorch " << TORCH_VERSION << "\nGEMM table: " << gemm_record()
-            << "\nprecision auto: " << torch::toString(automatic) << ", because " << reason
-            << "\nrows independent of the batch: float32 "
+            << "\ntorch " << TORCH_VERSION << "\ndevices:";
+  for (const std::string& name : device_names()) std::cout << ' ' << name;
+  std::cout << "\nGEMM table: " << gemm_record() << "\nprecision auto: " << torch::toString(automatic) << ", because "
+            << reason << "\nrows independent of the batch: float32 "
             << (json["rows_independent_of_batch"]["float32"].get<bool>() ? "yes" : "no") << ", bfloat16 "
             << (json["rows_independent_of_batch"]["bfloat16"].get<bool>() ? "yes" : "no") << '\n';
   for (const auto& speed : speeds) {

@@ -7,6 +7,7 @@
 
 #include "commands/progress.h"
 #include "io/error.h"
+#include "ops/device.h"
 
 namespace loraxs {
 
@@ -50,12 +51,16 @@ TextModelOptions text_model_of(const DecodingOptions& options) {
   return {.model = options.adapter.model,
           .precision = options.adapter.precision,
           .memory = weight_memory(options.adapter.memory),
+          .device = find_device(options.adapter.device, "--device"),
           .context = options.context,
           .memory_gb = options.memory_gb};
 }
 
 OpenOptions open_options_of(const AdapterOptions& options) {
-  return {.basis_file = options.basis, .accept_base = options.accept_base, .memory = weight_memory(options.memory)};
+  return {.basis_file = options.basis,
+          .accept_base = options.accept_base,
+          .memory = weight_memory(options.memory),
+          .device = find_device(options.device, "--device")};
 }
 
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common) {

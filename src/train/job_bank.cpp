@@ -28,6 +28,7 @@ std::shared_ptr<Bank> make_job_bank(const TrainSetup& setup, const std::vector<J
           .copy_(setup.start->numbers_at(jobs[j].learning_rate));
     }
   }
+  bank->values = bank->values.to(setup.device);
   bank->gradients = torch::zeros_like(bank->values);
   return bank;
 }

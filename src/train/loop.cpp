@@ -62,7 +62,7 @@ class Training {
     state_.job_steps.resize(jobs_.size());
     state_.loss_sums.resize(jobs_.size());
     state_.epoch_losses.resize(jobs_.size());
-    state_.best_values = bank_->values.clone();
+    state_.best_values = bank_->values.cpu().clone();
     if (!find_method(setup.layout.method, "train").traits.prunes || !bank_->trains_sites) return;
     allocator_.emplace(setup.layout, setup.recipe.method.adalora, plan_.total_steps);
     state_.importance = torch::zeros({bank_->num_adapters(), setup.layout.adapter_numbers}, bank_->values.options());

@@ -81,7 +81,7 @@ struct Recipe {
   nlohmann::json task;  // section `task`, read by load_task
   TrainRecipe train;
   std::string output;           // run folder
-  std::string device = "auto";  // auto | cpu
+  std::string device = "auto";  // auto | cpu | cuda | cuda:1 …: see ops/device.h
   int64_t threads = 0;          // 0 = all cores
   std::filesystem::path base;   // folder that relative paths in the recipe start from: the working folder
 

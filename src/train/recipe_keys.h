@@ -120,7 +120,7 @@ void visit_recipe(Recipe& r, Visitor& v) {
         "chat, train: FILE, validation: FILE or 0.1}");
   visit_train(r.train, v);
   v.key("output", r.output, Choices{}, "run folder");
-  v.key("device", r.device, Choices{"auto", "cpu"}, "auto | cpu");
+  v.key("device", r.device, Choices{}, "auto | cpu | cuda | cuda:1; auto = cpu; loraxs doctor lists them");
   v.key("threads", r.threads, Numbers::kNotNegative, "0 = all cores");
 }
 

@@ -7,8 +7,10 @@
 
 #include <functional>
 
+#include "io/error.h"
 #include "ops/attention.h"
 #include "ops/cross_entropy.h"
+#include "ops/device.h"
 #include "ops/gated_mlp.h"
 #include "ops/gelu.h"
 #include "ops/paged_attention.h"
@@ -18,6 +20,7 @@
 #include "ops/row_optimizer.h"
 #include "ops/skinny_gemm.h"
 #include "support/close.h"
+#include "support/expect_error.h"
 #include "support/fused_operator.h"
 #include "support/random_tensor.h"
 
@@ -318,6 +321,17 @@ TEST(OtherDeviceTest, MixedDevicesAreRefused) {
   EXPECT_THROW(apply_dropout(there, dropout, rows), c10::Error);
   OptimizerRows bank{normal({1, 6}, 1), normal({1, 6}, 2).to(other_device()), normal({1, 6}, 3), normal({1, 6}, 4)};
   EXPECT_THROW(adamw_steps_(bank, {{.adapter = 0, .step = 1, .segments = {{0, 6, 1e-2}}}}, {}), c10::Error);
+}
+
+TEST(OtherDeviceTest, DevicesHaveNames) {
+  EXPECT_EQ(device_names().front(), "cpu");
+  EXPECT_EQ(find_device("auto", "device"), torch::Device(torch::kCPU));
+  EXPECT_EQ(find_device("cpu", "device"), torch::Device(torch::kCPU));
+  EXPECT_EQ(find_device("other", "device"), other_device());
+  EXPECT_EQ(find_device("other:0", "device"), other_device());
+  for (const char* missing : {"other:1", "tpu", "cpu:0", "", "other:", "cuda:99"}) {
+    EXPECT_ERROR(find_device(missing, "device"), concat("device: expected one of auto, cpu, other:0, found ", missing));
+  }
 }
 
 TEST(OtherDeviceDeathTest, AHostPointerIntoItIsNone) {

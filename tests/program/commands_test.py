@@ -74,6 +74,17 @@ class MessageTest(CommandsTest):
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
         self.refused(self.on_model("eval", "-q", "--task", "nosuch", "--data", "x"), "nosuch")
 
+    def test_a_device_that_is_not_there(self) -> None:
+        devices = self.result_of([PROGRAM, "doctor", "--json"])["devices"]
+        self.assertEqual(devices[0], "cpu")
+        missing, expected = "cuda:63", f"expected one of auto, {', '.join(devices)}, found cuda:63"
+        data = ["--task", "classification", "--data", str(self.folder / "validation.csv"), "--json"]
+        self.refused(self.on_model("eval", "--device", missing, *data), f"--device: {expected}")
+        here = self.result_of(self.on_model("eval", "--device", "cpu", *data))
+        self.assertEqual(here, self.result_of(self.on_model("eval", *data)))
+        self.refused(train_command(PROGRAM, self.folder, "there", "--set", f"device={missing}"), f"device: {expected}")
+        self.assertFalse((self.folder / "there").exists())
+
     def test_another_base(self) -> None:
         """The error names the option; it is obeyed where the basis is the same, and not where it is another."""
         from safetensors.torch import load_file, save_file
