@@ -104,6 +104,9 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
                    torch::ScalarType dtype) {
   const RowForm* form = find_row_form([&](const RowForm& each) { return dtype == each.type; });
   TORCH_CHECK(form != nullptr, "write_adapter: a row of ", dtype);
+  const HeadLayout& head = bank.layout->head;
+  TORCH_CHECK(head.kind == "none" || head.regression || std::ssize(bank.labels(row)) == head.outputs,
+              "write_adapter: a head of ", head.outputs, " classes with ", bank.labels(row).size(), " names");
   const torch::Tensor values = stored_row(bank.values.select(0, row), *form, path);
   const std::span bytes(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes());
   const bool on_basis = find_method(bank.layout->method, path.string()).traits.reads_basis;

@@ -52,6 +52,7 @@ class Joining {
   /// [W₁; W₂; …; a₁; …].
   torch::Tensor dense_rows() const {
     std::vector<torch::Tensor> rows;
+    rows.reserve(group_.sites.size() + 1);
     for (const Site& site : group_.sites) rows.push_back(base_weight(site));
     if (const torch::Tensor a = basis_rows(); a.defined()) rows.push_back(a);
     return torch::cat(rows);
@@ -69,6 +70,7 @@ class Joining {
 
   std::vector<BlockTensor> stored() const {
     std::vector<BlockTensor> parts;
+    parts.reserve(group_.sites.size());
     for (const Site& site : group_.sites) parts.push_back(model_.stored(site.name + ".weight"));
     return parts;
   }

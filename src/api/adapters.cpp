@@ -143,6 +143,7 @@ OpenedAdapters open_files(const BaseModel& model, const std::vector<std::string>
   }
   OpenedAdapters opened{.slots = std::vector(paths.size(), kNoSlot)};
   std::vector<const AdapterFile*> files;
+  files.reserve(adapters.size());
   for (const ReadAdapter& read : adapters) files.push_back(&read.file);
   if (!files.empty() || paths.empty()) check_basis_file(options.basis_file, files);
   if (adapters.empty()) return opened;

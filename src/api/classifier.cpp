@@ -87,7 +87,7 @@ OpenedAdapter open_classifier(const std::filesystem::path& folder, const OpenOpt
       make_bank(make_layout("lora", {}, std::vector<int64_t>(), head, opened.model.config.hidden_size, folder.string()),
                 /*alpha=*/1, 1));
   opened.bank->set_labels(0, labels);
-  opened.file.labels = labels;
+  opened.file.labels = std::move(labels);
   read_head(opened.model, file, *opened.bank);
   return opened;
 }

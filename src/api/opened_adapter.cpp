@@ -103,6 +103,7 @@ OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::fil
     }
   }
   std::vector<const AdapterFile*> files;
+  files.reserve(opened.files.size());
   for (const AdapterFile& file : opened.files) files.push_back(&file);
   check_basis_file(options.basis_file, files);
   return opened;

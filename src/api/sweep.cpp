@@ -21,20 +21,22 @@ std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string&
   const OpenedAdapters opened = open_adapters(model, {from, to}, options, settings);
   check_head(opened.files.front(), opened.banks.front()->layout->head, task);
   std::vector<SweepPoint> sweep(points);
-  Bank bank;
-  std::vector<torch::Tensor> rows;
+  std::shared_ptr<Bank> bank;  // a row for each point
   for (int64_t i = 0; i < points; ++i) {
     const double t = sweep[i].t = begin + (end - begin) * static_cast<double>(i) / static_cast<double>(points - 1);
-    bank = combine({{.bank = opened.banks[0].get(), .row = 0, .weight = 1 - t},
-                    {.bank = opened.banks[1].get(), .row = 0, .weight = t}},
-                   {});
-    rows.push_back(bank.values);
+    Bank point = combine({{.bank = opened.banks[0].get(), .row = 0, .weight = 1 - t},
+                          {.bank = opened.banks[1].get(), .row = 0, .weight = t}},
+                         {});
+    if (bank) {
+      bank->add(point.values[0], point.entries[0]);
+    } else {
+      bank = std::make_shared<Bank>(std::move(point));
+    }
   }
-  bank.values = torch::cat(rows);  // [points, row]
   const OpenedBank line{.model = model,
                         .files = opened.files,
                         .basis = opened.basis,
-                        .bank = std::make_shared<Bank>(bank),
+                        .bank = bank,
                         .memory = options.memory,
                         .device = options.device};
   const std::vector<TaskScore> scores = score_rows(line, precision, task);

@@ -73,6 +73,7 @@ struct MethodCase {
   /// PEFT's tensors in a bank of one, with the checkpoint's head.
   std::shared_ptr<Bank> bank(torch::ScalarType dtype) const {
     auto bank = std::make_shared<Bank>(make_bank(layout, recipe.alpha, 1, dtype));
+    if (!decoder()) bank->set_labels(0, {"x", "y", "z"});
     const Safetensors checkpoint = read_safetensors_folder(model.folder);
     for (const LayoutSegment& segment : layout.segments) {
       const torch::Tensor value =

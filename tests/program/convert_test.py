@@ -59,9 +59,12 @@ def change(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-def says(answer: list[tuple[bytes, float]], ours: str) -> bool:
+def says(answer: list[tuple[bytes, float]], ours: str, strips: bool) -> bool:
     """Equal texts up to the first byte that is no UTF-8: of a run of byte tokens that is none, llama.cpp shows the
-    letters in it, tokenizers and we none."""
+    letters in it, tokenizers and we none. `strips`: the tokenizer's decoder leaves out a text's first blank, llama.cpp
+    shows it."""
+    if strips and answer:
+        answer = [(answer[0][0].removeprefix(b" "), answer[0][1]), *answer[1:]]
     whole, broken, _ = ours.partition("\ufffd")
     theirs = b"".join(piece for piece, _ in answer).decode("utf-8", "replace")
     return theirs.startswith(whole) if broken and whole else agrees(ours, answer)
@@ -73,7 +76,7 @@ class ConvertTest(unittest.TestCase):
         torch.set_num_threads(1)
         cls.scratch = tempfile.TemporaryDirectory()
         cls.folder = Path(cls.scratch.name)
-        corpus = [line for path in sorted(Path("docs").glob("*.md")) for line in path.read_text().splitlines()]
+        corpus = Path("LICENSE").read_text().splitlines()  # a text that stays: vocabularies follow from it
         for number, (name, (family, settings, tokenizer, ends)) in enumerate(FAMILIES.items()):
             out = cls.folder / name
             out.mkdir()
@@ -163,9 +166,10 @@ class ConvertTest(unittest.TestCase):
                 self.convert(self.folder / name, file)
                 texts = self.generated(file, tokens=NEW_TOKENS)
                 peer = LlamaCpp(file)
-                same = [says(peer.greedy(text), ours) for text, ours in zip(TEXTS, texts, strict=True)]
+                strips = '"Strip"' in (self.folder / name / "tokenizer.json").read_text()
+                same = [says(peer.greedy(text), ours, strips) for text, ours in zip(TEXTS, texts, strict=True)]
                 self.assertTrue(all(same), (same, texts))
-                other = [says(peer.greedy(text + "!"), ours) for text, ours in zip(TEXTS, texts, strict=True)]
+                other = [says(peer.greedy(text + "!"), ours, strips) for text, ours in zip(TEXTS, texts, strict=True)]
                 self.assertFalse(any(other), other)  # control
                 del peer
 

@@ -156,8 +156,8 @@ class ProtocolTest(TinyRunTest):
         done = self.train("budget-rest", "method={budget: 210}", "train.seeds=[0]", "train.epochs=1")
         self.assertEqual((done["trained_parameters"], done["rank"]), (210, None))
         recipe = (self.folder / "budget-rest/recipe.yaml").read_text()
-        self.assertIn('"site:layers.0.query":5', recipe)
-        self.assertIn('"site:layers.0.value":5', recipe)
+        self.assertRegex(recipe, r'rank_pattern: .*\bsite:layers\.0\.query"?: 5\b')
+        self.assertRegex(recipe, r'rank_pattern: .*\bsite:layers\.0\.value"?: 5\b')
         for method, numbers in (
             ("lora", 3 * 5 * 64),
             ("pissa", 3 * 5 * 64),

@@ -50,6 +50,11 @@ struct OracleCase {
       if (!segment.head) value = (transposed ? value.t() : value) * r_factor;
       bank->values.select(0, 0).narrow(0, segment.offset, segment.numel()).copy_(value.reshape(-1));
     }
+    if (layout.head.outputs > 1) {
+      std::vector<std::string> labels;
+      for (int64_t i = 0; i < layout.head.outputs; ++i) labels.push_back("label" + std::to_string(i));
+      bank->set_labels(0, labels);
+    }
     bank->gradients = torch::zeros_like(bank->values);
     return bank;
   }
