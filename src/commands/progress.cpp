@@ -11,7 +11,7 @@ namespace {
 
 constexpr auto kBetweenLines = std::chrono::seconds(4);
 
-std::atomic<std::chrono::steady_clock::time_point> heard_at{};  // the last line of somebody else
+std::atomic<std::chrono::steady_clock::rep> heard_at = 0;  // ticks of the clock at the last line of somebody else
 
 }  // namespace
 
@@ -29,7 +29,7 @@ Progress::Progress(LogSink log) : log_(std::move(log)) {
     while (!over_) {
       changed_.wait_until(lock, said_ + kBetweenLines);
       const auto now = std::chrono::steady_clock::now();
-      said_ = std::max(said_, heard_at.load());
+      said_ = std::max(said_, std::chrono::steady_clock::time_point(std::chrono::steady_clock::duration(heard_at)));
       if (over_ || now - said_ < kBetweenLines) continue;
       said_ = now;
       if (!stage_.empty()) say();
@@ -47,7 +47,7 @@ Progress::~Progress() {
   thread_.join();
 }
 
-void Progress::heard() { heard_at = std::chrono::steady_clock::now(); }
+void Progress::heard() { heard_at = std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 void Progress::begin(const std::string& stage, int64_t all) {
   const std::lock_guard lock(mutex_);

@@ -428,6 +428,7 @@ class ChatTest(unittest.TestCase):
             self.assertIn(told, chat.wait_for("\n> "))
         chat.say("/reset")
         chat.wait_for("> ")
+        time.sleep(0.5)  # the prompt stands before the program waits at it
         os.kill(chat.pid, signal.SIGINT)  # at the prompt: the program stays
         chat.wait_for("/quit or Ctrl-D leaves")
         self.assertEqual(chat.leave("/exit"), 0)
