@@ -13,6 +13,7 @@ torch::Tensor varlen_attention_plain(const torch::Tensor& queries, const torch::
   const int64_t group = shape.heads / shape.kv_heads, width = shape.heads * shape.head_dim;
   const auto type = queries.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   std::vector<int64_t> key_counts;
+  key_counts.reserve(index.key_starts.sequences());
   for (int64_t s = 0; s < index.key_starts.sequences(); ++s) key_counts.push_back(index.key_starts.count(s));
   std::vector<torch::Tensor> outputs;
   for (const PaddedRun& run : padded_runs(index.query_starts, key_counts, shape.heads)) {

@@ -13,10 +13,8 @@ std::vector<std::string> device_names() {
   for (int number = 0; number < c10::COMPILE_TIME_MAX_DEVICE_TYPES; ++number) {
     const auto type = static_cast<c10::DeviceType>(number);
     if (type == c10::DeviceType::CPU || type == c10::DeviceType::Meta || !c10::impl::hasDeviceGuardImpl(type)) continue;
-    const int count = c10::impl::getDeviceGuardImpl(type)->deviceCount();
-    for (int index = 0; index < count; ++index) {
-      names.push_back(torch::Device(type, static_cast<c10::DeviceIndex>(index)).str());
-    }
+    const c10::DeviceIndex count = c10::impl::getDeviceGuardImpl(type)->deviceCount();
+    for (c10::DeviceIndex index = 0; index < count; ++index) names.push_back(torch::Device(type, index).str());
   }
   return names;
 }

@@ -129,6 +129,7 @@ std::vector<double> step_rows_plain(const OptimizerRows& rows, const std::vector
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> norms;
   const auto step_one = rows.values.scalar_type() == torch::kFloat64 ? step_row_plain<double> : step_row_plain<float>;
+  norms.reserve(steps.size());
   for (const RowStep& row : steps) norms.push_back(step_one(rows, row, config));
   const torch::Tensor fetched = torch::stack(norms).cpu();
   return {fetched.const_data_ptr<double>(), fetched.const_data_ptr<double>() + fetched.numel()};
