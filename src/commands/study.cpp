@@ -1,10 +1,11 @@
+#include "cli/subcommands/study.h"
+
 #include <array>
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "api/energy_study.h"
-#include "commands/commands.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/task_section.h"
@@ -103,7 +104,7 @@ std::string report_of(const EnergyStudy& study, const StudyOptions& options) {
 
 }  // namespace
 
-int run_study(const StudyOptions& options, const CommonOptions& common) {
+int run(const StudyOptions& options, const CommonOptions& common) {
   if (!options.report.empty()) refuse_existing(options.report, "--report");
   check_task_name(options.task);
   const Settings settings = settings_of(common);

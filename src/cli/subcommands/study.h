@@ -1,0 +1,31 @@
+// cli/subcommands/study.h: loraxs study.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "cli/options.h"
+#include "cli/subcommand.h"
+
+namespace loraxs {
+
+struct StudyOptions {
+  static constexpr Subcommand kSubcommand = {
+      .name = "study",
+      .help = "Measurements of the paper's questions on a model and a task",
+      .example =
+          "loraxs study energy --model models/minilm --task classification --data examples/tickets/tickets.csv --set "
+          "text=message --set label=team --rank 4"};
+  std::string question;    // energy
+  AdapterOptions adapter;  // the adapter may be left out
+  TaskOptions task;
+  int64_t rank = 16, examples = 128, max_length = 128;
+  uint64_t seed = 0;                // of the random subspaces and a fresh head
+  std::string format = "markdown";  // markdown | csv
+  std::string report;               // page to write; empty = none
+
+  void add_to(CLI::App& app);
+};
+
+int run(const StudyOptions& options, const CommonOptions& common);
+
+}  // namespace loraxs
