@@ -129,8 +129,9 @@ int run(const TrainOptions& options, const CommonOptions& common) {
   if (!recipe.fleet.is_null()) {
     std::signal(SIGINT, on_interrupt);
     std::signal(SIGTERM, on_interrupt);
-    return train_fleet(recipe, options.recipe, {.resume = options.resume, .allow_drift = options.allow_drift}, common,
-                       [] { return interrupted != 0; }, resume_line(options, common));
+    return train_fleet(
+        recipe, options.recipe, {.resume = options.resume, .allow_drift = options.allow_drift}, common,
+        [] { return interrupted != 0; }, resume_line(options, common));
   }
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));

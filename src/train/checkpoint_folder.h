@@ -35,8 +35,8 @@ void write_checkpoint_folder(const std::filesystem::path& run, int64_t step, con
 /// Reads the newest complete one: its state, its folder's rows.safetensors, and what to call the state in errors. False
 /// if there is none; damaged ones are skipped. Throws Error when it has none of `formats`, belongs to another recipe or
 /// machine, or when one cannot be read at all.
-using ReadCheckpoint = std::function<void(const nlohmann::json& state, const std::filesystem::path& rows,
-                                          const std::string& where)>;
+using ReadCheckpoint =
+    std::function<void(const nlohmann::json& state, const std::filesystem::path& rows, const std::string& where)>;
 bool read_newest_checkpoint_folder(const std::filesystem::path& run, const std::vector<std::string>& formats,
                                    const RunIdentity& identity, bool allow_drift, const ReadCheckpoint& read);
 

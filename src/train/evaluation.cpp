@@ -39,7 +39,7 @@ void Evaluation::end_mute_rows(const std::vector<JobRun*>& jobs) {
   }
 }
 
-std::vector<std::optional<double>> Evaluation::score_on(ExampleView RunExamples::* kind,
+std::vector<std::optional<double>> Evaluation::score_on(ExampleView RunExamples::*kind,
                                                         const std::vector<JobRun*>& jobs) {
   std::vector<std::optional<double>> scores(jobs.size());
   std::vector<SlotExamples> examples;

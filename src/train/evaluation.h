@@ -37,7 +37,7 @@ class Evaluation {
 
  private:
   /// Scores jobs on their own examples of that kind, packed together; none for those that have no such examples.
-  std::vector<std::optional<double>> score_on(ExampleView RunExamples::* kind, const std::vector<JobRun*>& jobs);
+  std::vector<std::optional<double>> score_on(ExampleView RunExamples::*kind, const std::vector<JobRun*>& jobs);
 
   StepEngine& engine_;
   std::string metric_;

@@ -198,9 +198,12 @@ void refuse_foreign_keys(const nlohmann::json& json, const Recipe& recipe, const
 
 TrainRecipe parse_job_train(Fields& job, const TrainRecipe& train) {
   static const std::set<std::string> kOwn = {
-      "batch_size", "epochs", "eval_every", "gradient_accumulation", "head_learning_rate", "learning_rate", "max_grad_norm",
-      "max_length", "max_steps", "patience", "schedule", "tokens_per_batch", "warmup_ratio", "warmup_steps", "weight_decay"};
-  static const std::set<std::string> kLine = {"name", "seed", "start", "init_head"};  // of a line, whatever a recipe means by them
+      "batch_size",         "epochs",        "eval_every",    "gradient_accumulation",
+      "head_learning_rate", "learning_rate", "max_grad_norm", "max_length",
+      "max_steps",          "patience",      "schedule",      "tokens_per_batch",
+      "warmup_ratio",       "warmup_steps",  "weight_decay"};
+  static const std::set<std::string> kLine = {"name", "seed", "start",
+                                              "init_head"};  // of a line, whatever a recipe means by them
   Recipe any;
   KeyNames refuse([&](const std::string& section, const std::string& key) {
     if (!job.has(key) || kLine.contains(key) || (section == "train" && kOwn.contains(key))) return;
@@ -214,8 +217,8 @@ TrainRecipe parse_job_train(Fields& job, const TrainRecipe& train) {
   OwnKeys keys(reader, kOwn);
   visit_train(own, keys);
   job = std::move(reader.here());
-  for (const auto& [key, rates] : {std::pair{"learning_rate", &own.learning_rate},
-                                   {"head_learning_rate", &own.head_learning_rate}}) {
+  for (const auto& [key, rates] :
+       {std::pair{"learning_rate", &own.learning_rate}, {"head_learning_rate", &own.head_learning_rate}}) {
     if (rates->size() != 1) job.fail(key, concat("expected one number, found ", rates->size()));
   }
   own.seeds = {job.non_negative_int("seed", train.seeds.front())};

@@ -40,8 +40,8 @@ StartRow start_row_of(const AdapterFile& file, const StartWanted& wanted) {
   const Layout theirs = resolve_layout(file, wanted.model);
   const Layout& layout = wanted.layout;
   const auto differs = [&](const std::string& key, const std::string& expected, const std::string& found) {
-    throw Error(concat(wanted.where, ": ", key, ": expected ", expected, ", as this recipe trains, found ", found, " in ",
-                       file.path.string()));
+    throw Error(concat(wanted.where, ": ", key, ": expected ", expected, ", as this recipe trains, found ", found,
+                       " in ", file.path.string()));
   };
   if (theirs.method != layout.method) differs(wanted.key, layout.method, theirs.method);
   if (theirs.sites != layout.sites || theirs.ranks != layout.ranks) {

@@ -105,8 +105,8 @@ void StepEngine::update(std::span<const JobStep> jobs, std::vector<StepOutcome>&
   at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (!std::isfinite(outcomes[i].loss)) continue;
-      outcomes[i].norm = adamw_step_(rows_of(jobs[i].slot), place(jobs[i].slot).row, jobs[i].step,
-                                     jobs[i].rates, jobs[i].adamw);
+      outcomes[i].norm =
+          adamw_step_(rows_of(jobs[i].slot), place(jobs[i].slot).row, jobs[i].step, jobs[i].rates, jobs[i].adamw);
     }
   });
   for (size_t i = 0; i < jobs.size(); ++i) {

@@ -20,15 +20,15 @@ namespace loraxs {
 /// files, data or schedules. Belongs to one thread.
 class StepEngine {
  public:
-  /// The slots of `model`, which must outlive this, are rows for as many jobs as may train at a time. Pieces are grouped
-  /// up to `tokens_per_batch` tokens: memory and speed, no bit.
+  /// The slots of `model`, which must outlive this, are rows for as many jobs as may train at a time. Pieces are
+  /// grouped up to `tokens_per_batch` tokens: memory and speed, no bit.
   StepEngine(AdaptedModel& model, int64_t tokens_per_batch);
 
   /// Takes in a row [row] with moments of zero and returns its slot: the lowest that is free, or that of the job that
   /// left last. TORCH_CHECKs that one is free.
   int64_t join(const torch::Tensor& row);
-  /// The same of a job whose row has a layout of its own, and with it a bank of one with gradients: that takes the place
-  /// of the slot's bank, which must be of one too.
+  /// The same of a job whose row has a layout of its own, and with it a bank of one with gradients: that takes the
+  /// place of the slot's bank, which must be of one too.
   int64_t join(std::shared_ptr<Bank> bank);
   /// Frees a slot; its row is the next one's to overwrite.
   void leave(int64_t slot);
@@ -55,7 +55,7 @@ class StepEngine {
   AdaptedModel& model_;
   int64_t tokens_per_batch_;
   std::vector<OptimizerRows> rows_;  // of each bank
-  std::vector<int64_t> free_;  // slots, the next one last
+  std::vector<int64_t> free_;        // slots, the next one last
 };
 
 }  // namespace loraxs
