@@ -113,7 +113,11 @@ struct NearestOptions {
   int64_t top = 10;
 };
 struct StudyOptions {
-  std::string question;    // energy
+  std::string question;                  // energy, all, or a study's name
+  std::vector<std::string> recipes;      // empty = those of the study
+  std::string folder = "runs/studies";   // of runs and results
+  bool quick = false, estimate = false, trained = false;  // two steps of each run; the time alone
+  // Of energy:
   AdapterOptions adapter;  // the adapter may be left out
   TaskOptions task;
   int64_t rank = 16, examples = 128, max_length = 128;

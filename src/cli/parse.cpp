@@ -292,11 +292,22 @@ Parsed parse_command_line(int argc, const char* const* argv) {
 
   StudyOptions study;
   auto* study_app = app.add_subcommand("study", "Measurements of the paper's questions on a model and a task");
-  study_app->add_option("question", study.question, "energy: how much of the task gradient lies in S = {b R a}")
-      ->check(CLI::IsMember({"energy"}))
+  study_app
+      ->add_option(
+          "question", study.question,
+          "glue, parameters, init, vectors, sigma, importance, delta, budget, storage, speed, instruct, combine, "
+          "seed, size, basis, spend, all of them (all); energy: how much of the task gradient lies in S = {b R a}")
       ->required();
+  study_app->add_option("recipes", study.recipes,
+                        "Recipes that state model, data, rates and seeds; left out: the study's");
+  study_app->add_option("--folder", study.folder, "Where runs and results go, and are found again")
+      ->capture_default_str();
+  study_app->add_flag("--quick", study.quick, "Two steps of each training: whether it works, not what comes out");
+  study_app->add_flag("--trained", study.trained, "Of comparisons: tell what finished runs say, and train nothing");
+  study_app->add_flag("--estimate", study.estimate, "Say how long it takes, and start nothing");
   add_adapter(study_app, study.adapter, /*required=*/false);
   add_task(study_app, study.task);
+  for (const char* name : {"--model", "--task", "--data"}) study_app->get_option(name)->required(false);
   study_app->add_option("--rank", study.rank, "Rank of the subspaces")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
