@@ -1,4 +1,5 @@
-"""Which folder of src may include which: docs/architecture.md, section Folders. Run by `make structure`."""
+"""Which folder of src may include which (docs/architecture.md, section Folders), and where a subcommand stands. Run by
+`make structure`."""
 
 import re
 import sys
@@ -25,6 +26,10 @@ WITHOUT_TORCH = ["io", "report", "text", "batch", "data", "cli"]
 # JSON from outside has bounds on depth, size and time: io/json.h is its one reader.
 JSON_READER = "io/json.cpp"
 JSON_PARSE = re.compile(r"(?<![A-Za-z])[jJ]son::(?:parse|accept|sax_parse|from_\w+)\b|\bjson_sax\b")
+# A subcommand NAME: a row of the table, cli/subcommands/NAME.h and NAME.cpp, commands/NAME.cpp.
+TABLE = "cli/subcommands.h"
+ROW = re.compile(r'^#include "cli/subcommands/(\w+)\.h"$', re.MULTILINE)
+RUN = re.compile(r"^int run\(const \w+Options&", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 
@@ -59,8 +64,22 @@ def problems_of(root: Path) -> list[str]:
     return problems
 
 
+def problems_of_subcommands(root: Path) -> list[str]:
+    rows = set(ROW.findall((root / TABLE).read_text()))
+    options = {path.stem for path in (root / "cli/subcommands").iterdir()}
+    commands = {path.stem for path in (root / "commands").glob("*.cpp") if RUN.search(path.read_text())}
+    problems = [f"{TABLE}: expected a row of {name}, which has files" for name in sorted((options | commands) - rows)]
+    for name in sorted(rows):
+        problems += [
+            f"{file}: expected this file of the row {name} in {TABLE}, found none"
+            for file in (f"cli/subcommands/{name}.h", f"cli/subcommands/{name}.cpp", f"commands/{name}.cpp")
+            if not (root / file).exists()
+        ]
+    return problems
+
+
 def self_test(scratch: Path) -> None:
-    """A check that cannot fail is no check: three planted mistakes must be found."""
+    """A check that cannot fail is no check: planted mistakes must be found."""
     (scratch / "io").mkdir(parents=True)
     (scratch / "io" / "bad.h").write_text(
         '// io/bad.h: planted\n#pragma once\n#include "adapt/basis.h"\n#include <torch/types.h>\n'
@@ -69,6 +88,14 @@ def self_test(scratch: Path) -> None:
     found = problems_of(scratch)
     if len(found) != 3:
         sys.exit(f"check_structure: the self-test found {found}, expected three problems")
+    (scratch / "cli/subcommands").mkdir(parents=True)
+    (scratch / "commands").mkdir()
+    (scratch / TABLE).write_text('#include "cli/subcommands/lost.h"\n')
+    (scratch / "cli/subcommands/lost.h").write_text("")
+    (scratch / "commands/stray.cpp").write_text("int run(const StrayOptions& options) {}\n")
+    found = problems_of_subcommands(scratch)
+    if len(found) != 3:
+        sys.exit(f"check_structure: the self-test found {found}, expected a row and two files of subcommands")
 
 
 if __name__ == "__main__":
@@ -76,6 +103,7 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as folder:
         self_test(Path(folder) / "src")
-    problems = problems_of(Path(__file__).parent.parent / "src")
+    source = Path(__file__).parent.parent / "src"
+    problems = problems_of(source) + problems_of_subcommands(source)
     print("\n".join(problems) or "structure: clean")
     sys.exit(1 if problems else 0)

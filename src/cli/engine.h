@@ -1,6 +1,6 @@
 // cli/engine.h: libloraxs.so and the LibTorch it needs, found and loaded.
 #pragma once
-#include "cli/options.h"
+#include "cli/subcommands.h"
 
 namespace loraxs {
 

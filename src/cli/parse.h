@@ -2,7 +2,7 @@
 #pragma once
 #include <optional>
 
-#include "cli/options.h"
+#include "cli/subcommands.h"
 
 namespace loraxs {
 

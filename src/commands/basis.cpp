@@ -5,14 +5,14 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "commands/commands.h"
+#include "cli/subcommands/basis.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 
 namespace loraxs {
 
-int run_basis(const BasisOptions& options, const CommonOptions& common) {
+int run(const BasisOptions& options, const CommonOptions& common) {
   if (!options.out.empty()) refuse_existing(options.out, "--out");
   const BaseModel model = open_model(options.model, settings_of(common));
   const std::vector<Site> sites = select_sites(*model.architecture, model.config, options.targets, "command line");

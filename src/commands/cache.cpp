@@ -1,8 +1,9 @@
+#include "cli/subcommands/cache.h"
+
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "commands/commands.h"
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -121,7 +122,7 @@ void clear_cache(const std::filesystem::path& folder, const std::vector<CacheEnt
 
 }  // namespace
 
-int run_cache(const CacheOptions& options, const CommonOptions& common) {
+int run(const CacheOptions& options, const CommonOptions& common) {
   const std::filesystem::path folder = settings_of(common).cache;
   const std::vector<CacheEntry> entries = cache_entries(folder);
   if (options.action == "clear") {

@@ -1,3 +1,5 @@
+#include "cli/subcommands/chat.h"
+
 #include <unistd.h>
 
 #include <chrono>
@@ -7,7 +9,6 @@
 
 #include "api/adapters.h"
 #include "api/text_model.h"
-#include "commands/commands.h"
 #include "commands/interrupt.h"
 #include "commands/session.h"
 #include "generate/conversation.h"
@@ -217,7 +218,7 @@ class ChatSession {
 
 }  // namespace
 
-int run_chat(const ConversationOptions& options, const CommonOptions& common) {
+int run(const ConversationOptions& options, const CommonOptions& common) {
   ChatSession(options, common).run();
   return 0;
 }

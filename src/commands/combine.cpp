@@ -1,13 +1,14 @@
+#include "cli/subcommands/combine.h"
+
 #include <iostream>
 
 #include "api/adapter_tools.h"
-#include "commands/commands.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
 
 namespace loraxs {
 
-int run_combine(const CombineOptions& options, const CommonOptions& common) {
+int run(const CombineOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
   const Settings settings = settings_of(common);
   const CombinedAdapters result =

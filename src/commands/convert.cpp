@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/opened_adapter.h"
-#include "commands/commands.h"
+#include "cli/subcommands/convert.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
@@ -12,7 +12,7 @@
 
 namespace loraxs {
 
-int run_convert(const ConvertOptions& options, const CommonOptions& common) {
+int run(const ConvertOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
   Progress progress(stderr_log(common));
   progress.begin("loading");

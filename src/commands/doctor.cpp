@@ -1,3 +1,5 @@
+#include "cli/subcommands/doctor.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <torch/version.h>
@@ -9,7 +11,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "commands/commands.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "io/error.h"
@@ -45,7 +46,7 @@ double gemm_speed(torch::ScalarType dtype, GemmBackend backend, int64_t rows, in
 
 }  // namespace
 
-int run_doctor(const DoctorOptions&, const CommonOptions& common) {
+int run(const DoctorOptions&, const CommonOptions& common) {
   const Cores& cores = common.cores;
   std::string reason;
   const torch::ScalarType automatic = resolve_precision("auto", &reason);

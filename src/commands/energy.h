@@ -1,6 +1,6 @@
 // commands/energy.h: `study energy`: how much of a task's gradient the subspaces of LoRA-XS hold.
 #pragma once
-#include "cli/options.h"
+#include "cli/subcommands/study.h"
 
 namespace loraxs {
 

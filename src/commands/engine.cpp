@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "commands/commands.h"
+#include "cli/subcommands.h"
 #include "io/error.h"
 #include "io/mapped_file.h"
 
@@ -15,32 +15,7 @@ namespace loraxs {
 namespace {
 
 int dispatch(const Command& command) {
-  const CommonOptions& common = command.common;
-  struct Visitor {
-    const CommonOptions& common;
-    int operator()(const InitOptions& o) const { return run_init(o, common); }
-    int operator()(const ShowOptions& o) const { return run_show(o, common); }
-    int operator()(const BasisOptions& o) const { return run_basis(o, common); }
-    int operator()(const TrainOptions& o) const { return run_train(o, common); }
-    int operator()(const EvalOptions& o) const { return run_eval(o, common); }
-    int operator()(const PredictOptions& o) const { return run_predict(o, common); }
-    int operator()(const CombineOptions& o) const { return run_combine(o, common); }
-    int operator()(const MergeOptions& o) const { return run_merge(o, common); }
-    int operator()(const UnmergeOptions& o) const { return run_unmerge(o, common); }
-    int operator()(const ConvertOptions& o) const { return run_convert(o, common); }
-    int operator()(const ExportOptions& o) const { return run_export(o, common); }
-    int operator()(const ImportOptions& o) const { return run_import(o, common); }
-    int operator()(const SweepOptions& o) const { return run_sweep(o, common); }
-    int operator()(const NearestOptions& o) const { return run_nearest(o, common); }
-    int operator()(const StudyOptions& o) const { return run_study(o, common); }
-    int operator()(const ParamsOptions& o) const { return run_params(o, common); }
-    int operator()(const TableOptions& o) const { return run_table(o, common); }
-    int operator()(const GenerateOptions& o) const { return run_generate(o, common); }
-    int operator()(const ConversationOptions& o) const { return run_chat(o, common); }
-    int operator()(const CacheOptions& o) const { return run_cache(o, common); }
-    int operator()(const DoctorOptions& o) const { return run_doctor(o, common); }
-  };
-  return std::visit(Visitor{common}, command.options);
+  return std::visit([&](const auto& options) { return run(options, command.common); }, command.options);
 }
 
 /// LibTorch takes a thread for every core that affinity allows; more than a quota pays for would wait for each other.

@@ -1,9 +1,10 @@
+#include "cli/subcommands/eval.h"
+
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "api/graded_task.h"
 #include "api/predictor.h"
-#include "commands/commands.h"
 #include "commands/eval_language.h"
 #include "commands/progress.h"
 #include "commands/session.h"
@@ -33,7 +34,7 @@ void refuse_language_options(const EvalOptions& options) {
 
 }  // namespace
 
-int run_eval(const EvalOptions& options, const CommonOptions& common) {
+int run(const EvalOptions& options, const CommonOptions& common) {
   check_task_name(options.task);
   const auto expect_examples = [](const Task& task, const std::string& data) {
     if (task.validation.empty()) throw Error(concat(data, ": expected examples to score, found none"));

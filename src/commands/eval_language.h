@@ -1,6 +1,6 @@
 // commands/eval_language.h: `loraxs eval` for language models.
 #pragma once
-#include "cli/options.h"
+#include "cli/subcommands/eval.h"
 #include "commands/task_section.h"
 
 namespace loraxs {

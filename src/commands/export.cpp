@@ -1,7 +1,8 @@
+#include "cli/subcommands/export.h"
+
 #include <iostream>
 
 #include "api/adapter_tools.h"
-#include "commands/commands.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
@@ -9,7 +10,7 @@
 
 namespace loraxs {
 
-int run_export(const ExportOptions& options, const CommonOptions& common) {
+int run(const ExportOptions& options, const CommonOptions& common) {
   refuse_existing(options.out, "--out");
   if (!options.dtype.empty() && options.format != "loraxs") {
     throw Error(concat("--dtype: expected --format loraxs, whose rows may be rounded, found ", options.format));

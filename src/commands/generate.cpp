@@ -1,3 +1,5 @@
+#include "cli/subcommands/generate.h"
+
 #include <algorithm>
 #include <array>
 #include <iostream>
@@ -7,7 +9,6 @@
 
 #include "api/adapters.h"
 #include "api/answers.h"
-#include "commands/commands.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "data/chat_record.h"
@@ -225,7 +226,7 @@ AnswerOptions answering_of(const GenerateOptions& options) {
 
 }  // namespace
 
-int run_generate(const GenerateOptions& options, const CommonOptions& common) {
+int run(const GenerateOptions& options, const CommonOptions& common) {
   const AnswerOptions answering = answering_of(options);
   const std::vector<Prompt> prompts = read_prompts(options);
   if (prompts.empty()) return 0;

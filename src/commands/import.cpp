@@ -1,8 +1,9 @@
+#include "cli/subcommands/import.h"
+
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "api/importing.h"
-#include "commands/commands.h"
 #include "commands/session.h"
 #include "io/error.h"
 
@@ -56,7 +57,7 @@ void print_row(const ImportedAdapter& imported) {
 
 }  // namespace
 
-int run_import(const ImportOptions& options, const CommonOptions& common) {
+int run(const ImportOptions& options, const CommonOptions& common) {
   if (options.from.empty() == options.folder.empty()) {
     throw Error("import: expected --from FOLDER, one adapter, or --in FOLDER, a folder of them");
   }

@@ -1,10 +1,11 @@
+#include "cli/subcommands/init.h"
+
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "adapt/method.h"
 #include "api/task_encoder.h"
-#include "commands/commands.h"
 #include "commands/data_survey.h"
 #include "commands/dry_run.h"
 #include "commands/progress.h"
@@ -236,7 +237,7 @@ void print_findings(const Json& found, const std::string& program) {
 
 }  // namespace
 
-int run_init(const InitOptions& options, const CommonOptions& common) {
+int run(const InitOptions& options, const CommonOptions& common) {
   refuse_existing(options.path, "file");
   const Method& method = find_method(options.method, "--method");
   Progress progress(stderr_log(common));

@@ -1,14 +1,15 @@
+#include "cli/subcommands/nearest.h"
+
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "api/sweep.h"
-#include "commands/commands.h"
 #include "commands/session.h"
 
 namespace loraxs {
 
-int run_nearest(const NearestOptions& options, const CommonOptions& common) {
+int run(const NearestOptions& options, const CommonOptions& common) {
   const Settings settings = settings_of(common);
   std::vector<Neighbour> neighbours =
       nearest_adapters(open_model(options.adapter.model, settings), options.adapter.adapter, options.folder,

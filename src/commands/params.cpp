@@ -1,10 +1,11 @@
+#include "cli/subcommands/params.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "adapt/counts.h"
-#include "commands/commands.h"
 #include "commands/session.h"
 #include "io/error.h"
 
@@ -40,7 +41,7 @@ void print_notes() {
 
 }  // namespace
 
-int run_params(const ParamsOptions& options, const CommonOptions& common) {
+int run(const ParamsOptions& options, const CommonOptions& common) {
   const ParsedConfig parsed = read_model_config(options.model, settings_of(common).reading);
   const std::vector<Site> sites = select_sites(*parsed.architecture, parsed.config, options.targets, "command line");
   if (options.list) {

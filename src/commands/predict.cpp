@@ -1,3 +1,5 @@
+#include "cli/subcommands/predict.h"
+
 #include <algorithm>
 #include <array>
 #include <iostream>
@@ -7,7 +9,6 @@
 
 #include "api/classifier.h"
 #include "api/predictor.h"
-#include "commands/commands.h"
 #include "commands/session.h"
 #include "data/prediction_input.h"
 #include "io/json.h"
@@ -48,7 +49,7 @@ void print_prediction(const Prediction& prediction, const std::vector<std::strin
 
 }  // namespace
 
-int run_predict(const PredictOptions& options, const CommonOptions& common) {
+int run(const PredictOptions& options, const CommonOptions& common) {
   const ColumnNames said{.text = options.text, .text_pair = options.text_pair, .label = options.label};
   const std::string source = options.input.empty() ? "standard input" : options.input;
   const PredictionInput input =

@@ -1,7 +1,8 @@
+#include "cli/subcommands/show.h"
+
 #include <algorithm>
 #include <iostream>
 
-#include "commands/commands.h"
 #include "commands/describe.h"
 #include "commands/session.h"
 #include "io/json.h"
@@ -23,7 +24,7 @@ void print_table(const DescribedTable& table) {
 
 }  // namespace
 
-int run_show(const ShowOptions& options, const CommonOptions& common) {
+int run(const ShowOptions& options, const CommonOptions& common) {
   const Description found = describe_path(options.path, settings_of(common));
   if (common.json) {
     std::cout << json_text(found.json) << '\n';

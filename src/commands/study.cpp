@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/studies/estimate.h"
-#include "commands/commands.h"
+#include "cli/subcommands/study.h"
 #include "commands/energy.h"
 #include "commands/progress.h"
 #include "commands/session.h"
@@ -77,8 +77,11 @@ std::string page_of(const Study& study, const StudyFindings& findings) {
 /// NAME.csv, NAME.json (question and answer) and pictures NAME.svg, NAME-2.svg, … in the folder.
 void write_findings(const Study& study, const fs::path& folder, const StudyFindings& findings, bool complete) {
   write_file_atomically(folder / concat(study.name, ".csv"), table_csv(findings.table), Existing::kReplaced);
-  const nlohmann::ordered_json told = {
-      {"study", study.name}, {"question", study.question}, {"paper", study.paper}, {"answer", findings.answer}, {"complete", complete}};
+  const nlohmann::ordered_json told = {{"study", study.name},
+                                       {"question", study.question},
+                                       {"paper", study.paper},
+                                       {"answer", findings.answer},
+                                       {"complete", complete}};
   write_file_atomically(folder / concat(study.name, ".json"), told.dump(1) + "\n", Existing::kReplaced);
   size_t number = 0;
   for (const Chart& chart : findings.charts) {
@@ -91,7 +94,7 @@ void write_findings(const Study& study, const fs::path& folder, const StudyFindi
 }
 
 StudyRequest request_of(const StudyOptions& options, const CommonOptions& common) {
-  StudyRequest request{.folder = options.folder, 
+  StudyRequest request{.folder = options.folder,
                        .quick = options.quick,
                        .trained_only = options.trained,
                        .settings = settings_of(common)};
@@ -109,9 +112,9 @@ void run_one(const Study& study, const StudyOptions& options, const CommonOption
   const double seconds = study.estimate(study, request);
   const size_t before = count_runs(request.folder);
   if (log) {
-    log(LogLevel::kInfo, concat("study=", study.name, " estimate=\"", seconds > 0 ? duration_text(seconds) : "short",
-                                "\" runs_there=", before,
-                                before > 0 ? "; those of other settings are left alone" : ""));
+    log(LogLevel::kInfo,
+        concat("study=", study.name, " estimate=\"", seconds > 0 ? duration_text(seconds) : "short",
+               "\" runs_there=", before, before > 0 ? "; those of other settings are left alone" : ""));
   }
   if (options.estimate) {
     std::cout << study.name << ": " << (seconds > 0 ? duration_text(seconds) : "short, or all is there") << '\n';
@@ -136,7 +139,7 @@ void run_one(const Study& study, const StudyOptions& options, const CommonOption
 
 }  // namespace
 
-int run_study(const StudyOptions& options, const CommonOptions& common) {
+int run(const StudyOptions& options, const CommonOptions& common) {
   if (options.question == "energy") return run_energy(options, common);
   const bool all = options.question == "all";
   if (!options.report.empty()) {

@@ -3,7 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "commands/commands.h"
+#include "cli/subcommands/sweep.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/task_section.h"
@@ -15,7 +15,7 @@
 
 namespace loraxs {
 
-int run_sweep(const SweepOptions& options, const CommonOptions& common) {
+int run(const SweepOptions& options, const CommonOptions& common) {
   if (!options.report.empty()) refuse_existing(options.report, "--report");
   const Settings settings = settings_of(common);
   check_task_name(options.task);

@@ -1,3 +1,5 @@
+#include "cli/subcommands/table.h"
+
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -5,7 +7,6 @@
 #include <optional>
 #include <set>
 
-#include "commands/commands.h"
 #include "commands/session.h"
 #include "commands/table_entries.h"
 #include "io/error.h"
@@ -280,7 +281,7 @@ void print_table(const std::vector<TableRow>& rows, const std::vector<Column>& c
 
 }  // namespace
 
-int run_table(const TableOptions& options, const CommonOptions& common) {
+int run(const TableOptions& options, const CommonOptions& common) {
   std::vector<std::string> unfinished;
   const std::vector<TableRow> rows = rows_of(read_table_entries(options.runs, unfinished), options.by_run);
   const LogSink log = stderr_log(common);

@@ -1,3 +1,5 @@
+#include "cli/subcommands/train.h"
+
 #include <ATen/Parallel.h>
 #include <torch/version.h>
 #include <unistd.h>
@@ -11,7 +13,6 @@
 #include "adapt/counts.h"
 #include "adapt/method.h"
 #include "api/training.h"
-#include "commands/commands.h"
 #include "commands/dry_run.h"
 #include "commands/progress.h"
 #include "commands/session.h"
@@ -114,7 +115,7 @@ std::vector<std::pair<std::string, std::string>> report_notes(const Recipe& reci
 
 }  // namespace
 
-int run_train(const TrainOptions& options, const CommonOptions& common) {
+int run(const TrainOptions& options, const CommonOptions& common) {
   std::vector<std::string> overrides = options.set;
   if (options.memory) overrides.push_back("train.memory=" + *options.memory);
   if (options.memory_gb) overrides.push_back("train.memory_gb=" + *options.memory_gb);

@@ -24,7 +24,17 @@ from pathlib import Path
 from support.tiny_run import make_data, make_model, make_recipe, results_of
 
 ERRORS = ("ENOSPC", "EROFS", "EACCES", "EIO", "EMFILE", "EDQUOT")
-INPUTS = ("model", "train.csv", "validation.csv", "recipe.yaml", "adapters", "lora", "merged")
+INPUTS = (
+    "model",
+    "decoder",
+    "decoder.gguf",
+    "train.csv",
+    "validation.csv",
+    "recipe.yaml",
+    "adapters",
+    "lora",
+    "merged",
+)
 UNFINISHED = ".loraxs-unfinished-"
 SETTINGS = ["--set", "train.eval_every=4", "--set", "train.epochs=1"]
 
@@ -36,6 +46,7 @@ class Work:
     name: str
     more: list[str]
     outputs: tuple[str, ...] = ()  # none: a run, which is compared by its results
+    model: str = "model"
 
     def is_run(self) -> bool:
         return self.name in ("train", "resume", "full")
@@ -55,6 +66,9 @@ def works() -> list[Work]:
         Work("loraxs", ["export", *on, "--format", "loraxs", "--out", "out.safetensors"], ("out.safetensors",)),
         Work("combine", ["combine", f"0.5*{one} + 0.5*{other}", "--out", "out.safetensors"], ("out.safetensors",)),
         Work("basis", ["basis", "--rank", "2", "--out", "out.safetensors"], ("out.safetensors",)),
+        Work("folder", ["convert", "--out", "out"], ("out",), "decoder.gguf"),
+        Work("gguf", ["convert", "--out", "out.gguf", "--dtype", "q8_0"], ("out.gguf",), "decoder"),
+        Work("init", ["init", "out.yaml", "--train", "train.csv"], ("out.yaml",)),
         Work("import", ["import", "--from", "lora/ft", "--out", "imported/a.safetensors"], ("imported",)),
     ]
 
@@ -121,6 +135,7 @@ class Bench:
         pristine.mkdir()
         make_model(oracles, pristine / "model")
         make_data(pristine)
+        shutil.copy(oracles / "gguf/chat.gguf", pristine / "decoder.gguf")
         recipe = make_recipe(Path())  # paths are relative: every trial has its own copy
         (pristine / "recipe.yaml").write_text(json.dumps(recipe | {"output": "run"}))
         self.undisturbed(Work("train", SETTINGS), pristine)
@@ -131,6 +146,7 @@ class Bench:
         on = ["--adapter", "adapters/one.safetensors"]
         self.undisturbed(Work("merge", ["merge", *on, "--out", "merged"]), pristine)
         self.undisturbed(Work("export", ["export", *on, "--format", "reference", "--out", "lora"]), pristine)
+        self.undisturbed(Work("folder", ["convert", "--out", "decoder"], model="decoder.gguf"), pristine)
         # A run that was killed at about its middle.
         half = self.fresh("half")
         count = self.undisturbed(Work("train", SETTINGS), half)
@@ -144,7 +160,7 @@ class Bench:
         if work.is_run():
             command = [self.program, "train", "recipe.yaml", *work.more]
         else:
-            command = [self.program, work.more[0], "--model", "model", *work.more[1:]]
+            command = [self.program, work.more[0], "--model", work.model, *work.more[1:]]
         preload = {"LD_PRELOAD": self.preload, "FAULT_ROOT": str(folder)}
         return subprocess.run(
             [*command, "--cache", "cache", "-q"],
@@ -193,6 +209,8 @@ class Bench:
     def victims(self, work: Work) -> list[str]:
         """What may vanish: inputs and our own files, never a folder with decoys in it."""
         inputs = ["model/model.safetensors", "model/vocab.txt", "cache"]
+        if work.model != "model":
+            inputs = ["decoder.gguf", "decoder/model.safetensors", "decoder/tokenizer.json", "cache"]
         if not work.is_run():
             return [*inputs, "adapters", *(name for name in work.outputs if name != "imported")]
         inside = [
@@ -249,7 +267,7 @@ class Bench:
         for name in work.outputs:
             clear(folder / name, folder, decoys)
         more = [*(part for part in work.more if part != "--resume"), "--resume"] if work.is_run() else work.more
-        again = self.execute(Work(work.name, more, work.outputs), folder)
+        again = self.execute(Work(work.name, more, work.outputs, work.model), folder)
         check(again.returncode == 0, f"then: exit {again.returncode}: {again.stderr}")
         if again.returncode == 0:
             found, expected = self.outcome(work, folder), self.expected[work.name]
@@ -294,7 +312,7 @@ def main() -> None:
     parser.add_argument("program")
     parser.add_argument("preload")
     parser.add_argument("oracles", type=Path)
-    parser.add_argument("--faults", type=int, default=33)
+    parser.add_argument("--faults", type=int, default=42)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     options = parser.parse_args()

@@ -193,7 +193,7 @@ class MessageTest(CommandsTest):
 
 class HelpTest(CommandsTest):
     def test_every_help_ends_with_an_example_that_works(self) -> None:
-        """In a folder like the repository, with tiny models: one after the other, as the table of examples has them."""
+        """In a folder like the repository, with tiny models: one after the other, in the order of --help."""
         place = self.folder / "place"
         (place / "models/smollm2").mkdir(parents=True)
         make_model(ORACLES, place / "models/minilm")
@@ -203,10 +203,8 @@ class HelpTest(CommandsTest):
         )
         shutil.copytree("examples", place / "examples")
         program = str(Path(PROGRAM).absolute())
-        source = Path("src/cli/examples.cpp").read_text()
-        names = re.findall(r'^    \{"(\w+)",', source, re.MULTILINE)
-        listed = re.findall(r"^  (\w+) ", run([program, "--help"]).stdout.split("Subcommands:")[1], re.MULTILINE)
-        self.assertEqual(sorted(names), sorted(listed))
+        names = re.findall(r"^  (\w+) ", run([program, "--help"]).stdout.split("Subcommands:")[1], re.MULTILINE)
+        self.assertEqual((names[:2], "doctor" in names), (["init", "train"], True))
         environment = {"XDG_CACHE_HOME": str(place / "cache"), "OMP_NUM_THREADS": "1"}
         for name in names:
             with self.subTest(name):

@@ -30,7 +30,7 @@ struct StudyFindings {
 struct StudyRequest {
   std::vector<std::filesystem::path> recipes;  // empty = those of the study's own folder
   std::filesystem::path folder;                // of its runs, found there by the digests of their recipes
-  bool quick = false;  // two steps on a handful of examples: whether it works, not what comes out
+  bool quick = false;         // two steps on a handful of examples: whether it works, not what comes out
   bool trained_only = false;  // comparisons: of the arms whose runs are there; the others are left out
   Settings settings;
   std::function<void(const StudyProgress&)> on_progress;
