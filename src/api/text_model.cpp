@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "adapt/base_bytes.h"
 #include "api/opened_adapter.h"
 #include "data/chat_turns.h"
 #include "io/error.h"
-#include "train/memory_estimate.h"
 
 namespace loraxs {
 
@@ -64,8 +64,7 @@ SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ign
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
-  cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)),
-                                          compute_dtype_, device_);
+  cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)));
   SchedulerOptions options{.context = context_, .max_sequences = sequences};
   options.tokens_per_step = std::max(options.tokens_per_step, sequences);
   if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();
