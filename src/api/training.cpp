@@ -76,7 +76,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
                    model_.config.max_length(), where);
   if (!samples_->empty()) {
     setup_.answer_samples = [this](AdaptedModel& model, const std::vector<int64_t>& slots) {
-      return samples_->answer(model, slots, setup_.dtype);
+      return samples_->answer(model, slots);
     };
   }
   train_ = std::make_shared<const EncodedExamples>(encoder.encode(task, task.train, recipe_.train.max_length));
