@@ -16,6 +16,7 @@
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/shell_line.h"
+#include "commands/train_fleet.h"
 #include "eval/metrics.h"
 #include "io/error.h"
 #include "ops/frozen_gemm.h"
@@ -120,6 +121,12 @@ int run(const TrainOptions& options, const CommonOptions& common) {
   if (options.dry_run) return dry_run(recipe, options.recipe, common);
   if (recipe.threads > 0 && common.threads == 0) use_threads(recipe.threads, "threads", common);
   check_run_output(recipe.output, options.resume);
+  if (!recipe.fleet.is_null()) {
+    std::signal(SIGINT, on_interrupt);
+    std::signal(SIGTERM, on_interrupt);
+    return train_fleet(recipe, options.recipe, {.resume = options.resume, .allow_drift = options.allow_drift}, common,
+                       [] { return interrupted != 0; }, resume_line(options, common));
+  }
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
   }

@@ -72,7 +72,7 @@ TrainedSteps train_on(const OracleCase& oracle, torch::Device device, torch::Sca
     losses.push_back(loss.job_losses().front());
     if (step == 1) trained.gradients = bank.gradients.cpu().clone();
     if (step == 1) test::reset_crossings();
-    adamw_steps_(rows, {{.adapter = 0, .step = step, .segments = {{0, bank.layout->row_size, 1e-3}}}});
+    adamw_steps_({{.rows = &rows, .adapter = 0, .step = step, .segments = {{0, bank.layout->row_size, 1e-3}}}});
     trained.last = test::crossings();
   }
   trained.losses = torch::tensor(losses, torch::kFloat64);
