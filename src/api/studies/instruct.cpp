@@ -6,9 +6,9 @@ namespace loraxs {
 
 Comparison instruct_comparison(const StudyRequest&) {
   Comparison comparison{
-      .arms = {{"LoRA r = 64", {"method.name=lora", "method.rank=64", "train.learning_rate=[1e-4,4e-4]"}},
-               {"full fine-tuning",
-                {"method.name=full", "method.targets=all-linear", "train.learning_rate=[1e-5,4e-5]"}}},
+      .arms = {{"LoRA r = 64",
+                {"method={name: lora, rank: 64, alpha: 64, targets: all-linear}", "train.learning_rate=[1e-4,4e-4]"}},
+               {"full fine-tuning", {"method={name: full, targets: all-linear}", "train.learning_rate=[1e-5,4e-5]"}}},
       .references = {"LoRA r = 64", "full fine-tuning"}};
   for (const int rank : {16, 32, 64}) {
     comparison.arms.push_back(

@@ -26,7 +26,7 @@ std::filesystem::path adapter_of_seed(const std::vector<std::filesystem::path>& 
 
 TunedModels tuned_models(const Study& study, StudyRuns& runs, const std::filesystem::path& path) {
   const Arm arm{.name = "full fine-tuning",
-                .changes = {"method.name=full", "method.targets=all-linear", "train.learning_rate=[5e-5,2e-4]"}};
+                .changes = {"method={name: full, targets: all-linear}", "train.learning_rate=[5e-5,2e-4]"}};
   const ArmScores scores = train_arm(study, runs, path, arm);
   const Recipe recipe = with_found_data(study_recipe(study, runs.request(), path, arm.changes), path.string());
   TunedModels tuned{.base = open_model(recipe.model, runs.request().settings),
