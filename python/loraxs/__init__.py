@@ -21,10 +21,10 @@ import torch  # before _native: the extension uses the libtorch that this loads
 if not torch.__version__.startswith("2.13."):
     raise ImportError(f"loraxs is built with torch 2.13, found torch {torch.__version__}")
 
-from ._native import Adapter, Bank, Basis, Error, Model, _adapters_in, _Predictor, _Recipe, _train, _train_rows
+from ._native import Adapter, Bank, Basis, Error, Model, _adapters_in, _Fleet, _Predictor, _Recipe, _train, _train_rows
 
 __version__ = "0.1.0"
-__all__ = ["Adapter", "Bank", "Basis", "Error", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "combine", "merge", "open_bank", "predict", "train"]  # fmt: skip
+__all__ = ["Adapter", "Bank", "Basis", "Error", "Fleet", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "combine", "merge", "open_bank", "predict", "train", "train_fleet"]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 Text = str | tuple[str, str]  # a text or a pair
@@ -161,6 +161,101 @@ def train(
     else:
         done = _train_rows(parsed, where, progress, resume, allow_drift, cache, *rows)
     return Run(**{**done, "jobs": [Job(**job) for job in done["jobs"]]})
+
+
+class Fleet:
+    """Many users' adapters in one process, a round at a time: each step() is one optimizer step of every job in training.
+
+    `recipe` as in train(), with a section `fleet`. `jobs` (a file, a folder, or dicts, which are written beside the run's
+    folder) and `store` go before what that section says. Belongs to one thread.
+    """
+
+    def __init__(
+        self,
+        recipe: PathLike | Mapping[str, Any],
+        *,
+        jobs: PathLike | Iterable[Mapping[str, Any]] | None = None,
+        store: PathLike | None = None,
+        set: Sequence[str] = (),
+        resume: bool = False,
+        allow_drift: bool = False,
+        cache: PathLike = "",
+    ) -> None:
+        if isinstance(recipe, Mapping):
+            if set:
+                raise ValueError("set: expected a recipe file to override, found a dict; change the dict")
+            content = dict(recipe)
+            section = dict(content.get("fleet") or {})
+            if jobs is not None and not isinstance(jobs, str | os.PathLike):
+                jobs = _write_jobs(jobs, f"{os.fspath(content.get('output', 'fleet'))}.jobs.jsonl")
+            given = {"jobs": jobs, "store": store}
+            content["fleet"] = section | {key: os.fspath(value) for key, value in given.items() if value is not None}
+            parsed, where = _Recipe.parse(json.dumps(content, default=os.fspath), "recipe"), "recipe"
+        else:
+            where = os.fspath(recipe)
+            if jobs is not None and not isinstance(jobs, str | os.PathLike):
+                jobs = _write_jobs(jobs, f"{where}.jobs.jsonl")
+            given = {"fleet.jobs": jobs, "fleet.store": store}
+            more = [f"{key}={json.dumps(os.fspath(value))}" for key, value in given.items() if value is not None]
+            parsed = _Recipe.read(recipe, [*set, *more])
+        self._native = _Fleet(parsed, where, resume, allow_drift, cache)
+        self.failures: list[dict[str, str]] = []  # of each failed job: tenant, name, where, error
+
+    def step(self) -> bool:
+        """One round. False: all jobs have ended, and their adapters are in the store."""
+        going_on = self._native.step()
+        self.failures += self._native.take_failures()
+        return going_on
+
+    def save(self) -> None:
+        """Write the state, from which `resume=True` goes on, and hand finished adapters to the store."""
+        self._native.save()
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """jobs, done, failed, active, waiting, rounds, steps, sentences, tokens, seconds."""
+        return self._native.counts()
+
+    def finish(self) -> dict[str, Any]:
+        """Counts, rates and the spread of scores over jobs; writes result.json."""
+        return json.loads(self._native.finish())
+
+
+def train_fleet(
+    recipe: PathLike | Mapping[str, Any],
+    *,
+    jobs: PathLike | Iterable[Mapping[str, Any]] | None = None,
+    store: PathLike | None = None,
+    set: Sequence[str] = (),
+    progress: Callable[[Event], None] | None = None,
+    resume: bool = False,
+    allow_drift: bool = False,
+    cache: PathLike = "",
+) -> dict[str, Any]:
+    """Train many users' adapters into a store: see Fleet.
+
+    `progress` gets the counts after every round. Ctrl-C, or an exception from `progress`, saves the state before it is
+    raised. Returns counts, rates and the spread of scores; a job that failed stands in `failures` with its sentence.
+    """
+    fleet = Fleet(recipe, jobs=jobs, store=store, set=set, resume=resume, allow_drift=allow_drift, cache=cache)
+    try:
+        while fleet.step():
+            if progress is not None:
+                progress(fleet.counts)
+    except Error:
+        raise  # the engine has saved
+    except BaseException:
+        fleet.save()
+        raise
+    return fleet.finish() | {"failures": fleet.failures}
+
+
+def _write_jobs(jobs: Iterable[Mapping[str, Any]], path: str) -> str:
+    """Jobs at hand as a file with a line each, which a resumed fleet finds again."""
+    text = "".join(json.dumps(job, default=os.fspath) + "\n" for job in jobs)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+    return path
 
 
 def _texts(texts: Iterable[Text]) -> list[Text]:

@@ -26,6 +26,13 @@ class AdaptedModel {
   AdaptedModel(std::shared_ptr<PreparedModel> prepared, AdapterSet adapters)
       : prepared_(std::move(prepared)), adapters_(std::move(adapters)), table_(prepared_->bind(adapters_)) {}
 
+  /// Other adapters from the next batch on, at the cost of their slots. Throws Error, changing nothing, when they are
+  /// not within the model's reservation.
+  void use(AdapterSet adapters) {
+    table_ = prepared_->bind(adapters);
+    adapters_ = std::move(adapters);
+  }
+
   std::shared_ptr<const BoundBatch> bind(const PackedBatch& batch, bool training) const {
     return BoundBatch::make(*prepared_, table_, batch, training);
   }
@@ -38,6 +45,13 @@ class AdaptedModel {
   }
   CrossEntropy token_loss(const PackedBatch& batch, bool training) const { return bind(batch, training)->token_loss(); }
   HeadLogits logits(const PackedBatch& batch, bool training) const { return bind(batch, training)->logits(); }
+
+  /// Another bank in the place of bank `index`, whose slots are then its rows; not while a batch is under way. Banks of
+  /// one Layout object share its binding. Throws Error when it is not within the model's reservation.
+  void replace_bank(int64_t index, std::shared_ptr<Bank> bank) {
+    table_.banks.at(index) = prepared_->bind(bank, table_);
+    adapters_.banks.at(index) = std::move(bank);
+  }
 
   /// See Backbone::limit_activations.
   void limit_activations(int64_t bytes) { prepared_->limit_activations(bytes); }

@@ -166,18 +166,17 @@ PreparedModel::PreparedModel(const BaseModel& model, std::shared_ptr<const Basis
 
 SlotTable PreparedModel::bind(const AdapterSet& adapters) const {
   SlotTable table{.slots = adapters.slots};
-  for (const auto& bank : adapters.banks) {
-    // Banks of one layout share its binding: an adapter more costs its row.
-    const auto known = std::find_if(table.banks.begin(), table.banks.end(),
-                                    [&](const auto& bound) { return bound.bank->layout == bank->layout; });
-    if (known != table.banks.end()) {
-      table.banks.push_back({bank, known->binding});
-      continue;
-    }
-    reservation_.check(*bank->layout);
-    table.banks.push_back({bank, bind_layout(bank->layout, sites_, basis_.get())});
-  }
+  table.banks.reserve(adapters.banks.size());
+  for (const auto& bank : adapters.banks) table.banks.push_back(bind(bank, table));
   return table;
+}
+
+SlotTable::BoundBank PreparedModel::bind(const std::shared_ptr<Bank>& bank, const SlotTable& table) const {
+  const auto known = std::find_if(table.banks.begin(), table.banks.end(),
+                                  [&](const auto& bound) { return bound.bank->layout == bank->layout; });
+  if (known != table.banks.end()) return {bank, known->binding};
+  reservation_.check(*bank->layout);
+  return {bank, bind_layout(bank->layout, sites_, basis_.get())};
 }
 
 void PreparedModel::prepare_backward(const BaseModel& model) {

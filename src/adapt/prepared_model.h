@@ -44,6 +44,8 @@ class PreparedModel {
 
   /// Throws Error when the banks' layouts are not within the reservation.
   SlotTable bind(const AdapterSet& adapters) const;
+  /// One bank; it shares the binding of a bank of `table` that has the same Layout object: an adapter more costs its row.
+  SlotTable::BoundBank bind(const std::shared_ptr<Bank>& bank, const SlotTable& table) const;
 
   /// Backward products from now on; `model` as at construction. Not while a batch is under way.
   void prepare_backward(const BaseModel& model);

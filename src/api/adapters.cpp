@@ -8,13 +8,13 @@
 #include <sstream>
 
 #include "adapt/fresh_head.h"
+#include "adapt/job_key.h"
 #include "adapt/method.h"
 #include "api/store.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/sha256.h"
 #include "io/text_file.h"
-#include "train/job.h"
 
 namespace loraxs {
 namespace {

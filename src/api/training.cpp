@@ -30,6 +30,8 @@ void check_task(const Task& task, const Recipe& recipe, const std::string& where
   check_metric(task.metric, task.regression(), where);
 }
 
+}  // namespace
+
 BaseModel open_for_training(const Recipe& recipe, Settings settings, const std::string& where) {
   settings.reading = recipe.reading();
   BaseModel model = open_model(recipe.model, settings);
@@ -40,8 +42,6 @@ BaseModel open_for_training(const Recipe& recipe, Settings settings, const std::
   if (!recipe.train.dropout) model.config.disable_dropout();
   return model;
 }
-
-}  // namespace
 
 Task recipe_task(const Recipe& recipe, const std::string& where) {
   Fields fields(recipe.task, where, "task");
@@ -76,7 +76,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
                    model_.config.max_length(), where);
   if (!samples_->empty()) {
     setup_.answer_samples = [this](AdaptedModel& model, const std::vector<int64_t>& slots) {
-      return samples_->answer(model, slots, setup_.dtype);
+      return samples_->answer(model, slots);
     };
   }
   train_ = std::make_shared<const EncodedExamples>(encoder.encode(task, task.train, recipe_.train.max_length));

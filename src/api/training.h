@@ -17,6 +17,9 @@ namespace loraxs {
 /// The task of a recipe's `task` section, its files read. `where` starts errors: the recipe's file.
 Task recipe_task(const Recipe& recipe, const std::string& where);
 
+/// The recipe's model, ready to be trained on: its dropout as the recipe says. Throws Error.
+BaseModel open_for_training(const Recipe& recipe, Settings settings, const std::string& where);
+
 struct RunOptions {
   bool resume = false;       // continue from the newest checkpoint, or start if there is none
   bool allow_drift = false;  // resume although threads or GEMM backend differ

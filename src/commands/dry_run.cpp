@@ -60,6 +60,10 @@ BaseModel model_shape(const std::filesystem::path& path, const ReadingOptions& r
 }
 
 nlohmann::ordered_json plan_of_recipe(const Recipe& recipe, const std::string& where) {
+  if (!recipe.fleet.is_null()) {
+    throw Error(concat(where, ": fleet: expected none for a plan of one run, found a fleet, whose jobs are planned when ",
+                       "their turn comes"));
+  }
   const BaseModel model = model_shape(recipe.model, recipe.reading());
   if (recipe.train.max_length > model.config.max_length()) {
     throw Error(concat(where, ": train.max_length: expected at most ", model.config.max_length(),

@@ -27,6 +27,8 @@ class ExampleView {
   Sequence sequence(int64_t i, int64_t slot) const;
   /// The examples at places `chosen` of this view, in that order.
   ExampleView take(std::span<const int64_t> chosen) const;
+  /// Whether both look at the same examples of the same data set.
+  bool operator==(const ExampleView& other) const = default;
 
  private:
   int64_t index(int64_t i) const { return indices_ ? (*indices_)[i] : i; }

@@ -8,6 +8,7 @@
 #include "data/tasks/records.h"
 #include "data/tasks/text.h"
 #include "io/error.h"
+#include "io/json.h"
 
 namespace loraxs {
 namespace {
@@ -69,6 +70,23 @@ std::vector<std::string> task_names() {
   names.insert(names.end(), {"classification", "regression", "chat", "text"});
   for (const char* name : record_task_names()) names.emplace_back(name);
   return names;
+}
+
+Task task_of_examples(Fields& fields, const nlohmann::ordered_json& examples, const std::string& where) {
+  const std::string name = fields.choice("name", "", {"classification", "regression", "chat"});
+  if (!examples.is_array() || examples.empty()) {
+    throw Error(concat(where, ": expected a list of examples, found ", shortened(json_text(examples), 40)));
+  }
+  Task task;
+  if (name == "chat") {
+    task = chat_of(examples, fields, where);
+  } else {
+    Table table = parse_table(json_text(examples), where + ".json", /*header=*/true);
+    table.where = where;
+    task = name == "regression" ? regression_of(table, fields) : classification_of(table, fields);
+  }
+  fields.finish();
+  return task;
 }
 
 Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing, Splits splits) {

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -10,6 +11,82 @@
 #include "eval/metrics.h"
 
 namespace loraxs {
+namespace {
+
+/// Where a sequence of a batch comes from.
+struct Place {
+  size_t job = 0;
+  int64_t example = 0;
+};
+
+/// Forwards the examples of all jobs, one job after the other, in batches of about kTokensPerBatch tokens.
+void for_each_batch(std::span<const SlotExamples> jobs,
+                    const std::function<void(const PackedBatch& batch, std::span<const Place> places)>& forward) {
+  std::vector<Sequence> sequences;
+  std::vector<Place> places;
+  int64_t tokens = 0;
+  const auto flush = [&] {
+    if (sequences.empty()) return;
+    forward(pack(sequences), places);
+    sequences.clear();
+    places.clear();
+    tokens = 0;
+  };
+  for (size_t job = 0; job < jobs.size(); ++job) {
+    const ExampleView& examples = jobs[job].examples;
+    for (int64_t i = 0; i < examples.size(); ++i) {
+      if (tokens + examples.length(i) > kTokensPerBatch) flush();
+      sequences.push_back(examples.sequence(i, jobs[job].slot));
+      places.push_back({.job = job, .example = i});
+      tokens += examples.length(i);
+    }
+  }
+  flush();
+}
+
+/// Logits of each job's own examples -> [jobs][examples, outputs] float32 on the CPU.
+std::vector<torch::Tensor> logits_of_each(AdaptedModel& model, std::span<const SlotExamples> jobs) {
+  torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> results(jobs.size());
+  for_each_batch(jobs, [&](const PackedBatch& batch, std::span<const Place> places) {
+    const HeadLogits heads = model.logits(batch, /*training=*/false);
+    for (const HeadRun& run : heads.runs) {
+      const torch::Tensor logits = heads.of(run).to(torch::kCPU, torch::kFloat32);  // [sequences of the run, outputs]
+      for (int64_t i = run.begin; i < run.end; ++i) {
+        torch::Tensor& result = results[places[i].job];
+        if (!result.defined()) result = torch::empty({jobs[places[i].job].examples.size(), logits.size(1)});
+        result.select(0, places[i].example).copy_(logits.select(0, i - run.begin));
+      }
+    }
+  });
+  return results;
+}
+
+/// Mean cross-entropy of each job over all targets of its own examples.
+std::vector<double> losses_of_each(AdaptedModel& model, std::span<const SlotExamples> jobs) {
+  torch::NoGradGuard no_grad;
+  std::vector<double> sums(jobs.size()), targets(jobs.size());
+  for_each_batch(jobs, [&](const PackedBatch& batch, std::span<const Place> places) {
+    const torch::Tensor losses =
+        model.token_loss(batch, /*training=*/false).losses.to(torch::kCPU, torch::kFloat64).contiguous();  // [asked]
+    for (size_t i = 0; i < places.size(); ++i) {
+      const int32_t begin = batch.asked_starts[i], end = batch.asked_starts[i + 1];
+      const double* loss = losses.const_data_ptr<double>();
+      sums[places[i].job] += std::accumulate(loss + begin, loss + end, 0.0);
+      targets[places[i].job] += end - begin;
+    }
+  });
+  for (size_t job = 0; job < jobs.size(); ++job) sums[job] /= targets[job];
+  return sums;
+}
+
+double metric_of(const torch::Tensor& logits, const ExampleView& examples, const std::string& metric, bool regression) {
+  // The index of a largest logit says nothing where one is not a number.
+  if (logits.isnan().any().item<bool>()) return std::numeric_limits<double>::quiet_NaN();
+  return compute_metric(metric, predictions_of(logits, regression), examples.targets());
+}
+
+}  // namespace
 
 std::vector<torch::Tensor> predict_logits(AdaptedModel& model, const ExampleView& examples,
                                           const std::vector<int64_t>& slots, int64_t tokens_per_batch,
@@ -77,23 +154,41 @@ std::vector<double> score_slots(AdaptedModel& model, const ExampleView& examples
                                 const std::string& metric, bool regression, const std::function<void()>& proceed) {
   if (metric == "loss") return held_out_losses(model, examples, slots, proceed);
   std::vector<double> scores;
+  scores.reserve(slots.size());
   for (const torch::Tensor& logits : predict_logits(model, examples, slots, kTokensPerBatch, proceed)) {
-    // The index of a largest logit says nothing where one is not a number.
-    const bool is_known = !logits.isnan().any().item<bool>();
-    scores.push_back(is_known ? compute_metric(metric, predictions_of(logits, regression), examples.targets())
-                              : std::numeric_limits<double>::quiet_NaN());
+    scores.push_back(metric_of(logits, examples, metric, regression));
   }
   return scores;
 }
 
-std::vector<bool> finite_outputs(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
-                                 bool language_model) {
+std::vector<double> score_each(AdaptedModel& model, std::span<const SlotExamples> jobs, const std::string& metric,
+                               bool regression) {
+  if (jobs.empty()) return {};
+  const ExampleView& first = jobs.front().examples;
+  if (std::all_of(jobs.begin(), jobs.end(), [&](const SlotExamples& job) { return job.examples == first; })) {
+    std::vector<int64_t> slots;
+    slots.reserve(jobs.size());
+    for (const SlotExamples& job : jobs) slots.push_back(job.slot);
+    return score_slots(model, first, slots, metric, regression);
+  }
+  if (metric == "loss") return losses_of_each(model, jobs);
+  const std::vector<torch::Tensor> logits = logits_of_each(model, jobs);
+  std::vector<double> scores;
+  scores.reserve(jobs.size());
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    scores.push_back(metric_of(logits[j], jobs[j].examples, metric, regression));
+  }
+  return scores;
+}
+
+std::vector<bool> finite_outputs(AdaptedModel& model, std::span<const SlotExamples> jobs) {
   std::vector<bool> finite;
-  if (language_model) {
-    for (const double loss : held_out_losses(model, examples, slots)) finite.push_back(std::isfinite(loss));
+  finite.reserve(jobs.size());
+  if (model.generates()) {
+    for (const double loss : losses_of_each(model, jobs)) finite.push_back(std::isfinite(loss));
     return finite;
   }
-  for (const torch::Tensor& logits : predict_logits(model, examples, slots, kTokensPerBatch))
+  for (const torch::Tensor& logits : logits_of_each(model, jobs))
     finite.push_back(logits.isfinite().all().item<bool>());
   return finite;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,18 @@ std::vector<double> held_out_losses(AdaptedModel& model, const ExampleView& exam
 std::vector<double> score_slots(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
                                 const std::string& metric, bool regression, const std::function<void()>& proceed = {});
 
-/// Whether each slot's losses (`language_model`) or logits on the examples are finite numbers, all of them.
-std::vector<bool> finite_outputs(AdaptedModel& model, const ExampleView& examples, const std::vector<int64_t>& slots,
-                                 bool language_model);
+/// The examples of one slot alone.
+struct SlotExamples {
+  int64_t slot = 0;
+  ExampleView examples;  // at least one
+};
+
+/// The metric of each slot on examples of its own, packed together: a score does not depend on who else is there. Where
+/// all look at the same examples, as score_slots.
+std::vector<double> score_each(AdaptedModel& model, std::span<const SlotExamples> jobs, const std::string& metric,
+                               bool regression);
+
+/// Whether each slot's losses (of a language model) or logits on its examples are finite numbers, all of them.
+std::vector<bool> finite_outputs(AdaptedModel& model, std::span<const SlotExamples> jobs);
 
 }  // namespace loraxs

@@ -19,5 +19,6 @@ Settings python_settings(const std::filesystem::path& cache, const nanobind::obj
 
 void bind_adapters(nanobind::module_& module);
 void bind_training(nanobind::module_& module);
+void bind_fleet(nanobind::module_& module);
 
 }  // namespace loraxs

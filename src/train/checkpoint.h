@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "train/checkpoint_folder.h"
 #include "train/job_state.h"
 
 namespace loraxs {
@@ -30,20 +31,7 @@ struct TrainingState {
   int64_t tokens = 0;
 };
 
-/// What must agree between a checkpoint and the run that resumes it: recipe, data, base, basis, jobs; and, unless drift
-/// is allowed, the GEMM table, thread count and precision.
-struct RunIdentity {
-  std::string content;   // digest over recipe, base_id, basis_id, data
-  std::string numerics;  // gemm_record and precision
-};
-
-/// Whether `run` holds a checkpoint that we wrote, whole or damaged.
-bool has_checkpoint(const std::filesystem::path& run);
-/// The step of the newest one; 0: there is none.
-int64_t newest_checkpoint_step(const std::filesystem::path& run);
-
-/// Writes checkpoints/step-N. When it is whole and synced, the newest of those before it stays too; the others lose the
-/// files that we write and, if nothing else is in them, go. In the folder `checkpoints` nothing else is touched.
+/// See write_checkpoint_folder.
 void write_checkpoint(const std::filesystem::path& run, const TrainingState& state, const RunIdentity& identity);
 
 /// The newest complete checkpoint of a run folder; nothing if there is none. Damaged ones are skipped. `fresh` is the

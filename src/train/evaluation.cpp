@@ -24,35 +24,51 @@ void Evaluation::end_broken_rows(const std::vector<JobRun*>& jobs) {
 }
 
 void Evaluation::end_mute_rows(const std::vector<JobRun*>& jobs) {
-  if (examples_.choosing.size() > 0) return;
+  std::vector<JobRun*> last;
+  std::vector<SlotExamples> examples;
   for (JobRun* job : jobs) {
-    if (!job->all_steps_done()) continue;
+    if (job->data().choosing.size() > 0 || !job->all_steps_done()) continue;
     std::vector<int64_t> first(std::min(job->settings().batch_size, job->examples().size()));
     std::iota(first.begin(), first.end(), 0);
-    AdaptedModel& model = engine_.model();
-    if (finite_outputs(model, job->examples().take(first), {job->slot()}, model.generates()).front()) continue;
-    job->end("finite outputs of the last row", "others");
+    last.push_back(job);
+    examples.push_back({job->slot(), job->examples().take(first)});
+  }
+  const std::vector<bool> finite = finite_outputs(engine_.model(), examples);
+  for (size_t i = 0; i < last.size(); ++i) {
+    if (!finite[i]) last[i]->end("finite outputs of the last row", "others");
   }
 }
 
-std::vector<double> Evaluation::score_on(const ExampleView& examples, const std::vector<JobRun*>& jobs) {
-  if (examples.size() == 0 || jobs.empty()) return {};
-  return score_slots(engine_.model(), examples, slots_of(jobs), metric_, regression_);
+std::vector<std::optional<double>> Evaluation::score_on(ExampleView RunExamples::* kind,
+                                                        const std::vector<JobRun*>& jobs) {
+  std::vector<std::optional<double>> scores(jobs.size());
+  std::vector<SlotExamples> examples;
+  std::vector<size_t> scored;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const ExampleView& own = jobs[i]->data().*kind;
+    if (own.size() == 0) continue;
+    examples.push_back({jobs[i]->slot(), own});
+    scored.push_back(i);
+  }
+  const std::vector<double> values = score_each(engine_.model(), examples, metric_, regression_);
+  for (size_t i = 0; i < scored.size(); ++i) scores[scored[i]] = values[i];
+  return scores;
 }
 
 std::vector<JobScore> Evaluation::score(const std::vector<JobRun*>& jobs) {
-  const std::vector<double> values = score_on(examples_.choosing, jobs);
+  const std::vector<std::optional<double>> values = score_on(&RunExamples::choosing, jobs);
   std::vector<JobRun*> better;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (jobs[i]->take_score(metric_, values[i], engine_.row(jobs[i]->slot()))) better.push_back(jobs[i]);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (values[i] && jobs[i]->take_score(metric_, *values[i], engine_.row(jobs[i]->slot()))) better.push_back(jobs[i]);
   }
-  const std::vector<double> reported = score_on(examples_.reported, better);
-  for (size_t i = 0; i < reported.size(); ++i) better[i]->take_validation(reported[i]);
+  const std::vector<std::optional<double>> reported = score_on(&RunExamples::reported, better);
+  for (size_t i = 0; i < better.size(); ++i) {
+    if (reported[i]) better[i]->take_validation(*reported[i]);
+  }
   std::vector<JobScore> scores;
   scores.reserve(jobs.size());
   for (size_t i = 0; i < jobs.size(); ++i) {
-    scores.push_back({.job = jobs[i], .loss = jobs[i]->close_interval()});
-    if (!values.empty()) scores.back().value = values[i];
+    scores.push_back({.job = jobs[i], .loss = jobs[i]->close_interval(), .value = values[i]});
   }
   return scores;
 }

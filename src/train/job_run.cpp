@@ -31,10 +31,10 @@ JobSettings job_settings(const Recipe& recipe, const Layout& layout, const Examp
   return settings;
 }
 
-JobRun::JobRun(Job job, JobSettings settings, ExampleView examples, const Layout& layout, int64_t slot, JobRows rows)
+JobRun::JobRun(Job job, JobSettings settings, RunExamples examples, const Layout& layout, int64_t slot, JobRows rows)
     : job_(std::move(job)),
       settings_(std::move(settings)),
-      examples_(std::move(examples)),
+      data_(std::move(examples)),
       adapter_numbers_(layout.adapter_numbers),
       row_size_(layout.row_size),
       slot_(slot),
@@ -47,10 +47,11 @@ bool JobRun::stopped() const {
 bool JobRun::evaluation_due() const { return state_.step % settings_.eval_every == 0 || all_steps_done(); }
 
 JobStep JobRun::next_step() {
+  const ExampleView& examples = data_.train;
   const StepPlan& plan = settings_.plan;
   const int64_t epoch = state_.step / plan.steps_per_epoch, at = state_.step % plan.steps_per_epoch;
   if (epoch != order_epoch_) {
-    order_ = epoch_order(job_, epoch, examples_.size());
+    order_ = epoch_order(job_, epoch, examples.size());
     order_epoch_ = epoch;
   }
   JobStep step{.slot = slot_,
@@ -59,12 +60,12 @@ JobStep JobRun::next_step() {
                .allocator = settings_.allocator.get(),
                .ranks = rows_.ranks};
   std::vector<int64_t> lengths;
-  const int64_t begin = at * settings_.batch_size, end = std::min(begin + settings_.batch_size, examples_.size());
+  const int64_t begin = at * settings_.batch_size, end = std::min(begin + settings_.batch_size, examples.size());
   for (int64_t i = begin; i < end; ++i) {
-    Sequence& sequence = step.sequences.emplace_back(examples_.sequence(order_[i], slot_));
+    Sequence& sequence = step.sequences.emplace_back(examples.sequence(order_[i], slot_));
     sequence.seed = job_.key;
     sequence.step = state_.step;
-    lengths.push_back(examples_.length(order_[i]));
+    lengths.push_back(examples.length(order_[i]));
   }
   weigh_step(step.sequences);
   step.pieces = cut_step(lengths, settings_.tokens_per_batch, settings_.gradient_accumulation);

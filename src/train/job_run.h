@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "adapt/rank_allocator.h"
-#include "data/example_view.h"
 #include "train/job.h"
 #include "train/job_state.h"
 #include "train/job_step.h"
 #include "train/recipe.h"
+#include "train/run_examples.h"
 
 namespace loraxs {
 
@@ -44,13 +44,14 @@ struct JobRows {
 class JobRun {
  public:
   /// A job before its first step, whose row of `layout` has the engine's `slot`.
-  JobRun(Job job, JobSettings settings, ExampleView examples, const Layout& layout, int64_t slot, JobRows rows);
+  JobRun(Job job, JobSettings settings, RunExamples examples, const Layout& layout, int64_t slot, JobRows rows);
 
   const Job& job() const { return job_; }
   const JobSettings& settings() const { return settings_; }
   const JobState& state() const { return state_; }
   int64_t slot() const { return slot_; }
-  const ExampleView& examples() const { return examples_; }
+  const ExampleView& examples() const { return data_.train; }  // that train
+  const RunExamples& data() const { return data_; }
 
   /// Goes on from a checkpoint; the rows are the caller's to fill.
   void restore(const JobState& state) { state_ = state; }
@@ -85,7 +86,7 @@ class JobRun {
 
   Job job_;
   JobSettings settings_;
-  ExampleView examples_;
+  RunExamples data_;
   int64_t adapter_numbers_, row_size_, slot_;
   JobRows rows_;
   JobState state_;

@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 /// The jobs of the recipe, each with its row in the engine: job j in slot j. They train on the same examples.
 std::vector<JobRun> make_job_runs(const TrainSetup& setup, const std::vector<Job>& jobs, const JobSettings& settings,
-                                  const ExampleView& examples, const TrainingState& state) {
+                                  const RunExamples& examples, const TrainingState& state) {
   std::vector<JobRun> runs;
   for (size_t j = 0; j < jobs.size(); ++j) {
     const auto slot = static_cast<int64_t>(j);
@@ -93,12 +93,12 @@ TrainResult train(const TrainSetup& setup, RunFolder& folder, bool allow_drift, 
   AdaptedModel model(setup.model, setup.basis, AdapterSet::of_bank(bank), setup.dtype, setup.device,
                      weight_memory(setup.recipe.train.memory));
   model.limit_activations(setup.activation_limit);
-  StepEngine engine(model, bank, settings.tokens_per_batch);
+  StepEngine engine(model, settings.tokens_per_batch);
   for (const Job& job : recipe_jobs) engine.join(first_row(setup, job));
 
-  TrainingState state = fresh_state(engine, recipe_jobs.size(), settings.allocator != nullptr);
-  std::vector<JobRun> jobs = make_job_runs(setup, recipe_jobs, settings, examples.train, state);
-  Evaluation evaluation(engine, examples, setup.metric, setup.layout.head.regression);
+  TrainingState state = fresh_state(*bank, recipe_jobs.size(), settings.allocator != nullptr);
+  std::vector<JobRun> jobs = make_job_runs(setup, recipe_jobs, settings, examples, state);
+  Evaluation evaluation(engine, setup.metric, setup.layout.head.regression);
   RunCheckpoints checkpoints(setup, folder, jobs, engine, state);
   checkpoints.restore(allow_drift);
   RunMetrics metrics(setup, folder, observer, jobs, state);

@@ -6,6 +6,7 @@
 #include "io/fields.h"
 #include "io/json.h"
 #include "io/yaml.h"
+#include "train/fleet_recipe.h"
 #include "train/recipe_keys.h"
 
 namespace loraxs {
@@ -126,6 +127,22 @@ class Reader {
   std::vector<Fields> sections_;
 };
 
+/// Of a recipe's keys, those of one job.
+class OwnKeys {
+ public:
+  OwnKeys(Reader& reader, const std::set<std::string>& own) : reader_(reader), own_(own) {}
+  void open(const char*) {}
+  void close() {}
+  template <typename T, typename... Rest>
+  void key(const char* name, T& value, const Rest&... rest) {
+    if (own_.contains(name)) reader_.key(name, value, rest...);
+  }
+
+ private:
+  Reader& reader_;
+  const std::set<std::string>& own_;
+};
+
 /// Puts `value` at the dotted path, making objects on the way.
 void set_path(nlohmann::json& root, const std::string& assignment) {
   const size_t equals = assignment.find('=');
@@ -178,6 +195,32 @@ void refuse_foreign_keys(const nlohmann::json& json, const Recipe& recipe, const
 }
 
 }  // namespace
+
+TrainRecipe parse_job_train(Fields& job, const TrainRecipe& train) {
+  static const std::set<std::string> kOwn = {
+      "batch_size", "epochs", "eval_every", "gradient_accumulation", "head_learning_rate", "learning_rate", "max_grad_norm",
+      "max_length", "max_steps", "patience", "schedule", "tokens_per_batch", "warmup_ratio", "warmup_steps", "weight_decay"};
+  static const std::set<std::string> kLine = {"name", "seed", "start", "init_head"};  // of a line, whatever a recipe means by them
+  Recipe any;
+  KeyNames refuse([&](const std::string& section, const std::string& key) {
+    if (!job.has(key) || kLine.contains(key) || (section == "train" && kOwn.contains(key))) return;
+    job.fail(key, concat("expected the same for all jobs, which are rows of one bank on one base, found ",
+                         shortened(json_text(*job.peek(key)), 40), "; say it in the recipe",
+                         section.empty() ? "" : concat(", as ", section, ".", key)));
+  });
+  visit_recipe(any, refuse);
+  TrainRecipe own = train;
+  Reader reader(std::move(job));
+  OwnKeys keys(reader, kOwn);
+  visit_train(own, keys);
+  job = std::move(reader.here());
+  for (const auto& [key, rates] : {std::pair{"learning_rate", &own.learning_rate},
+                                   {"head_learning_rate", &own.head_learning_rate}}) {
+    if (rates->size() != 1) job.fail(key, concat("expected one number, found ", rates->size()));
+  }
+  own.seeds = {job.non_negative_int("seed", train.seeds.front())};
+  return own;
+}
 
 Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
   Recipe recipe;

@@ -80,6 +80,7 @@ struct Recipe {
   std::string head = "full";
   nlohmann::json task;  // section `task`, read by load_task
   TrainRecipe train;
+  nlohmann::json fleet;         // section `fleet`, read by parse_fleet; null: one run
   std::string output;           // run folder
   std::string device = "auto";  // auto | cpu | cuda | cuda:1 …: see ops/device.h
   int64_t threads = 0;          // 0 = all cores

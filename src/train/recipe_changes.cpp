@@ -52,6 +52,7 @@ nlohmann::json recipe_content(const Recipe& recipe) {
   for (const char* key : {"output", "threads", "device", "model"}) content.erase(key);
   for (const char* key : {"checkpoint_seconds", "init_adapter", "memory_gb", "samples", "sample_tokens"})
     content["train"].erase(key);
+  if (recipe.fleet.is_null()) content.erase("fleet");
   return content;
 }
 

@@ -119,6 +119,9 @@ void visit_recipe(Recipe& r, Visitor& v) {
         "{name: "
         "chat, train: FILE, validation: FILE or 0.1}");
   visit_train(r.train, v);
+  v.key("fleet", r.fleet,
+        "many users' adapters in one process: {jobs: users.jsonl, store: FOLDER, slots: auto, tokens_per_step: 1024, "
+        "validation: 0.2, on_error: continue}; left out: one run");
   v.key("output", r.output, Choices{}, "run folder");
   v.key("device", r.device, Choices{}, "auto | cpu | cuda | cuda:1; auto = cpu; loraxs doctor lists them");
   v.key("threads", r.threads, Numbers::kNotNegative, "0 = all cores");

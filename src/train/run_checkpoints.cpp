@@ -24,8 +24,7 @@ RunIdentity identity_of(const TrainSetup& setup) {
 
 }  // namespace
 
-TrainingState fresh_state(const StepEngine& engine, size_t jobs, bool prunes) {
-  const Bank& bank = engine.bank();
+TrainingState fresh_state(const Bank& bank, size_t jobs, bool prunes) {
   TrainingState state{.best_values = bank.values.cpu().clone()};
   if (prunes) {
     state.importance = torch::zeros({bank.num_adapters(), bank.layout->adapter_numbers}, bank.values.options());
@@ -41,10 +40,13 @@ RunCheckpoints::RunCheckpoints(const TrainSetup& setup, RunFolder& folder, std::
 
 TrainingState RunCheckpoints::snapshot() const {
   TrainingState state = state_;
-  const OptimizerRows& rows = engine_.rows();
+  const OptimizerRows& rows = engine_.rows_of(0);
   state.values = rows.values.cpu();
   state.first_moments = rows.first_moments.cpu();
   state.second_moments = rows.second_moments.cpu();
+  for (torch::Tensor* memory : {&state.importance, &state.uncertainty}) {
+    if (memory->defined()) *memory = memory->cpu();
+  }
   for (size_t j = 0; j < jobs_.size(); ++j) state.jobs[j] = jobs_[j].state();
   return state;
 }
@@ -60,7 +62,7 @@ void RunCheckpoints::restore(bool allow_drift) {
     if (setup_.start) folder_.append_metrics({{"event", "start"}, {"step", 0}, {"from", setup_.start->to_json()}});
     return;
   }
-  const OptimizerRows& rows = engine_.rows();
+  const OptimizerRows& rows = engine_.rows_of(0);
   for (const auto& [ours, theirs] : {std::pair{&rows.values, &saved->values},
                                      {&rows.first_moments, &saved->first_moments},
                                      {&rows.second_moments, &saved->second_moments},

@@ -11,9 +11,9 @@
 
 namespace loraxs {
 
-/// The state of a run before its first step: `jobs` jobs, which are the rows of `engine`. JobRows are views of its
+/// The state of a run before its first step: `jobs` jobs, which are the rows of `bank`. JobRows are views of its
 /// tensors.
-TrainingState fresh_state(const StepEngine& engine, size_t jobs, bool prunes);
+TrainingState fresh_state(const Bank& bank, size_t jobs, bool prunes);
 
 class RunCheckpoints {
  public:

@@ -63,7 +63,8 @@ double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// TensorBoard's form of a line of metrics.jsonl: "loss/JOB" by step; "epoch_loss/JOB" and "METRIC/JOB" by evaluation.
+/// TensorBoard's form of a line of metrics.jsonl: "loss/JOB" by step; "epoch_loss/JOB" and "METRIC/JOB" by evaluation;
+/// of a fleet "fleet/active" and so on.
 /// Numbers that are not finite stand there as null and are left out.
 std::string scalar_events(const nlohmann::json& line) {
   const double now = wall_time();
@@ -77,6 +78,12 @@ std::string scalar_events(const nlohmann::json& line) {
       if (loss.is_number()) add("loss/" + job, loss);
     }
     add("schedule", line.at("schedule"));
+    return events;
+  }
+  if (line.at("event") == "fleet") {
+    for (const auto& [key, value] : line.items()) {
+      if (value.is_number() && key != "step") add("fleet/" + key, value);
+    }
     return events;
   }
   if (line.at("event") != "evaluation") return events;

@@ -36,33 +36,43 @@ nlohmann::json StartRow::to_json() const {
           {"head", carries_head ? "carried" : "fresh"}};
 }
 
+StartRow start_row_of(const AdapterFile& file, const StartWanted& wanted) {
+  const Layout theirs = resolve_layout(file, wanted.model);
+  const Layout& layout = wanted.layout;
+  const auto differs = [&](const std::string& key, const std::string& expected, const std::string& found) {
+    throw Error(concat(wanted.where, ": ", key, ": expected ", expected, ", as this recipe trains, found ", found, " in ",
+                       file.path.string()));
+  };
+  if (theirs.method != layout.method) differs(wanted.key, layout.method, theirs.method);
+  if (theirs.sites != layout.sites || theirs.ranks != layout.ranks) {
+    differs(wanted.key, describe(layout), describe(theirs));
+  }
+  if (file.alpha != wanted.alpha) differs(wanted.key, concat("alpha ", wanted.alpha), concat("alpha ", file.alpha));
+  if (wanted.carries_head && (theirs.head != layout.head || file.labels != wanted.labels))
+    differs(wanted.head_key, describe(layout.head, wanted.labels), describe(theirs.head, file.labels));
+  const Bank bank = open_adapter(file, theirs, wanted.basis);
+  const int64_t carried = wanted.carries_head ? layout.row_size : layout.adapter_numbers;
+  return {.path = file.path,
+          .task = file.provenance.task,
+          .row_digest = file.row_digest,
+          .numbers = bank.values.select(0, 0).narrow(0, 0, carried),
+          .num_sites = static_cast<int64_t>(layout.sites.size()),
+          .carries_head = wanted.carries_head};
+}
+
 std::optional<StartRow> read_start_row(const Recipe& recipe, const Layout& layout,
                                        const std::vector<std::string>& labels, const BaseModel& model,
                                        const Basis& basis, const std::string& where) {
   if (recipe.train.init_adapter.empty()) return std::nullopt;
-  const AdapterFile file = read_adapter(recipe.train.init_adapter);
-  const Layout theirs = resolve_layout(file, model);
-  const auto differs = [&](const char* key, const std::string& expected, const std::string& found) {
-    throw Error(concat(where, ": ", key, ": expected ", expected, ", as this recipe trains, found ", found, " in ",
-                       file.path.string()));
-  };
-  if (theirs.method != layout.method) differs("train.init_adapter", layout.method, theirs.method);
-  if (theirs.sites != layout.sites || theirs.ranks != layout.ranks) {
-    differs("train.init_adapter", describe(layout), describe(theirs));
-  }
-  if (file.alpha != recipe.method.alpha) {
-    differs("train.init_adapter", concat("alpha ", recipe.method.alpha), concat("alpha ", file.alpha));
-  }
-  const bool carry = recipe.train.init_head == "carry";
-  if (carry && (theirs.head != layout.head || file.labels != labels))
-    differs("train.init_head", describe(layout.head, labels), describe(theirs.head, file.labels));
-  const Bank bank = open_adapter(file, theirs, basis);
-  return StartRow{.path = file.path,
-                  .task = file.provenance.task,
-                  .row_digest = file.row_digest,
-                  .numbers = bank.values.select(0, 0).narrow(0, 0, carry ? layout.row_size : layout.adapter_numbers),
-                  .num_sites = static_cast<int64_t>(layout.sites.size()),
-                  .carries_head = carry};
+  return start_row_of(read_adapter(recipe.train.init_adapter), {.layout = layout,
+                                                                .labels = labels,
+                                                                .alpha = recipe.method.alpha,
+                                                                .model = model,
+                                                                .basis = basis,
+                                                                .carries_head = recipe.train.init_head == "carry",
+                                                                .where = where,
+                                                                .key = "train.init_adapter",
+                                                                .head_key = "train.init_head"});
 }
 
 }  // namespace loraxs

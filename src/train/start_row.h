@@ -29,6 +29,19 @@ struct StartRow {
   nlohmann::json to_json() const;
 };
 
+/// What a row must fit to be started from, and the keys of errors.
+struct StartWanted {
+  const Layout& layout;
+  const std::vector<std::string>& labels;
+  double alpha = 16;
+  const BaseModel& model;
+  const Basis& basis;
+  bool carries_head = false;  // then head and labels must fit too
+  std::string where, key, head_key;
+};
+/// Throws Error where base, basis, sites, ranks, alpha, or a head to carry, are others.
+StartRow start_row_of(const AdapterFile& file, const StartWanted& wanted);
+
 /// Reads `train.init_adapter`; nothing if the recipe has none. Base, basis, sites, ranks and alpha must be the run's,
 /// and for `init_head: carry` the head and the names of its classes (`labels`) too; throws Error with `where` (the
 /// recipe's file) otherwise.

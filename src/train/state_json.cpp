@@ -93,6 +93,18 @@ nlohmann::json state_to_json(const TrainingState& state) {
   return json;
 }
 
+nlohmann::json job_state_to_json(const JobState& job) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const JobColumn& column : job_columns()) json[column.name] = column.write(job);
+  return json;
+}
+
+JobState job_state_from_json(const nlohmann::json& json) {
+  JobState job;
+  for (const JobColumn& column : job_columns()) column.read(job, json.at(column.name));
+  return job;
+}
+
 TrainingState state_from_json(const nlohmann::json& json, const TrainingState& fresh, const std::string& where) {
   TrainingState state;
   state.step = json.at("step");

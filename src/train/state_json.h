@@ -8,6 +8,9 @@
 namespace loraxs {
 
 nlohmann::json state_to_json(const TrainingState& state);
+/// One job's by itself.
+nlohmann::json job_state_to_json(const JobState& job);
+JobState job_state_from_json(const nlohmann::json& json);
 
 /// A state without rows, of as many jobs as `fresh`. Throws Error with `where` for another number of them, nlohmann's
 /// exceptions for other types than are written.

@@ -20,13 +20,16 @@ namespace loraxs {
 /// files, data or schedules. Belongs to one thread.
 class StepEngine {
  public:
-  /// `bank`: a row for each job that may train at a time; `model` has its rows as slots and must outlive this. Pieces
-  /// are grouped up to `tokens_per_batch` tokens: memory and speed, no bit.
-  StepEngine(AdaptedModel& model, std::shared_ptr<Bank> bank, int64_t tokens_per_batch);
+  /// The slots of `model`, which must outlive this, are rows for as many jobs as may train at a time. Pieces are
+  /// grouped up to `tokens_per_batch` tokens: memory and speed, no bit.
+  StepEngine(AdaptedModel& model, int64_t tokens_per_batch);
 
   /// Takes in a row [row] with moments of zero and returns its slot: the lowest that is free, or that of the job that
   /// left last. TORCH_CHECKs that one is free.
   int64_t join(const torch::Tensor& row);
+  /// The same of a job whose row has a layout of its own, and with it a bank of one with gradients: that takes the
+  /// place of the slot's bank, which must be of one too.
+  int64_t join(std::shared_ptr<Bank> bank);
   /// Frees a slot; its row is the next one's to overwrite.
   void leave(int64_t slot);
 
@@ -35,12 +38,14 @@ class StepEngine {
   std::vector<StepOutcome> step(std::span<const JobStep> jobs);
 
   AdaptedModel& model() { return model_; }
-  const Bank& bank() const { return *bank_; }
-  torch::Tensor row(int64_t slot) const { return bank_->values.select(0, slot); }  // [row], the row itself
-  /// Values, gradients and moments of all slots: what a checkpoint keeps and brings back.
-  const OptimizerRows& rows() const { return rows_; }
+  /// [row], the row itself.
+  torch::Tensor row(int64_t slot) const { return rows_of(slot).values.select(0, place(slot).row); }
+  /// Values, gradients and moments of the bank that a slot's row is in: what a checkpoint keeps and brings back.
+  const OptimizerRows& rows_of(int64_t slot) const { return rows_[place(slot).bank]; }
 
  private:
+  const SlotRef& place(int64_t slot) const { return model_.adapters().slots.at(slot); }
+  int64_t take_slot();
   void check(std::span<const JobStep> jobs) const;
   /// Adds the step's gradients to the rows', group by group; returns every job's loss.
   std::vector<StepOutcome> accumulate(std::span<const JobStep> jobs);
@@ -48,10 +53,9 @@ class StepEngine {
   void update(std::span<const JobStep> jobs, std::vector<StepOutcome>& outcomes);
 
   AdaptedModel& model_;
-  std::shared_ptr<Bank> bank_;
   int64_t tokens_per_batch_;
-  OptimizerRows rows_;
-  std::vector<int64_t> free_;  // slots, the next one last
+  std::vector<OptimizerRows> rows_;  // of each bank
+  std::vector<int64_t> free_;        // slots, the next one last
 };
 
 }  // namespace loraxs

@@ -99,6 +99,43 @@ class TrainingTest(PythonTest):
                 self.train(name, resume=True)
                 self.assert_same_run(name)
 
+    def test_a_fleet_is_the_programs(self) -> None:
+        rows = [{"text": text, "label": label} for text, label in rows_of(self.folder / "train.csv")[:20]]
+        jobs = [{"tenant": "t", "name": f"u{n}", "examples": rows[n:], "seed": n, "batch_size": 4} for n in range(3)]
+
+        def recipe(name: str) -> dict:
+            given = self.recipe(name) | {"task": {"name": "classification"}}
+            given["train"] = given["train"] | {"seeds": [0]}
+            return given
+
+        def adapters(name: str) -> dict[str, bytes]:
+            return {path.name: path.read_bytes() for path in (self.folder / name).rglob("*.safetensors")}
+
+        seen = []
+        store = self.folder / "fleet-store"
+        done = loraxs.train_fleet(recipe("fleet"), jobs=jobs, store=store, cache=self.cache, progress=seen.append)
+        self.assertEqual((done["done"], done["failures"], seen[0]["jobs"]), (3, [], 3))
+        path = self.folder / "fleet.yaml"
+        content = recipe("program-fleet")
+        content["fleet"] = {"jobs": str(self.folder / "fleet.jobs.jsonl"), "store": str(self.folder / "program-store")}
+        path.write_text(json.dumps(content))
+        ran = run([PROGRAM, "train", str(path), "--cache", str(self.cache), "-q", "--json"])
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertEqual(adapters("fleet-store"), adapters("program-store"))
+
+        def interrupt(counts: dict) -> None:
+            if counts["rounds"] == 3:
+                raise LookupError("mine")
+
+        more = {"jobs": [*jobs, {"tenant": "t", "name": "bad"}], "cache": self.cache}
+        with self.assertRaises(LookupError):
+            loraxs.train_fleet(recipe("stopped"), store=self.folder / "stopped-store", progress=interrupt, **more)
+        fleet = loraxs.Fleet(recipe("stopped"), store=self.folder / "stopped-store", resume=True, **more)
+        while fleet.step():
+            self.assertGreater(fleet.counts["rounds"], 3)
+        self.assertEqual(fleet.finish()["failed"], 1)
+        self.assertEqual(adapters("stopped-store"), adapters("fleet-store"))
+
     def test_mistakes_are_told_as_the_program_tells_them(self) -> None:
         self.assertTrue(issubclass(loraxs.Error, ValueError))
         path = str(self.folder / "recipe.yaml")

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "adapt/job_key.h"
 #include "io/seeds.h"
 #include "support/oracle.h"
 #include "train/job_run.h"
@@ -17,6 +18,7 @@ struct Member {
   int64_t seed = 0;
   TrainRecipe train;  // one learning_rate, one head_learning_rate
   ExampleView examples;
+  int64_t outputs = 0;                                   // of its head; 0: as the case's
   int64_t joins = 0;                                     // in this round, or as soon as a row is free
   int64_t leaves = std::numeric_limits<int64_t>::max();  // after so many steps of its own, if it is not done before
 };
@@ -43,8 +45,10 @@ inline ExampleView examples_of(const OracleCase& oracle, int64_t begin = 0, int6
 /// Engines over a case's model, with the dropout of its config.json.
 class Fleet {
  public:
-  explicit Fleet(const OracleCase& oracle, torch::ScalarType dtype, const std::string& method = "lora_xs")
-      : oracle_(oracle), dtype_(dtype), layout_(oracle.layout) {
+  /// `own_banks`: every row is a bank of one, which a job brings with it.
+  explicit Fleet(const OracleCase& oracle, torch::ScalarType dtype, const std::string& method = "lora_xs",
+                 bool own_banks = false)
+      : oracle_(oracle), dtype_(dtype), layout_(oracle.layout), own_banks_(own_banks) {
     recipe_.method.name = method;
     recipe_.method.adalora = {.target_rank = 2, .initial_steps = 1, .final_steps = 2};
     const int64_t rank = oracle.layout.largest_rank();
@@ -59,10 +63,13 @@ class Fleet {
   std::vector<Trained> train(const std::vector<Member>& members, int64_t rows, int64_t tokens,
                              const std::function<void(std::vector<JobStep>&)>& meddle = {}) const {
     const auto type = dtype_ == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-    auto bank = std::make_shared<Bank>(make_bank(layout_, oracle_.alpha, rows, type));
-    bank->gradients = torch::zeros_like(bank->values);
-    AdaptedModel model(oracle_.model, oracle_.basis, AdapterSet::of_bank(bank), dtype_);
-    StepEngine engine(model, bank, tokens);
+    AdapterSet adapters = AdapterSet::of_bank(make_bank_of(layout_, own_banks_ ? 1 : rows, type));
+    for (int64_t row = 1; own_banks_ && row < rows; ++row) {
+      adapters.banks.push_back(adapters.banks.front());
+      adapters.slots.push_back({.bank = row, .row = 0});
+    }
+    AdaptedModel model(oracle_.model, oracle_.basis, adapters, dtype_);
+    StepEngine engine(model, tokens);
     std::vector<std::optional<JobRun>> runs(members.size());
     std::vector<Trained> trained(members.size());
     size_t left = members.size();
@@ -73,7 +80,7 @@ class Fleet {
       for (size_t m = 0; m < members.size(); ++m) {
         if (!runs[m] && !trained[m].row.defined() && members[m].joins <= round && free > 0) {
           --free;
-          runs[m].emplace(make_run(members[m], engine.join(first_row(members[m].seed)), type));
+          runs[m].emplace(make_run(members[m], join(engine, members[m], type), type));
         }
         if (!runs[m]) continue;
         here.push_back(m);
@@ -105,13 +112,34 @@ class Fleet {
   }
 
   /// Large and distinct, head and all.
-  torch::Tensor first_row(int64_t seed) const {
-    torch::Tensor row = torch::empty({layout_.row_size});
+  torch::Tensor first_row(int64_t seed, int64_t outputs = 0) const {
+    torch::Tensor row = torch::empty({layout_of(outputs).row_size});
     fill_normal(std::span(row.mutable_data_ptr<float>(), row.numel()), 70 + seed, 0.3);
     return row;
   }
 
  private:
+  Layout layout_of(int64_t outputs) const {
+    if (outputs == 0) return layout_;
+    HeadLayout head = layout_.head;
+    head.outputs = outputs;
+    return make_layout(layout_.method, layout_.sites, layout_.largest_rank(), head, layout_.hidden_size, "test");
+  }
+
+  std::shared_ptr<Bank> make_bank_of(const Layout& layout, int64_t rows, torch::ScalarType type) const {
+    auto bank = std::make_shared<Bank>(make_bank(layout, oracle_.alpha, rows, type));
+    bank->gradients = torch::zeros_like(bank->values);
+    return bank;
+  }
+
+  int64_t join(StepEngine& engine, const Member& member, torch::ScalarType type) const {
+    const torch::Tensor row = first_row(member.seed, member.outputs);
+    if (!own_banks_) return engine.join(row);
+    const auto bank = make_bank_of(layout_of(member.outputs), 1, type);
+    bank->values.select(0, 0).copy_(row);
+    return engine.join(bank);
+  }
+
   JobRun make_run(const Member& member, int64_t slot, torch::ScalarType type) const {
     Recipe recipe = recipe_;
     recipe.train = member.train;
@@ -120,17 +148,19 @@ class Fleet {
                   .key = job_key(static_cast<uint64_t>(member.seed), "test"),
                   .learning_rate = member.train.learning_rate.front(),
                   .head_learning_rate = member.train.head_learning_rate.front()};
-    const JobSettings settings = job_settings(recipe, layout_, member.examples);
-    JobRows rows{.best = torch::zeros({layout_.row_size}, type)};
+    const Layout layout = layout_of(member.outputs);
+    const JobSettings settings = job_settings(recipe, layout, member.examples);
+    JobRows rows{.best = torch::zeros({layout.row_size}, type)};
     if (settings.allocator) {
       rows.ranks = {torch::zeros({layout_.adapter_numbers}, type), torch::zeros({layout_.adapter_numbers}, type)};
     }
-    return JobRun(job, settings, member.examples, layout_, slot, rows);
+    return JobRun(job, settings, {.train = member.examples}, layout, slot, rows);
   }
 
   const OracleCase& oracle_;
   torch::ScalarType dtype_;
   Layout layout_;
+  bool own_banks_;
   Recipe recipe_;
 };
 

@@ -129,6 +129,45 @@ INSTANTIATE_TEST_SUITE_P(Cases, StepEngineTest,
                            return concat(info.param.model, bf16 ? "_bfloat16" : "");
                          });
 
+/// Banks of one, which jobs bring with them, with heads of two to five outputs: in one forward, slots used again.
+TEST(StepEngineBanksTest, JobsWithHeadsOfTheirOwnHaveTheBitsOfEachAlone) {
+  if (!row_invariant(torch::kFloat32)) GTEST_SKIP() << "rows of this machine's GEMM depend on the batch";
+  const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
+  const Fleet fleet(oracle, torch::kFloat32, "lora_xs", /*own_banks=*/true);
+  std::vector<Member> members;
+  for (int64_t m = 0; m < 8; ++m) {
+    TrainRecipe train;
+    train.batch_size = 2 + m % 3;
+    train.max_steps = 4 + m;
+    train.learning_rate = {1e-3 * static_cast<double>(1 + m)};
+    members.push_back({.seed = m,
+                       .train = train,
+                       .examples = test::examples_of(oracle, m % 3, 1 + m % 2),
+                       .outputs = 2 + m % 4,
+                       .joins = m % 2});
+  }
+  std::vector<Trained> alone;
+  for (const Member& member : members) alone.push_back(fleet.alone(member));
+  const auto differing = [&](int64_t rows, const std::function<void(std::vector<JobStep>&)>& mistake) {
+    const std::vector<Trained> together = fleet.train(members, rows, 300, mistake);
+    size_t differ = 0;
+    for (size_t m = 0; m < members.size(); ++m) differ += together[m].row.equal(alone[m].row) ? 0 : 1;
+    return differ;
+  };
+  for (const int64_t rows : {1, 3, 16}) EXPECT_EQ(differing(rows, {}), 0U) << rows;
+  // Control: the rows of two users swapped.
+  EXPECT_GE(differing(16,
+                      [](std::vector<JobStep>& steps) {
+                        if (steps.size() < 5) return;
+                        for (Sequence& sequence : steps[0].sequences) sequence.slot = steps[4].slot;
+                        for (Sequence& sequence : steps[4].sequences) sequence.slot = steps[0].slot;
+                      }),
+            2U);
+  for (size_t m = 0; m < members.size(); ++m) {
+    EXPECT_GT(test::relative_error(alone[m].row, fleet.first_row(members[m].seed, members[m].outputs)), 1e-4);
+  }
+}
+
 /// Its penalty and pruning are ATen's, whose sums follow where a row stands in memory: no bits are promised.
 TEST(StepEngineRowsTest, AdaLoraJobsOfOtherLengthsPruneByTheirOwnSteps) {
   const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
@@ -154,7 +193,7 @@ TEST(StepEngineRowsTest, OneRowForOneJob) {
   const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
   const auto bank = oracle.bank(torch::kFloat32);
   AdaptedModel model = oracle.adapted(bank, torch::kFloat32);
-  StepEngine engine(model, bank, 300);
+  StepEngine engine(model, 300);
   const torch::Tensor row = torch::rand({bank->layout->row_size});
   EXPECT_EQ(engine.join(row), 0);
   EXPECT_TRUE(engine.row(0).equal(row));
@@ -170,7 +209,7 @@ TEST(StepEngineRowsTest, OneRowForOneJob) {
   EXPECT_THROW(engine.step(std::span(&step, 1)), c10::Error);  // nobody's
   EXPECT_EQ(engine.join(row), 0);
   EXPECT_TRUE(engine.row(0).equal(row));
-  EXPECT_EQ(engine.rows().first_moments.abs().max().item<float>(), 0.0F);  // nothing of the job before
+  EXPECT_EQ(engine.rows_of(0).first_moments.abs().max().item<float>(), 0.0F);  // nothing of the job before
 }
 
 }  // namespace

@@ -1,0 +1,109 @@
+#include "api/fleet.h"
+
+#include "api/adapter_folder.h"
+#include "api/opened_adapter.h"
+#include "eval/metrics.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "ops/device.h"
+#include "ops/frozen_gemm.h"
+#include "train/fleet_summary.h"
+#include "train/recipe_layout.h"
+#include "train/report.h"
+
+namespace loraxs {
+namespace {
+
+/// The task of the recipe without anybody's examples: its kind and metric.
+Task empty_task(const Recipe& recipe, const std::string& where) {
+  Fields fields(recipe.task, where, "task");
+  const std::string name = known_task(fields.text("name", ""));
+  Task task{.name = name.empty() ? fields.choice("name", "", task_names()) : name};
+  if (is_language_task(name)) {
+    task.kind = TaskKind::kLanguageModel;
+    task.metric = "loss";
+    return task;
+  }
+  if (name != "classification" && name != "regression") {
+    fields.fail("name",
+                concat("expected classification, regression or a task of language models for a fleet, found ", name));
+  }
+  task.kind = name == "regression" ? TaskKind::kRegression : TaskKind::kClassification;
+  task.metric = fields.text("metric", task.regression() ? "pearson" : "accuracy");
+  if (!task.regression()) task.labels = {"0", "1"};
+  check_metric(task.metric, task.regression(), where);
+  return task;
+}
+
+std::unique_ptr<FleetStore> open_fleet_store(const std::string& store, const BaseModel& model,
+                                             std::shared_ptr<const Basis> basis, const std::string& where) {
+  if (store.find("://") != std::string::npos) {
+    throw Error(concat(where, ": fleet.store: expected a folder, found ", store));
+  }
+  return std::make_unique<AdapterFolder>(store, model, std::move(basis));
+}
+
+}  // namespace
+
+FleetRun::FleetRun(Recipe recipe, Settings settings, const std::string& where)
+    : recipe_(std::move(recipe)),
+      settings_(std::move(settings)),
+      where_(where),
+      fleet_recipe_(parse_fleet(recipe_, where)),
+      model_(open_for_training(recipe_, settings_, where)),
+      tokenizer_(tokenizer_of(model_)),
+      setup_{.recipe = recipe_,
+             .model = model_,
+             .basis = nullptr,
+             .dtype = resolve_precision(recipe_.train.precision),
+             .device = find_device(recipe_.device, concat(where, ": device"))} {
+  const Task task = empty_task(recipe_, where);
+  if (recipe_.method.budget > 0) recipe_.method = resolve_budget(recipe_.method, model_, where);
+  const HeadLayout head = task_head(recipe_.head, task, *model_.architecture, where);
+  recipe_.head = head.kind;
+  setup_.task_name = task.name;
+  setup_.metric = task.metric;
+  setup_.kind = task.kind;
+  setup_.layout = recipe_layout(recipe_.method, head, model_, where);
+  if (head.kind != "none") setup_.labels = task.labels;
+  setup_.provenance = {.task = task.name,
+                       .tokenizer_digest = tokenizer_->digest(),
+                       .max_length = recipe_.train.max_length,
+                       .precision = torch::toString(setup_.dtype),
+                       .gemm_record = gemm_record()};
+  encoder_ = std::make_unique<TaskEncoder>(*tokenizer_, recipe_.model);
+  jobs_ = std::make_unique<FleetJobs>(recipe_, fleet_recipe_, *encoder_, model_, where);
+  BasisRecipe basis = method_basis(recipe_.method);
+  basis.rank = setup_.layout.largest_rank();
+  setup_.basis = starts_from_basis(recipe_.method) ? basis_for(model_, setup_.layout.sites, basis, {}, settings_)
+                                                   : std::make_shared<Basis>();
+}
+
+void FleetRun::begin(const FleetObserver& observer, const RunOptions& options) {
+  check_run_output(recipe_.output, options.resume);
+  store_ = open_fleet_store(fleet_recipe_.store, model_, setup_.basis, where_);
+  starts_ = std::make_unique<FleetStarts>(*store_, model_, *setup_.basis, recipe_.method.alpha,
+                                          [this](const std::string& title) { return jobs_->contains(title); });
+  jobs_->start_from(*starts_);
+  folder_ = std::make_unique<RunFolder>(recipe_.output, recipe_template(recipe_), options.resume);
+  fleet_ = std::make_unique<Fleet>(setup_, fleet_recipe_, *jobs_, *store_, *folder_, options.allow_drift, observer);
+}
+
+Fleet& FleetRun::fleet() {
+  if (!fleet_) throw Error("fleet: expected begin() before its first step");
+  return *fleet_;
+}
+
+bool FleetRun::step() { return fleet().step(); }
+void FleetRun::save() { fleet().save(); }
+FleetCounts FleetRun::counts() const { return fleet_ ? fleet_->counts() : FleetCounts{.jobs = jobs_->size()}; }
+
+nlohmann::json FleetRun::finish() {
+  nlohmann::json summary = summarize_fleet(fleet().counts(), folder_->path() / "jobs.jsonl", score_key(setup_.metric));
+  summary["store"] = fleet_recipe_.store;
+  write_file_atomically(folder_->path() / "result.json", summary.dump(1) + "\n", Existing::kReplaced);
+  write_fleet_report(folder_->path(), summary);
+  return summary;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,58 @@
+// api/fleet.h: many users' adapters in one process: a recipe with `fleet:` wired to model, jobs and store.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "api/fleet_jobs.h"
+#include "api/settings.h"
+#include "api/task_encoder.h"
+#include "api/training.h"
+#include "train/fleet.h"
+
+namespace loraxs {
+
+/// One fleet of a recipe. Nothing is written before begin(). It can be stepped from outside, between other work: each
+/// step() is one round, an optimizer step of every job in training. Belongs to one thread; others may run beside it.
+class FleetRun {
+ public:
+  /// Opens the model and the list of jobs; computes the basis, or takes it from the cache. Throws Error.
+  FleetRun(Recipe recipe, Settings settings, const std::string& where = "recipe");
+  FleetRun(const FleetRun&) = delete;  // members refer to each other
+  FleetRun& operator=(const FleetRun&) = delete;
+
+  [[nodiscard]] const TrainSetup& setup() const { return setup_; }
+  [[nodiscard]] const Recipe& recipe() const { return recipe_; }
+
+  /// Opens run folder and store, and goes on from a checkpoint with `resume`. Throws Error when the folder exists and
+  /// is not resumed, and for a list of jobs that has changed since.
+  void begin(const FleetObserver& observer = {}, const RunOptions& options = {});
+  /// See Fleet. Throws Error before begin().
+  bool step();
+  void save();
+  [[nodiscard]] FleetCounts counts() const;
+
+  /// Counts, rates and the spread of scores over jobs, as `--json` prints them; writes result.json and
+  /// report.html.
+  nlohmann::json finish();
+
+ private:
+  Fleet& fleet();
+
+  Recipe recipe_;
+  Settings settings_;
+  std::string where_;
+  FleetRecipe fleet_recipe_;
+  BaseModel model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  TrainSetup setup_;
+  std::unique_ptr<TaskEncoder> encoder_;
+  std::unique_ptr<FleetStore> store_;
+  std::unique_ptr<FleetStarts> starts_;
+  std::unique_ptr<FleetJobs> jobs_;  // its thread uses all above
+  std::unique_ptr<RunFolder> folder_;
+  std::unique_ptr<Fleet> fleet_;
+};
+
+}  // namespace loraxs

@@ -1,0 +1,44 @@
+// api/fleet_starts.h: where a fleet's jobs start: fresh rows, adapters of the store, or their mean.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapt/basis.h"
+#include "model/base_model.h"
+#include "train/fleet_job.h"
+#include "train/fleet_store.h"
+#include "train/start_row.h"
+
+namespace loraxs {
+
+/// `fresh`; `own`: the job's own newest adapter, fresh where there is none; TENANT/NAME, with @VERSION where the store
+/// has versions; `mean(TENANT/NAME, TENANT/*, …)`: the average of adapters, without those of this fleet's own jobs. So
+/// no job starts from what this fleet has trained, and their order is of no importance. Belongs to one thread.
+class FleetStarts {
+ public:
+  /// All must outlive this. `is_job`: whether TENANT/NAME is a job of this fleet.
+  FleetStarts(FleetStore& store, const BaseModel& model, const Basis& basis, double alpha,
+              std::function<bool(const std::string& title)> is_job)
+      : store_(store), model_(model), basis_(basis), alpha_(alpha), is_job_(std::move(is_job)) {}
+
+  /// Throws Error for an adapter that is not there, does not fit, or is trained by this fleet.
+  std::optional<StartRow> resolve(const std::string& start, const FleetMember& member, const Layout& layout,
+                                  const std::vector<std::string>& labels, bool carries_head);
+
+ private:
+  StartRow mean_of(const std::string& list, const StartWanted& wanted);
+  AdapterFile get(const std::string& reference, const StartWanted& wanted);
+
+  FleetStore& store_;
+  const BaseModel& model_;
+  const Basis& basis_;
+  double alpha_;
+  std::function<bool(const std::string&)> is_job_;
+  std::map<std::string, StartRow> means_;  // by list and layout: jobs share them
+};
+
+}  // namespace loraxs
