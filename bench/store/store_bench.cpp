@@ -116,9 +116,12 @@ Latency measure(const Read& read) {
 Latency read_random(Store& store, std::size_t rows, std::size_t numbers) {
   std::vector<float> bank(4'096 * numbers);
   std::mt19937_64 generator(11);
+  std::vector<AdapterName> names;
+  names.reserve(kReads);
+  for (std::size_t i = 0; i < kReads; ++i) names.push_back(name_of(generator() % rows));
   return measure([&](std::size_t i) {
     const std::span row = std::span(bank).subspan(i % 4'096 * numbers, numbers);
-    store.read(name_of(generator() % rows), 0,
+    store.read(names[i], 0,
                [&](const RowValue& value) { decode_row(value.header.dtype, value.row, row); });
   });
 }

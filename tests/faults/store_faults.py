@@ -21,6 +21,7 @@ BATCHES = 24
 def run(*words, acknowledged="", **environment):
     return subprocess.run(
         [str(WRITER), *map(str, words)],
+        check=False,
         input=acknowledged,
         text=True,
         capture_output=True,
