@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, StepEngineTest,
                            return concat(info.param.model, bf16 ? "_bfloat16" : "");
                          });
 
-/// Banks of one, which jobs bring with them, with heads of two to five outputs: in one forward, slots used again.
+/// Banks of one, which jobs bring with them, with heads of four widths: in one forward, slots used again.
 TEST(StepEngineBanksTest, JobsWithHeadsOfTheirOwnHaveTheBitsOfEachAlone) {
   if (!row_invariant(torch::kFloat32)) GTEST_SKIP() << "rows of this machine's GEMM depend on the batch";
   const test::OracleCase oracle("tiny_paper", "trajectory.safetensors");
@@ -143,7 +143,7 @@ TEST(StepEngineBanksTest, JobsWithHeadsOfTheirOwnHaveTheBitsOfEachAlone) {
     members.push_back({.seed = m,
                        .train = train,
                        .examples = test::examples_of(oracle, m % 3, 1 + m % 2),
-                       .outputs = 2 + m % 4,
+                       .outputs = oracle.layout.head.outputs + m % 4,
                        .joins = m % 2});
   }
   std::vector<Trained> alone;
