@@ -3,7 +3,7 @@
 JOBS ?= $(shell m=$$(awk '/MemTotal/ {print int($$2/2000000)}' /proc/meminfo); c=$$(nproc); [ $$m -lt $$c ] && echo $$m || echo $$c)
 SOURCES = $(shell git ls-files -co --exclude-standard 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'bench/*.cpp' 'examples/*.cpp')
 
-.PHONY: configure build demo test package wheel sanitize soak bench format format-check lint structure clean help
+.PHONY: configure build demo test package wheel sanitize soak studies bench format format-check lint structure clean help
 
 configure:
 	@scripts/setup
@@ -32,6 +32,9 @@ sanitize: configure ## what reads from outside, under the address and undefined 
 
 soak: build ## hours of faults, fuzzing and kills: counts above what the suite runs
 	@scripts/soak
+
+studies: build ## every study, for hours (continues where it stopped), and docs/results.md; data beside QNLI through LORAXS_DATA
+	@build/loraxs study all --folder runs/studies; python3 scripts/results.py --take runs/studies --machine "$$(nproc) cores, $$(uname -m)"
 
 bench: build ## side by side with the peers
 	@.venv/bin/python bench/peers/compare.py

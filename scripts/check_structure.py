@@ -7,21 +7,23 @@ from pathlib import Path
 
 ALLOWED = {
     "io": [],
+    "report": ["io"],
     "text": ["io"],
     "batch": ["io"],
     "data": ["io", "text", "batch"],
     "ops": ["io"],
+    "store": ["io"],
     "model": ["io", "batch", "ops"],
     "adapt": ["io", "text", "batch", "ops", "model"],
     "generate": ["io", "text", "batch", "model", "adapt"],
     "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
-    "train": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval"],
-    "api": ["io", "text", "data", "batch", "ops", "model", "adapt", "generate", "eval", "train"],
-    "commands": ["io", "text", "data", "batch", "ops", "model", "adapt", "generate", "eval", "train", "api", "cli"],
+    "train": ["io", "report", "text", "data", "batch", "ops", "model", "adapt", "eval"],
+    "api": ["io", "report", "text", "data", "batch", "ops", "store", "model", "adapt", "generate", "eval", "train"],
+    "commands": ["io", "report", "text", "data", "batch", "ops", "store", "model", "adapt", "generate", "eval", "train", "api", "cli"],
     "cli": ["io"],
-    "python": ["io", "text", "data", "batch", "ops", "model", "adapt", "eval", "train", "api"],
+    "python": ["io", "text", "data", "batch", "ops", "store", "model", "adapt", "eval", "train", "api"],
 }
-WITHOUT_TORCH = ["io", "text", "batch", "data", "cli"]
+WITHOUT_TORCH = ["io", "report", "text", "batch", "data", "store", "cli"]
 # JSON from outside has bounds on depth, size and time: io/json.h is its one reader.
 JSON_READER = "io/json.cpp"
 JSON_PARSE = re.compile(r"(?<![A-Za-z])[jJ]son::(?:parse|accept|sax_parse|from_\w+)\b|\bjson_sax\b")

@@ -35,7 +35,7 @@ AdapterSet random_adapters(const BaseModel& model, int64_t count, int64_t rank, 
 
 double tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t batch, int64_t adapters,
                          int64_t tokens) {
-  CachedModel cached(model, batch * KvCache::blocks_for(kPromptTokens + tokens), dtype);
+  CachedModel cached(model, batch * KvCache::blocks_for(kPromptTokens + tokens));
   Scheduler scheduler(cached, {.context = kPromptTokens + tokens, .tokens_per_step = batch * kPromptTokens});
   for (int64_t i = 0; i < batch; ++i) {
     GenerationRequest request{.slot = adapters > 0 ? i % adapters : kNoSlot, .max_new_tokens = tokens};

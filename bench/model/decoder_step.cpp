@@ -84,7 +84,7 @@ int run(const std::vector<std::string>& arguments) {
     const ObjectiveValue value = language_objective(adapted, batch);
     value.total.backward();
     adamw_step_(rows, 0, step + 1, std::vector<RateSegment>{{0, layout.row_size, 1e-3}}, AdamWConfig{});
-    losses.push_back(value.job_losses[0]);
+    losses.push_back(value.job_losses()[0]);
     if (step == 0) continue;  // warms caches up
     tokens += batch.num_tokens();
     seconds += std::chrono::duration<double>(Clock::now() - start).count();

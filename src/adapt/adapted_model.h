@@ -26,6 +26,13 @@ class AdaptedModel {
   AdaptedModel(std::shared_ptr<PreparedModel> prepared, AdapterSet adapters)
       : prepared_(std::move(prepared)), adapters_(std::move(adapters)), table_(prepared_->bind(adapters_)) {}
 
+  /// Other adapters from the next batch on, at the cost of their slots. Throws Error, changing nothing, when they are
+  /// not within the model's reservation.
+  void use(AdapterSet adapters) {
+    table_ = prepared_->bind(adapters);
+    adapters_ = std::move(adapters);
+  }
+
   std::shared_ptr<const BoundBatch> bind(const PackedBatch& batch, bool training) const {
     return BoundBatch::make(*prepared_, table_, batch, training);
   }

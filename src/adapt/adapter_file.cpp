@@ -1,11 +1,11 @@
 #include "adapt/adapter_file.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "adapt/adapter_header.h"
+#include "adapt/adapter_record.h"
 #include "adapt/method.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -74,12 +74,6 @@ void check_row_form(const Safetensors& file, const TensorView& view) {
   }
 }
 
-std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.7g", value);
-  return text;
-}
-
 /// A folder is named where its adapter is meant: what is there, and how to get at it.
 void refuse_folder(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) return;
@@ -89,6 +83,31 @@ void refuse_folder(const std::filesystem::path& path) {
                      peft  ? " of PEFT; loraxs import makes an adapter file of it"
                      : run ? " of a run; loraxs show lists the adapters in it"
                            : ""));
+}
+
+/// All but the numbers.
+AdapterFile describe_row(const Bank& bank, int64_t row, const BaseModel& model, const Basis& basis,
+                         const AdapterProvenance& provenance) {
+  AdapterFile adapter{.base_id = model.base_id,
+                      .method = bank.layout->method,
+                      .alpha = bank.alpha(row),
+                      .layout_json = layout_to_json(*bank.layout, bank.labels(row)).dump(),
+                      .labels = bank.labels(row),
+                      .provenance = provenance};
+  if (!reads_basis(adapter)) return adapter;
+  adapter.basis_id = basis.basis_id;
+  adapter.basis = basis.recipe;
+  adapter.fingerprint = kept_fingerprint(basis, site_ranks(*bank.layout));
+  return adapter;
+}
+
+void write_record(const std::filesystem::path& path, const AdapterFile& adapter, const RowForm& form,
+                  const TensorBytes& row, Existing existing) {
+  std::map<std::string, std::string> metadata = adapter_metadata(adapter);
+  metadata["format"] = kAdapterFormat;
+  if (form.type != torch::kFloat32) metadata["row_dtype"] = form.name;
+  metadata["digest"] = digest_of(metadata, row.bytes);
+  write_file_atomically(path, serialize_safetensors({{"row", row}}, metadata), existing);
 }
 
 }  // namespace
@@ -109,31 +128,23 @@ void write_adapter(const std::filesystem::path& path, const Bank& bank, int64_t 
               "write_adapter: a head of ", head.outputs, " classes with ", bank.labels(row).size(), " names");
   const torch::Tensor values = stored_row(bank.values.select(0, row), *form, path);
   const std::span bytes(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes());
-  const bool on_basis = find_method(bank.layout->method, path.string()).traits.reads_basis;
-  std::string fingerprint;
-  if (on_basis) {
-    for (const double value : kept_fingerprint(basis, site_ranks(*bank.layout))) {
-      fingerprint += (fingerprint.empty() ? "" : " ") + number_text(value);
-    }
-  }
-  std::map<std::string, std::string> metadata = {{"format", kAdapterFormat},
-                                                 {"base_id", model.base_id},
-                                                 {"basis_id", on_basis ? basis.basis_id : ""},
-                                                 {"basis", on_basis ? basis_recipe_to_json(basis.recipe).dump() : ""},
-                                                 {"fingerprint", fingerprint},
-                                                 {"alpha", nlohmann::json(bank.alpha(row)).dump()},
-                                                 {"layout", layout_to_json(*bank.layout, bank.labels(row)).dump()},
-                                                 {"task", provenance.task},
-                                                 {"tokenizer", provenance.tokenizer_digest},
-                                                 {"max_length", std::to_string(provenance.max_length)},
-                                                 {"precision", provenance.precision},
-                                                 {"gemm", provenance.gemm_record},
-                                                 {"training", provenance.summary}};
-  if (dtype != torch::kFloat32) metadata["row_dtype"] = form->name;
-  std::erase_if(metadata, [](const auto& entry) { return entry.second.empty(); });
-  metadata["digest"] = digest_of(metadata, bytes);
-  const TensorBytes tensor{.dtype = form->stored, .shape = {values.numel()}, .bytes = bytes};
-  write_file_atomically(path, serialize_safetensors({{"row", tensor}}, metadata), existing);
+  const AdapterFile adapter = describe_row(bank, row, model, basis, provenance);
+  write_record(path, adapter, *form, {.dtype = form->stored, .shape = {values.numel()}, .bytes = bytes}, existing);
+}
+
+AdapterFile adapter_of(const Bank& bank, int64_t row, const BaseModel& model, const Basis& basis,
+                       const AdapterProvenance& provenance) {
+  AdapterFile adapter = describe_row(bank, row, model, basis, provenance);
+  const torch::Tensor values = bank.values.select(0, row).to(torch::kCPU, torch::kFloat32).contiguous();
+  adapter.row.assign(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
+  adapter.row_digest = sha256_hex(std::as_bytes(std::span(adapter.row)));
+  return adapter;
+}
+
+void write_adapter(const std::filesystem::path& path, const AdapterFile& adapter, Existing existing) {
+  const std::span bytes = std::as_bytes(std::span(adapter.row));
+  write_record(path, adapter, kRowForms[0],
+               {.dtype = Dtype::kFloat32, .shape = {std::ssize(adapter.row)}, .bytes = bytes}, existing);
 }
 
 AdapterFile read_adapter(const std::filesystem::path& path) {
@@ -149,41 +160,19 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
     throw Error(concat(where, ": expected the one tensor row, found ", file.tensors.size()));
   const TensorView& view = file.at("row");
   check_row_form(file, view);
-  AdapterFile adapter{.path = path, .base_id = file.metadata_at("base_id")};
-  adapter.row_digest = sha256_hex(view.bytes);
+  const std::string row_digest = sha256_hex(view.bytes);
   const bool of_row = format == kFirstAdapterFormat;
   const std::string& expected = file.metadata_at(of_row ? "row_digest" : "digest");
-  const std::string found = of_row ? adapter.row_digest : digest_of(file.metadata, view.bytes);
+  const std::string found = of_row ? row_digest : digest_of(file.metadata, view.bytes);
   if (found != expected) {
     throw Error(concat(where, ": expected digest ", expected.substr(0, 16), "…, found ", found.substr(0, 16),
                        "…; the file is damaged or was changed"));
   }
-  const AdapterHeader header = read_adapter_header(
-      file, [&](const std::string& method) { return find_method(method, where).traits.reads_basis; });
-  adapter.method = header.method;
-  adapter.layout_json = header.layout_json;
-  adapter.labels = header.labels;
-  adapter.alpha = header.alpha;
-  adapter.basis_id = header.basis_id;
-  adapter.basis = header.basis;
-  adapter.fingerprint = header.fingerprint;
-  const auto optional = [&](const std::string& key) {
-    const auto entry = file.metadata.find(key);
-    return entry == file.metadata.end() ? std::string() : entry->second;
-  };
-  adapter.provenance = {.task = optional("task"),
-                        .tokenizer_digest = optional("tokenizer"),
-                        .max_length = file.metadata_count("max_length", 0),
-                        .precision = optional("precision"),
-                        .gemm_record = optional("gemm"),
-                        .summary = optional("training")};
-  const torch::Tensor row = view_tensor(view).to(torch::kFloat32);  // a view of the file where it is so stored
-  adapter.row.resize(view.shape[0]);
-  std::memcpy(adapter.row.data(), row.const_data_ptr(), row.nbytes());
-  for (size_t i = 0; i < adapter.row.size(); ++i) {
-    if (!std::isfinite(adapter.row[i]))
-      throw Error(concat(where, ": row: expected finite numbers, found ", adapter.row[i], " at ", i));
-  }
+  const torch::Tensor numbers = view_tensor(view).to(torch::kFloat32);  // a view of the file where it is so stored
+  std::vector<float> row(static_cast<size_t>(view.shape[0]));
+  std::memcpy(row.data(), numbers.const_data_ptr(), numbers.nbytes());
+  AdapterFile adapter = adapter_of(path, file.metadata, std::move(row));
+  adapter.row_digest = row_digest;  // of the row as it is stored
   return adapter;
 }
 

@@ -33,18 +33,32 @@ int64_t RankAllocator::budget(int64_t step) const {
 double RankAllocator::add_penalty_(const torch::Tensor& values, const torch::Tensor& gradient) const {
   torch::NoGradGuard no_grad;
   const double factor = budget_.orthogonality / static_cast<double>(2 * layout_.sites.size());
-  double sum = 0;
+  struct Penalised {
+    const LayoutSegment* segment;
+    bool left;
+    torch::Tensor vectors, excess;  // [rank, width], [rank, rank]
+  };
+  std::vector<Penalised> all;
+  std::vector<torch::Tensor> norms;
+  all.reserve(2 * layout_.sites.size());
+  norms.reserve(2 * layout_.sites.size());
   for (const Site& site : layout_.sites) {
     for (const bool left : {false, true}) {
       const LayoutSegment& segment = *layout_.find(site.name + (left ? ".b" : ".a"));
-      const torch::Tensor own = segment_of(values, segment), vectors = left ? own.t() : own;  // [rank, width]
+      const torch::Tensor own = segment_of(values, segment), vectors = left ? own.t() : own;
       const torch::Tensor excess = vectors.matmul(vectors.t()) - torch::eye(vectors.size(0), values.options());
-      const double norm = excess.norm().item<double>();
-      sum += norm;
-      if (norm == 0) continue;
-      const torch::Tensor change = excess.matmul(vectors);
-      segment_of(gradient, segment).add_(left ? change.t() : change, 2 * factor / norm);
+      all.push_back({&segment, left, vectors, excess});
+      norms.push_back(excess.norm());
     }
+  }
+  const torch::Tensor fetched = torch::stack(norms).to(torch::kCPU, torch::kFloat64);  // a device is asked once
+  double sum = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const double norm = fetched.const_data_ptr<double>()[i];
+    sum += norm;
+    if (norm == 0) continue;
+    const torch::Tensor change = all[i].excess.matmul(all[i].vectors);
+    segment_of(gradient, *all[i].segment).add_(all[i].left ? change.t() : change, 2 * factor / norm);
   }
   return factor * sum;
 }
@@ -74,7 +88,8 @@ void RankAllocator::prune_(const torch::Tensor& values, const torch::Tensor& gra
   }
   const torch::Tensor all = torch::cat(triples);
   const int64_t pruned = initial_ - budget(step);
-  const double threshold = pruned > 0 ? std::get<0>(all.kthvalue(pruned)).item<double>() : -1;  // scores are ≥ 0
+  const torch::Tensor threshold =
+      pruned > 0 ? std::get<0>(all.kthvalue(pruned)) : torch::full({}, -1, all.options());  // scores are ≥ 0
   if (step == end) {
     memory.importance.zero_();
     memory.uncertainty.zero_();

@@ -19,6 +19,13 @@ std::filesystem::path AdapterFolder::path_of(const std::string& tenant, const st
   return folder_ / tenant / (name + ".safetensors");
 }
 
+Bank bank_of(const FinishedRow& row) {
+  Bank bank = make_bank(row.layout, row.alpha, 1, row.row.scalar_type());
+  bank.set_labels(0, row.labels);
+  bank.values.select(0, 0).copy_(row.row);
+  return bank;
+}
+
 void AdapterFolder::put(std::span<const FinishedRow> rows) {
   for (const FinishedRow& row : rows) {
     const std::filesystem::path path = path_of(row.tenant, row.name);
@@ -29,10 +36,7 @@ void AdapterFolder::put(std::span<const FinishedRow> rows) {
                            ", found one of ", there.base_id.substr(0, 16), "; choose another fleet.store"));
       }
     }
-    Bank bank = make_bank(row.layout, row.alpha, 1, row.row.scalar_type());
-    bank.set_labels(0, row.labels);
-    bank.values.select(0, 0).copy_(row.row);
-    write_adapter(path, bank, 0, model_, *basis_, row.provenance, Existing::kReplaced);
+    write_adapter(path, bank_of(row), 0, model_, *basis_, row.provenance, Existing::kReplaced);
   }
 }
 

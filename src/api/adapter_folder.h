@@ -10,6 +10,9 @@
 
 namespace loraxs {
 
+/// A finished row as a bank of one.
+Bank bank_of(const FinishedRow& row);
+
 /// A file that is there already is replaced if it is an adapter of the same base; each is whole or absent at any
 /// moment. All must outlive this.
 class AdapterFolder final : public FleetStore {

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 
+#include "adapt/adapter_record.h"
 #include "adapt/exchange/gguf_adapter.h"
 #include "adapt/exchange/peft.h"
 #include "adapt/merge.h"
 #include "adapt/merged_gguf.h"
+#include "api/store.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
@@ -55,11 +57,19 @@ OutputCheck check_outputs(const OpenedAdapter& opened, AdaptedModel& written) {
 
 CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
                                const std::filesystem::path& out, const Settings& settings) {
-  refuse_existing(out, "--out");
+  const bool to_store = is_store_url(out.string());
+  if (!to_store) refuse_existing(out, "--out");
   CombinedAdapters combined = combine_adapters(model, expression, head, {}, settings);
   AdapterProvenance provenance = combined.opened.files[combined.head].provenance;
   provenance.summary = "";
-  write_adapter(out, combined.bank, 0, model, *combined.opened.basis, provenance);
+  if (!to_store) {
+    write_adapter(out, combined.bank, 0, model, *combined.opened.basis, provenance);
+    return combined;
+  }
+  AdapterFile adapter = adapter_of(combined.bank, 0, model, *combined.opened.basis, provenance);
+  adapter.path = combined.opened.files[combined.head].path;  // where a basis that travels lies
+  const StoreReference reference = parse_store_reference(out.string());
+  put_adapters(*open_store(reference.url, OpenStore::kCreate), {{reference.adapter(), &adapter}});
   return combined;
 }
 
@@ -104,6 +114,14 @@ void export_adapter(const OpenedAdapter& opened, const std::string& format, cons
   } else {
     throw Error(concat("format: expected peft, gguf, reference or loraxs, found ", format));
   }
+}
+
+OutputCheck check_row(const OpenedAdapter& opened, const std::vector<float>& row) {
+  OpenedAdapter rounded = opened;
+  rounded.bank = std::make_shared<Bank>(*opened.bank);
+  rounded.bank->values = torch::tensor(row).unsqueeze(0);
+  AdaptedModel written = adapted_model(rounded, "float32");
+  return check_outputs(opened, written);
 }
 
 OutputCheck export_rounded(const OpenedAdapter& opened, const std::string& dtype, const std::filesystem::path& out) {

@@ -37,6 +37,9 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
 /// unknown or cannot hold the adapter.
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out);
 
+/// What another row in the adapter's place changes.
+OutputCheck check_row(const OpenedAdapter& opened, const std::vector<float>& row);
+
 /// Writes the adapter's own format with its row rounded to `dtype`, bfloat16 or float16 (float32: as it is), and says
 /// what that changes.
 OutputCheck export_rounded(const OpenedAdapter& opened, const std::string& dtype, const std::filesystem::path& out);

@@ -8,12 +8,13 @@
 #include <sstream>
 
 #include "adapt/fresh_head.h"
+#include "adapt/job_key.h"
 #include "adapt/method.h"
+#include "api/store.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/sha256.h"
 #include "io/text_file.h"
-#include "train/job.h"
 
 namespace loraxs {
 namespace {
@@ -41,8 +42,8 @@ std::map<std::string, double> read_weights(const std::string& path,
     sum += weight;
   }
   for (const std::filesystem::path& adapter : adapters) {
-    if (weights.contains(adapter.stem().string())) continue;
-    throw Error(concat(path, ": expected a weight of ", adapter.stem().string(), ", found none"));
+    if (weights.contains(adapter_stem(adapter))) continue;
+    throw Error(concat(path, ": expected a weight of ", adapter_stem(adapter), ", found none"));
   }
   if (weights.size() != adapters.size() || !(sum > 0)) {
     throw Error(concat(path, ": expected weights of the ", adapters.size(), " adapters with a sum above 0, found ",
@@ -84,7 +85,7 @@ struct ReadAdapter {
 /// Checked against the model, and against the widest before it that reads a basis (null: none does).
 ReadAdapter read_beside(const std::string& path, size_t index, bool in_company, const BaseModel& model,
                         const OpenOptions& options, const ReadAdapter* widest) {
-  ReadAdapter read{.index = index, .file = read_adapter(path)};
+  ReadAdapter read{.index = index, .file = load_adapter(path)};
   read.layout = resolve_layout(read.file, model, options.accept_base);
   if (find_method(read.file.method, path).traits.residual && in_company) {
     throw Error(concat(path, ": expected adapters on the base as it is, found one of ", read.file.method,
@@ -120,6 +121,7 @@ OpenedAdapters open_files(const BaseModel& model, const std::vector<std::string>
     if (!on_unopened) throw Error(error);
     on_unopened(index, error);
   };
+  const std::vector<std::shared_ptr<Store>> stores = open_stores_of(paths);
   std::vector<ReadAdapter> adapters;
   const ReadAdapter* widest = nullptr;  // of those that read a basis
   adapters.reserve(paths.size());
@@ -147,9 +149,10 @@ OpenedAdapters open_files(const BaseModel& model, const std::vector<std::string>
   for (const ReadAdapter& read : adapters) files.push_back(&read.file);
   if (!files.empty() || paths.empty()) check_basis_file(options.basis_file, files);
   if (adapters.empty()) return opened;
-  opened.basis = widest != nullptr ? basis_for(model, sites, widest->file.basis,
-                                               basis_file_of(widest->file, options.basis_file), settings)
-                                   : std::make_shared<Basis>();
+  opened.basis = widest != nullptr
+                     ? basis_for(model, sites, widest->file.basis,
+                                 basis_file_of(widest->file, options.basis_file, settings.cache), settings)
+                     : std::make_shared<Basis>();
   for (ReadAdapter& read : adapters) {
     try {
       opened.banks.push_back(std::make_shared<Bank>(open_adapter(read.file, read.layout, *opened.basis)));
@@ -289,12 +292,12 @@ std::vector<CombineTerm> expand_means(const std::vector<CombineTerm>& terms) {
       expanded.push_back(term);
       continue;
     }
-    const std::vector<std::filesystem::path> adapters = adapters_in(term.name);
+    const std::vector<std::filesystem::path> adapters = adapters_of(term.name);
     std::map<std::string, double> weights;
     if (!term.mean_weights.empty()) weights = read_weights(term.mean_weights, adapters);
     for (const std::filesystem::path& adapter : adapters) {
       const double share =
-          weights.empty() ? 1 / static_cast<double>(adapters.size()) : weights.at(adapter.stem().string());
+          weights.empty() ? 1 / static_cast<double>(adapters.size()) : weights.at(adapter_stem(adapter));
       expanded.push_back({.weight = term.weight * share, .name = adapter.string()});
     }
   }

@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "adapt/fresh_head.h"
+#include "adapt/job_key.h"
 #include "adapt/merge.h"
 #include "api/predictor.h"
 #include "api/task_encoder.h"
 #include "io/error.h"
 #include "io/seeds.h"
-#include "train/job.h"
 #include "train/recipe_layout.h"
 #include "train/task_gradient.h"
 

@@ -1,6 +1,7 @@
 #include "api/fleet.h"
 
 #include "api/adapter_folder.h"
+#include "api/adapter_store.h"
 #include "api/opened_adapter.h"
 #include "eval/metrics.h"
 #include "io/atomic_file.h"
@@ -36,10 +37,8 @@ Task empty_task(const Recipe& recipe, const std::string& where) {
 }
 
 std::unique_ptr<FleetStore> open_fleet_store(const std::string& store, const BaseModel& model,
-                                             std::shared_ptr<const Basis> basis, const std::string& where) {
-  if (store.find("://") != std::string::npos) {
-    throw Error(concat(where, ": fleet.store: expected a folder, found ", store));
-  }
+                                             std::shared_ptr<const Basis> basis) {
+  if (is_store_url(store)) return std::make_unique<AdapterStore>(store, model, std::move(basis));
   return std::make_unique<AdapterFolder>(store, model, std::move(basis));
 }
 
@@ -81,7 +80,7 @@ FleetRun::FleetRun(Recipe recipe, Settings settings, const std::string& where)
 
 void FleetRun::begin(const FleetObserver& observer, const RunOptions& options) {
   check_run_output(recipe_.output, options.resume);
-  store_ = open_fleet_store(fleet_recipe_.store, model_, setup_.basis, where_);
+  store_ = open_fleet_store(fleet_recipe_.store, model_, setup_.basis);
   starts_ = std::make_unique<FleetStarts>(*store_, model_, *setup_.basis, recipe_.method.alpha,
                                           [this](const std::string& title) { return jobs_->contains(title); });
   jobs_->start_from(*starts_);

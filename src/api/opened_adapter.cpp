@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/store.h"
 #include "io/error.h"
 #include "io/gguf.h"
 #include "io/sha256.h"
@@ -61,8 +62,10 @@ bool keep_basis(const std::filesystem::path& adapter, Basis& basis) {
   }
 }
 
-std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file) {
+std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file,
+                                    const std::filesystem::path& cache) {
   if (!basis_file.empty() || !adapter.basis.travels()) return basis_file;
+  if (is_store_url(adapter.path.string())) return stored_basis(adapter, cache);
   for (const std::filesystem::path& place : {adapter.path, adapter.path.parent_path()}) {
     std::filesystem::path beside = travelling_basis(place, adapter.basis_id);
     if (std::filesystem::exists(beside)) return beside;
@@ -80,16 +83,17 @@ void check_basis_file(const std::filesystem::path& basis_file, const std::vector
 OpenedBank open_bank_on_model(const BaseModel& model, const std::vector<std::filesystem::path>& adapters,
                               const OpenOptions& options, const Settings& settings) {
   if (adapters.empty()) throw Error("expected adapter files to open, found none");
+  const std::vector<std::shared_ptr<Store>> stores = open_stores_of({adapters.begin(), adapters.end()});
   OpenedBank opened{.model = model, .memory = options.memory, .device = options.device};
   for (const std::filesystem::path& path : adapters) {
-    opened.files.push_back(read_adapter(path));
+    opened.files.push_back(load_adapter(path));
     const AdapterFile& file = opened.files.back();
     const AdapterFile& first = opened.files.front();
     const Layout layout = resolve_layout(file, model, options.accept_base);
     if (!opened.basis) {
-      opened.basis = reads_basis(file)
-                         ? basis_for(model, layout.sites, file.basis, basis_file_of(file, options.basis_file), settings)
-                         : std::make_shared<Basis>();
+      opened.basis = reads_basis(file) ? basis_for(model, layout.sites, file.basis,
+                                                   basis_file_of(file, options.basis_file, settings.cache), settings)
+                                       : std::make_shared<Basis>();
     }
     if (opened.bank && (!(layout == *opened.bank->layout) || !(file.basis == first.basis))) {
       throw Error(concat(path.string(), ": expected the layout and kind of basis of ", first.path.string(),

@@ -27,8 +27,9 @@ std::filesystem::path travelling_basis(const std::filesystem::path& adapter, con
 /// whether it was written. Throws Error when another file has that name.
 bool keep_basis(const std::filesystem::path& adapter, Basis& basis);
 /// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis beside it or beside its
-/// folder if there is one, else none.
-std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file);
+/// folder if there is one, or out of its store into the folder `cache`; else none.
+std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file,
+                                    const std::filesystem::path& cache);
 /// Throws Error where a basis file is named and none of the adapters is read with one.
 void check_basis_file(const std::filesystem::path& basis_file, const std::vector<const AdapterFile*>& adapters);
 
@@ -48,7 +49,7 @@ struct OpenedAdapter {
   WeightMemory memory = WeightMemory::kNormal;
   torch::Device device = torch::kCPU;
 };
-/// `adapter`: a file, or a sum of files (api/adapters.h).
+/// `adapter`: a file, a reference into a store (api/store.h), or a sum of them (api/adapters.h).
 OpenedAdapter open_adapter_on_model(const BaseModel& model, const std::filesystem::path& adapter,
                                     const OpenOptions& options, const Settings& settings);
 

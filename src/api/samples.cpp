@@ -65,13 +65,12 @@ SamplePrompts::SamplePrompts(const nlohmann::json& samples, const Task& task, co
   }
 }
 
-std::vector<TrainSample> SamplePrompts::answer(AdaptedModel& model, const std::vector<int64_t>& slots,
-                                               torch::ScalarType compute_dtype) const {
+std::vector<TrainSample> SamplePrompts::answer(AdaptedModel& model, const std::vector<int64_t>& slots) const {
   torch::NoGradGuard no_grad;
   constexpr int64_t kTogether = 16;
   const auto count = static_cast<int64_t>(prompts_.size() * slots.size());
   const int64_t together = std::min(kTogether, count);
-  CachedModel cached(model, together * KvCache::blocks_for(longest_), compute_dtype);
+  CachedModel cached(model, together * KvCache::blocks_for(longest_));
   Scheduler scheduler(cached, {.context = longest_, .max_sequences = together, .end_ids = tokenizer_.eos_ids()});
   std::vector<TrainSample> answers;
   std::vector<TextStream> streams;

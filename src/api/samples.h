@@ -20,8 +20,7 @@ class SamplePrompts {
                 int64_t max_new_tokens, int64_t context, const std::string& where);
 
   /// Greedy answers, those of `slots[0]` first: each as `model` with that slot's adapter gives it alone.
-  std::vector<TrainSample> answer(AdaptedModel& model, const std::vector<int64_t>& slots,
-                                  torch::ScalarType compute_dtype) const;
+  std::vector<TrainSample> answer(AdaptedModel& model, const std::vector<int64_t>& slots) const;
   bool empty() const { return prompts_.empty(); }
 
  private:

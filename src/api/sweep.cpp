@@ -6,6 +6,7 @@
 #include "adapt/distance.h"
 #include "adapt/method.h"
 #include "api/predictor.h"
+#include "api/store.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -53,8 +54,11 @@ std::vector<SweepPoint> sweep_between(const BaseModel& model, const std::string&
 std::vector<Neighbour> nearest_adapters(const BaseModel& model, const std::filesystem::path& adapter,
                                         const std::filesystem::path& folder, const OpenOptions& options,
                                         const Settings& settings) {
-  std::vector<std::filesystem::path> others = adapters_in(folder);
-  std::erase_if(others, [&](const auto& path) { return std::filesystem::equivalent(path, adapter); });
+  std::vector<std::filesystem::path> others = adapters_of(folder);
+  std::erase_if(others, [&](const auto& path) {
+    std::error_code of_none;  // a reference is no file
+    return path == adapter || std::filesystem::equivalent(path, adapter, of_none);
+  });
   if (others.empty()) throw Error(concat(folder.string(), ": expected other adapters than ", adapter.string()));
   std::vector<std::string> paths = {adapter.string()};
   paths.reserve(others.size() + 1);

@@ -2,12 +2,27 @@
 
 #include <algorithm>
 
+#include "adapt/base_bytes.h"
 #include "api/opened_adapter.h"
 #include "data/chat_turns.h"
 #include "io/error.h"
-#include "train/memory_estimate.h"
 
 namespace loraxs {
+namespace {
+
+/// Slots that requests may be using stay what they are.
+void check_beside(const AdapterSet& running, const AdapterSet& next) {
+  const auto row_of = [](const AdapterSet& set, size_t slot) {
+    return std::pair(set.banks[set.slots[slot].bank].get(), set.slots[slot].row);
+  };
+  TORCH_CHECK(next.slots.size() >= running.slots.size(), "TextModel::use: fewer slots while requests are under way");
+  for (size_t slot = 0; slot < running.slots.size(); ++slot) {
+    TORCH_CHECK(row_of(running, slot) == row_of(next, slot), "TextModel::use: slot ", slot,
+                " would change while requests are under way");
+  }
+}
+
+}  // namespace
 
 TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     : base_(open_model(options.model, settings)),
@@ -41,20 +56,32 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
   encoder_ = std::make_unique<TaskEncoder>(*tokenizer_, options.model);
 }
 
+int64_t TextModel::requests_under_way() const {
+  if (scheduler_) return scheduler_->num_requests();
+  return beam_scheduler_ ? beam_scheduler_->num_requests() : 0;
+}
+
 void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
+  for (std::shared_ptr<Bank>& bank : adapters.banks) bank = bank_on(bank, device_);
+  Reservation wanted = Reservation::of(adapters.banks);
+  const bool busy = requests_under_way() > 0;
+  if (busy) check_beside(model_->adapters(), adapters);
+  if (busy && model_->prepared()->basis() != basis.get()) {
+    throw Error(
+        "adapters: expected the basis of the requests under way, found another; adapters on different bases "
+        "never share a batch");
+  }
+  if (model_ && model_->prepared()->basis() == basis.get() &&
+      (busy || model_->prepared()->reservation().covers(wanted))) {
+    return model_->use(std::move(adapters));
+  }
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
-  for (std::shared_ptr<Bank>& bank : adapters.banks) bank = bank_on(bank, device_);
-  Reservation wanted = Reservation::of(adapters.banks);
-  std::shared_ptr<PreparedModel> prepared = model_ ? model_->prepared() : nullptr;
-  model_.reset();
-  if (!prepared || prepared->basis() != basis.get() || !prepared->reservation().covers(wanted)) {
-    prepared.reset();  // one copy of the prepared weights at a time
-    prepared =
-        std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted),
-                                        PrepareOptions{.dtype = compute_dtype_, .device = device_, .memory = memory_});
-  }
+  model_.reset();  // one copy of the prepared weights at a time
+  auto prepared =
+      std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted),
+                                      PrepareOptions{.dtype = compute_dtype_, .device = device_, .memory = memory_});
   model_ = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
 }
 
@@ -64,8 +91,7 @@ SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ign
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
-  cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)),
-                                          compute_dtype_, device_);
+  cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)));
   SchedulerOptions options{.context = context_, .max_sequences = sequences};
   options.tokens_per_step = std::max(options.tokens_per_step, sequences);
   if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();

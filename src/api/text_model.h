@@ -31,11 +31,13 @@ class TextModel {
   /// Opens model and tokenizer. Throws Error for a model that generates no text and a context it was not made for.
   TextModel(const TextModelOptions& options, const Settings& settings);
 
-  /// Plugs adapters in; slot i is slot i of the set. Ends the scheduler there was. The base is prepared anew only for
-  /// what it was not prepared for yet.
+  /// Plugs adapters in, from the next step on; slot i is slot i of the set. Model, cache and scheduler stay where the
+  /// base is prepared for the adapters on their basis; else it is prepared anew, which ends the scheduler there was.
+  /// While requests are under way, their slots must stay what they are (TORCH_CHECKs), and what the base is not
+  /// prepared for throws Error. Adapters that come and go by the thousand: a ResidentBank's set() is plugged in once.
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
   /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
-  /// use(), scheduler() or beam_scheduler().
+  /// scheduler() or beam_scheduler(), or a use() that prepares the base anew.
   Scheduler& scheduler(int64_t sequences, bool ignore_eos = false);
   BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
 
@@ -52,6 +54,7 @@ class TextModel {
   AdaptedModel& model() { return *model_; }
 
  private:
+  int64_t requests_under_way() const;
   /// A fresh cache of blocks for so many full contexts, or as many as the memory allows, `least` in any case.
   SchedulerOptions new_cache(int64_t sequences, int64_t least, bool ignore_eos);
   BaseModel base_;

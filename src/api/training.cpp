@@ -76,7 +76,7 @@ TrainingRun::TrainingRun(Recipe recipe, const Task& task, Settings settings, con
                    model_.config.max_length(), where);
   if (!samples_->empty()) {
     setup_.answer_samples = [this](AdaptedModel& model, const std::vector<int64_t>& slots) {
-      return samples_->answer(model, slots, setup_.dtype);
+      return samples_->answer(model, slots);
     };
   }
   train_ = std::make_shared<const EncodedExamples>(encoder.encode(task, task.train, recipe_.train.max_length));
@@ -122,7 +122,7 @@ const Basis& TrainingRun::basis() {
     const std::string& from = recipe_.train.init_adapter;
     basis.rank = setup_.layout.largest_rank();
     const std::filesystem::path brought =
-        from.empty() ? std::filesystem::path() : basis_file_of(read_adapter(from), {});
+        from.empty() ? std::filesystem::path() : basis_file_of(read_adapter(from), {}, {});
     setup_.basis = starts_from_basis(recipe_.method) ? basis_for(model_, setup_.layout.sites, basis, brought, settings_)
                                                      : std::make_shared<Basis>();
     setup_.start = read_start_row(recipe_, setup_.layout, setup_.labels, model_, *setup_.basis, where_);
@@ -142,7 +142,7 @@ void TrainingRun::start_from_gradient() {
     Recipe recipe = recipe_;
     recipe.train.init_adapter = path.string();
     recipe.train.init_head = "fresh";
-    setup_.basis = std::make_shared<Basis>(read_basis(basis_file_of(read_adapter(path), {})));
+    setup_.basis = std::make_shared<Basis>(read_basis(basis_file_of(read_adapter(path), {}, {})));
     setup_.start = read_start_row(recipe, setup_.layout, setup_.labels, model_, *setup_.basis, where_);
     if (setup_.start) setup_.start->warmup_steps = warmup_steps;
   } else {

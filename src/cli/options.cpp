@@ -5,7 +5,8 @@
 namespace loraxs {
 
 void CommonOptions::add_to(CLI::App& app, bool opens_model) {
-  app.add_option("-t,--threads", threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
+  app.add_option("-t,--threads", threads, "Threads (default: all cores that the process may use)")
+      ->check(CLI::PositiveNumber);
   app.add_flag("--json", json, "Results as JSON lines");
   app.add_flag("-q,--quiet", quiet, "Neither progress nor warnings on stderr, errors alone");
   app.add_option("--cache", cache, "Folder for bases and base ids (default: ~/.cache/loraxs, or in XDG_CACHE_HOME)");

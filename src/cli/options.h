@@ -15,7 +15,7 @@ namespace loraxs {
 
 /// Of every subcommand.
 struct CommonOptions {
-  int64_t threads = 0;             // 0 = all cores that the process may use
+  int64_t threads = 0;             // none given: 0, all cores that the process may use
   Cores cores;                     // those
   std::vector<std::string> words;  // the command line, the program first
   bool json = false;               // results as JSON lines

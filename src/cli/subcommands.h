@@ -18,6 +18,7 @@
 #include "cli/subcommands/params.h"
 #include "cli/subcommands/predict.h"
 #include "cli/subcommands/show.h"
+#include "cli/subcommands/store.h"
 #include "cli/subcommands/study.h"
 #include "cli/subcommands/sweep.h"
 #include "cli/subcommands/table.h"
@@ -30,8 +31,8 @@ namespace loraxs {
 /// `make setup`, on its examples.
 using Subcommands = std::variant<InitOptions, TrainOptions, ShowOptions, EvalOptions, PredictOptions, GenerateOptions,
                                  ConversationOptions, CombineOptions, SweepOptions, NearestOptions, MergeOptions,
-                                 UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, BasisOptions,
-                                 ParamsOptions, TableOptions, StudyOptions, CacheOptions, DoctorOptions>;
+                                 UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, StoreOptions,
+                                 BasisOptions, ParamsOptions, TableOptions, StudyOptions, CacheOptions, DoctorOptions>;
 
 /// What the launcher hands to the engine.
 struct Command {

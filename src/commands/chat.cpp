@@ -44,7 +44,7 @@ class ChatSession {
   }
 
   void run() {
-    const Interrupt interrupt;
+    const Interrupt interrupt({SIGINT}, /*ends_waits=*/true);
     const bool person = isatty(STDIN_FILENO) != 0;
     if (person && !common_.quiet) std::cerr << "/help lists the commands.\n";
     InputLines input;

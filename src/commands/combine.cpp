@@ -5,11 +5,12 @@
 #include "api/adapter_tools.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
+#include "store/reference.h"
 
 namespace loraxs {
 
 int run(const CombineOptions& options, const CommonOptions& common) {
-  refuse_existing(options.out, "--out");
+  if (!is_store_url(options.out)) refuse_existing(options.out, "--out");
   const Settings settings = settings_of(common);
   const CombinedAdapters result =
       combine_files(open_model(options.model, settings), options.expression, options.head, options.out, settings);

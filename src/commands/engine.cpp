@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "cli/subcommands.h"
+#include "commands/session.h"
 #include "io/error.h"
 #include "io/mapped_file.h"
 
@@ -20,10 +21,11 @@ int dispatch(const Command& command) {
 
 /// LibTorch takes a thread for every core that affinity allows; more than a quota pays for would wait for each other.
 void set_threads(const CommonOptions& common) {
-  int64_t threads = common.threads;
-  if (threads == 0 && std::getenv("OMP_NUM_THREADS") == nullptr && common.cores.allowed() < at::get_num_threads())
-    threads = common.cores.allowed();
-  if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+  if (common.threads > 0) {
+    use_threads(common.threads, "--threads", common);
+  } else if (std::getenv("OMP_NUM_THREADS") == nullptr && common.cores.allowed() < at::get_num_threads()) {
+    at::set_num_threads(static_cast<int>(common.cores.allowed()));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "commands/interrupt.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,20 +9,25 @@ namespace loraxs {
 namespace {
 
 std::atomic<bool> pressed = false;  // the one thing a signal handler may touch
-struct sigaction before {};
 
 }  // namespace
 
-Interrupt::Interrupt() {
+Interrupt::Interrupt(std::initializer_list<int> signals, bool ends_waits) {
   struct sigaction action {};
   action.sa_handler = [](int) { pressed = true; };
-  sigemptyset(&action.sa_mask);  // no SA_RESTART: read(2) returns
-  sigaction(SIGINT, &action, &before);
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = ends_waits ? 0 : SA_RESTART;  // without it read(2) returns
+  before_.reserve(signals.size());
+  for (const int signal : signals) sigaction(signal, &action, &before_.emplace_back(signal, action).second);
 }
 
-Interrupt::~Interrupt() { sigaction(SIGINT, &before, nullptr); }
+Interrupt::~Interrupt() {
+  for (const auto& [signal, action] : before_) sigaction(signal, &action, nullptr);
+}
 
 bool Interrupt::taken() { return pressed.exchange(false); }
+
+bool Interrupt::pending() { return pressed; }
 
 InputLines::Event InputLines::next(std::string& line) {
   while (true) {

@@ -11,6 +11,8 @@
 #include "commands/session.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/gguf.h"
+#include "text/tokenizer.h"
 
 namespace loraxs {
 
@@ -29,12 +31,20 @@ int run(const MergeOptions& options, const CommonOptions& common) {
               << "; the base's weights for other "
               << "programs, in which the adapter is not merged\n";
   }
+  const bool tokenizer = is_gguf_path(options.out) || has_tokenizer(options.out);
+  if (!tokenizer && !common.quiet) {
+    std::cerr << "loraxs: warning: "
+              << safe_message(concat(options.out, ": has no tokenizer, as ", options.adapter.model,
+                                     " has none; predict and generate need its files"))
+              << '\n';
+  }
   if (common.json) {
     std::cout << nlohmann::json({{"out", options.out},
                                  {"base_id", check.base_id},
                                  {"merged_against_adapted", check.outputs.difference},
                                  {"adapter_effect", check.outputs.effect},
-                                 {"left_out", check.left_out}})
+                                 {"left_out", check.left_out},
+                                 {"tokenizer", tokenizer}})
                      .dump()
               << '\n';
   } else {

@@ -1,5 +1,7 @@
 #include "commands/session.h"
 
+#include <ATen/Parallel.h>
+
 #include <array>
 #include <fstream>
 #include <iostream>
@@ -17,6 +19,13 @@ LogSink stderr_log(const CommonOptions& common) {
     Progress::heard();
     std::cerr << (level == LogLevel::kWarning ? "loraxs: warning: " : "") + printable(line) + "\n";
   };
+}
+
+void use_threads(int64_t threads, const std::string& what, const CommonOptions& common) {
+  at::set_num_threads(static_cast<int>(threads));
+  if (threads <= common.cores.allowed() || common.quiet) return;
+  std::cerr << "loraxs: " << what << ' ' << threads << ": more than the " << common.cores.allowed()
+            << " cores that this process may use; threads will wait for each other\n";
 }
 
 Settings settings_of(const CommonOptions& common) {

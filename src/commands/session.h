@@ -13,6 +13,8 @@
 namespace loraxs {
 
 LogSink stderr_log(const CommonOptions& common);
+/// Computes with so many threads; a hint on stderr, with `what` asked for them, where fewer cores may be used.
+void use_threads(int64_t threads, const std::string& what, const CommonOptions& common);
 Settings settings_of(const CommonOptions& common);  // progress and warnings go to stderr
 
 /// What generate and chat were asked for, checked.

@@ -1,145 +1,175 @@
-#include "cli/subcommands/study.h"
+#include "api/studies/study.h"
 
-#include <array>
-#include <cmath>
+#include <chrono>
+#include <csignal>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "api/energy_study.h"
+#include "api/studies/estimate.h"
+#include "cli/subcommands/study.h"
+#include "commands/energy.h"
 #include "commands/progress.h"
 #include "commands/session.h"
-#include "commands/task_section.h"
+#include "commands/shell_line.h"
 #include "io/atomic_file.h"
-#include "io/chart.h"
 #include "io/error.h"
+#include "io/json.h"
+#include "report/page.h"
+#include "train/train_observer.h"
 
 namespace loraxs {
 namespace {
 
-constexpr std::array kColumns = {"weight",      "random",     "rank²/(out·in)", "gradient",   "weight/random",
-                                 "output cos²", "input cos²", "output angle",   "input angle"};
-constexpr size_t kShares = 5;  // the first columns
+namespace fs = std::filesystem;
 
-std::vector<double> values_of(const CapturedEnergy& e) {
-  return {e.weight,       e.random,        e.expected_random, e.gradient,   e.weight / e.expected_random,
-          e.left_overlap, e.right_overlap, e.left_angle,      e.right_angle};
+volatile std::sig_atomic_t study_interrupted = 0;  // the one thing a signal handler may touch
+
+void on_study_interrupt(int) { study_interrupted = 1; }
+
+/// A line every few seconds, and one for each part.
+class StudyPrinter {
+ public:
+  StudyPrinter(const Study& study, const LogSink& log) : study_(study), log_(log) {}
+
+  void operator()(const StudyProgress& progress) {
+    if (!log_) return;
+    constexpr double kInterval = 5;
+    const auto now = std::chrono::steady_clock::now();
+    const bool same = progress.part == part_;
+    if (same && std::chrono::duration<double>(now - shown_).count() < kInterval) return;
+    shown_ = now;
+    part_ = progress.part;
+    std::string line =
+        concat("study=", study_.name, " part=", progress.part, "/", progress.parts, " \"", progress.name, "\"");
+    if (progress.steps > 0) {
+      line += concat(" step=", progress.step, "/", progress.steps, " eta=", clock_text(progress.seconds_left));
+    }
+    log_(LogLevel::kInfo, line);
+  }
+
+ private:
+  const Study& study_;
+  const LogSink& log_;
+  size_t part_ = 0;
+  std::chrono::steady_clock::time_point shown_{};
+};
+
+/// Run folders in `folder` that no result of this study was read from: of other studies and other settings.
+size_t count_runs(const fs::path& folder) {
+  size_t count = 0;
+  std::error_code code;
+  for (fs::directory_iterator entry(folder, code), end; !code && entry != end; entry.increment(code)) {
+    if (fs::exists(entry->path() / ".loraxs-run")) ++count;
+  }
+  return count;
 }
 
-nlohmann::json to_json(const SiteEnergy& row) {
-  const CapturedEnergy& e = row.energy;
-  return {{"site", row.site.name},
-          {"out_features", row.site.out_features},
-          {"in_features", row.site.in_features},
-          {"weight", e.weight},
-          {"random", e.random},
-          {"expected_random", e.expected_random},
-          {"gradient", e.gradient},
-          {"left_overlap", e.left_overlap},
-          {"right_overlap", e.right_overlap},
-          {"left_angle", e.left_angle},
-          {"right_angle", e.right_angle}};
-}
-
-/// Beside every projection the mean over a module's layers as "all MODULE": geometric of shares, plain of angles.
-std::vector<std::pair<std::string, std::vector<double>>> table_rows(const EnergyStudy& study) {
-  std::vector<std::pair<std::string, std::vector<double>>> rows;
-  std::map<std::string, std::vector<std::vector<double>>> modules;
-  for (const SiteEnergy& row : study.sites) {
-    rows.emplace_back(row.site.name, values_of(row.energy));
-    modules[row.site.module].push_back(rows.back().second);
-  }
-  for (const auto& [module, all] : modules) {
-    std::vector<double> means(kColumns.size());
-    for (size_t c = 0; c < means.size(); ++c) {
-      const bool share = c < kShares;
-      for (const std::vector<double>& values : all) {
-        means[c] += (share ? std::log(values[c]) : values[c]) / static_cast<double>(all.size());
-      }
-      if (share) means[c] = std::exp(means[c]);
-    }
-    rows.emplace_back("all " + module, means);
-  }
-  return rows;
-}
-
-std::string report_of(const EnergyStudy& study, const StudyOptions& options) {
-  std::vector<std::string> order;  // of modules, as a layer has them
-  std::map<std::string, std::vector<Curve>> modules;
-  for (const SiteEnergy& row : study.sites) {
-    std::vector<Curve>& curves = modules[row.site.module];
-    if (curves.empty()) order.push_back(row.site.module);
-    if (curves.empty()) {
-      curves = {{.name = "gradient's own"},
-                {.name = "of the weight"},
-                {.name = "random"},
-                {.name = "r²/(mn)", .dashed = true}};
-    }
-    const CapturedEnergy& e = row.energy;
-    const double shares[] = {e.gradient, e.weight, e.random, e.expected_random};
-    for (size_t i = 0; i < curves.size(); ++i) {
-      if (shares[i] > 0) curves[i].points.emplace_back(static_cast<double>(row.site.layer), std::log10(shares[i]));
-    }
-  }
+std::string page_of(const Study& study, const StudyFindings& findings) {
   std::vector<std::string> charts;
-  charts.reserve(order.size());
-  for (const std::string& module : order) {
-    charts.push_back(svg_chart(module + ": log10 of the captured share", "layer", modules[module]));
-  }
-  std::string table = "<h2>Numbers</h2><table><tr><th>projection</th>";
-  for (const char* column : kColumns) table += "<th>" + escape_html(column) + "</th>";
-  table += "</tr>\n";
-  for (const auto& [name, values] : table_rows(study)) {
-    table += "<tr><td>" + escape_html(name) + "</td>";
-    for (const double value : values) table += "<td>" + short_number(value) + "</td>";
-    table += "</tr>\n";
-  }
+  charts.reserve(findings.charts.size());
+  for (const Chart& chart : findings.charts) charts.push_back(svg_chart(chart));
   return html_page(
-      "Captured energy of the task gradient",
-      concat(options.adapter.model, ", ", options.task.name, ", ", study.examples, " examples (loss ",
-             short_number(study.loss), "), rank ", options.rank,
-             ": the share of the squared norm of each projection's full gradient that lies in S = {b R a}, for "
-             "a and b from the weight's SVD (LoRA-XS), random, and from the gradient itself."),
-      html_charts(charts) + table + "</table>");
+      concat("Study ", study.name), study.question,
+      concat("<p>The paper: ", escape_html(study.paper), "</p><h2>Answer</h2><pre>", escape_html(findings.answer),
+             "</pre>", html_charts(charts), "<h2>Numbers</h2>", table_html(findings.table)));
+}
+
+/// NAME.csv, NAME.json (question and answer) and pictures NAME.svg, NAME-2.svg, … in the folder.
+void write_findings(const Study& study, const fs::path& folder, const StudyFindings& findings, bool complete) {
+  write_file_atomically(folder / concat(study.name, ".csv"), table_csv(findings.table), Existing::kReplaced);
+  const nlohmann::ordered_json told = {{"study", study.name},
+                                       {"question", study.question},
+                                       {"paper", study.paper},
+                                       {"answer", findings.answer},
+                                       {"complete", complete}};
+  write_file_atomically(folder / concat(study.name, ".json"), told.dump(1) + "\n", Existing::kReplaced);
+  size_t number = 0;
+  for (const Chart& chart : findings.charts) {
+    const std::string svg = svg_file(chart);
+    if (svg.empty()) continue;
+    ++number;
+    const std::string name = number == 1 ? concat(study.name, ".svg") : concat(study.name, "-", number, ".svg");
+    write_file_atomically(folder / name, svg, Existing::kReplaced);
+  }
+}
+
+StudyRequest request_of(const StudyOptions& options, const CommonOptions& common) {
+  StudyRequest request{.folder = options.folder,
+                       .quick = options.quick,
+                       .trained_only = options.trained,
+                       .settings = settings_of(common)};
+  request.recipes.assign(options.recipes.begin(), options.recipes.end());
+  if (options.quick) request.folder /= "quick";
+  return request;
+}
+
+void run_one(const Study& study, const StudyOptions& options, const CommonOptions& common) {
+  StudyRequest request = request_of(options, common);
+  const LogSink log = request.settings.log;
+  std::error_code code;
+  fs::create_directories(request.folder, code);
+  if (code) throw Error(concat(request.folder.string(), ": --folder: cannot create: ", code.message()));
+  const double seconds = study.estimate(study, request);
+  const size_t before = count_runs(request.folder);
+  if (log) {
+    log(LogLevel::kInfo,
+        concat("study=", study.name, " estimate=\"", seconds > 0 ? duration_text(seconds) : "short",
+               "\" runs_there=", before, before > 0 ? "; those of other settings are left alone" : ""));
+  }
+  if (options.estimate) {
+    std::cout << study.name << ": " << (seconds > 0 ? duration_text(seconds) : "short, or all is there") << '\n';
+    return;
+  }
+  StudyPrinter printer(study, log);
+  request.on_progress = [&](const StudyProgress& progress) { printer(progress); };
+  request.on_part = [&](const StudyFindings& findings) { write_findings(study, request.folder, findings, false); };
+  request.stop_requested = [] { return study_interrupted != 0; };
+  const StudyFindings findings = study.run(study, request);
+  write_findings(study, request.folder, findings, findings.complete);
+  if (!options.report.empty()) write_file_atomically(options.report, page_of(study, findings));
+  if (common.json) {
+    const nlohmann::json done = {{"study", study.name},
+                                 {"csv", (request.folder / concat(study.name, ".csv")).string()},
+                                 {"answer", findings.answer}};
+    std::cout << json_text(done) << '\n';
+  } else {
+    std::cout << study.question << "\n\n" << table_markdown(findings.table) << '\n' << findings.answer << '\n';
+  }
 }
 
 }  // namespace
 
 int run(const StudyOptions& options, const CommonOptions& common) {
-  if (!options.report.empty()) refuse_existing(options.report, "--report");
-  check_task_name(options.task);
-  const Settings settings = settings_of(common);
-  const BaseModel model = open_model(options.adapter.model, settings);
-  std::optional<OpenedAdapter> adapter;
-  if (!options.adapter.adapter.empty()) {
-    adapter = open_adapter_on_model(model, options.adapter.adapter, open_options_of(options.adapter), settings);
+  if (options.question == "energy") return run_energy(options, common);
+  const bool all = options.question == "all";
+  if (!options.report.empty()) {
+    if (all) throw Error("--report: expected one study, found all");
+    refuse_existing(options.report, "--report");
   }
-  const Task task = task_of(options.task, adapter ? adapter->file.labels : std::vector<std::string>(), Splits::kAll);
-  Progress progress(settings.log);
-  progress.begin("gradient");
-  const EnergyStudy study = study_energy(
-      model, adapter, task,
-      {.rank = options.rank, .examples = options.examples, .max_length = options.max_length, .seed = options.seed});
-  if (!options.report.empty()) write_file_atomically(options.report, report_of(study, options));
-  if (common.json) {
-    for (const SiteEnergy& row : study.sites) std::cout << to_json(row).dump() << '\n';
-    return 0;
+  if (all && !options.recipes.empty()) throw Error("study all: expected no recipes, each study has its own");
+  const Study* one = all ? nullptr : &find_study(options.question);
+  std::signal(SIGINT, on_study_interrupt);
+  std::signal(SIGTERM, on_study_interrupt);
+  try {
+    if (one != nullptr) {
+      run_one(*one, options, common);
+      return 0;
+    }
+    int code = 0;
+    for (const Study& study : studies()) {
+      try {
+        run_one(study, options, common);
+      } catch (const Error& error) {  // data that are absent: the others go on
+        std::cerr << "loraxs: study " << study.name << ": " << error.what() << '\n';
+        code = 2;
+      }
+    }
+    return code;
+  } catch (const Interrupted&) {
+    std::cerr << "\nloraxs: interrupted; what is done is kept in " << printable(options.folder)
+              << "; continue with: " << shell_line(common.words) << '\n';
+    return 130;
   }
-  const bool csv = options.format == "csv";
-  const std::string between = csv ? "," : " | ", edge = csv ? "" : "| ";
-  const auto line = [&](const std::string& name, const std::vector<std::string>& cells) {
-    std::cout << edge << name;
-    for (const std::string& cell : cells) std::cout << between << cell;
-    std::cout << (csv ? "\n" : " |\n");
-  };
-  line("projection", {kColumns.begin(), kColumns.end()});
-  if (!csv) line("---", std::vector<std::string>(kColumns.size(), "---"));
-  for (const auto& [name, values] : table_rows(study)) {
-    std::vector<std::string> cells;
-    cells.reserve(values.size());
-    for (const double value : values) cells.push_back(short_number(value));
-    line(name, cells);
-  }
-  return 0;
 }
 
 }  // namespace loraxs

@@ -8,9 +8,10 @@
 #include "commands/session.h"
 #include "commands/task_section.h"
 #include "io/atomic_file.h"
-#include "io/chart.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "report/chart.h"
+#include "report/page.h"
 
 namespace loraxs {
 
@@ -31,11 +32,12 @@ int run(const SweepOptions& options, const CommonOptions& common) {
       curve.points.emplace_back(point.t, point.value);
       rows += concat("<tr><th>", short_number(point.t), "</th><td>", short_number(point.value), "</td></tr>\n");
     }
-    write_file_atomically(options.report, html_page("Between two adapters",
-                                                    concat("t = 0: ", options.from, ", t = 1: ", options.to, ", task ",
-                                                           task.name, ", ", task.validation.size(), " examples"),
-                                                    html_charts({svg_chart(task.metric, "t", {curve})}) +
-                                                        "<h2>Numbers</h2><table>" + rows + "</table>"));
+    write_file_atomically(
+        options.report, html_page("Between two adapters",
+                                  concat("t = 0: ", options.from, ", t = 1: ", options.to, ", task ", task.name, ", ",
+                                         task.validation.size(), " examples"),
+                                  html_charts({svg_chart({.title = task.metric, .x_label = "t", .curves = {curve}})}) +
+                                      "<h2>Numbers</h2><table>" + rows + "</table>"));
   }
   if (!common.json) std::cout << "| t | " << task.metric << " |\n|---|---|\n";
   for (const SweepPoint& point : sweep) {

@@ -5,6 +5,7 @@
 
 #include "adapt/adapter_file.h"
 #include "api/adapters.h"
+#include "api/store.h"
 #include "data/tasks/records.h"
 #include "io/error.h"
 #include "io/fields.h"
@@ -63,7 +64,7 @@ void check_task_name(const TaskOptions& options) {
 }
 
 std::vector<std::string> adapter_labels(const std::string& adapter) {
-  const AdapterFile file = read_adapter(files_of_adapter(adapter).front());
+  const AdapterFile file = load_adapter(files_of_adapter(adapter).front());
   Fields layout(parse_json(file.layout_json, file.path.string()), file.path.string(), "layout");
   layout.ignore_unknown();  // an empty list is that of a regression
   return layout.strings("labels", {});

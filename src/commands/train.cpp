@@ -1,11 +1,9 @@
 #include "cli/subcommands/train.h"
 
-#include <ATen/Parallel.h>
 #include <torch/version.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,6 +12,7 @@
 #include "adapt/method.h"
 #include "api/training.h"
 #include "commands/dry_run.h"
+#include "commands/interrupt.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "commands/shell_line.h"
@@ -28,10 +27,6 @@
 
 namespace loraxs {
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;  // the one thing a signal handler may touch
-
-void on_interrupt(int) { interrupted = 1; }
 
 /// A bar on a terminal, a line every few seconds elsewhere.
 class ProgressPrinter {
@@ -124,7 +119,7 @@ int run(const TrainOptions& options, const CommonOptions& common) {
   recipe.accept_config.insert(recipe.accept_config.end(), common.accept_config.begin(), common.accept_config.end());
   if (!common.pre_tokenizer.empty()) recipe.pre_tokenizer = common.pre_tokenizer;
   if (options.dry_run) return dry_run(recipe, options.recipe, common);
-  if (recipe.threads > 0 && common.threads == 0) at::set_num_threads(static_cast<int>(recipe.threads));
+  if (recipe.threads > 0 && common.threads == 0) use_threads(recipe.threads, "threads", common);
   check_run_output(recipe.output, options.resume);
   if (!recipe.fleet.is_null()) {
     std::signal(SIGINT, on_interrupt);
@@ -143,8 +138,7 @@ int run(const TrainOptions& options, const CommonOptions& common) {
   const TrainSetup& setup = run.setup();
   run.basis();  // until here Ctrl-C ends the program: there is nothing to save
   waiting.reset();
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
+  const Interrupt interrupt({SIGINT, SIGTERM}, /*ends_waits=*/false);
   const bool language_model = setup.kind == TaskKind::kLanguageModel;
   ProgressPrinter progress(common.quiet, language_model);
   const bool scored = setup.validation.size() > 0 || recipe.train.selection == "split";
@@ -164,7 +158,7 @@ int run(const TrainOptions& options, const CommonOptions& common) {
             ++ended;
             warn_of_end(job, end);  // quiet or not: this job has failed
           },
-      .stop_requested = [] { return interrupted != 0; }};
+      .stop_requested = [] { return Interrupt::pending(); }};
   try {
     const TrainResult result = run.run(observer, {.resume = options.resume, .allow_drift = options.allow_drift});
     nlohmann::json done = summarize_run(setup, result);

@@ -4,8 +4,9 @@
 
 namespace loraxs {
 
-CachedModel::CachedModel(AdaptedModel& model, int64_t blocks, torch::ScalarType compute_dtype, torch::Device device)
-    : model_(model), cache_(model.config(), blocks, compute_dtype, device) {}
+CachedModel::CachedModel(AdaptedModel& model, int64_t blocks)
+    : model_(model),
+      cache_(model.config(), blocks, model.prepared()->options().dtype, model.prepared()->options().device) {}
 
 std::span<const float> CachedModel::step(const PackedBatch& batch) {
   const c10::InferenceMode inference;

@@ -10,8 +10,8 @@ namespace loraxs {
 
 class CachedModel final : public StepModel {
  public:
-  /// The cache has the compute dtype, on the device of `model`, which must outlive this.
-  CachedModel(AdaptedModel& model, int64_t blocks, torch::ScalarType compute_dtype, torch::Device device = torch::kCPU);
+  /// The cache has the dtype and device that `model`, which must outlive this, computes in.
+  CachedModel(AdaptedModel& model, int64_t blocks);
 
   std::span<const float> step(const PackedBatch& batch) override;
   void copy_block(int32_t from, int32_t to) override;

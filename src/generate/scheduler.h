@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct GenerationRequest {
   std::string name = "request";  // starts error messages: "prompts.jsonl:3"
   std::vector<int32_t> prompt;   // token ids, at least one
   int64_t slot = kNoSlot;        // adapter
+  /// Kept until the request has ended: the pin of a resident row (adapt/resident_bank.h).
+  std::shared_ptr<const void> holds;
   SamplingOptions sampling;
   int64_t max_new_tokens = 256;
   /// Called by step() for every new token, end-of-text tokens excepted; false ends the answer ("stop"). An Error that

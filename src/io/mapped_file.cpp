@@ -11,6 +11,7 @@
 
 #include "io/error.h"
 #include "io/input_file.h"
+#include "io/watched_reading.h"
 
 namespace loraxs {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 // A signal handler can reach nothing but globals. A mapping beyond the last place goes unnamed, and its loss ends the
 // process by the signal.
 std::array<std::atomic<const MappedFile*>, 1024> mappings;
+thread_local const std::string* reading = nullptr;  // what to say where this thread reads what it should not
 
 void exchange_mapping(const MappedFile* before, const MappedFile* after) {
   for (auto& place : mappings) {
@@ -34,20 +36,30 @@ void say(std::string_view text) {
   }
 }
 
-void on_lost_page(int, siginfo_t* info, void*) {
+[[noreturn]] void end_with(const std::string& lost) {
+  say("loraxs: ");
+  say(lost);
+  say("\n");
+  _exit(2);
+}
+
+void on_lost_page(int signal, siginfo_t* info, void*) {
+  if (reading != nullptr) end_with(*reading);
   const auto* at = static_cast<const std::byte*>(info->si_addr);
   for (const auto& place : mappings) {
     const MappedFile* file = place.load();
-    if (file == nullptr || at < file->bytes().data() || at >= file->bytes().data() + file->bytes().size()) continue;
-    say("loraxs: ");
-    say(file->lost());
-    say("\n");
-    _exit(2);
+    if (signal != SIGBUS || file == nullptr || at < file->bytes().data() ||
+        at >= file->bytes().data() + file->bytes().size())
+      continue;
+    end_with(file->lost());
   }
-  ::signal(SIGBUS, SIG_DFL);  // the same instruction raises it again
+  ::signal(signal, SIG_DFL);  // the same instruction raises it again
 }
 
 }  // namespace
+
+WatchedReading::WatchedReading(const std::string& lost) : before_(reading) { reading = &lost; }
+WatchedReading::~WatchedReading() { reading = before_; }
 
 MappedFile::MappedFile(std::filesystem::path path, std::span<const std::byte> bytes)
     : path_(std::move(path)), bytes_(bytes) {
@@ -89,6 +101,7 @@ void end_cleanly_on_lost_pages() {
   action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGBUS, &action, nullptr);
+  ::sigaction(SIGSEGV, &action, nullptr);
 }
 
 }  // namespace loraxs

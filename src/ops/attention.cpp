@@ -7,6 +7,7 @@
 
 #include "ops/cpu_kernels.h"
 #include "ops/simd.h"
+#include "ops/softmax_row.h"
 
 namespace loraxs {
 namespace {
@@ -107,19 +108,7 @@ LORAXS_INLINE void probabilities(const Work<T>& w, Scratch& s, int64_t first, in
     float* row = s.scores.data() + i * keys;
     const KeySpan visible = keys_of_query(w, first + i);
     const int64_t begin = visible.begin - span.begin, end = visible.end - span.begin;
-    float largest = row[begin];
-#pragma omp simd reduction(max : largest)
-    for (int64_t j = begin; j < end; ++j) largest = row[j] > largest ? row[j] : largest;
-#pragma omp simd
-    for (int64_t j = begin; j < end; ++j) row[j] = simd::exponential(row[j] - largest);
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = begin; j < end; ++j) sum += row[j];
-    const float inverse = 1.0F / sum;
-#pragma omp simd
-    for (int64_t j = begin; j < end; ++j) row[j] *= inverse;
-    for (int64_t j = 0; j < begin; ++j) row[j] = 0;
-    for (int64_t j = end; j < columns; ++j) row[j] = 0;
+    simd::softmax_row(row, begin, end, columns);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "ops/cpu_kernels.h"
 #include "ops/padded_attention.h"
 #include "ops/simd.h"
+#include "ops/softmax_row.h"
 
 namespace loraxs {
 namespace {
@@ -68,19 +69,7 @@ LORAXS_INLINE void attend_rows(const PagedWork<T>& w, PagedScratch& s, int64_t f
     float* row = s.scores.data() + i * stride;
     const PagedKeys visible = w.keys_of_row(first + i);
     const int64_t begin = visible.begin - start, end = visible.end - start;
-    float largest = row[begin];
-#pragma omp simd reduction(max : largest)
-    for (int64_t j = begin; j < end; ++j) largest = row[j] > largest ? row[j] : largest;
-#pragma omp simd
-    for (int64_t j = begin; j < end; ++j) row[j] = simd::exponential(row[j] - largest);
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = begin; j < end; ++j) sum += row[j];
-    const float inverse = 1.0F / sum;
-#pragma omp simd
-    for (int64_t j = begin; j < end; ++j) row[j] *= inverse;
-    for (int64_t j = 0; j < begin; ++j) row[j] = 0;
-    for (int64_t j = end; j < stride; ++j) row[j] = 0;
+    simd::softmax_row(row, begin, end, stride);
   }
   for (int64_t b = first_block; b < blocks; ++b) {  // unwritten places of the last block may hold anything: not read
     const int64_t keys = std::min(kKeysPerBlock, seen.end - b * kKeysPerBlock);

@@ -73,17 +73,19 @@ double sum_squares(const T* gradient, std::span<const RateSegment> segments) {
 }
 
 template <typename T>
-double step_row(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
-                const AdamWConfig& config) {
-  const auto row_of = [&](const torch::Tensor& bank) { return bank.mutable_data_ptr<T>() + adapter * bank.size(1); };
+double step_row(const RowStep& row) {
+  const OptimizerRows& rows = *row.rows;
+  const auto row_of = [&](const torch::Tensor& bank) {
+    return bank.mutable_data_ptr<T>() + row.adapter * bank.size(1);
+  };
   T *value = row_of(rows.values), *gradient = row_of(rows.gradients), *first = row_of(rows.first_moments),
     *second = row_of(rows.second_moments);
-  const double squares = sum_squares(gradient, segments);
+  const double squares = sum_squares(gradient, row.segments);
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) return norm;
-  const double clip = clip_factor(norm, config.max_grad_norm);
-  for (const RateSegment& segment : segments) {
-    const Factors<T> factors(clip, segment.learning_rate, step, config);
+  const double clip = clip_factor(norm, row.config.max_grad_norm);
+  for (const RateSegment& segment : row.segments) {
+    const Factors<T> factors(clip, segment.learning_rate, row.step, row.config);
     for_blocks(segment.begin, segment.end, [&](int64_t at, int64_t end, int64_t) {
       update_kernel<T>(value + at, gradient + at, first + at, second + at, end - at, factors);
     });
@@ -95,7 +97,9 @@ double step_row(const OptimizerRows& rows, int64_t adapter, int64_t step, std::s
 
 /// step_row by ATen alone; nobody waits for the device. -> the norm, a float64 scalar there.
 template <typename T>
-torch::Tensor step_row_plain(const OptimizerRows& rows, const RowStep& row, const AdamWConfig& config) {
+torch::Tensor step_row_plain(const RowStep& row) {
+  const OptimizerRows& rows = *row.rows;
+  const AdamWConfig& config = row.config;
   const auto row_of = [&](const torch::Tensor& bank) { return bank.select(0, row.adapter); };
   const torch::Tensor value = row_of(rows.values), gradient = row_of(rows.gradients),
                       first = row_of(rows.first_moments), second = row_of(rows.second_moments);
@@ -123,14 +127,13 @@ torch::Tensor step_row_plain(const OptimizerRows& rows, const RowStep& row, cons
   return norm;
 }
 
-std::vector<double> step_rows_plain(const OptimizerRows& rows, const std::vector<RowStep>& steps,
-                                    const AdamWConfig& config) {
-  if (steps.empty()) return {};
+std::vector<double> step_rows_plain(const std::vector<RowStep>& steps) {
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> norms;
-  const auto step_one = rows.values.scalar_type() == torch::kFloat64 ? step_row_plain<double> : step_row_plain<float>;
+  const bool wide = steps.front().rows->values.scalar_type() == torch::kFloat64;
+  const auto step_one = wide ? step_row_plain<double> : step_row_plain<float>;
   norms.reserve(steps.size());
-  for (const RowStep& row : steps) norms.push_back(step_one(rows, row, config));
+  for (const RowStep& row : steps) norms.push_back(step_one(row));
   const torch::Tensor fetched = torch::stack(norms).cpu();
   return {fetched.const_data_ptr<double>(), fetched.const_data_ptr<double>() + fetched.numel()};
 }
@@ -141,25 +144,29 @@ double clip_factor(double norm, double max_grad_norm) {
   return max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (norm + 1e-6)) : 1.0;
 }
 
-std::vector<double> adamw_steps_(const OptimizerRows& rows, const std::vector<RowStep>& steps,
-                                 const AdamWConfig& config) {
-  if (!on_cpu(rows.values, rows.gradients, rows.first_moments, rows.second_moments)) {
-    return step_rows_plain(rows, steps, config);
-  }
-  const auto step_one = rows.values.scalar_type() == torch::kFloat64 ? step_row<double> : step_row<float>;
+std::vector<double> adamw_steps_(const std::vector<RowStep>& steps) {
+  if (steps.empty()) return {};
+  const auto is_here = [](const RowStep& row) {
+    return on_cpu(row.rows->values, row.rows->gradients, row.rows->first_moments, row.rows->second_moments);
+  };
+  if (!std::all_of(steps.begin(), steps.end(), is_here)) return step_rows_plain(steps);
+  const auto step_one =
+      steps.front().rows->values.scalar_type() == torch::kFloat64 ? step_row<double> : step_row<float>;
   std::vector<double> norms(steps.size());
   at::parallel_for(0, static_cast<int64_t>(steps.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      norms[i] = step_one(rows, steps[i].adapter, steps[i].step, steps[i].segments, config);
-    }
+    for (int64_t i = begin; i < end; ++i) norms[i] = step_one(steps[i]);
   });
   return norms;
 }
 
 double adamw_step_(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
                    const AdamWConfig& config) {
-  const RowStep row{.adapter = adapter, .step = step, .segments = {segments.begin(), segments.end()}};
-  return adamw_steps_(rows, {row}, config).front();
+  const RowStep row{.rows = &rows,
+                    .adapter = adapter,
+                    .step = step,
+                    .segments = {segments.begin(), segments.end()},
+                    .config = config};
+  return adamw_steps_({row}).front();
 }
 
 }  // namespace loraxs

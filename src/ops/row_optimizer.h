@@ -33,19 +33,20 @@ struct OptimizerRows {
 /// 1 without clipping.
 double clip_factor(double norm, double max_grad_norm);
 
-/// One step of one row.
+/// One step of one row, with settings of its own.
 struct RowStep {
+  const OptimizerRows* rows = nullptr;  // the bank
   int64_t adapter = 0;
   int64_t step = 0;  // of this row; counts from 1
   std::vector<RateSegment> segments;
+  AdamWConfig config;
 };
 
-/// AdamW steps (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of different rows, side by side:
-/// a row's bits do not depend on the others. Clips by clip_factor. Sets the rows' gradients to zero. Returns each row's
-/// norm before clipping; where it is not finite nothing is changed. On another device than the CPU the norms are
-/// fetched once, after all rows' work is on its way.
-std::vector<double> adamw_steps_(const OptimizerRows& rows, const std::vector<RowStep>& steps,
-                                 const AdamWConfig& config);
+/// AdamW steps (Loshchilov & Hutter 2019, in torch.optim.AdamW's order of operations) of different rows, of banks of
+/// one dtype on one device, side by side: a row's bits do not depend on the others. Clips by clip_factor. Sets the
+/// rows' gradients to zero. Returns each row's norm before clipping; where it is not finite nothing is changed. On
+/// another device than the CPU the norms are fetched once, after all rows' work is on its way.
+std::vector<double> adamw_steps_(const std::vector<RowStep>& steps);
 /// Of one row.
 double adamw_step_(const OptimizerRows& rows, int64_t adapter, int64_t step, std::span<const RateSegment> segments,
                    const AdamWConfig& config);

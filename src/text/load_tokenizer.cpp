@@ -45,6 +45,12 @@ std::unique_ptr<Tokenizer> read_gguf_tokenizer(const std::filesystem::path& mode
 
 }  // namespace
 
+bool has_tokenizer(const std::filesystem::path& folder) {
+  const auto has = [&](const char* name) { return std::filesystem::exists(folder / name); };
+  return has("tokenizer.json") || has("vocab.txt") || (has("vocab.json") && has("merges.txt")) ||
+         has("sentencepiece.bpe.model") || has("tokenizer.model");
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, const std::string& pre_tokenizer) {
   return load_tokenizer(model, std::numeric_limits<int32_t>::max(), /*num_types=*/0, pre_tokenizer);
 }

@@ -83,5 +83,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, co
 /// The same for a model with embeddings of that many ids and token types, which it must stay below.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model, int64_t num_ids, int64_t num_types,
                                           const std::string& pre_tokenizer = "");
+/// Whether load_tokenizer finds a file to read in a Hugging Face folder.
+bool has_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace loraxs

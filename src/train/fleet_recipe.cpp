@@ -24,7 +24,7 @@ FleetRecipe parse_fleet(const Recipe& recipe, const std::string& where) {
   fleet.stop_on_error = fields.choice("on_error", "continue", {"continue", "stop"}) == "stop";
   fields.finish();
   if (fleet.jobs.empty()) fields.fail("jobs", "expected a .jsonl file with a job a line, or a folder, found none");
-  if (fleet.store.empty()) fields.fail("store", "expected a folder for the adapters, found none");
+  if (fleet.store.empty()) fields.fail("store", "expected a folder or a store's URL for the adapters, found none");
   if (fleet.validation == 1) fields.fail("validation", "expected a number from 0 to below 1, found 1");
   const TrainRecipe& train = recipe.train;
   const auto one = [&](const char* key, size_t found) {

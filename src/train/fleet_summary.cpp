@@ -6,10 +6,10 @@
 #include <iomanip>
 
 #include "io/atomic_file.h"
-#include "io/chart.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
+#include "report/page.h"
 
 namespace loraxs {
 namespace {

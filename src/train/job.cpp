@@ -7,12 +7,11 @@
 #include <limits>
 #include <set>
 
+#include "adapt/job_key.h"
 #include "io/error.h"
 #include "io/seeds.h"
 
 namespace loraxs {
-
-uint64_t job_key(uint64_t seed, const std::string& task_name) { return derive_seed(seed, task_name); }
 
 namespace {
 

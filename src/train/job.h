@@ -11,14 +11,11 @@ namespace loraxs {
 struct Job {
   std::string name;  // "seed-0", in a grid "lr-0.001-head-0.005-seed-0", rates exactly; folder of its files
   int64_t seed = 0;  // of the recipe's list
-  uint64_t key = 0;  // see job_key: everything random of the job; never depends on its row
+  uint64_t key = 0;  // adapt/job_key.h: everything random of the job; never depends on its row
   double learning_rate = 0;
   double head_learning_rate = 0;
   int64_t setting = 0;  // index into the grid of learning rates
 };
-
-/// Job::key of a seed on a task.
-uint64_t job_key(uint64_t seed, const std::string& task_name);
 
 /// Settings × seeds, seeds innermost; names are distinct. Throws Error when a list is empty or holds a number twice.
 std::vector<Job> make_jobs(const TrainRecipe& train, const std::string& task_name);

@@ -4,17 +4,14 @@ namespace loraxs {
 
 ObjectiveValue language_objective(AdaptedModel& model, const PackedBatch& batch) {
   const CrossEntropy loss = model.token_loss(batch, /*training=*/true);
-  const torch::Tensor losses = loss.losses.to(torch::kCPU, torch::kFloat64).contiguous();  // [asked]
-  ObjectiveValue value{.total = loss.total};
-  for (const SlotSegment& segment : sequence_segments(batch)) {
-    double sum = 0;
-    for (int64_t s = segment.begin; s < segment.end; ++s) {
-      for (int32_t i = batch.asked_starts[s]; i < batch.asked_starts[s + 1]; ++i) {
-        sum += batch.loss_weights[s] * losses.const_data_ptr<double>()[i];
-      }
-    }
-    value.job_losses.push_back(sum);
+  ObjectiveValue value{.total = loss.total, .terms = loss.losses.detach()};  // [asked]
+  value.weights.reserve(batch.num_asked());
+  for (int64_t s = 0; s < batch.num_sequences(); ++s) {
+    value.weights.resize(batch.asked_starts[s + 1], batch.loss_weights[s]);
   }
+  const std::vector<SlotSegment> segments = sequence_segments(batch);
+  value.ends.reserve(segments.size());
+  for (const SlotSegment& segment : segments) value.ends.push_back(batch.asked_starts[segment.end]);
   return value;
 }
 

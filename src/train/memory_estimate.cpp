@@ -7,30 +7,15 @@
 #include "batch/micro_batches.h"
 #include "batch/token_budget.h"
 #include "io/error.h"
-#include "io/gguf.h"
 #include "model/decoder.h"
 
 namespace loraxs {
 namespace {
 
 constexpr int64_t kFloat = 4;
-constexpr int64_t kProcessBytes = 165'000'000;  // peak of a training of a model of 100,000 numbers
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 bool is_decoder(const BaseModel& model) { return model.architecture->kind == ModelKind::kDecoder; }
-
-/// The base's weights as their files hold them.
-int64_t stored_bytes(const BaseModel& model) {
-  if (is_gguf_path(model.folder)) return static_cast<int64_t>(std::filesystem::file_size(model.folder));
-  int64_t bytes = 0;
-  if (std::filesystem::is_directory(model.folder)) {
-    for (const auto& entry : std::filesystem::directory_iterator(model.folder)) {
-      if (entry.path().extension() == ".safetensors") bytes += static_cast<int64_t>(entry.file_size());
-    }
-  }
-  if (bytes > 0) return bytes;
-  return count_model(*model.architecture, model.config) * (is_decoder(model) ? 2 : kFloat);
-}
 
 /// Of one token: what all layers keep for backward.
 int64_t encoder_activations(const BaseModel& model, int64_t ranks) {
@@ -68,13 +53,6 @@ StepShape step_shape(const TrainRecipe& train, int64_t jobs, int64_t sentences, 
           .dtype = dtype,
           .weights = weight_memory(train.memory),
           .limit = static_cast<int64_t>(train.memory_gb * kGiB)};
-}
-
-int64_t resident_base_bytes(const BaseModel& model, torch::ScalarType dtype, WeightMemory memory, int64_t directions) {
-  if (memory == WeightMemory::kTight) return kProcessBytes + stored_bytes(model);
-  int64_t copies = count_weights(list_sites(*model.architecture, model.config));
-  if (is_decoder(model)) copies += model.config.vocab_size * model.config.hidden_size;
-  return kProcessBytes + directions * copies * static_cast<int64_t>(c10::elementSize(dtype));
 }
 
 MemoryEstimate estimate_memory(const BaseModel& model, const Layout& layout, const StepShape& step,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "adapt/base_bytes.h"
 #include "adapt/layout.h"
 #include "model/base_model.h"
 #include "ops/frozen_weight.h"
@@ -37,10 +38,6 @@ struct MemoryEstimate {
 /// is max_length.
 StepShape step_shape(const TrainRecipe& train, int64_t jobs, int64_t sentences, int64_t tokens,
                      torch::ScalarType dtype);
-
-/// The program with its libraries, and the mapped file (tight) or the compute-ready copies of its weights for
-/// `directions` of products: 2 to train, 1 otherwise. Absent files are taken for 16-bit numbers (decoders) or 32-bit.
-int64_t resident_base_bytes(const BaseModel& model, torch::ScalarType dtype, WeightMemory memory, int64_t directions);
 
 /// Counts what backward keeps and a decoder layer's own buffers. Throws Error with `where` when the limit is below what
 /// is left with every layer computed again.

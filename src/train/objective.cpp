@@ -15,6 +15,30 @@ torch::Tensor losses_of(const torch::Tensor& logits, const torch::Tensor& target
 
 }  // namespace
 
+std::vector<double> ObjectiveValue::job_losses() const { return job_losses_of(std::span(this, 1)).front(); }
+
+std::vector<std::vector<double>> job_losses_of(std::span<const ObjectiveValue> values) {
+  std::vector<torch::Tensor> terms;
+  terms.reserve(values.size());
+  for (const ObjectiveValue& value : values) terms.push_back(value.terms);
+  const torch::Tensor fetched = torch::cat(terms).to(torch::kCPU, torch::kFloat64).contiguous();
+  const double* term = fetched.const_data_ptr<double>();
+  std::vector<std::vector<double>> losses;
+  losses.reserve(values.size());
+  for (const ObjectiveValue& value : values) {
+    std::vector<double>& jobs = losses.emplace_back();
+    jobs.reserve(value.ends.size());
+    int64_t i = 0;
+    for (const int64_t end : value.ends) {
+      double sum = 0;
+      for (; i < end; ++i) sum += value.weights[i] * term[i];
+      jobs.push_back(sum);
+    }
+    term += value.terms.numel();
+  }
+  return losses;
+}
+
 void weigh_step(std::span<Sequence> step) {
   int64_t terms = 0;
   for (const Sequence& sequence : step) terms += loss_terms(sequence);
@@ -30,13 +54,11 @@ ObjectiveValue objective(const HeadLogits& logits, const PackedBatch& batch) {
   }
   const torch::Tensor losses = torch::cat(parts);  // [sequences]
   const torch::Tensor weighted = losses * torch::tensor(batch.loss_weights, torch::kFloat64).to(losses.options());
-  ObjectiveValue value{.total = weighted.sum()};
-  const torch::Tensor shown = weighted.detach().to(torch::kCPU, torch::kFloat64).contiguous();
-  for (const SlotSegment& segment : sequence_segments(batch)) {
-    double sum = 0;
-    for (int64_t s = segment.begin; s < segment.end; ++s) sum += shown.const_data_ptr<double>()[s];
-    value.job_losses.push_back(sum);
-  }
+  ObjectiveValue value{.total = weighted.sum(), .terms = weighted.detach()};
+  value.weights.assign(batch.num_sequences(), 1);  // they are in the terms
+  const std::vector<SlotSegment> segments = sequence_segments(batch);
+  value.ends.reserve(segments.size());
+  for (const SlotSegment& segment : segments) value.ends.push_back(segment.end);
   return value;
 }
 

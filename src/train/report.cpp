@@ -1,24 +1,22 @@
 #include "train/report.h"
 
 #include <algorithm>
-#include <map>
 
 #include "adapt/method.h"
 #include "io/atomic_file.h"
-#include "io/chart.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
+#include "report/page.h"
+#include "report/run_page.h"
 
 namespace loraxs {
 namespace {
 
-using Rows = std::vector<std::vector<std::string>>;
-
 /// What metrics.jsonl tells of a run.
 struct RunHistory {
-  std::map<std::string, Curve> loss, score;  // by job
-  Rows samples;                              // epoch, job, prompt, answer
+  RunCurves curves;
+  TextRows samples;  // epoch, job, prompt, answer
 };
 
 RunHistory read_history(const std::filesystem::path& run, const std::string& metric) {
@@ -34,11 +32,12 @@ RunHistory read_history(const std::filesystem::path& run, const std::string& met
     const std::string kind = event.value("event", "");
     if (kind == "step") {
       for (const auto& [job, value] : event["loss"].items()) {
-        if (value.is_number()) history.loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
+        if (value.is_number())
+          history.curves.loss[job].points.emplace_back(event["step"].get<double>(), value.get<double>());
       }
     } else if (kind == "evaluation" && event.contains(key) && event[key].is_number()) {
-      history.score[event["job"].get<std::string>()].points.emplace_back(event["step"].get<double>(),
-                                                                         event[key].get<double>());
+      history.curves.score[event["job"].get<std::string>()].points.emplace_back(event["step"].get<double>(),
+                                                                                event[key].get<double>());
     } else if (kind == "sample") {
       history.samples.push_back({event["epoch"].dump(), event["job"].get<std::string>(),
                                  event["prompt"].get<std::string>(), event["text"].get<std::string>()});
@@ -46,44 +45,6 @@ RunHistory read_history(const std::filesystem::path& run, const std::string& met
   }
   return history;
 }
-
-/// The charts of a run and one beside it. Where the score is the loss on held-out data, it stands with the training's.
-class Charts {
- public:
-  explicit Charts(std::string metric) : metric_(std::move(metric)), joined_(metric_ == "loss") {}
-
-  void add(const RunHistory& history, const std::string& of_run) {
-    const std::string suffix = of_run.empty() ? "" : " (" + of_run + ")";
-    for (const auto& [job, curve] : history.loss) {
-      put(loss_, curve, (joined_ ? "training, " : "") + job + suffix, !of_run.empty(), colour_of(job + suffix));
-    }
-    for (const auto& [job, curve] : history.score) {
-      put(joined_ ? loss_ : score_, curve, (joined_ ? "validation, " : "") + job + suffix, joined_ || !of_run.empty(),
-          colour_of(job + suffix));
-    }
-  }
-
-  std::string html() const {
-    return html_charts({svg_chart(metric_ + " on validation data", "step", score_),
-                        svg_chart(joined_ ? "loss" : "training loss", "step", loss_)});
-  }
-
- private:
-  static void put(std::vector<Curve>& curves, Curve curve, const std::string& name, bool dashed, int colour) {
-    curve.name = name;
-    curve.dashed = dashed;
-    curve.colour = colour;
-    curves.push_back(std::move(curve));
-  }
-  int colour_of(const std::string& job) {
-    return colours_.emplace(job, static_cast<int>(colours_.size())).first->second;
-  }
-
-  std::string metric_;
-  bool joined_;
-  std::vector<Curve> loss_, score_;
-  std::map<std::string, int> colours_;
-};
 
 /// Which numbers were trained, in the method's own words.
 std::string lead_of(const nlohmann::json& done) {
@@ -99,12 +60,12 @@ std::string number_or(const nlohmann::json& value, const char* otherwise) {
 }
 
 /// Each setting of the grid with its seeds; the chosen one stands out.
-std::string settings_table(const nlohmann::json& done, const std::string& metric) {
+void fill_settings(const nlohmann::json& done, RunPage& page) {
   const bool head = done.at("head_parameters").get<int64_t>() > 0;
   std::vector<std::string> header = {"learning rate"};
   if (head) header.emplace_back("of the head");
-  header.insert(header.end(), {"seed", metric, "best epoch", "median of the setting", "spread"});
-  Rows rows;
+  header.insert(header.end(), {"seed", page.metric, "best epoch", "median of the setting", "spread"});
+  TextRows rows;
   size_t chosen = SIZE_MAX;
   for (const nlohmann::json& setting : done.at("settings")) {
     const bool is_chosen = chosen == SIZE_MAX && setting.at("learning_rate") == done.at("learning_rate") &&
@@ -127,15 +88,9 @@ std::string settings_table(const nlohmann::json& done, const std::string& metric
       first = false;
     }
   }
-  return html_table(header, rows, done.at("settings").size() > 1 ? chosen : SIZE_MAX);
-}
-
-std::string samples_table(Rows samples) {
-  constexpr size_t kMost = 200;
-  const size_t all = samples.size();
-  if (all > kMost) samples.erase(samples.begin(), samples.end() - kMost);
-  return concat("<h2>Samples</h2>", html_table({"epoch", "job", "prompt", "answer"}, samples),
-                all > kMost ? concat("<p>The last ", kMost, " of ", all, "; all are in metrics.jsonl.</p>") : "");
+  page.settings_header = std::move(header);
+  page.settings = std::move(rows);
+  if (done.at("settings").size() > 1) page.chosen = chosen;
 }
 
 }  // namespace
@@ -143,12 +98,20 @@ std::string samples_table(Rows samples) {
 void write_run_report(const std::filesystem::path& run, const nlohmann::json& done, const std::filesystem::path& beside,
                       const std::vector<std::pair<std::string, std::string>>& notes) {
   const std::string metric = done.at("metric");
-  const RunHistory history = read_history(run, metric);
-  Charts charts(metric);
-  charts.add(history, "");
-  if (!beside.empty()) charts.add(read_history(beside, metric), beside.filename().string());
-  Rows rows = {{metric + ", median over seeds of the best epoch", number_or(done.at("value"), "no validation data")},
-               {"trained numbers in the adapter", done.at("trained_parameters").dump()}};
+  RunHistory history = read_history(run, metric);
+  RunPage page{.title = run.filename().string(),
+               .lead = lead_of(done),
+               .metric = metric,
+               .curves = {std::move(history.curves)},
+               .samples = std::move(history.samples),
+               .recipe = std::string(MappedFile::open(run / "recipe.yaml")->text())};
+  if (!beside.empty()) {
+    page.curves.push_back(read_history(beside, metric).curves);
+    page.curves.back().run = beside.filename().string();
+  }
+  TextRows& rows = page.result;
+  rows = {{metric + ", median over seeds of the best epoch", number_or(done.at("value"), "no validation data")},
+          {"trained numbers in the adapter", done.at("trained_parameters").dump()}};
   if (done.at("head_parameters") > 0)
     rows.push_back({"trained numbers in the head", done.at("head_parameters").dump()});
   rows.push_back({"adapter file", done.at("adapter_bytes").dump() + " bytes"});
@@ -156,13 +119,8 @@ void write_run_report(const std::filesystem::path& run, const nlohmann::json& do
   rows.push_back({"tokens per second", short_number(done.at("tokens_per_second"))});
   rows.push_back({"peak memory", short_number(done.at("peak_memory_bytes").get<double>() / 1e6) + " MB"});
   for (const auto& [name, value] : notes) rows.push_back({name, value});
-  const std::string recipe(MappedFile::open(run / "recipe.yaml")->text());
-  const std::string body =
-      concat(charts.html(), "<h2>Result</h2>", html_table({}, rows), "<h2>Settings and seeds</h2>",
-             settings_table(done, metric), history.samples.empty() ? "" : samples_table(history.samples),
-             "<h2>Recipe</h2><pre>", escape_html(recipe), "</pre>");
-  write_file_atomically(run / "report.html", html_page(run.filename().string(), lead_of(done), body),
-                        Existing::kReplaced);
+  fill_settings(done, page);
+  write_file_atomically(run / "report.html", run_page(page), Existing::kReplaced);
 }
 
 }  // namespace loraxs

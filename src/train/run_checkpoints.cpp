@@ -44,6 +44,9 @@ TrainingState RunCheckpoints::snapshot() const {
   state.values = rows.values.cpu();
   state.first_moments = rows.first_moments.cpu();
   state.second_moments = rows.second_moments.cpu();
+  for (torch::Tensor* memory : {&state.importance, &state.uncertainty}) {
+    if (memory->defined()) *memory = memory->cpu();
+  }
   for (size_t j = 0; j < jobs_.size(); ++j) state.jobs[j] = jobs_[j].state();
   return state;
 }

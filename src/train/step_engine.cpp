@@ -1,6 +1,5 @@
 #include "train/step_engine.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -80,15 +79,22 @@ std::vector<StepOutcome> StepEngine::accumulate(std::span<const JobStep> jobs) {
   std::vector<std::vector<BatchPiece>> cuts;
   cuts.reserve(jobs.size());
   for (const JobStep& job : jobs) cuts.push_back(job.pieces);
-  for (const std::vector<JobPiece>& group : group_pieces(cuts, tokens_per_batch_)) {
+  const std::vector<std::vector<JobPiece>> groups = group_pieces(cuts, tokens_per_batch_);
+  std::vector<ObjectiveValue> values;
+  values.reserve(groups.size());
+  for (const std::vector<JobPiece>& group : groups) {
     std::vector<Sequence> sequences;
     for (const JobPiece& part : group) {
       const auto first = jobs[part.job].sequences.begin();
       sequences.insert(sequences.end(), first + part.piece.begin, first + part.piece.end);
     }
-    const ObjectiveValue loss = training_loss(model_, pack(sequences));
-    loss.total.backward();  // adds to the rows' gradients
-    for (size_t p = 0; p < group.size(); ++p) outcomes[group[p].job].loss += loss.job_losses[p];
+    values.push_back(training_loss(model_, pack(sequences)));
+    values.back().total.backward();  // adds to the rows' gradients
+    values.back().total.reset();     // and lets go of what backward kept
+  }
+  const std::vector<std::vector<double>> losses = job_losses_of(values);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (size_t p = 0; p < groups[g].size(); ++p) outcomes[groups[g][p].job].loss += losses[g][p];
   }
   return outcomes;
 }
@@ -101,14 +107,21 @@ void StepEngine::update(std::span<const JobStep> jobs, std::vector<StepOutcome>&
     outcomes[i].loss += jobs[i].allocator->add_penalty_(row(jobs[i].slot), gradient);
     gradients[i] = gradient.clone();
   }
-  // A row's bits do not depend on the thread that did it.
-  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if (!std::isfinite(outcomes[i].loss)) continue;
-      outcomes[i].norm =
-          adamw_step_(rows_of(jobs[i].slot), place(jobs[i].slot).row, jobs[i].step, jobs[i].rates, jobs[i].adamw);
-    }
-  });
+  std::vector<RowStep> steps;
+  std::vector<size_t> stepping;  // the job of each
+  steps.reserve(jobs.size());
+  stepping.reserve(jobs.size());
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (!std::isfinite(outcomes[i].loss)) continue;
+    steps.push_back({.rows = &rows_of(jobs[i].slot),
+                     .adapter = place(jobs[i].slot).row,
+                     .step = jobs[i].step,
+                     .segments = jobs[i].rates,
+                     .config = jobs[i].adamw});
+    stepping.push_back(i);
+  }
+  const std::vector<double> norms = adamw_steps_(steps);
+  for (size_t s = 0; s < steps.size(); ++s) outcomes[stepping[s]].norm = norms[s];
   for (size_t i = 0; i < jobs.size(); ++i) {
     StepOutcome& outcome = outcomes[i];
     if (!std::isfinite(outcome.loss)) outcome.failure = concat("loss ", outcome.loss);

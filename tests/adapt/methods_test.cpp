@@ -176,7 +176,7 @@ TEST_P(MethodTest, OutputsAndGradientsEqualPeft) {
     EXPECT_GT(test::largest_error(oracle.tensor("plain_logits" + suffix), expected), 1e-2);  // control: it matters
     const ObjectiveValue loss = oracle.loss(model, oracle.sequences());
     const double expected_loss = oracle.tensor("loss" + suffix).item<double>();
-    EXPECT_NEAR(loss.job_losses[0], expected_loss, tolerance * expected_loss);
+    EXPECT_NEAR(loss.job_losses()[0], expected_loss, tolerance * expected_loss);
     loss.total.backward();
     // Measured against float64: float32 may be off by 1e-5 or by what PyTorch's own float32 is off.
     const torch::Tensor exact_gradients = oracle.gradients("64");
@@ -223,7 +223,7 @@ TEST_P(MethodTest, TwentyStepsEqualPeft) {
       const ObjectiveValue loss = oracle.loss(model, chosen);
       loss.total.backward();
       const torch::Tensor row = bank->values[0], gradient = bank->gradients[0];
-      double sum = loss.job_losses[0];
+      double sum = loss.job_losses()[0];
       if (allocator) sum += allocator->add_penalty_(row, gradient);
       const torch::Tensor kept = gradient.clone();
       const RateSegment rate{0, numbers, learning_rate};

@@ -66,12 +66,11 @@ struct ManyAdapters {
 constexpr int64_t kBlocks = 16 * 24;  // sixteen sequences of 384 tokens
 
 /// Greedy answers to prompts with slots, `together` at a time.
-std::vector<std::vector<int32_t>> generate(AdaptedModel& model, torch::ScalarType dtype,
-                                           const std::vector<std::vector<int32_t>>& prompts,
+std::vector<std::vector<int32_t>> generate(AdaptedModel& model, const std::vector<std::vector<int32_t>>& prompts,
                                            const std::vector<int64_t>& slots, int64_t together,
                                            int64_t tokens_per_step = 512, int64_t new_tokens = 24,
                                            int64_t blocks = kBlocks) {
-  CachedModel cached(model, blocks, dtype);
+  CachedModel cached(model, blocks);
   Scheduler scheduler(cached, {.context = 384, .tokens_per_step = tokens_per_step, .max_sequences = together});
   std::vector<std::vector<int32_t>> answers(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -101,7 +100,7 @@ TEST(GenerationTest, ChunksAndStepsGiveTheLogitsOfTheForwardWithoutACache) {
     const torch::Tensor expected =
         model.token_logits(pack(std::vector{Sequence{.input_ids = ids, .slot = slot}}, Ask::kAll));  // [tokens, vocab]
     for (const int64_t chunk : {int64_t{1}, int64_t{9}, int64_t{64}, length}) {
-      CachedModel cached(model, kBlocks, torch::kFloat32);
+      CachedModel cached(model, kBlocks);
       std::vector<int32_t> blocks;
       for (int64_t done = 0; done < length; done += chunk) {
         const int64_t end = std::min(length, done + chunk);
@@ -123,10 +122,9 @@ TEST(GenerationTest, GreedyAnswersAreThoseOfTransformers) {
   const BaseModel base = tiny_llama();
   AdaptedModel model(base, nullptr, {}, torch::kFloat32);
   const Answers oracle;
-  const auto found =
-      generate(model, torch::kFloat32, oracle.prompts, std::vector<int64_t>(oracle.prompts.size(), kNoSlot),
-               /*together=*/16, /*tokens_per_step=*/200,
-               /*new_tokens=*/64);
+  const auto found = generate(model, oracle.prompts, std::vector<int64_t>(oracle.prompts.size(), kNoSlot),
+                              /*together=*/16, /*tokens_per_step=*/200,
+                              /*new_tokens=*/64);
   int64_t ties = 0;
   for (size_t p = 0; p < found.size(); ++p) {
     ASSERT_EQ(found[p].size(), oracle.answers[p].size());
@@ -173,7 +171,7 @@ TEST(GenerationTest, BeamSearchesAreThoseOfTransformers) {
   for (const Searches& searches : all) {
     SCOPED_TRACE(concat("length penalty ", searches.options.length_penalty, ", beams ", searches.options.beams));
     constexpr int64_t kTogether = 8, kLongest = 100;
-    CachedModel cached(model, kBlocks, torch::kFloat32);
+    CachedModel cached(model, kBlocks);
     BeamScheduler scheduler(cached, {.tokens_per_step = 200, .max_sequences = kTogether * 4, .end_ids = end_ids});
     std::vector<std::vector<BeamAnswer>> found(searches.answers.size(0));
     for (size_t p = 0; p < found.size(); ++p) {
@@ -241,26 +239,24 @@ class CompanyTest : public testing::TestWithParam<Company> {
 };
 
 TEST_P(CompanyTest, SixteenAdaptersInOneBatchAnswerAsEachAlone) {
-  const auto dtype = GetParam().dtype;
   const std::vector<std::vector<int32_t>> prompts(oracle.prompts.begin(), oracle.prompts.begin() + 16);
   std::vector<int64_t> slots(16);
   for (int64_t i = 0; i < 16; ++i) slots[i] = (i * 5) % 16;
-  const auto together = generate(model, dtype, prompts, slots, 16);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, 1), together);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, 5, /*tokens_per_step=*/60), together);
-  const auto unadapted = generate(model, dtype, prompts, std::vector<int64_t>(16, kNoSlot), 16);
+  const auto together = generate(model, prompts, slots, 16);
+  EXPECT_EQ(generate(model, prompts, slots, 1), together);
+  EXPECT_EQ(generate(model, prompts, slots, 5, /*tokens_per_step=*/60), together);
+  const auto unadapted = generate(model, prompts, std::vector<int64_t>(16, kNoSlot), 16);
   int64_t different = 0;
   for (size_t i = 0; i < 16; ++i) different += together[i] != unadapted[i] ? 1 : 0;
   EXPECT_GE(different, 8);
   std::vector<int64_t> permuted = slots;  // control: with others' adapters the answers are others
   std::rotate(permuted.begin(), permuted.begin() + 1, permuted.end());
-  EXPECT_NE(generate(model, dtype, prompts, permuted, 16), together);
+  EXPECT_NE(generate(model, prompts, permuted, 16), together);
 }
 
 /// Seventy at once, chunks of prompts beside answers, and answers computed anew when the cache was full.
 TEST_P(CompanyTest, AnswersDoNotDependOnTheBatchOrOnPreemption) {
   constexpr int64_t kAll = 70, kAlone = 20, kNew = 5;
-  const auto dtype = GetParam().dtype;
   std::vector<std::vector<int32_t>> prompts;
   std::vector<int64_t> slots;
   for (int64_t i = 0; i < kAll; ++i) {
@@ -268,12 +264,12 @@ TEST_P(CompanyTest, AnswersDoNotDependOnTheBatchOrOnPreemption) {
     prompts.back().resize(std::min<size_t>(prompts.back().size(), 3 + i % 13));
     slots.push_back(i % 17 - 1);  // kNoSlot too
   }
-  const auto together = generate(model, dtype, prompts, slots, kAll, 512, kNew);
+  const auto together = generate(model, prompts, slots, kAll, 512, kNew);
   const std::vector<std::vector<int32_t>> some(prompts.begin(), prompts.begin() + kAlone),
       expected(together.begin(), together.begin() + kAlone);
-  EXPECT_EQ(generate(model, dtype, some, {slots.begin(), slots.begin() + kAlone}, 1, 512, kNew), expected);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, 9, /*tokens_per_step=*/13, kNew), together);
-  EXPECT_EQ(generate(model, dtype, prompts, slots, kAll, 200, kNew, /*blocks=*/30), together);
+  EXPECT_EQ(generate(model, some, {slots.begin(), slots.begin() + kAlone}, 1, 512, kNew), expected);
+  EXPECT_EQ(generate(model, prompts, slots, 9, /*tokens_per_step=*/13, kNew), together);
+  EXPECT_EQ(generate(model, prompts, slots, kAll, 200, kNew, /*blocks=*/30), together);
 }
 
 INSTANTIATE_TEST_SUITE_P(Weights, CompanyTest,

@@ -182,7 +182,7 @@ void expect_two_jobs_equal_each_alone(const OracleCase& oracle, torch::ScalarTyp
     AdaptedModel model = oracle.adapted(bank, dtype);
     const ObjectiveValue value = language_objective(model, pack(sequences));
     value.total.backward();
-    return std::pair(value.job_losses, bank->gradients.clone());
+    return std::pair(value.job_losses(), bank->gradients.clone());
   };
   const auto [losses, gradients] = run(rows, {0, 1});
   ASSERT_EQ(losses.size(), 2U);

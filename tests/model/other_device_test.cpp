@@ -10,7 +10,9 @@
 #include "ops/row_optimizer.h"
 #include "support/close.h"
 #include "support/oracle.h"
+#include "support/random_tensor.h"
 #include "train/language_objective.h"
+#include "train/step_engine.h"
 
 namespace loraxs {
 namespace {
@@ -67,10 +69,10 @@ TrainedSteps train_on(const OracleCase& oracle, torch::Device device, torch::Sca
     for (Sequence& sequence : sequences) sequence.step = step;
     const ObjectiveValue loss = loss_of(placed.model, pack(sequences));
     loss.total.backward();
-    losses.push_back(loss.job_losses.front());
+    losses.push_back(loss.job_losses().front());
     if (step == 1) trained.gradients = bank.gradients.cpu().clone();
     if (step == 1) test::reset_crossings();
-    adamw_steps_(rows, {{.adapter = 0, .step = step, .segments = {{0, bank.layout->row_size, 1e-3}}}}, AdamWConfig{});
+    adamw_steps_({{.rows = &rows, .adapter = 0, .step = step, .segments = {{0, bank.layout->row_size, 1e-3}}}});
     trained.last = test::crossings();
   }
   trained.losses = torch::tensor(losses, torch::kFloat64);
@@ -139,7 +141,7 @@ INSTANTIATE_TEST_SUITE_P(Models, ElsewhereTest,
 
 std::vector<std::vector<int32_t>> answers_on(const OracleCase& oracle, torch::Device device) {
   Placed placed(oracle, device);
-  CachedModel cached(placed.model, /*blocks=*/64, torch::kFloat32, device);
+  CachedModel cached(placed.model, /*blocks=*/64);
   Scheduler scheduler(cached, {.context = 128, .tokens_per_step = 24, .max_sequences = 3});
   const std::vector<Sequence> sequences = oracle.sequences();
   std::vector<std::vector<int32_t>> answers(sequences.size());
@@ -166,6 +168,60 @@ TEST_P(ElsewhereAnswersTest, AnswersEqualTheCpusOneUploadAndOneDownloadAStep) {
   const auto here = answers_on(oracle, torch::kCPU);
   EXPECT_EQ(answers_on(oracle, other_device()), here);
   for (const auto& answer : here) EXPECT_EQ(answer.size(), 12U);
+}
+
+/// A step of one job cut into single sequences: losses of all its pieces come back at once, norms once.
+TEST(ElsewhereStepTest, AStepOfManyPiecesFetchesLossesAndNormsOnce) {
+  const OracleCase oracle("tiny_llama");
+  const auto step_on = [&](torch::Device device) {
+    Placed placed(oracle, device);
+    StepEngine engine(placed.model, placed.bank, /*tokens_per_batch=*/1);
+    JobStep job{.slot = engine.join(placed.bank->values.select(0, 0).clone()),
+                .sequences = oracle.sequences(),
+                .rates = {{0, oracle.layout.row_size, 1e-3}}};
+    weigh_step(job.sequences);
+    std::vector<int64_t> lengths;
+    for (const Sequence& sequence : job.sequences) {
+      lengths.push_back(static_cast<int64_t>(sequence.input_ids.size()));
+    }
+    job.pieces = cut_step(lengths, /*tokens=*/1, /*parts=*/1);
+    EXPECT_GT(job.pieces.size(), 2U);
+    test::reset_crossings();
+    const std::vector<StepOutcome> outcomes = engine.step(std::span(&job, 1));
+    EXPECT_EQ(test::crossings().downloads, device.is_cpu() ? 0 : 2);
+    return std::pair(torch::tensor({outcomes[0].loss, outcomes[0].norm}, torch::kFloat64), engine.row(0).cpu());
+  };
+  const auto here = step_on(torch::kCPU), there = step_on(other_device());
+  EXPECT_TRUE(test::close(there.first, here.first, 1e-5));
+  EXPECT_TRUE(test::close(there.second, here.second, 1e-5));
+}
+
+/// AdaLoRA's penalty and pruning with all of their state elsewhere.
+TEST(ElsewhereStepTest, PruningWaitsForThePenaltyAlone) {
+  const std::vector<Site> sites = {{.name = "layers.0.query", .in_features = 9, .out_features = 7},
+                                   {.name = "layers.0.value", .in_features = 9, .out_features = 7}};
+  const Layout layout = make_layout("adalora", sites, /*rank=*/4, {}, /*hidden_size=*/9, "test");
+  constexpr int64_t kSteps = 6;
+  const RankAllocator allocator(layout, {.target_rank = 2, .initial_steps = 1, .final_steps = 2}, kSteps);
+  const auto prune_on = [&](torch::Device device) {
+    torch::Tensor row = test::normal({layout.row_size}, 1).to(device);
+    const RankMemory memory{torch::zeros({layout.adapter_numbers}, row.options()),
+                            torch::zeros({layout.adapter_numbers}, row.options())};
+    double penalty = 0;
+    for (int64_t step = 1; step <= kSteps; ++step) {
+      torch::Tensor gradient = test::normal({layout.row_size}, 10 + step).to(device);
+      test::reset_crossings();
+      penalty += allocator.add_penalty_(row, gradient);
+      allocator.prune_(row, gradient, memory, step);
+      EXPECT_EQ(test::crossings().downloads, device.is_cpu() ? 0 : 1) << "step " << step;
+    }
+    return std::pair(torch::tensor({penalty}, torch::kFloat64), row.cpu());
+  };
+  const auto here = prune_on(torch::kCPU), there = prune_on(other_device());
+  EXPECT_TRUE(test::close(there.first, here.first, 1e-5));
+  EXPECT_TRUE(test::close(there.second, here.second, 1e-5));
+  EXPECT_EQ(here.second.eq(0).sum().item<int64_t>(), there.second.eq(0).sum().item<int64_t>());
+  EXPECT_GE(here.second.eq(0).sum().item<int64_t>(), 4) << "control: half of the triples lost their d";
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ElsewhereAnswersTest, testing::Values("tiny_llama", "tiny_mistral", "tiny_qwen3"),

@@ -287,10 +287,12 @@ TEST(OtherDeviceTest, OptimizerStepsFetchTheNormsOnce) {
       const auto rows_of = [&](uint64_t seed) { return normal({3, kRow}, seed).to(device); };
       OptimizerRows rows{rows_of(1), rows_of(2), rows_of(3), rows_of(4).abs()};
       rows.gradients.select(0, 2).narrow(0, 3, 1).fill_(NAN);
-      const std::vector<RowStep> steps = {{.adapter = 2, .step = 1, .segments = {{0, kRow, 1e-2}}},
-                                          {.adapter = 0, .step = 4, .segments = {{0, 60, 1e-2}, {70, kRow, 3e-2}}}};
+      const AdamWConfig config{.max_grad_norm = clip};
+      const std::vector<RowStep> steps = {
+          {.rows = &rows, .adapter = 2, .step = 1, .segments = {{0, kRow, 1e-2}}, .config = config},
+          {.rows = &rows, .adapter = 0, .step = 4, .segments = {{0, 60, 1e-2}, {70, kRow, 3e-2}}, .config = config}};
       test::reset_crossings();
-      const std::vector<double> norms = adamw_steps_(rows, steps, {.max_grad_norm = clip});
+      const std::vector<double> norms = adamw_steps_(steps);
       EXPECT_EQ(test::crossings().downloads, device.is_cpu() ? 0 : 1);
       EXPECT_EQ(test::crossings().uploads, 0);
       EXPECT_TRUE(std::isnan(norms[0]));
@@ -320,7 +322,7 @@ TEST(OtherDeviceTest, MixedDevicesAreRefused) {
   const RowKeys rows{torch::arange(4, torch::kInt64), torch::arange(4, torch::kInt32)};
   EXPECT_THROW(apply_dropout(there, dropout, rows), c10::Error);
   OptimizerRows bank{normal({1, 6}, 1), normal({1, 6}, 2).to(other_device()), normal({1, 6}, 3), normal({1, 6}, 4)};
-  EXPECT_THROW(adamw_steps_(bank, {{.adapter = 0, .step = 1, .segments = {{0, 6, 1e-2}}}}, {}), c10::Error);
+  EXPECT_THROW(adamw_steps_({{.rows = &bank, .adapter = 0, .step = 1, .segments = {{0, 6, 1e-2}}}}), c10::Error);
 }
 
 TEST(OtherDeviceTest, DevicesHaveNames) {

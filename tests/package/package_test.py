@@ -121,7 +121,7 @@ class PackageTest(unittest.TestCase):
         direct = self.needed(library)
         self.assertTrue(any(name.startswith("libicu") for name in direct))
         for path in (library, *bundled.values()):
-            self.assertLessEqual({n for n in self.needed(path) if re.match("libicu|libyaml|libpcre", n)}, direct & bundled.keys())  # fmt: skip
+            self.assertLessEqual({n for n in self.needed(path) if re.match("libicu|liblmdb|libyaml|libpcre", n)}, direct & bundled.keys())  # fmt: skip
         torch_here = {"LORAXS_TORCH": str(self.torch)}
         doctor = self.succeeded(run(top / "bin/loraxs", "doctor", "--json", **torch_here))
         self.assertEqual(json.loads(doctor)["torch"], torch.__version__.split("+")[0])

@@ -150,6 +150,16 @@ class ExchangeTest(TinyRunTest):
         for name in ("m", "m.gguf", "a.gguf"):
             self.assertFalse((self.folder / name).exists())
 
+    def test_merge_of_a_base_without_tokenizer_says_so(self) -> None:
+        for name, expected in (("with", True), ("without", False)):
+            model, merged = self.folder / f"{name}-base", self.folder / f"{name}-merged"
+            shutil.copytree(self.folder / "model", model)
+            if not expected:
+                (model / "vocab.txt").unlink()
+            done = run(self.command("merge", "--adapter", self.first, "--out", str(merged), "--json", model=model))
+            self.assertEqual((done.returncode, json.loads(done.stdout)["tokenizer"]), (0, expected), done.stderr)
+            self.assertEqual("has no tokenizer" in done.stderr, not expected, done.stderr)
+
     def test_merge_keeps_every_file_but_the_weights(self) -> None:
         model, merged, back = (self.folder / name for name in ("whole", "whole-merged", "whole-back"))
         shutil.copytree(self.folder / "model", model, ignore=lambda _, names: {n for n in names if n.endswith(".safetensors") and n != "model.safetensors"})  # fmt: skip

@@ -79,6 +79,16 @@ class NeighboursTest(TrainedRunTest):
         found = json.loads(done.stdout)
         self.assertEqual((found["threads"], found["cores"]["affinity"], found["cores"]["allowed"]), (1, 1, 1))
 
+    def test_more_threads_than_cores_are_a_hint_and_none_an_error(self) -> None:
+        show = [PROGRAM, "show", str(self.folder / "whole/seed-0/best.safetensors")]
+        many = subprocess.run([*show, "-t", "500"], capture_output=True, text=True, check=True)
+        self.assertIn("--threads 500: more than the ", many.stderr)
+        quiet = subprocess.run([*show, "-t", "500", "-q"], capture_output=True, text=True, check=True)
+        self.assertEqual((quiet.stderr, quiet.stdout), ("", many.stdout))
+        none = subprocess.run([*show, "-t", "0"], capture_output=True, text=True, check=False)
+        self.assertEqual((none.returncode, none.stdout), (2, ""))
+        self.assertIn("--threads", none.stderr)
+
     def test_waiting_threads_spin_little_unless_the_user_says_otherwise(self) -> None:
         for environment, expected in (
             ({}, range(1, 20_001)),

@@ -53,7 +53,7 @@ for name in ("torch", "torchgen", "functorch", "typing_extensions.py", "sympy", 
 libraries = list((packages / "loraxs").rglob("*.so*"))
 bundled = {path.name for path in (packages / "loraxs/loraxs").iterdir()}
 for library in libraries:
-    foreign = {name for name in needed(library) if re.match("libicu|libyaml|libpcre|libsentencepiece", name)}
+    foreign = {name for name in needed(library) if re.match("libicu|liblmdb|libyaml|libpcre|libsentencepiece", name)}
     assert foreign <= bundled, f"{library}: needs {foreign - bundled}"
 program = FOLDER / "fresh/bin/loraxs"
 version = run(program, "--version", env=BARE).strip()

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "adapt/job_key.h"
 #include "io/seeds.h"
 #include "support/oracle.h"
 #include "train/job_run.h"

@@ -86,7 +86,7 @@ TEST_P(HeadWidthsTest, LogitsLossesAndGradientsEqualEachAlone) {
     const torch::Tensor logits = together.logits.of(run).detach(), expected = alone.logits.values.detach();
     EXPECT_TRUE(logits.equal(expected)) << test::relative_error(logits, expected);
     EXPECT_EQ(predictions_of(logits, run.regression), predictions_of(expected, run.regression));
-    EXPECT_EQ(together.value.job_losses[j], alone.value.job_losses[0]);
+    EXPECT_EQ(together.value.job_losses()[j], alone.value.job_losses()[0]);
     EXPECT_TRUE(together.gradients[j].equal(alone.gradients[0]))
         << test::relative_error(together.gradients[j], alone.gradients[0]);
     EXPECT_GT(together.gradients[j].abs().max().item<double>(), 0);
@@ -100,7 +100,7 @@ TEST_P(HeadWidthsTest, LogitsLossesAndGradientsEqualEachAlone) {
   }
   sequences[3 * kEach].target = sequences[3 * kEach + 1].target = sequences[3 * kEach + 2].target = 0;
   const ObjectiveValue padded = objective({.values = together.logits.values, .runs = {all}}, pack(sequences));
-  EXPECT_GT(std::abs(padded.job_losses[0] - together.value.job_losses[0]), 1e-2);
+  EXPECT_GT(std::abs(padded.job_losses()[0] - together.value.job_losses()[0]), 1e-2);
 }
 
 TEST_P(HeadWidthsTest, EachSlotIsScoredOverItsOwnLabels) {

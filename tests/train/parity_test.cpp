@@ -53,8 +53,8 @@ TEST_P(ParityTest, GradientsOfRAndHeadEqualAutograd) {
     const auto bank = oracle.bank(precision.dtype);
     AdaptedModel model = oracle.adapted(bank, precision.dtype);
     const ObjectiveValue loss = objective(model.logits(batch, true), batch);
-    EXPECT_NEAR(loss.job_losses[0], oracle.tensor(std::string("loss") + precision.suffix).item<double>(),
-                precision.logits * std::max(1.0, std::abs(loss.job_losses[0])));
+    EXPECT_NEAR(loss.job_losses()[0], oracle.tensor(std::string("loss") + precision.suffix).item<double>(),
+                precision.logits * std::max(1.0, std::abs(loss.job_losses()[0])));
     loss.total.backward();
     std::vector<torch::Tensor> exact_row;
     for (const LayoutSegment& segment : bank->layout->segments) {
@@ -129,7 +129,7 @@ TEST(TrajectoryTest, HundredStepsEqualTheReferenceOptimizer) {
         std::vector<RateSegment> rates = {{0, bank->layout->adapter_numbers, learning_rate * factor}};
         if (head == "trained") rates.push_back({bank->layout->adapter_numbers, bank->layout->row_size, 5e-3 * factor});
         adamw_step_(rows, 0, step + 1, rates, AdamWConfig{});
-        trajectory.add(loss.job_losses[0], losses[step].item<double>(), bank->values[0], expected[step]);
+        trajectory.add(loss.job_losses()[0], losses[step].item<double>(), bank->values[0], expected[step]);
       }
       return trajectory;
     };

@@ -1,23 +1,11 @@
-// io/chart.h: curves as inline SVG, and self-contained pages around them.
+// report/page.h: self-contained HTML pages of text, tables and charts.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace loraxs {
-
-struct Curve {
-  std::string name;
-  std::vector<std::pair<double, double>> points;  // (step, layer or weight, value)
-  bool dashed = false;                            // drawn beside for comparison
-  int colour = -1;                                // of curves that belong together; below 0: its own
-};
-
-/// One chart as inline SVG: axes with round ticks, below them a legend of as many lines as it takes, every point
-/// labelled for screen readers. Empty without points.
-std::string svg_chart(const std::string& title, const std::string& x_label, const std::vector<Curve>& curves);
 
 std::string escape_html(const std::string& text);
 /// Four digits: "0.7751".

@@ -1,0 +1,91 @@
+"""docs/results.md from the results of studies, and the results themselves beside their studies.
+
+Usage: results.py [--take FOLDER --machine TEXT] [--check]. Without options docs/results.md is written from studies/*/results.csv.
+--take first copies what `loraxs study` left in FOLDER (NAME.csv, NAME.json, NAME.svg); --check writes nothing and fails where
+docs/results.md is not what would be written."""
+
+import argparse
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+STUDIES = ["glue", "parameters", "init", "vectors", "sigma", "importance", "delta", "budget", "storage", "speed", "instruct",
+           "combine", "seed", "size", "basis", "spend"]  # fmt: skip
+PAGE = Path("docs/results.md")
+HEAD = """# Results
+
+What `loraxs study NAME` measured, study by study; written by `scripts/results.py`, not by hand. A conclusion needs a difference of more
+than two of its standard errors over at least three seeds, paired; "cannot be told" is an answer. Rates and epochs are chosen on a
+held-out part of the training data, two rates for each method. The recipes in `studies` state models, data and sizes, which are far
+below the paper's: these figures say what holds for small models on small subsets, not what holds for RoBERTa-large.
+
+"""
+
+
+def shown(value: str, error: str = "") -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    text = f"{number:g}" if number == int(number) else f"{number:.4g}"
+    return f"{text} ± {float(error):.2g}" if error else text
+
+
+def table(path: Path) -> str:
+    with path.open() as file:
+        rows = list(csv.reader(file))
+    header = rows[0]
+    columns = [i for i, name in enumerate(header) if not (name.endswith(" error") and name[:-6] in header)]
+    errors = {i: i + 1 for i in columns if i + 1 < len(header) and header[i + 1] == header[i] + " error"}
+    lines = [[header[i] for i in columns], ["---"] * len(columns)]
+    lines += [[shown(row[i], row[errors[i]] if i in errors else "") for i in columns] for row in rows[1:]]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def section(name: str) -> str:
+    folder = Path("studies") / name
+    if not (folder / "results.csv").exists():
+        return f"## {name}\n\nNot measured yet: `loraxs study {name}`.\n\n"
+    told = json.loads((folder / "results.json").read_text())
+    answer = "".join(f"- {line}\n" for line in told["answer"].split("\n"))
+    picture = f"![{name}](../studies/{name}/results.svg)\n\n" if (folder / "results.svg").exists() else ""
+    state = "" if told.get("complete", True) else "Part of the study: the rest was not run.\n\n"
+    return (
+        f"## {name}\n\n**{told['question']}** The paper: {told['paper']}\n\n{state}{picture}{table(folder / 'results.csv')}\n{answer}\n"
+        f"`loraxs study {name}`, {told.get('machine', 'machine not recorded')}.\n\n"
+    )
+
+
+def take(source: Path, machine: str) -> None:
+    for name in STUDIES:
+        if not (source / f"{name}.csv").exists():
+            continue
+        folder = Path("studies") / name
+        folder.mkdir(exist_ok=True)
+        shutil.copy(source / f"{name}.csv", folder / "results.csv")
+        told = json.loads((source / f"{name}.json").read_text()) | {"machine": machine}
+        (folder / "results.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        if (source / f"{name}.svg").exists():
+            shutil.copy(source / f"{name}.svg", folder / "results.svg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--take", type=Path)
+    parser.add_argument("--machine", default="machine not recorded")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    if options.take:
+        take(options.take, options.machine)
+    page = HEAD + "".join(section(name) for name in STUDIES)
+    page = page.rstrip("\n") + "\n"
+    if not options.check:
+        PAGE.write_text(page)
+    elif PAGE.read_text() != page:
+        sys.exit("docs/results.md is not what scripts/results.py writes; run it")
+
+
+if __name__ == "__main__":
+    main()

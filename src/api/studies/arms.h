@@ -1,0 +1,26 @@
+// api/studies/arms.h: the comparisons of the studies, one file each.
+#pragma once
+#include "api/studies/comparison.h"
+
+namespace loraxs {
+
+Comparison glue_comparison(const StudyRequest& request);
+Comparison init_comparison(const StudyRequest& request);
+Comparison vectors_comparison(const StudyRequest& request);
+Comparison sigma_comparison(const StudyRequest& request);
+Comparison budget_comparison(const StudyRequest& request);
+Comparison instruct_comparison(const StudyRequest& request);
+Comparison basis_comparison(const StudyRequest& request);
+
+StudyFindings run_parameters(const Study& study, const StudyRequest& request);
+StudyFindings run_init(const Study& study, const StudyRequest& request);
+StudyFindings run_importance(const Study& study, const StudyRequest& request);
+StudyFindings run_delta(const Study& study, const StudyRequest& request);
+StudyFindings run_storage(const Study& study, const StudyRequest& request);
+StudyFindings run_speed(const Study& study, const StudyRequest& request);
+StudyFindings run_combine(const Study& study, const StudyRequest& request);
+StudyFindings run_seed(const Study& study, const StudyRequest& request);
+StudyFindings run_size(const Study& study, const StudyRequest& request);
+StudyFindings run_spend(const Study& study, const StudyRequest& request);
+
+}  // namespace loraxs

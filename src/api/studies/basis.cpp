@@ -1,0 +1,20 @@
+// Whether another basis than W's own singular vectors does better: LoRA-SB's, from the task's gradient, at five ranks.
+#include "api/studies/arms.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+Comparison basis_comparison(const StudyRequest& request) {
+  Comparison comparison;
+  const std::vector<int> ranks = request.quick ? std::vector<int>{4, 8} : std::vector<int>{4, 8, 16, 32, 64};
+  for (const int rank : ranks) {
+    comparison.arms.push_back({concat("W, r = ", rank), {concat("method.rank=", rank)}, "W"});
+    comparison.arms.push_back({concat("task gradient, r = ", rank),
+                               {"method.name=lora_sb", concat("method.rank=", rank)},
+                               "task gradient",
+                               concat("W, r = ", rank)});
+  }
+  return comparison;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,579 @@
+#include "store/lmdb_store.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/system_error.h"
+#include "io/text_file.h"
+#include "io/unfinished.h"
+#include "store/generation.h"
+#include "store/lmdb_environment.h"
+#include "store/lmdb_keys.h"
+#include "store/write_lock.h"
+#include "store/xxh3.h"
+
+namespace loraxs {
+namespace {
+
+constexpr const char *kFormatFile = "loraxs-store", *kCurrentFile = "current", *kLockFile = "writer";
+constexpr const char* kStoreFormat = "loraxs-store-1";
+constexpr const char* kStateKey = "state";
+
+[[noreturn]] void fail_torn(const std::string& where, const std::string& what) {
+  throw Error(concat(where, ": damaged: ", what, "; put a backup in the store's place"));
+}
+
+/// What the newest transaction left: it must be what LMDB's newest head leads to.
+struct StoreState {
+  std::uint64_t transaction = 0, adapters = 0, versions = 0, checksum = 0;
+  std::uint64_t computed() const { return XXH3_64bits(this, offsetof(StoreState, checksum)); }
+};
+
+StoreState state_of(const LmdbTransaction& transaction) {
+  const std::string where = transaction.environment().folder().string();
+  const auto found = transaction.find(LmdbTable::kState, kStateKey);
+  StoreState state;
+  if (!found || found->size() != sizeof state) fail_torn(where, "its state is not there");
+  std::memcpy(&state, found->data(), sizeof state);
+  if (state.checksum != state.computed()) fail_torn(where, "its state has another checksum");
+  return state;
+}
+
+void put_state(LmdbTransaction& transaction, StoreState state) {
+  state.transaction = transaction.id();
+  state.checksum = state.computed();
+  transaction.put(LmdbTable::kState, kStateKey, std::as_bytes(std::span(&state, 1)));
+}
+
+void check_state(const LmdbTransaction& transaction) {
+  const StoreState state = state_of(transaction);
+  const std::string where = transaction.environment().folder().string();
+  if (state.transaction != transaction.id()) {
+    fail_torn(where, concat("expected the state of write ", transaction.id(), ", found that of ", state.transaction));
+  }
+  const std::uint64_t rows = transaction.entries(LmdbTable::kRows), names = transaction.entries(LmdbTable::kNames),
+                      history = transaction.entries(LmdbTable::kHistory);
+  if (rows != state.adapters || names != state.adapters || rows + history != state.versions) {
+    fail_torn(where, concat("expected ", state.adapters, " adapters in ", state.versions, " versions, found ", rows,
+                            " rows, ", names, " names and ", history, " older rows"));
+  }
+}
+
+/// Of a name in the table of names.
+struct NameRecord {
+  std::uint64_t version = 0;
+  std::uint32_t checksum = 0;
+};
+constexpr std::size_t kNameRecordBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t);
+using NameBytes = std::array<std::byte, kNameRecordBytes>;
+
+NameBytes name_bytes(std::string_view key, std::uint64_t version) {
+  const auto checksum = static_cast<std::uint32_t>(XXH3_64bits_withSeed(key.data(), key.size(), version));
+  NameBytes bytes;
+  std::memcpy(bytes.data(), &version, sizeof version);
+  std::memcpy(bytes.data() + sizeof version, &checksum, sizeof checksum);
+  return bytes;
+}
+
+/// The version of the newest; throws where the record is damaged.
+std::uint64_t version_in(std::span<const std::byte> record, std::string_view key, const std::string& where) {
+  std::uint64_t version = 0;
+  if (record.size() == kNameRecordBytes) std::memcpy(&version, record.data(), sizeof version);
+  if (record.size() != kNameRecordBytes || !std::ranges::equal(record, name_bytes(key, version))) {
+    fail_torn(where, concat("the record of ", shown_key(key), " has another checksum"));
+  }
+  return version;
+}
+
+RowInfo info_of(const AdapterName& name, const RowValue& value) {
+  return {.name = name, .header = value.header, .row_bytes = value.row.size(), .tail = std::string(value.tail)};
+}
+
+class LmdbWriter : public WriteTransaction {
+ public:
+  LmdbWriter(LmdbTransaction& transaction, const StoreUrl& url)
+      : transaction_(transaction), url_(url), state_(state_of(transaction)) {
+    LmdbCursor cursor(transaction, LmdbTable::kRows);
+    if (cursor.last()) last_key_ = cursor.key();
+  }
+
+  bool changed() const { return changed_; }
+  void finish() { put_state(transaction_, state_); }
+
+  void expect(std::span<const AdapterName> /*names*/) override {}
+
+  std::optional<RowValue> find(const AdapterName& name, std::uint64_t version) override {
+    const std::string key = adapter_key(name);
+    const RowPlace place{url_, name, version};
+    const std::uint64_t newest = newest_version(key);
+    if (newest == 0) return std::nullopt;
+    if (version != 0 && version != newest) {
+      const auto old = transaction_.find(LmdbTable::kHistory, history_key(name, version));
+      return old ? std::optional(decode_row_value(*old, place)) : std::nullopt;
+    }
+    const auto found = transaction_.find(LmdbTable::kRows, key);
+    try {
+      if (found) return decode_row_value(*found, place);
+    } catch (const Error&) {
+      if (version != 0) throw;
+    }
+    return RowValue{.header = {.version = newest}};  // damaged: equal to nothing, so that another put heals it
+  }
+
+  std::vector<std::uint64_t> versions(const AdapterName& name) override {
+    std::vector<std::uint64_t> found;
+    if (const std::uint64_t newest = newest_version(adapter_key(name)); newest > 0) found.push_back(newest);
+    const std::string prefix = history_prefix(name);
+    LmdbCursor cursor(transaction_, LmdbTable::kHistory);
+    for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
+      found.push_back(version_of_key(cursor.key()));
+    }
+    return found;
+  }
+
+  void add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) override {
+    changed_ = true;
+    const std::string key = adapter_key(name);
+    const bool behind_all = key > last_key_;
+    const auto old = behind_all ? std::nullopt : transaction_.find(LmdbTable::kRows, key);
+    if (old) {
+      const std::vector<std::byte> kept(old->begin(), old->end());  // the view may move when something is put
+      if (is_whole(kept, name)) {
+        transaction_.put(LmdbTable::kHistory, history_key(name, newest_version(key)), kept);
+      } else {
+        --state_.versions;
+      }
+    } else {
+      ++state_.adapters;
+    }
+    ++state_.versions;
+    // Behind all others: pages are filled whole, and not split in halves.
+    const unsigned flags = behind_all ? unsigned{MDB_APPEND} : 0U;
+    transaction_.put(LmdbTable::kRows, key, value, flags);
+    transaction_.put(LmdbTable::kNames, key, name_bytes(key, header.version), flags);
+    if (behind_all) last_key_ = key;
+  }
+
+  void erase(const AdapterName& name, std::uint64_t version) override {
+    changed_ = true;
+    const std::string key = adapter_key(name);
+    --state_.versions;
+    if (version != newest_version(key)) {
+      transaction_.erase(LmdbTable::kHistory, history_key(name, version));
+      return;
+    }
+    // The one before it becomes the newest.
+    const std::string prefix = history_prefix(name);
+    std::string older;
+    std::vector<std::byte> value;
+    {
+      LmdbCursor cursor(transaction_, LmdbTable::kHistory);
+      if (cursor.seek(prefix) && cursor.key().starts_with(prefix)) {
+        older = cursor.key();
+        value.assign(cursor.value().begin(), cursor.value().end());
+      }
+    }
+    last_key_ = std::max(last_key_, key);  // what is behind all others is asked of the table no more
+    if (older.empty()) {
+      --state_.adapters;
+      transaction_.erase(LmdbTable::kRows, key);
+      transaction_.erase(LmdbTable::kNames, key);
+      return;
+    }
+    transaction_.erase(LmdbTable::kHistory, older);
+    transaction_.put(LmdbTable::kRows, key, value);
+    transaction_.put(LmdbTable::kNames, key, name_bytes(key, version_of_key(older)));
+  }
+
+  void add_shared(SharedKind kind, const Digest& digest, std::string_view bytes) override {
+    const std::string key = shared_key(kind, digest);
+    if (transaction_.find(LmdbTable::kShared, key)) return;
+    changed_ = true;
+    transaction_.put(LmdbTable::kShared, key, std::as_bytes(std::span(bytes)));
+  }
+
+ private:
+  /// 0: there is none.
+  std::uint64_t newest_version(const std::string& key) const {
+    if (key > last_key_) return 0;
+    const auto record = transaction_.find(LmdbTable::kNames, key);
+    return record ? version_in(*record, key, url_.text) : 0;
+  }
+  bool is_whole(std::span<const std::byte> value, const AdapterName& name) const {
+    try {
+      decode_row_value(value, {url_, name});
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  LmdbTransaction& transaction_;
+  const StoreUrl& url_;
+  StoreState state_;
+  std::string last_key_;
+  bool changed_ = false;
+};
+
+class LmdbStore : public Store {
+ public:
+  explicit LmdbStore(const StoreUrl& url) : Store(url), folder_(url.path), generation_(folder_ / kCurrentFile) {
+    const LmdbTransaction read = environment()->begin_read();
+    check_state(read);
+  }
+
+  bool read(const AdapterName& name, std::uint64_t version, const std::function<void(const RowValue&)>& use) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    return read_in(transaction, name, version, use);
+  }
+
+  void read_many(std::span<const AdapterName> names,
+                 const std::function<void(std::size_t, const RowValue*)>& use) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!read_in(transaction, names[i], 0, [&](const RowValue& value) { use(i, &value); })) use(i, nullptr);
+    }
+  }
+
+  std::vector<RowInfo> list(const ListQuery& query) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    const std::string begin = query.tenant.empty() ? std::string() : list_prefix(query.tenant, query.prefix);
+    std::string from = begin;
+    if (!query.after.tenant.empty()) from = std::max(from, adapter_key(query.after) + '\x01');
+    LmdbCursor rows(transaction, LmdbTable::kRows), names(transaction, LmdbTable::kNames);
+    std::vector<RowInfo> found;
+    std::string before;
+    bool more = rows.seek(from), more_names = names.seek(from);
+    while (true) {
+      const bool row_here = more && rows.key().starts_with(begin),
+                 name_here = more_names && names.key().starts_with(begin);
+      if (row_here != name_here || (row_here && rows.key() != names.key()) || (row_here && rows.key() <= before)) {
+        fail_torn(url().text, concat("its rows and its names differ at ", row_here    ? shown_key(rows.key())
+                                                                          : name_here ? shown_key(names.key())
+                                                                                      : "the end"));
+      }
+      if (!row_here || found.size() >= query.limit) return found;
+      before = rows.key();
+      found.push_back(info_at(rows.key(), rows.value(), names.value()));
+      more = rows.next();
+      more_names = names.next();
+    }
+  }
+
+  std::vector<RowInfo> versions(const AdapterName& name) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    std::vector<RowInfo> found;
+    const auto keep = [&](const RowValue& value) { found.push_back(info_of(name, value)); };
+    if (!is_adapter_name(name) || !read_in(transaction, name, 0, keep)) return found;
+    const std::string prefix = history_prefix(name);
+    LmdbCursor cursor(transaction, LmdbTable::kHistory);
+    for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
+      keep(older_value(cursor.key(), cursor.value(), name));
+    }
+    return found;
+  }
+
+  std::optional<std::string> shared(SharedKind kind, const Digest& digest) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    const auto found = transaction.find(LmdbTable::kShared, shared_key(kind, digest));
+    if (!found) return std::nullopt;
+    std::string bytes(reinterpret_cast<const char*>(found->data()), found->size());
+    check_shared(kind, digest, bytes, url().text);
+    return bytes;
+  }
+
+  std::vector<Digest> shared_digests(SharedKind kind) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    std::vector<Digest> digests;
+    const std::string prefix(1, static_cast<char>(kind));
+    LmdbCursor cursor(transaction, LmdbTable::kShared);
+    for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
+      if (cursor.key().size() != 1 + sizeof(Digest)) fail_torn(url().text, "the name of a kind is none");
+      digests.emplace_back();
+      std::memcpy(digests.back().data(), cursor.key().data() + 1, sizeof(Digest));
+    }
+    return digests;
+  }
+
+  StoreStat stat() override {
+    const auto opened = environment();
+    const LmdbTransaction transaction = opened->begin_read();
+    check_state(transaction);
+    StoreStat stat{.kinds = 0, .file_bytes = opened->file_bytes()};
+    const StoreState state = state_of(transaction);
+    stat.adapters = state.adapters;
+    stat.versions = state.versions;
+    std::string tenant;
+    for (const LmdbTable table : {LmdbTable::kRows, LmdbTable::kHistory}) {
+      LmdbCursor cursor(transaction, table);
+      for (bool more = cursor.seek(""); more; more = cursor.next()) {
+        stat.value_bytes += cursor.value().size();
+        const std::string_view key = cursor.key(), mine = key.substr(0, key.find('\0'));
+        if (table != LmdbTable::kRows || (mine == tenant && stat.tenants > 0)) continue;
+        tenant = mine;
+        ++stat.tenants;
+      }
+    }
+    LmdbCursor cursor(transaction, LmdbTable::kShared);
+    for (bool more = cursor.seek(""); more; more = cursor.next()) {
+      ++(cursor.key().front() == static_cast<char>(SharedKind::kKind) ? stat.kinds : stat.bases);
+    }
+    return stat;
+  }
+
+  std::uint64_t verify(const OnProblem& on_problem) override {
+    const LmdbTransaction transaction = environment()->begin_read();
+    std::uint64_t read = 0;
+    const auto attempt = [&](const auto& check) { tell_problem(on_problem, check); };
+    attempt([&] { check_state(transaction); });
+    for (const SharedKind kind : {SharedKind::kKind, SharedKind::kBasis}) {
+      attempt([&] {
+        for (const Digest& digest : shared_digests(kind)) {
+          attempt([&] {
+            const std::optional<std::string> bytes = shared(kind, digest);
+            if (bytes && kind == SharedKind::kKind) parse_kind(*bytes, url().text);
+          });
+        }
+      });
+    }
+    const auto check_value = [&](const RowValue& value, const RowPlace& place) {
+      check_row_digest(value, place);
+      if (!transaction.find(LmdbTable::kShared, shared_key(SharedKind::kKind, value.header.kind))) {
+        fail_torn(place.text(), concat("its kind ", digest_hex(value.header.kind).substr(0, 16), "… is not there"));
+      }
+    };
+    attempt([&] {
+      LmdbCursor rows(transaction, LmdbTable::kRows), names(transaction, LmdbTable::kNames);
+      std::string before;
+      bool more = rows.seek(""), more_names = names.seek("");
+      for (; more && more_names; more = rows.next(), more_names = names.next(), ++read) {
+        if (rows.key() != names.key() || rows.key() <= before) {
+          fail_torn(url().text, concat("its rows and its names differ at ", shown_key(rows.key())));
+        }
+        before = rows.key();
+        attempt([&] {
+          const AdapterName name = name_of_key(rows.key(), url().text);
+          info_at(rows.key(), rows.value(), names.value());
+          check_value(decode_value(rows.value(), name, 0), {url(), name});
+        });
+      }
+      if (more != more_names) fail_torn(url().text, "its rows and its names differ at the end");
+    });
+    attempt([&] {
+      LmdbCursor cursor(transaction, LmdbTable::kHistory);
+      std::string before;
+      for (bool more = cursor.seek(""); more; more = cursor.next(), ++read) {
+        if (cursor.key() <= before) fail_torn(url().text, "its older rows are out of order");
+        before = cursor.key();
+        attempt([&] {
+          const AdapterName name = name_of_history_key(cursor.key(), url().text);
+          const RowPlace place{url(), name, version_of_key(cursor.key())};
+          check_value(older_value(cursor.key(), cursor.value(), name), place);
+          if (!transaction.find(LmdbTable::kNames, adapter_key(name))) fail_torn(place.text(), "its name is not there");
+        });
+      }
+    });
+    return read;
+  }
+
+  void compact() override {
+    const WriteLock lock(folder_ / kLockFile, "compact");
+    const auto opened = environment();
+    remove_leftovers();
+    const std::uint64_t next = generation_.number() + 1;
+    write_folder_atomically(folder_ / std::to_string(next),
+                            [&](const std::filesystem::path& folder) { copy_generation(*opened, folder); });
+    generation_.publish(next);
+    std::error_code ignored;  // programs that still read the old one keep its bytes until they look again
+    std::filesystem::remove_all(opened->folder(), ignored);
+  }
+
+  void backup(const std::filesystem::path& folder) override {
+    refuse_existing(folder, "--out");
+    const auto opened = environment();
+    write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+      lay_out(aside);
+      make_folder(aside / "1");
+      copy_generation(*opened, aside / "1");
+    });
+  }
+
+  /// What a store's folder has beside its data.
+  static void lay_out(const std::filesystem::path& folder) {
+    write_file_atomically(folder / kFormatFile, std::string_view("loraxs-store-1\n"));
+    Generation::write(folder / kCurrentFile, 1);
+  }
+
+ protected:
+  void write(const std::function<void(WriteTransaction&)>& changes) override {
+    const WriteLock lock(folder_ / kLockFile, "write");
+    const auto opened = environment();
+    try {
+      LmdbTransaction transaction = opened->begin_write();
+      LmdbWriter writer(transaction, url());
+      changes(writer);
+      if (!writer.changed()) return;
+      writer.finish();
+      transaction.commit();
+    } catch (...) {
+      forget(opened);  // after a write that failed LMDB may want to be opened again
+      throw;
+    }
+  }
+
+ private:
+  std::shared_ptr<LmdbEnvironment> environment() {
+    const std::lock_guard lock(mutex_);
+    constexpr int kTries = 100;  // a compaction may replace it while we open it
+    for (int tried = 1; environment_ == nullptr || opened_ != generation_.number(); ++tried) {
+      const std::uint64_t number = generation_.number();
+      try {
+        environment_.reset();
+        environment_ = LmdbEnvironment::open(folder_ / std::to_string(number), url().map_gb, /*create=*/false);
+        opened_ = number;
+      } catch (const Error&) {
+        if (number == generation_.number() || tried == kTries) throw;
+      }
+    }
+    return environment_;
+  }
+
+  void forget(const std::shared_ptr<LmdbEnvironment>& opened) {
+    const std::lock_guard lock(mutex_);
+    if (environment_ == opened) environment_.reset();
+  }
+
+  bool read_in(const LmdbTransaction& transaction, const AdapterName& name, std::uint64_t version,
+               const std::function<void(const RowValue&)>& use) const {
+    const std::string key = adapter_key(name);
+    const auto newest = transaction.find(LmdbTable::kRows, key);
+    const auto where = [&] { return shown_reference(url(), name, version); };
+    if (!newest) {
+      if (!transaction.find(LmdbTable::kNames, key)) return false;
+      fail_torn(where(), "its name is there and its row is not");
+    }
+    const RowValue value = decode_value(*newest, name, version);
+    if (version == 0 || value.header.version == version) {
+      use(value);
+      return true;
+    }
+    const std::string old_key = history_key(name, version);
+    const auto old = transaction.find(LmdbTable::kHistory, old_key);
+    if (!old) return false;
+    use(older_value(old_key, *old, name));
+    return true;
+  }
+
+  RowValue decode_value(std::span<const std::byte> bytes, const AdapterName& name, std::uint64_t version) const {
+    return decode_row_value(bytes, {url(), name, version});
+  }
+
+  RowValue older_value(std::string_view key, std::span<const std::byte> bytes, const AdapterName& name) const {
+    const std::uint64_t version = version_of_key(key);
+    const RowValue value = decode_value(bytes, name, version);
+    if (value.header.version != version) {
+      fail_torn(shown_reference(url(), name, version), concat("found version ", value.header.version, " in its place"));
+    }
+    return value;
+  }
+
+  RowInfo info_at(std::string_view key, std::span<const std::byte> row, std::span<const std::byte> record) const {
+    const AdapterName name = name_of_key(key, url().text);
+    const RowValue value = decode_value(row, name, 0);
+    if (version_in(record, key, url().text) != value.header.version) {
+      fail_torn(shown_reference(url(), name), "its newest version is another than its name says");
+    }
+    return info_of(name, value);
+  }
+
+  static void copy_generation(const LmdbEnvironment& from, const std::filesystem::path& folder) {
+    from.copy_to(folder);
+    const auto copy = LmdbEnvironment::open(folder, 0, /*create=*/false);
+    LmdbTransaction transaction = copy->begin_write();  // its writes are counted anew
+    put_state(transaction, state_of(transaction));
+    transaction.commit();
+  }
+
+  /// Folders of compactions that did not come to their end.
+  void remove_leftovers() const {
+    remove_unfinished(folder_);
+    const std::string current = std::to_string(generation_.number());
+    std::vector<std::filesystem::path> old;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      const std::string name = entry.path().filename().string();
+      const bool numbered = std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
+      if (numbered && name != current && entry.is_directory()) old.push_back(entry.path());
+    }
+    for (const std::filesystem::path& folder : old) std::filesystem::remove_all(folder);
+  }
+
+  std::filesystem::path folder_;
+  Generation generation_;
+  std::mutex mutex_;
+  std::shared_ptr<LmdbEnvironment> environment_;
+  std::uint64_t opened_ = 0;
+};
+
+void create_store(const std::filesystem::path& folder, std::uint64_t map_gb) {
+  write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+    LmdbStore::lay_out(aside);
+    make_folder(aside / "1");
+    const auto environment = LmdbEnvironment::open(aside / "1", map_gb, /*create=*/true);
+    LmdbTransaction transaction = environment->begin_write();
+    put_state(transaction, {});
+    transaction.commit();
+  });
+}
+
+void check_folder(const StoreUrl& url) {
+  const std::filesystem::path folder = url.path;
+  std::error_code code;
+  if (!std::filesystem::is_directory(folder, code)) {
+    throw Error(concat(url.text, ": expected a store, found no such folder; loraxs store put makes one"));
+  }
+  if (!std::filesystem::exists(folder / kFormatFile, code)) {
+    throw Error(concat(url.text, ": expected a folder that loraxs store put made, found another",
+                       std::filesystem::exists(folder / "data.mdb", code) ? ", of some other LMDB program" : ""));
+  }
+  std::string format = read_text_file(folder / kFormatFile);
+  if (format.ends_with('\n')) format.pop_back();
+  if (format == kStoreFormat) return;
+  throw Error(concat(url.text, ": expected a store of format ", kStoreFormat, ", found \"", shortened(format, 40), "\"",
+                     format.starts_with("loraxs-store-") ? "; a newer loraxs wrote it" : ""));
+}
+
+}  // namespace
+
+std::shared_ptr<Store> open_lmdb_store(const StoreUrl& url, OpenStore how) {
+  // LMDB allows a process to open a file once: locks of the system are lost at a second close (lmdb.h, "Caveats").
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<Store>> opened;
+  const std::lock_guard lock(mutex);
+  std::error_code code;
+  if (how == OpenStore::kCreate && !std::filesystem::exists(url.path, code)) {
+    try {
+      create_store(url.path, url.map_gb);
+    } catch (const Error&) {
+      if (!std::filesystem::exists(url.path, code)) throw;  // else another program was faster
+    }
+  }
+  check_folder(url);
+  std::weak_ptr<Store>& place = opened[std::filesystem::canonical(url.path).string()];
+  std::shared_ptr<Store> store = place.lock();
+  if (store == nullptr) {
+    store = std::make_shared<LmdbStore>(url);
+    place = store;
+  }
+  return store;
+}
+
+}  // namespace loraxs

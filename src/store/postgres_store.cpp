@@ -1,0 +1,380 @@
+#include "store/postgres_store.h"
+
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "store/postgres_connection.h"
+
+namespace loraxs {
+namespace {
+
+constexpr std::uint64_t kSchemaVersion = 1;
+// Rows are not compressed: they do not become smaller. Names are compared as bytes, as LMDB compares them.
+constexpr const char* kMigrations[] = {
+    "CREATE TABLE loraxs_schema (version bigint NOT NULL)",
+    "INSERT INTO loraxs_schema VALUES (1)",
+    "CREATE TABLE loraxs_shared (kind bigint, digest bytea, bytes bytea NOT NULL, PRIMARY KEY (kind, digest))",
+    "CREATE TABLE loraxs_rows (tenant text COLLATE \"C\", name text COLLATE \"C\", version bigint, "
+    "value bytea NOT NULL, PRIMARY KEY (tenant, name, version))",
+    "ALTER TABLE loraxs_rows ALTER COLUMN value SET STORAGE EXTERNAL",
+    "ALTER TABLE loraxs_shared ALTER COLUMN bytes SET STORAGE EXTERNAL"};
+constexpr std::uint64_t kMigrationLock = 0x6c6f72617873;  // "loraxs"
+
+void check_version(const StoreUrl& url, std::uint64_t asked, const RowValue& value, const AdapterName& name) {
+  if (value.header.version == asked) return;
+  throw Error(concat(shown_reference(url, name, asked), ": damaged: found version ", value.header.version,
+                     " in its place; put a backup in the store's place"));
+}
+
+RowInfo listed_row(const StoreUrl& url, const PostgresResult& result, int row) {
+  RowInfo info{.name = {.tenant = result.text(row, 0), .name = result.text(row, 1)}};
+  const std::uint64_t version = result.number(row, 2);
+  const RowValue value = decode_row_value(result.bytes(row, 3), {url, info.name, version});
+  check_version(url, version, value, info.name);
+  info.header = value.header;
+  info.row_bytes = value.row.size();
+  info.tail = value.tail;
+  return info;
+}
+
+template <typename Unsigned>
+void append_big_endian(std::string& bytes, Unsigned number) {
+  for (std::size_t i = sizeof number; i-- > 0;) bytes += static_cast<char>(number >> (8 * i));
+}
+
+void append_field(std::string& bytes, std::string_view field) {
+  append_big_endian(bytes, static_cast<std::uint32_t>(field.size()));
+  bytes += field;
+}
+
+class PostgresWriter : public WriteTransaction {
+ public:
+  PostgresWriter(PostgresConnection& connection, const StoreUrl& url) : connection_(connection), url_(url) {}
+
+  void expect(std::span<const AdapterName> names) override {
+    std::vector<std::string_view> tenants, mine;
+    tenants.reserve(names.size());
+    mine.reserve(names.size());
+    for (const AdapterName& name : names) {
+      check_adapter_name(name, url_.text);
+      tenants.push_back(name.tenant);
+      mine.push_back(name.name);
+      newest_[name];
+    }
+    const PostgresResult found = connection_.run(
+        "SELECT DISTINCT ON (r.tenant, r.name) r.tenant, r.name, r.version, r.value FROM loraxs_rows r "
+        "JOIN unnest($1::text[], $2::text[]) AS w(tenant, name) ON r.tenant = w.tenant AND r.name = w.name "
+        "ORDER BY r.tenant, r.name, r.version DESC",
+        {pg_names(tenants), pg_names(mine)});
+    for (int row = 0; row < found.rows(); ++row) {
+      const auto value = found.bytes(row, 3);
+      newest_[{found.text(row, 0), found.text(row, 1)}] = {.version = found.number(row, 2),
+                                                           .value = {value.begin(), value.end()}};
+    }
+  }
+
+  std::optional<RowValue> find(const AdapterName& name, std::uint64_t version) override {
+    const Newest& newest = newest_.at(name);
+    if (version != 0 && version != newest.version) {
+      flush();
+      const PostgresResult found = connection_.run(
+          "SELECT value FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text AND version = $3::bigint",
+          {pg_text(name.tenant), pg_text(name.name), pg_number(version)});
+      if (found.rows() == 0) return std::nullopt;
+      old_.assign(found.bytes(0, 0).begin(), found.bytes(0, 0).end());
+      return decode_row_value(old_, {url_, name, version});
+    }
+    if (newest.version == 0) return std::nullopt;
+    try {
+      return decode_row_value(newest.value, {url_, name, version});
+    } catch (const Error&) {
+      if (version != 0) throw;
+    }
+    return RowValue{.header = {.version = newest.version}};  // damaged: equal to nothing, so that another put heals it
+  }
+
+  std::vector<std::uint64_t> versions(const AdapterName& name) override {
+    flush();
+    const PostgresResult found = connection_.run(
+        "SELECT version FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text ORDER BY version DESC",
+        {pg_text(name.tenant), pg_text(name.name)});
+    std::vector<std::uint64_t> versions;
+    for (int row = 0; row < found.rows(); ++row) versions.push_back(found.number(row, 0));
+    return versions;
+  }
+
+  void add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) override {
+    append_big_endian(queued_, std::uint16_t{4});  // fields
+    append_field(queued_, name.tenant);
+    append_field(queued_, name.name);
+    append_big_endian(queued_, std::uint32_t{sizeof(std::uint64_t)});
+    append_big_endian(queued_, header.version);
+    append_field(queued_, {reinterpret_cast<const char*>(value.data()), value.size()});
+    newest_[name] = {.version = header.version, .value = {value.begin(), value.end()}};
+  }
+
+  void erase(const AdapterName& name, std::uint64_t version) override {
+    flush();
+    connection_.run("DELETE FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text AND version = $3::bigint",
+                    {pg_text(name.tenant), pg_text(name.name), pg_number(version)});
+  }
+
+  void add_shared(SharedKind kind, const Digest& digest, std::string_view bytes) override {
+    connection_.run("INSERT INTO loraxs_shared VALUES ($1::bigint, $2::bytea, $3::bytea) ON CONFLICT DO NOTHING",
+                    {pg_number(static_cast<std::uint64_t>(kind)), pg_bytes(digest), pg_text(bytes)});
+  }
+
+  void flush() {
+    if (queued_.empty()) return;
+    connection_.copy_in("COPY loraxs_rows FROM STDIN (FORMAT binary)", queued_);
+    queued_.clear();
+  }
+
+ private:
+  struct Newest {
+    std::uint64_t version = 0;
+    std::vector<std::byte> value;
+  };
+  PostgresConnection& connection_;
+  const StoreUrl& url_;
+  std::map<AdapterName, Newest> newest_;
+  std::string queued_;  // rows in COPY's binary form
+  std::vector<std::byte> old_;
+};
+
+class PostgresStore : public Store {
+ public:
+  PostgresStore(const StoreUrl& url, OpenStore how) : Store(url), pool_(std::make_shared<PostgresPool>(url)) {
+    pool_->with([&](PostgresConnection& connection) { check_schema(connection, how); });
+  }
+  /// A view of one moment: all reads in the transaction that `connection` is in.
+  PostgresStore(const StoreUrl& url, PostgresConnection& connection) : Store(url), pinned_(&connection) {}
+
+  bool read(const AdapterName& name, std::uint64_t version, const std::function<void(const RowValue&)>& use) override {
+    check_adapter_name(name, url().text);
+    const auto found = query(
+        "SELECT version, value FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text AND ($3::bigint = 0 OR "
+        "version = $3::bigint) "
+        "ORDER BY version DESC LIMIT 1",
+        {pg_text(name.tenant), pg_text(name.name), pg_number(version)});
+    if (found.rows() == 0) return false;
+    const RowValue value = decode_row_value(found.bytes(0, 1), {url(), name, version});
+    check_version(url(), found.number(0, 0), value, name);
+    use(value);
+    return true;
+  }
+
+  void read_many(std::span<const AdapterName> names,
+                 const std::function<void(std::size_t, const RowValue*)>& use) override {
+    std::vector<std::string_view> tenants, mine;
+    tenants.reserve(names.size());
+    mine.reserve(names.size());
+    for (const AdapterName& name : names) {
+      check_adapter_name(name, url().text);
+      tenants.push_back(name.tenant);
+      mine.push_back(name.name);
+    }
+    const auto found = query(
+        "SELECT w.place, r.version, r.value FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(tenant, name, "
+        "place) "
+        "CROSS JOIN LATERAL (SELECT version, value FROM loraxs_rows WHERE tenant = w.tenant AND name = w.name "
+        "ORDER BY version DESC LIMIT 1) r ORDER BY w.place",
+        {pg_names(tenants), pg_names(mine)});
+    int row = 0;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (row == found.rows() || found.number(row, 0) != i + 1) {
+        use(i, nullptr);
+        continue;
+      }
+      const RowValue value = decode_row_value(found.bytes(row, 2), {url(), names[i]});
+      check_version(url(), found.number(row, 1), value, names[i]);
+      use(i, &value);
+      ++row;
+    }
+  }
+
+  std::vector<RowInfo> list(const ListQuery& wanted) override {
+    if (!wanted.tenant.empty()) {
+      check_adapter_name({.tenant = wanted.tenant, .name = wanted.prefix.empty() ? "a" : wanted.prefix}, url().text);
+    }
+    const auto found = query(
+        "SELECT DISTINCT ON (tenant, name) tenant, name, version, value FROM loraxs_rows "
+        "WHERE ($1::text = '' OR tenant = $1::text) AND starts_with(name, $2::text) AND (tenant, name) > ($3::text, "
+        "$4::text) "
+        "ORDER BY tenant, name, version DESC LIMIT $5::bigint",
+        {pg_text(wanted.tenant), pg_text(wanted.tenant.empty() ? "" : wanted.prefix), pg_text(wanted.after.tenant),
+         pg_text(wanted.after.name), pg_number(wanted.limit)});
+    std::vector<RowInfo> page;
+    page.reserve(static_cast<std::size_t>(found.rows()));
+    for (int row = 0; row < found.rows(); ++row) page.push_back(listed_row(url(), found, row));
+    return page;
+  }
+
+  std::vector<RowInfo> versions(const AdapterName& name) override {
+    const auto found = query(
+        "SELECT tenant, name, version, value FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text ORDER BY "
+        "version DESC",
+        {pg_text(name.tenant), pg_text(name.name)});
+    std::vector<RowInfo> all;
+    all.reserve(static_cast<std::size_t>(found.rows()));
+    for (int row = 0; row < found.rows(); ++row) all.push_back(listed_row(url(), found, row));
+    return all;
+  }
+
+  std::optional<std::string> shared(SharedKind kind, const Digest& digest) override {
+    const auto found = query("SELECT bytes FROM loraxs_shared WHERE kind = $1::bigint AND digest = $2::bytea",
+                             {pg_number(static_cast<std::uint64_t>(kind)), pg_bytes(digest)});
+    if (found.rows() == 0) return std::nullopt;
+    std::string bytes = found.text(0, 0);
+    check_shared(kind, digest, bytes, url().text);
+    return bytes;
+  }
+
+  std::vector<Digest> shared_digests(SharedKind kind) override {
+    const auto found =
+        query("SELECT digest FROM loraxs_shared WHERE kind = $1::bigint AND length(digest) = 32 ORDER BY digest",
+              {pg_number(static_cast<std::uint64_t>(kind))});
+    std::vector<Digest> digests(static_cast<std::size_t>(found.rows()));
+    for (int row = 0; row < found.rows(); ++row) {
+      std::memcpy(digests[static_cast<std::size_t>(row)].data(), found.bytes(row, 0).data(), sizeof(Digest));
+    }
+    return digests;
+  }
+
+  StoreStat stat() override {
+    const auto found = query(
+        "SELECT (SELECT count(*) FROM (SELECT DISTINCT tenant, name FROM loraxs_rows) n), count(*), "
+        "count(DISTINCT tenant), coalesce(sum(octet_length(value)), 0)::bigint, "
+        "(SELECT count(*) FROM loraxs_shared WHERE kind = 0), (SELECT count(*) FROM loraxs_shared WHERE kind = 1), "
+        "pg_total_relation_size('loraxs_rows') + pg_total_relation_size('loraxs_shared') FROM loraxs_rows",
+        {});
+    return {.adapters = found.number(0, 0),
+            .versions = found.number(0, 1),
+            .tenants = found.number(0, 2),
+            .kinds = found.number(0, 4),
+            .bases = found.number(0, 5),
+            .value_bytes = found.number(0, 3),
+            .file_bytes = found.number(0, 6)};
+  }
+
+  std::uint64_t verify(const OnProblem& on_problem) override {
+    std::uint64_t read = 0;
+    const auto attempt = [&](const auto& check) { tell_problem(on_problem, check); };
+    std::map<Digest, bool> kinds;
+    for (const SharedKind kind : {SharedKind::kKind, SharedKind::kBasis}) {
+      for (const Digest& digest : shared_digests(kind)) {
+        attempt([&] {
+          const std::optional<std::string> bytes = shared(kind, digest);
+          if (bytes && kind == SharedKind::kKind) parse_kind(*bytes, url().text);
+          kinds[digest] = true;
+        });
+      }
+    }
+    AdapterName name;
+    for (std::uint64_t version = 0;;) {
+      const auto page = query(
+          "SELECT tenant, name, version, value FROM loraxs_rows WHERE (tenant, name, version) > ($1::text, $2::text, "
+          "$3::bigint) "
+          "ORDER BY tenant, name, version LIMIT 500",
+          {pg_text(name.tenant), pg_text(name.name), pg_number(version)});
+      if (page.rows() == 0) return read;
+      for (int row = 0; row < page.rows(); ++row, ++read) {
+        name = {.tenant = page.text(row, 0), .name = page.text(row, 1)};
+        version = page.number(row, 2);
+        attempt([&] {
+          const RowPlace place{url(), name, version};
+          const RowValue value = decode_row_value(page.bytes(row, 3), place);
+          check_version(url(), version, value, name);
+          check_row_digest(value, place);
+          if (!kinds.contains(value.header.kind)) {
+            throw Error(concat(place.text(), ": damaged: its kind ", digest_hex(value.header.kind).substr(0, 16),
+                               "… is not there"));
+          }
+        });
+      }
+    }
+  }
+
+  /// The server reuses the room; its own VACUUM FULL gives it back, and holds everybody meanwhile.
+  void compact() override {
+    pool_->with([](PostgresConnection& connection) { connection.run("VACUUM loraxs_rows"); });
+  }
+
+  void backup(const std::filesystem::path& folder) override {
+    refuse_existing(folder, "--out");
+    pool_->with([&](PostgresConnection& connection) {
+      connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+      PostgresStore moment(url(), connection);
+      write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
+        const std::filesystem::path store = std::filesystem::absolute(aside) / "store";
+        {
+          const auto copy = open_store(parse_store_url("lmdb://" + store.string()), OpenStore::kCreate);
+          copy_store(moment, *copy);
+        }
+        for (const auto& entry : std::filesystem::directory_iterator(store)) {
+          std::filesystem::rename(entry.path(), aside / entry.path().filename());
+        }
+        std::filesystem::remove(store);
+      });
+      connection.run("COMMIT");
+    });
+  }
+
+ protected:
+  void write(const std::function<void(WriteTransaction&)>& changes) override {
+    pool_->with([&](PostgresConnection& connection) {
+      connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ");
+      PostgresWriter writer(connection, url());
+      changes(writer);
+      writer.flush();
+      connection.run("COMMIT");
+    });
+  }
+
+ private:
+  PostgresResult query(const char* statement, const std::vector<PostgresParameter>& parameters) {
+    if (pinned_ != nullptr) return pinned_->run(statement, parameters);
+    std::optional<PostgresResult> result;
+    pool_->with([&](PostgresConnection& connection) { result.emplace(connection.run(statement, parameters)); });
+    return std::move(*result);
+  }
+
+  void check_schema(PostgresConnection& connection, OpenStore how) const {
+    // Of the catalogue's rows: to_regclass may answer from a cache that is older than the lock.
+    constexpr const char* kIsThere =
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'loraxs_schema' AND schemaname = ANY "
+        "(current_schemas(false)))";
+    const auto is_there = [&] { return connection.run(kIsThere).number(0, 0) == 1; };
+    if (!is_there()) {
+      if (how == OpenStore::kExisting) {
+        throw Error(concat(url().text, ": expected a store, found a database without its tables; loraxs store put ",
+                           "makes them"));
+      }
+      connection.run("BEGIN");
+      connection.run("SELECT pg_advisory_xact_lock($1::bigint)", {pg_number(kMigrationLock)});
+      if (!is_there()) {
+        for (const char* statement : kMigrations) connection.run(statement);
+      }
+      connection.run("COMMIT");
+    }
+    const PostgresResult found = connection.run("SELECT max(version) FROM loraxs_schema");
+    const std::uint64_t version = found.rows() == 1 && !found.is_null(0, 0) ? found.number(0, 0) : 0;
+    if (version == kSchemaVersion) return;
+    throw Error(concat(url().text, ": expected tables of version ", kSchemaVersion, ", found version ", version,
+                       version > kSchemaVersion ? "; a newer loraxs made them" : ""));
+  }
+
+  std::shared_ptr<PostgresPool> pool_;
+  PostgresConnection* pinned_ = nullptr;
+};
+
+}  // namespace
+
+std::shared_ptr<Store> open_postgres_store(const StoreUrl& url, OpenStore how) {
+  return std::make_shared<PostgresStore>(url, how);
+}
+
+}  // namespace loraxs

@@ -1,0 +1,230 @@
+// What an LMDB store does about files that are damaged, cut, foreign or newer, and about compaction by others.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <random>
+
+#include "io/error.h"
+#include "io/mapped_file.h"
+#include "io/text_file.h"
+#include "store/store.h"
+#include "store/write_lock.h"
+#include "support/expect_error.h"
+#include "support/store_rows.h"
+#include "support/temporary_folder.h"
+
+namespace loraxs {
+namespace {
+
+using test::new_row;
+using test::random_row;
+
+constexpr std::uint64_t kNames = 60;
+
+StoreUrl lmdb_url(const std::filesystem::path& folder) { return parse_store_url("lmdb://" + folder.string()); }
+
+/// Names n0 … n59 of two tenants with the rows of their numbers, the first ten with an older version.
+void fill(const std::filesystem::path& folder) {
+  const auto store = open_store(lmdb_url(folder), OpenStore::kCreate);
+  const Digest kind = test::put_kind(*store);
+  for (const std::uint64_t round : {1000, 0}) {
+    for (std::uint64_t i = 0; i < (round > 0 ? 10 : kNames); ++i) {
+      const std::vector<std::byte> row = random_row(i + round, 64 + 20 * (i % 60));
+      store->put(new_row({i % 2 == 0 ? "anna" : "bob", "n" + std::to_string(i)}, row, kind));
+    }
+  }
+}
+
+enum Outcome { kRight = 0, kRefused = 2, kWrong = 7 };
+
+/// In a process of its own: everything that was put is read as it is, or refused by name.
+int read_all(const std::filesystem::path& folder, bool checks) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const int null = ::open("/dev/null", O_WRONLY);
+    ::dup2(null, STDERR_FILENO);
+    end_cleanly_on_lost_pages();
+    alarm(20);
+    int outcome = kRight;
+    try {
+      const auto store = open_store(lmdb_url(folder));
+      for (std::uint64_t i = 0; i < kNames; ++i) {
+        const AdapterName name{i % 2 == 0 ? "anna" : "bob", "n" + std::to_string(i)};
+        try {
+          const StoredRow row = store->get(name);
+          if (row.row != random_row(i, 64 + 20 * (i % 60))) _exit(kWrong);
+        } catch (const Error& error) {
+          // Damage is to be called so: "no such name" of a name that was put is a wrong answer.
+          if (checks && std::string(error.what()).find("amaged") == std::string::npos) _exit(kWrong);
+          outcome = kRefused;
+        }
+      }
+      try {
+        std::uint64_t listed = 0;
+        for (const RowInfo& each : store->list({})) {
+          ++listed;
+          if (each.name.name.front() != 'n') _exit(kWrong);
+        }
+        if (listed != kNames) _exit(kWrong);
+      } catch (const Error&) {
+        outcome = kRefused;
+      }
+    } catch (const Error&) {
+      outcome = kRefused;
+    }
+    _exit(outcome);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+std::string bytes_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_bytes(const std::filesystem::path& file, const std::string& bytes) {
+  std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+TEST(LmdbDamageTest, AFlippedByteAnywhereIsNamed) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  ASSERT_EQ(read_all(folder / "s", true), kRight);
+  const std::filesystem::path data = folder / "s" / "1" / "data.mdb";
+  const std::string whole = bytes_of(data);
+  const char* asked = std::getenv("LORAXS_FLIPS");
+  const int flips = asked != nullptr ? std::atoi(asked) : 200;
+  std::mt19937_64 generator(5);
+  int refused = 0;
+  for (int i = 0; i < flips; ++i) {
+    // Half of them where pages of the tables are, which the rows outweigh: any byte of 4,096 that begins a page.
+    std::size_t at = generator() % whole.size();
+    if (i % 2 == 0) at = at / 4096 * 4096 + generator() % 64;
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << generator() % 8));
+    write_bytes(data, damaged);
+    const int outcome = read_all(folder / "s", true);
+    EXPECT_TRUE(outcome == kRight || outcome == kRefused) << "byte " << at << " of " << whole.size() << ": " << outcome;
+    refused += outcome == kRefused ? 1 : 0;
+  }
+  EXPECT_GT(refused, flips / 10);
+}
+
+TEST(LmdbDamageTest, ACutFileIsNamed) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  const std::filesystem::path data = folder / "s" / "1" / "data.mdb";
+  const std::string whole = bytes_of(data);
+  std::mt19937_64 generator(6);
+  for (int i = 0; i < 60; ++i) {
+    const std::size_t length = i < 3 ? static_cast<std::size_t>(i) * 4000 : generator() % whole.size();
+    write_bytes(data, whole.substr(0, length));
+    EXPECT_EQ(read_all(folder / "s", true), kRefused) << "cut to " << length << " of " << whole.size();
+  }
+}
+
+TEST(LmdbDamageTest, AnotherPutHealsARow) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  const std::filesystem::path data = folder / "s" / "1" / "data.mdb";
+  std::string bytes = bytes_of(data);
+  const std::vector<std::byte> row = random_row(40, 64 + 20 * 40);
+  const std::size_t at = bytes.find(std::string(reinterpret_cast<const char*>(row.data()), 64));
+  ASSERT_NE(at, std::string::npos);
+  bytes[at] ^= 1;
+  write_bytes(data, bytes);
+  const auto store = open_store(lmdb_url(folder / "s"));
+  EXPECT_ERROR(store->get({"anna", "n40"}), "its checksum (XXH3) is another");
+  std::vector<std::string> problems;
+  store->verify([&](const std::string& problem) { problems.push_back(problem); });
+  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n40: damaged")));
+  const PutResult healed = store->put(new_row({"anna", "n40"}, row, store->shared_digests(SharedKind::kKind).front()));
+  EXPECT_TRUE(healed.added);
+  EXPECT_EQ(store->get({"anna", "n40"}).row, row);
+  problems.clear();
+  store->verify([&](const std::string& problem) { problems.push_back(problem); });
+  EXPECT_THAT(problems, testing::IsEmpty());
+}
+
+TEST(LmdbStoreTest, WhatIsNoStoreIsNamed) {
+  const test::TemporaryFolder folder;
+  EXPECT_ERROR(open_store(lmdb_url(folder / "none")), "found no such folder");
+  EXPECT_ERROR(open_store(lmdb_url(folder / "no" / "parent"), OpenStore::kCreate), "No such file");
+  std::filesystem::create_directory(folder / "other");
+  EXPECT_ERROR(open_store(lmdb_url(folder / "other")), "expected a folder that loraxs store put made");
+  write_bytes(folder / "other" / "data.mdb", "x");
+  EXPECT_ERROR(open_store(lmdb_url(folder / "other"), OpenStore::kCreate), "of some other LMDB program");
+  fill(folder / "s");
+  write_bytes(folder / "s" / "loraxs-store", "loraxs-store-2\n");
+  EXPECT_ERROR(open_store(lmdb_url(folder / "s")), "a newer loraxs wrote it");
+}
+
+TEST(LmdbStoreTest, AnotherFormatOfLmdbIsNamed) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  const std::filesystem::path data = folder / "s" / "1" / "data.mdb";
+  std::string bytes = bytes_of(data);
+  bytes[20] = bytes[4096 + 20] = 2;  // both heads say the format of LMDB 1.0
+  write_bytes(data, bytes);
+  EXPECT_ERROR(open_store(lmdb_url(folder / "s")), "expected the format of LMDB 0.9, found format 2");
+}
+
+TEST(LmdbStoreTest, AStoreThatAnotherHoldsIsNamed) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  int ready[2], done[2];
+  ASSERT_EQ(pipe(ready), 0);
+  ASSERT_EQ(pipe(done), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const WriteLock lock(folder / "s" / "writer", "a long write");
+    [[maybe_unused]] ssize_t count = ::write(ready[1], "x", 1);
+    char byte = 0;
+    count = ::read(done[0], &byte, 1);
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  EXPECT_ERROR(WriteLock(folder / "s" / "writer", "me", 0.2),
+               "held by process " + std::to_string(child) + ", a long write");
+  EXPECT_EQ(open_store(lmdb_url(folder / "s"))->stat().adapters, kNames);  // who reads does not wait
+  ASSERT_EQ(::write(done[1], "x", 1), 1);
+  waitpid(child, nullptr, 0);
+  const WriteLock lock(folder / "s" / "writer", "me", 0.2);
+}
+
+TEST(LmdbStoreTest, CompactionGivesBytesBack) {
+  const test::TemporaryFolder folder;
+  const auto store = open_store(lmdb_url(folder / "s"), OpenStore::kCreate);
+  const Digest kind = test::put_kind(*store);
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<NewRow> rows;
+  for (std::uint64_t i = 0; i < 500; ++i) bytes.push_back(random_row(i, 768));
+  for (std::uint64_t i = 0; i < 500; ++i) rows.push_back(new_row({"anna", "n" + std::to_string(i)}, bytes[i], kind));
+  store->put(rows);
+  for (std::uint64_t i = 50; i < 500; ++i) store->remove({"anna", "n" + std::to_string(i)});
+  const std::uint64_t before = store->stat().file_bytes;
+  store->compact();
+  const StoreStat after = store->stat();
+  EXPECT_LT(after.file_bytes, before / 4);
+  EXPECT_LT(static_cast<double>(after.file_bytes), 1.5 * static_cast<double>(after.value_bytes) + 16 * 4096);
+  EXPECT_EQ(store->get({"anna", "n49"}).row, bytes[49]);
+  EXPECT_FALSE(std::filesystem::exists(folder / "s" / "1"));
+}
+
+TEST(LmdbStoreTest, OpensWithLittleAddressSpaceWhereAsked) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  const auto store = open_store(parse_store_url("lmdb://" + (folder / "s").string() + "?map_gb=1"));
+  EXPECT_EQ(store->stat().adapters, kNames);
+}
+
+}  // namespace
+}  // namespace loraxs
