@@ -122,11 +122,10 @@ int run(const TrainOptions& options, const CommonOptions& common) {
   if (recipe.threads > 0 && common.threads == 0) use_threads(recipe.threads, "threads", common);
   check_run_output(recipe.output, options.resume);
   if (!recipe.fleet.is_null()) {
-    std::signal(SIGINT, on_interrupt);
-    std::signal(SIGTERM, on_interrupt);
+    const Interrupt interrupt({SIGINT, SIGTERM}, /*ends_waits=*/false);
     return train_fleet(
         recipe, options.recipe, {.resume = options.resume, .allow_drift = options.allow_drift}, common,
-        [] { return interrupted != 0; }, resume_line(options, common));
+        [] { return Interrupt::pending(); }, resume_line(options, common));
   }
   if (!options.beside.empty() && !std::filesystem::exists(std::filesystem::path(options.beside) / "metrics.jsonl")) {
     throw Error(concat("--beside ", options.beside, ": expected the folder of a run, found none"));
