@@ -175,7 +175,7 @@ TEST(ElsewhereStepTest, AStepOfManyPiecesFetchesLossesAndNormsOnce) {
   const OracleCase oracle("tiny_llama");
   const auto step_on = [&](torch::Device device) {
     Placed placed(oracle, device);
-    StepEngine engine(placed.model, placed.bank, /*tokens_per_batch=*/1);
+    StepEngine engine(placed.model, /*tokens_per_batch=*/1);
     JobStep job{.slot = engine.join(placed.bank->values.select(0, 0).clone()),
                 .sequences = oracle.sequences(),
                 .rates = {{0, oracle.layout.row_size, 1e-3}}};
