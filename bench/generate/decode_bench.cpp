@@ -1,6 +1,7 @@
 // Tokens per second of greedy decoding: loraxs_decode_bench MODEL PRECISION normal|tight BATCH ADAPTERS RANK NEW_TOKENS
-// RUNS. Prompts of 32 random ids; with ADAPTERS > 0 sequence i uses adapter i mod ADAPTERS, random R on every linear
-// module. One line of JSON: median and all rates, prefill not counted, threads and the GEMM table.
+// RUNS [PROMPT_TOKENS]. Prompts of 32 random ids, or as many as are named; with ADAPTERS > 0 sequence i uses adapter i
+// mod ADAPTERS, random R on every linear module; PRECISION may be int8. One line of JSON: medians of the rates of
+// answers and of prompts, all of the answers', threads and the GEMM table.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -17,7 +18,14 @@
 namespace loraxs {
 namespace {
 
-constexpr int64_t kPromptTokens = 32;
+struct Rates {
+  double answers = 0, prompts = 0;  // tokens per second
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
 
 AdapterSet random_adapters(const BaseModel& model, int64_t count, int64_t rank, Basis& basis) {
   AdapterSet set;
@@ -33,13 +41,13 @@ AdapterSet random_adapters(const BaseModel& model, int64_t count, int64_t rank, 
   return AdapterSet::of_bank(std::move(bank));
 }
 
-double tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t batch, int64_t adapters,
-                         int64_t tokens) {
-  CachedModel cached(model, batch * KvCache::blocks_for(kPromptTokens + tokens));
-  Scheduler scheduler(cached, {.context = kPromptTokens + tokens, .tokens_per_step = batch * kPromptTokens});
+Rates tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t batch, int64_t adapters, int64_t tokens,
+                        int64_t prompt_tokens) {
+  CachedModel cached(model, batch * KvCache::blocks_for(prompt_tokens + tokens));
+  Scheduler scheduler(cached, {.context = prompt_tokens + tokens, .tokens_per_step = batch * prompt_tokens});
   for (int64_t i = 0; i < batch; ++i) {
     GenerationRequest request{.slot = adapters > 0 ? i % adapters : kNoSlot, .max_new_tokens = tokens};
-    for (int64_t p = 0; p < kPromptTokens; ++p)
+    for (int64_t p = 0; p < prompt_tokens; ++p)
       request.prompt.push_back(static_cast<int32_t>(mix_seed(static_cast<uint64_t>(i), p) % model.config().vocab_size));
     scheduler.submit(std::move(request));
   }
@@ -48,24 +56,30 @@ double tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t b
   while (scheduler.step()) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return static_cast<double>(batch * (tokens - 1)) / seconds;
+  return {.answers = static_cast<double>(batch * (tokens - 1)) / seconds,
+          .prompts = static_cast<double>(batch * prompt_tokens) / cached.times().prompt_seconds};
 }
 
 int run(const std::vector<std::string>& words) {
-  const torch::ScalarType dtype = resolve_precision(words[1]);
-  const WeightMemory memory = weight_memory(words[2]);
+  const bool int8 = words[1] == "int8";
+  const torch::ScalarType dtype = int8 ? torch::kFloat32 : resolve_precision(words[1]);
+  const WeightMemory memory = int8 ? WeightMemory::kInt8 : weight_memory(words[2]);
   const int64_t batch = std::stoll(words[3]), adapters = std::stoll(words[4]), rank = std::stoll(words[5]);
   const BaseModel base = open_model(words[0], {});
   auto basis = std::make_shared<Basis>();
   const AdapterSet set = random_adapters(base, adapters, rank, *basis);
   AdaptedModel model(base, basis, set, dtype, torch::kCPU, memory);
-  std::vector<double> rates;
-  for (int64_t i = 0; i < std::stoll(words[7]); ++i)
-    rates.push_back(tokens_per_second(model, dtype, batch, adapters, std::stoll(words[6])));
-  std::vector<double> sorted = rates;
-  std::sort(sorted.begin(), sorted.end());
-  std::cout << nlohmann::json({{"tokens_per_second", sorted[sorted.size() / 2]},
-                               {"all", rates},
+  const int64_t prompt_tokens = words.size() > 8 ? std::stoll(words[8]) : 32;
+  std::vector<double> answers, prompts;
+  for (int64_t i = 0; i < std::stoll(words[7]); ++i) {
+    const Rates rates = tokens_per_second(model, dtype, batch, adapters, std::stoll(words[6]), prompt_tokens);
+    answers.push_back(rates.answers);
+    prompts.push_back(rates.prompts);
+  }
+  std::cout << nlohmann::json({{"tokens_per_second", median(answers)},
+                               {"prompt_tokens_per_second", median(prompts)},
+                               {"prompt_tokens", prompt_tokens},
+                               {"all", answers},
                                {"batch", batch},
                                {"adapters", adapters},
                                {"rank", rank},
@@ -81,8 +95,9 @@ int run(const std::vector<std::string>& words) {
 }  // namespace loraxs
 
 int main(int argc, char** argv) {
-  if (argc != 9) {
-    std::cerr << "usage: loraxs_decode_bench MODEL PRECISION normal|tight BATCH ADAPTERS RANK NEW_TOKENS RUNS\n";
+  if (argc != 9 && argc != 10) {
+    std::cerr << "usage: loraxs_decode_bench MODEL PRECISION normal|tight BATCH ADAPTERS RANK NEW_TOKENS RUNS "
+                 "[PROMPT_TOKENS]\n";
     return 2;
   }
   return loraxs::run({argv + 1, argv + argc});

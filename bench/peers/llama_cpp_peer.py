@@ -1,9 +1,10 @@
-"""Greedy decoding of a GGUF file beside llama.cpp: llama_cpp_peer.py GGUF [--runs 3] [--rank 16].
+"""Greedy decoding of a GGUF file beside llama.cpp: llama_cpp_peer.py GGUF [--runs 5] [--batches 1 16] [--adapters] [--ours int8 float32].
 
-The same file on both sides, prompts of 32 ids, 64 new tokens, as many threads: batch 1 and batch 16 without adapters, and ours
-with 16 adapters besides (llama.cpp applies one set of adapters to a whole batch). Ours dequantised to bfloat16 and kept as in the
-file. llama.cpp keeps the file's blocks; its cache is float16. Prints one JSON line with medians of tokens per second, prefill
-not counted. Needs the benchmarks built (CONTRIBUTING.md).
+The same file on both sides, prompts of 32 ids, 64 new tokens, as many threads; batches without adapters, and with --adapters the
+largest batch with an adapter of r = 16 each besides (llama.cpp applies one set of adapters to a whole batch). Ours: int8, float32,
+tight (float32 out of the file's blocks at every product), bfloat16. llama.cpp keeps the file's blocks; its cache is float16. Contenders
+take turns, --runs times; prints one JSON line with medians of tokens per second, prompts not counted. Needs the benchmarks built
+(CONTRIBUTING.md).
 """
 
 import argparse
@@ -11,12 +12,17 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import xllamacpp
 from decode_peer import NEW_TOKENS, PROMPT_TOKENS
+
+try:
+    import xllamacpp
+except ImportError:
+    raise SystemExit("llama_cpp_peer: expected the package xllamacpp, found none; pip install xllamacpp") from None
 
 BATCH = 16
 
@@ -48,42 +54,62 @@ class LlamaCpp:
             raise SystemExit(f"llama.cpp made {made} tokens, asked for {tokens} each")
         return time.perf_counter() - start
 
-    def rate(self, batch: int, runs: int) -> float:
-        rates = [
-            batch * (NEW_TOKENS - 1) / (self.seconds(batch, NEW_TOKENS) - self.seconds(batch, 1)) for _ in range(runs)
-        ]
-        return statistics.median(rates)
+    def rate(self, batch: int) -> float:
+        return batch * (NEW_TOKENS - 1) / (self.seconds(batch, NEW_TOKENS) - self.seconds(batch, 1))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--program", type=Path, default=Path("build/release/bench/loraxs_decode_bench"))
+    parser.add_argument(
+        "--ours", nargs="+", default=["int8", "float32"], choices=["int8", "float32", "tight", "bfloat16"]
+    )
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, BATCH])
+    parser.add_argument("--adapters", action="store_true")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
+    if not args.program.exists():
+        raise SystemExit(f"llama_cpp_peer: expected {args.program}, found none; build the benchmarks (CONTRIBUTING.md)")
+    if "bfloat16" in args.ours and "avx512_bf16" not in Path("/proc/cpuinfo").read_text():
+        raise SystemExit(
+            "llama_cpp_peer: this CPU has no avx512_bf16, where bfloat16 prompts crawl; leave bfloat16 out"
+        )
     threads = os.cpu_count()
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    workloads = [(batch, 0) for batch in args.batches]
+    if args.adapters:
+        workloads.append((max(args.batches), max(args.batches)))
+    print(
+        f"{len(workloads)} workloads, {args.runs} turns of ours ({', '.join(args.ours)}) and llama.cpp", file=sys.stderr
+    )
 
-    def ours(memory: str, batch: int, adapters: int) -> float:
-        words = [args.program, args.model, "bfloat16", memory, batch, adapters, args.rank, NEW_TOKENS, args.runs]
+    def ours(name: str, batch: int, adapters: int) -> float:
+        precision, memory = ("float32", "tight") if name == "tight" else (name, "normal")
+        words = [args.program, args.model, precision, memory, batch, adapters, args.rank, NEW_TOKENS, 1]
         output = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, check=True, env=environment)
         return json.loads(output.stdout)["tokens_per_second"]
 
-    rates: dict[str, dict[str, float]] = {}
-    for memory in ("normal", "tight"):
-        rates[f"loraxs {memory}"] = {
-            "1": ours(memory, 1, 0),
-            f"{BATCH}": ours(memory, BATCH, 0),
-            f"{BATCH} adapters": ours(memory, BATCH, BATCH),
-        }
-    for flash_attention in (False, True):
-        peer = LlamaCpp(args.model, threads, flash_attention)
-        name = "llama.cpp" + (" flash attention" if flash_attention else "")
-        rates[name] = {"1": peer.rate(1, args.runs), f"{BATCH}": peer.rate(BATCH, args.runs)}
-        del peer
-    rounded = {name: {batch: round(rate, 1) for batch, rate in row.items()} for name, row in rates.items()}
-    print(json.dumps({"model": args.model.name, "threads": threads, "rank": args.rank, "tokens_per_second": rounded}))
+    found: dict[str, dict[str, list[float]]] = {}
+
+    def note(contender: str, batch: int, adapters: int, rate: float) -> None:
+        workload = f"{batch}" + (" adapters" if adapters else "")
+        found.setdefault(contender, {}).setdefault(workload, []).append(rate)
+
+    for _ in range(args.runs):
+        for batch, adapters in workloads:
+            for name in args.ours:
+                note(f"loraxs {name}", batch, adapters, ours(name, batch, adapters))
+        for flash_attention in (False, True):
+            peer = LlamaCpp(args.model, threads, flash_attention)
+            for batch in args.batches:
+                note("llama.cpp" + (" flash attention" if flash_attention else ""), batch, 0, peer.rate(batch))
+            del peer
+    medians = {
+        name: {load: round(statistics.median(rates), 1) for load, rates in row.items()} for name, row in found.items()
+    }
+    print(json.dumps({"model": args.model.name, "threads": threads, "rank": args.rank, "tokens_per_second": medians}))
 
 
 if __name__ == "__main__":

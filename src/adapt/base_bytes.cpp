@@ -25,6 +25,7 @@ int64_t resident_base_bytes(const BaseModel& model, torch::ScalarType dtype, Wei
   if (memory == WeightMemory::kTight) return kProcessBytes + stored_bytes(model);
   int64_t copies = count_weights(list_sites(*model.architecture, model.config));
   if (model.architecture->kind == ModelKind::kDecoder) copies += model.config.vocab_size * model.config.hidden_size;
+  if (memory == WeightMemory::kInt8) return kProcessBytes + copies * 9 / 8;  // eight bits and a scale; fours take less
   return kProcessBytes + directions * copies * static_cast<int64_t>(c10::elementSize(dtype));
 }
 

@@ -65,7 +65,7 @@ void BoundBatch::bind_slots(const SlotTable& table, const PackedBatch& batch) {
 }
 
 void BoundBatch::bind_answers(const PackedBatch& batch) {
-  if (model_.options().memory == WeightMemory::kNormal || batch.answer_rows.empty()) return;
+  if (batch.answer_rows.empty()) return;
   std::vector<bool> of_answers(batch.num_tokens());
   for (const int32_t row : batch.answer_rows) of_answers[row] = true;
   tokens_.answers = answer_rows(batch.num_tokens(), [&](int64_t row) { return of_answers[row]; });

@@ -35,7 +35,7 @@ class BoundBatch final : public ProjectionHook, public std::enable_shared_from_t
   /// What projections read of rows of one kind.
   struct Rows {
     std::shared_ptr<const std::vector<SegmentAdapters>> segments;
-    AnswerRows answers;  // empty in normal memory, where all rows go one way
+    AnswerRows answers;  // of those that are of an answer under way
     RowKeys keys;        // where adapters drop some of what they read; else undefined
   };
   BoundBatch(const PreparedModel& model, const PackedBatch& batch, bool training);

@@ -3,9 +3,18 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "ops/frozen_gemm.h"
 
 namespace loraxs {
 namespace {
+
+/// Whether rows of answers meet weights of their own, beside those packed for the GEMM. Not where training follows, nor
+/// where the CPU multiplies bfloat16 by instructions of its own, which no loop over widened numbers keeps up with.
+bool answers_apart(const BaseModel& model, const PrepareOptions& options) {
+  if (model.architecture->kind != ModelKind::kDecoder || options.both_ways || !options.device.is_cpu()) return false;
+  return options.dtype == torch::kFloat32 ||
+         (options.dtype == torch::kBFloat16 && gemm_backend(options.dtype) == GemmBackend::kAten);
+}
 
 /// Joins a group's projections with the rows of a that its reserved sites read.
 class Joining {
@@ -42,9 +51,7 @@ class Joining {
       width += projection.sites.back().rank;
     }
     if (own()) return projection;
-    projection.weight = options_.memory == WeightMemory::kTight
-                            ? FrozenWeight::stored(stored(), basis_rows(), options_.dtype)
-                            : FrozenWeight::packed(dense_rows(), options_.both_ways);
+    projection.weight = frozen();
     projection.bias = bias(width);
     return projection;
   }
@@ -66,6 +73,31 @@ class Joining {
     if (lost == reservation_.residual.end()) return weight.to(dense_);
     const auto type = options_.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
     return (weight.to(type) - residual_loss(basis_->at(site.name), lost->second, type)).to(dense_);
+  }
+
+  FrozenWeight frozen() const {
+    switch (options_.memory) {
+      case WeightMemory::kTight:
+        return FrozenWeight::stored(stored(), basis_rows(), options_.dtype);
+      case WeightMemory::kInt8:
+        return FrozenWeight::integers(stored(), basis_rows());
+      case WeightMemory::kNormal:
+        break;
+    }
+    FrozenWeight packed = FrozenWeight::packed(dense_rows(), options_.both_ways);
+    if (answers_apart(model_, options_)) packed.add_answers(answer_weights(), basis_rows());
+    return packed;
+  }
+
+  /// What rows of answers meet: the file's own bytes where these are the numbers to be computed with.
+  std::vector<BlockTensor> answer_weights() const {
+    std::vector<BlockTensor> parts = stored();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const Site& site = group_.sites[i];
+      const bool rounded = options_.dtype == torch::kBFloat16 && parts[i].type == BlockType::kF32;
+      if (rounded || reservation_.residual.contains(site.name)) parts[i] = block_view(base_weight(site).contiguous());
+    }
+    return parts;
   }
 
   std::vector<BlockTensor> stored() const {
@@ -146,9 +178,15 @@ PreparedModel::PreparedModel(const BaseModel& model, std::shared_ptr<const Basis
       backbone_(make_backbone(model, options.dtype, options.device)) {
   torch::NoGradGuard no_grad;
   const bool tight = options.memory == WeightMemory::kTight;
-  if (tight && !reservation_.residual.empty()) {
-    throw Error("memory: expected normal for a method that takes a part off the base's weights, found tight");
+  if (options.memory != WeightMemory::kNormal && !reservation_.residual.empty()) {
+    throw Error(
+        concat("a method that takes a part off the base's weights: expected memory normal and precision auto, "
+               "float32 or bfloat16, found ",
+               tight ? "memory tight" : "precision int8"));
   }
+  TORCH_CHECK(options.memory != WeightMemory::kInt8 ||
+                  (options.dtype == torch::kFloat32 && options.device.is_cpu() && !options.both_ways),
+              "PreparedModel: small integers are multiplied forward, on the CPU, with float32 beside them");
   for (const ProjectionGroup& group : backbone_->groups()) {
     const Joining joining(model, group, basis_.get(), reservation_, options_);
     projections_.push_back(joining.join());
@@ -158,8 +196,8 @@ PreparedModel::PreparedModel(const BaseModel& model, std::shared_ptr<const Basis
   }
   if (reservation_.head) head_ = std::make_unique<ClassificationHead>(model, options.dtype, options.device);
   if (model.architecture->kind == ModelKind::kDecoder) {
-    language_head_ =
-        std::make_unique<LanguageHead>(model, options.dtype, options.device, options.both_ways, options.memory);
+    language_head_ = std::make_unique<LanguageHead>(model, options.dtype, options.device, options.both_ways,
+                                                    options.memory, answers_apart(model, options));
   }
   if (!tight) model.release_pages();
 }

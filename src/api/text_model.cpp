@@ -6,6 +6,7 @@
 #include "api/opened_adapter.h"
 #include "data/chat_turns.h"
 #include "io/error.h"
+#include "ops/int8_product.h"
 
 namespace loraxs {
 namespace {
@@ -22,18 +23,38 @@ void check_beside(const AdapterSet& running, const AdapterSet& next) {
   }
 }
 
+bool multiplies_integers_fast() { return int8::kernel().name != std::string("plain"); }
+
+/// What `precision: auto` may be where answers are all that is asked for.
+bool takes_int8(const TextModelOptions& options, const BaseModel& base) {
+  if (options.precision == "int8") return true;
+  const auto quantised = [](const auto& tensor) { return block_type_info(tensor.second.type).block_elements > 1; };
+  return options.precision == "auto" && options.prefers_int8 && options.memory == WeightMemory::kNormal &&
+         options.device.is_cpu() && multiplies_integers_fast() &&
+         std::any_of(base.blocks.begin(), base.blocks.end(), quantised);
+}
+
 }  // namespace
 
 TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
     : base_(open_model(options.model, settings)),
-      compute_dtype_(resolve_precision(options.precision)),
-      memory_(options.memory),
+      may_leave_int8_(options.precision != "int8"),
+      compute_dtype_(takes_int8(options, base_) ? torch::kFloat32 : resolve_precision(options.precision)),
+      memory_(takes_int8(options, base_) ? WeightMemory::kInt8 : options.memory),
       device_(options.device),
       context_(base_.config.max_growing_length()),
       cache_bytes_(options.cache_bytes) {
   if (base_.architecture->kind != ModelKind::kDecoder) {
     throw Error(concat(options.model.string(), ": expected a model that generates text, found ",
                        base_.config.model_type, ", an encoder"));
+  }
+  if (options.precision == "int8" && !options.device.is_cpu()) {
+    throw Error(concat("precision int8: expected device cpu, found ", options.device.str(), "; take bfloat16 there"));
+  }
+  if (options.precision == "int8" && !multiplies_integers_fast() && settings.log) {
+    settings.log(LogLevel::kWarning,
+                 "precision int8: this CPU has no AVX2, so integers are multiplied one by one; "
+                 "float32 is faster here");
   }
   if (options.context > context_) {
     throw Error(concat(options.model.string(), ": expected a context of at most ", context_, " tokens, found ",
@@ -65,13 +86,16 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   for (std::shared_ptr<Bank>& bank : adapters.banks) bank = bank_on(bank, device_);
   Reservation wanted = Reservation::of(adapters.banks);
   const bool busy = requests_under_way() > 0;
+  if (!busy && may_leave_int8_ && memory_ == WeightMemory::kInt8 && !wanted.residual.empty()) {
+    memory_ = WeightMemory::kNormal;
+  }
   if (busy) check_beside(model_->adapters(), adapters);
   if (busy && model_->prepared()->basis() != basis.get()) {
     throw Error(
         "adapters: expected the basis of the requests under way, found another; adapters on different bases "
         "never share a batch");
   }
-  if (model_ && model_->prepared()->basis() == basis.get() &&
+  if (model_ && model_->prepared()->basis() == basis.get() && model_->prepared()->options().memory == memory_ &&
       (busy || model_->prepared()->reservation().covers(wanted))) {
     return model_->use(std::move(adapters));
   }

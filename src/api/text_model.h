@@ -17,7 +17,8 @@ namespace loraxs {
 
 struct TextModelOptions {
   std::filesystem::path model;
-  std::string precision = "auto";
+  std::string precision = "auto";  // or int8: weights as small integers beside float32 (ops/int8_weight.h)
+  bool prefers_int8 = false;       // what auto is for a file of quantised blocks, where this CPU multiplies them fast
   WeightMemory memory = WeightMemory::kNormal;
   torch::Device device = torch::kCPU;
   int64_t context = 0;                     // tokens of prompt and answer; 0 = the model's own limit
@@ -50,6 +51,10 @@ class TextModel {
   const BaseModel& base() const { return base_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   int64_t context() const { return context_; }
+  /// "float32", "bfloat16", "float64" or "int8".
+  const char* precision() const { return memory_ == WeightMemory::kInt8 ? "int8" : precision_name(compute_dtype_); }
+  /// Of the last scheduler.
+  const StepTimes& times() const { return cached_->times(); }
   /// With what use() plugged in.
   AdaptedModel& model() { return *model_; }
 
@@ -60,6 +65,7 @@ class TextModel {
   BaseModel base_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<TaskEncoder> encoder_;
+  bool may_leave_int8_;  // nobody asked for it by name
   torch::ScalarType compute_dtype_;
   WeightMemory memory_;
   torch::Device device_;

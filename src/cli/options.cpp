@@ -28,8 +28,8 @@ void AdapterOptions::add_to(CLI::App& app, bool required) {
 void AdapterOptions::add_model(CLI::App& app) {
   app.add_option("--model", model, "Hugging Face folder or GGUF file of the base model")->required();
   app.add_option("--basis", basis, "Basis file the adapter was trained with (else it is computed and checked)");
-  app.add_option("--precision", precision, "auto, float32, bfloat16 or float64")
-      ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64"}));
+  app.add_option("--precision", precision, "auto, float32, bfloat16, float64; of answers int8: small integers")
+      ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64", "int8"}));
   app.add_option("--memory", memory, "normal, or tight: weights stay as stored")
       ->check(CLI::IsMember({"normal", "tight"}));
   app.add_option("--device", device, "auto, cpu, cuda, cuda:1, …; auto is cpu, doctor lists what there is");

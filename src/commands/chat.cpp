@@ -37,7 +37,7 @@ class ChatSession {
         common_(common),
         settings_(settings_of(common)),
         sampling_(sampling_of(options.text)),
-        model_(text_model_of(options.text), settings_) {
+        model_(text_model_of(options.text, /*prefers_int8=*/true), settings_) {
     conversation_.set_system(options.text.system);
     use_adapter(options.text.adapter.adapter);
     model_.encode(question(options.text.system, "?"));  // no template: say so before the first question
@@ -175,6 +175,7 @@ class ChatSession {
         conversation_.prompt([&](const std::vector<ChatTurn>& turns) { return model_.encode(turns); },
                              model_.context() - std::min(options_.text.max_new_tokens, (model_.context() + 7) / 8));
     Interrupt::taken();
+    const StepTimes before = model_.times();
     const auto start = std::chrono::steady_clock::now();
     const int64_t id = scheduler_->submit(std::move(request));
     while (scheduler_->step()) {
@@ -198,7 +199,7 @@ class ChatSession {
       char rate[64];
       std::snprintf(rate, sizeof rate, "tokens=%ld seconds=%.2f tokens_per_second=%.1f", static_cast<long>(tokens),
                     seconds, static_cast<double>(tokens) / seconds);
-      std::cerr << rate << '\n';
+      std::cerr << rate << ' ' << model_.times().since(before) << '\n';
     }
     return answer;
   }

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "commands/doctor_bench.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "io/error.h"
@@ -46,7 +47,7 @@ double gemm_speed(torch::ScalarType dtype, GemmBackend backend, int64_t rows, in
 
 }  // namespace
 
-int run(const DoctorOptions&, const CommonOptions& common) {
+int run(const DoctorOptions& options, const CommonOptions& common) {
   const Cores& cores = common.cores;
   std::string reason;
   const torch::ScalarType automatic = resolve_precision("auto", &reason);
@@ -77,6 +78,10 @@ int run(const DoctorOptions&, const CommonOptions& common) {
     }
   }
   json["gemm_384x1184"] = speeds;
+  if (!options.bench.empty()) {
+    const double tflops = gemm_speed(torch::kFloat32, gemm_backend(torch::kFloat32), 512, 576, 1536);
+    json["bench"] = bench_model(options.bench, tflops, common);
+  }
   if (common.json) {
     std::cout << json.dump() << '\n';
     return 0;
@@ -93,6 +98,7 @@ int run(const DoctorOptions&, const CommonOptions& common) {
     std::printf("GEMM %-9s %-7s %5ld rows x 384 x 1184: %.3f TFLOP/s\n", speed["dtype"].get<std::string>().c_str(),
                 speed["backend"].get<std::string>().c_str(), speed["rows"].get<long>(), speed["tflops"].get<double>());
   }
+  if (json.contains("bench")) print_bench(json["bench"]);
   return 0;
 }
 

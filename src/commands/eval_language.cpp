@@ -72,7 +72,7 @@ Json answer_settings(const Plan& plan, const EvalOptions& options, const Asked& 
                    {"by", plan.by},
                    {"base_id", asked.model.base().base_id},
                    {"adapter", asked.adapter_digest.empty() ? Json() : Json(asked.adapter_digest)},
-                   {"precision", c10::toString(resolve_precision(options.text.adapter.precision))},
+                   {"precision", asked.model.precision()},
                    {"prompt", options.prompt},
                    {"context", asked.model.context()}};
   if (plan.by != "generation") return settings;

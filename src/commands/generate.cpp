@@ -233,7 +233,7 @@ int run(const GenerateOptions& options, const CommonOptions& common) {
   const Settings settings = settings_of(common);
   std::optional<Progress> waiting(std::in_place, settings.log);
   waiting->begin("loading");
-  TextModel model(text_model_of(options.text), settings);
+  TextModel model(text_model_of(options.text, /*prefers_int8=*/true), settings);
   const LineAdapters adapters(model, prompts, options, settings);
   std::vector<Question> questions;
   for (const Prompt& prompt : prompts) {
@@ -257,6 +257,7 @@ int run(const GenerateOptions& options, const CommonOptions& common) {
       failed = print_errors(done[next]) || failed;
     }
   });
+  if (!common.quiet) std::cerr << "precision=" << model.precision() << ' ' << model.times().since({}) << '\n';
   return failed ? 2 : 0;
 }
 

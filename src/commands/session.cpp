@@ -57,9 +57,10 @@ BeamOptions beams_of(const SearchOptions& options) {
   return {.beams = options.beams, .length_penalty = options.length_penalty, .early_stopping = early_stopping};
 }
 
-TextModelOptions text_model_of(const DecodingOptions& options) {
+TextModelOptions text_model_of(const DecodingOptions& options, bool prefers_int8) {
   return {.model = options.adapter.model,
           .precision = options.adapter.precision,
+          .prefers_int8 = prefers_int8,
           .memory = weight_memory(options.adapter.memory),
           .device = find_device(options.adapter.device, "--device"),
           .context = options.context,

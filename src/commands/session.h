@@ -20,7 +20,7 @@ Settings settings_of(const CommonOptions& common);  // progress and warnings go 
 /// What generate and chat were asked for, checked.
 SamplingOptions sampling_of(const DecodingOptions& options);
 BeamOptions beams_of(const SearchOptions& options);
-TextModelOptions text_model_of(const DecodingOptions& options);
+TextModelOptions text_model_of(const DecodingOptions& options, bool prefers_int8 = false);
 OpenOptions open_options_of(const AdapterOptions& options);
 
 /// The adapter that the options name, on its model.

@@ -2,11 +2,23 @@
 #pragma once
 #include <torch/types.h>
 
+#include <cstdint>
+#include <string>
+
 #include "adapt/adapted_model.h"
 #include "generate/step_model.h"
 #include "model/kv_cache.h"
 
 namespace loraxs {
+
+/// What steps took so far. A step with tokens of a prompt is the prompt's; answers that went along are not counted.
+struct StepTimes {
+  int64_t prompt_tokens = 0, answer_tokens = 0;
+  double prompt_seconds = 0, answer_seconds = 0;
+
+  /// "prompt_tokens=32 prompt_tokens_per_second=410.0 answer_tokens_per_second=61.2" of what came after `before`.
+  std::string since(const StepTimes& before) const;
+};
 
 class CachedModel final : public StepModel {
  public:
@@ -18,10 +30,12 @@ class CachedModel final : public StepModel {
   int64_t vocab_size() const override { return model_.config().vocab_size; }
   int64_t num_blocks() const override { return cache_.num_blocks(); }
   int64_t tokens_per_block() const override { return kKeysPerBlock; }
+  const StepTimes& times() const { return times_; }
 
  private:
   AdaptedModel& model_;
   KvCache cache_;
+  StepTimes times_;
   torch::Tensor logits_;  // [asked, vocab] float32, of the last step
 };
 

@@ -79,11 +79,18 @@ void keep_top_p(std::vector<double>& values, double& sum, double top_p) {
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] > 0) order.push_back(static_cast<int32_t>(i));
   }
-  std::sort(order.begin(), order.end(),
-            [&](int32_t x, int32_t y) { return values[x] != values[y] ? values[x] > values[y] : x < y; });
+  const auto before = [&](int32_t x, int32_t y) { return values[x] != values[y] ? values[x] > values[y] : x < y; };
   double reached = 0;
-  size_t kept = 0;
-  while (kept < order.size() && (kept == 0 || reached < top_p * sum)) reached += values[order[kept++]];
+  size_t kept = 0, sorted = 0;  // a nucleus is mostly a few hundred of the vocabulary: sorted as far as it reaches
+  constexpr size_t kFirst = 256, kGrowth = 8;
+  for (size_t count = kFirst; kept < order.size() && (kept == 0 || reached < top_p * sum); count *= kGrowth) {
+    const size_t end = std::min(count, order.size());
+    const auto first = order.begin() + static_cast<int64_t>(sorted), last = order.begin() + static_cast<int64_t>(end);
+    if (last != order.end()) std::nth_element(first, last, order.end(), before);
+    std::sort(first, last, before);
+    sorted = end;
+    while (kept < sorted && (kept == 0 || reached < top_p * sum)) reached += values[order[kept++]];
+  }
   for (size_t i = kept; i < order.size(); ++i) values[order[i]] = 0;
   sum = reached;
 }

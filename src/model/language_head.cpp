@@ -5,14 +5,22 @@
 namespace loraxs {
 
 LanguageHead::LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training,
-                           WeightMemory memory) {
+                           WeightMemory memory, bool answers_apart) {
   torch::NoGradGuard no_grad;
   const std::string name = model.config.tie_word_embeddings ? "embeddings.word.weight" : "lm_head.weight";
   if (memory == WeightMemory::kTight) {
     projection_ = FrozenWeight::stored({model.stored(name)}, {}, compute_dtype);
+  } else if (memory == WeightMemory::kInt8) {
+    projection_ = FrozenWeight::integers({model.stored(name)}, {});
   } else {
     const auto options = torch::TensorOptions().dtype(compute_dtype).device(device);
-    projection_ = FrozenWeight::packed(model.weight(name).to(options), training);
+    const torch::Tensor weight = model.weight(name).to(options);
+    projection_ = FrozenWeight::packed(weight, training);
+    if (answers_apart) {
+      const BlockTensor stored = model.stored(name);
+      const bool rounded = compute_dtype == torch::kBFloat16 && stored.type == BlockType::kF32;
+      projection_.add_answers({rounded ? block_view(weight.contiguous()) : stored}, {});
+    }
   }
 }
 

@@ -9,9 +9,10 @@ namespace loraxs {
 
 class LanguageHead {
  public:
-  /// lm_head, or the word embeddings where the config ties them. `training`: prepared for backward too.
+  /// lm_head, or the word embeddings where the config ties them. `training`: prepared for backward too;
+  /// `answers_apart`: FrozenWeight::add_answers.
   LanguageHead(const BaseModel& model, torch::ScalarType compute_dtype, torch::Device device, bool training,
-               WeightMemory memory);
+               WeightMemory memory, bool answers_apart = false);
 
   /// hidden [asked, hidden] -> [asked, vocab], dtype of hidden. `rows` as in FrozenWeight::forward.
   torch::Tensor logits(const torch::Tensor& hidden, const AnswerRows& rows = {}) const;

@@ -236,14 +236,16 @@ void block_product_(const torch::Tensor& out, const torch::Tensor& x, const Bloc
                         .columns = columns,
                         .x_stride = wide.stride(0),
                         .out_stride = out.stride(0)};
+  const bool as_stored = tensor.type == BlockType::kF32 && tensor.interleaved_heads == 0;  // nothing to unpack
   constexpr int64_t kGrain = 32;
   const int64_t step = x.size(0) < kTile ? 1 : kWeights;
   at::parallel_for(0, tensor.rows(), kGrain, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(step * columns);
+    std::vector<float> scratch(as_stored ? 0 : step * columns);
     for (int64_t row = begin; row < end;) {
       const int64_t count = row + step <= end ? step : 1;
-      for (int64_t j = 0; j < count; ++j) unpack(row_at(tensor, row + j), columns, scratch.data() + j * columns);
-      multiply(scratch.data(), count, product, row);
+      for (int64_t j = 0; j < (as_stored ? 0 : count); ++j)
+        unpack(row_at(tensor, row + j), columns, scratch.data() + j * columns);
+      multiply(as_stored ? reinterpret_cast<const float*>(row_at(tensor, row)) : scratch.data(), count, product, row);
       row += count;
     }
   });

@@ -7,6 +7,7 @@
 #include "io/error.h"
 #include "ops/cpu_kernels.h"
 #include "ops/frozen_gemm.h"
+#include "ops/int8_weight.h"
 
 namespace loraxs {
 namespace {
@@ -64,6 +65,21 @@ FrozenWeight FrozenWeight::stored(std::vector<BlockTensor> parts, const torch::T
   return frozen;
 }
 
+FrozenWeight FrozenWeight::integers(const std::vector<BlockTensor>& parts, const torch::Tensor& tail) {
+  FrozenWeight frozen;
+  frozen.integers_ = std::make_shared<const Int8Weight>(parts);
+  frozen.in_features_ = frozen.integers_->columns();
+  frozen.out_features_ = frozen.integers_->rows() + (tail.defined() ? tail.size(0) : 0);
+  frozen.tail_ = tail.defined() ? tail.contiguous() : tail;
+  return frozen;
+}
+
+void FrozenWeight::add_answers(std::vector<BlockTensor> parts, const torch::Tensor& tail) {
+  TORCH_CHECK(weight_.defined(), "FrozenWeight::add_answers: not packed");
+  parts_ = std::move(parts);
+  tail_ = tail.defined() ? tail.contiguous() : tail;
+}
+
 template <typename Use>
 void FrozenWeight::for_panels(torch::Device device, const Use& use) const {
   const int64_t panel_rows = std::max<int64_t>(16, kPanelElements / in_features_);
@@ -96,7 +112,20 @@ torch::Tensor FrozenWeight::panel_product(const torch::Tensor& x) const {
   return y;
 }
 
-torch::Tensor FrozenWeight::block_product(const torch::Tensor& x) const {
+torch::Tensor FrozenWeight::integer_product(const torch::Tensor& x) const {
+  torch::Tensor y = x.new_empty({x.size(0), out_features_});
+  integers_->multiply_(y, x);
+  if (tail_.defined()) block_product_(y.narrow(1, integers_->rows(), tail_.size(0)), x, block_view(tail_));
+  return y;
+}
+
+torch::Tensor FrozenWeight::gemm_product(const torch::Tensor& x, const torch::Tensor& bias) const {
+  if (weight_.defined()) return frozen_gemm(x, weight_, bias);
+  torch::Tensor y = panel_product(x);
+  return bias.defined() ? y.add_(bias) : y;
+}
+
+torch::Tensor FrozenWeight::block_product(const torch::Tensor& x, const torch::Tensor& bias) const {
   torch::Tensor y = x.new_empty({x.size(0), out_features_});
   int64_t column = 0;
   const auto multiply = [&](const BlockTensor& part) {
@@ -105,30 +134,27 @@ torch::Tensor FrozenWeight::block_product(const torch::Tensor& x) const {
   };
   for (const BlockTensor& part : parts_) multiply(part);
   if (tail_.defined()) multiply(block_view(tail_));
-  return y;
+  return bias.defined() ? y.add_(bias) : y;
 }
 
 torch::Tensor FrozenWeight::forward(const torch::Tensor& x, const torch::Tensor& bias, const AnswerRows& rows) const {
   torch::NoGradGuard no_grad;
-  if (parts_.empty()) return frozen_gemm(x, weight_, bias);
-  torch::Tensor y;
-  if (!rows.answers.defined() || !on_cpu_kernels(x, bias, tail_)) {
-    y = panel_product(x);
-  } else if (!rows.others.defined()) {
-    y = block_product(x.contiguous());
-  } else {
-    y = x.new_empty({x.size(0), out_features_});
-    y.index_copy_(0, rows.answers, block_product(x.index_select(0, rows.answers)));
-    y.index_copy_(0, rows.others, panel_product(x.index_select(0, rows.others)));
+  if (integers_) {
+    torch::Tensor y = integer_product(x.contiguous());
+    return bias.defined() ? y.add_(bias) : y;
   }
-  if (bias.defined()) y.add_(bias);
+  if (parts_.empty() || !rows.answers.defined() || !on_cpu_kernels(x, bias, tail_)) return gemm_product(x, bias);
+  if (!rows.others.defined()) return block_product(x.contiguous(), bias);
+  torch::Tensor y = x.new_empty({x.size(0), out_features_});
+  y.index_copy_(0, rows.answers, block_product(x.index_select(0, rows.answers), bias));
+  y.index_copy_(0, rows.others, gemm_product(x.index_select(0, rows.others), bias));
   return y;
 }
 
 torch::Tensor FrozenWeight::backward(const torch::Tensor& dy) const {
   torch::NoGradGuard no_grad;
   TORCH_CHECK(has_backward(), "FrozenWeight: prepared for forward products only");
-  if (parts_.empty()) return frozen_gemm(dy, transposed_, {});
+  if (weight_.defined()) return frozen_gemm(dy, transposed_, {});
   torch::Tensor dx;  // summed in float32 (float64) over panels
   for_panels(dy.device(), [&](int64_t column, const torch::Tensor& panel) {
     const torch::Tensor part =

@@ -36,14 +36,20 @@ struct PagedWork {
   }
 };
 
+/// Of one thread; kept, because every layer of every step asks for it. Whatever is read was written before.
 struct PagedScratch {
-  int64_t dim;
+  int64_t dim = 0;
   std::vector<float> queries, scores, out;
 
-  PagedScratch(int64_t max_keys, int64_t head_dim) : dim(simd::padded(head_dim)) {
-    queries.assign(kQueryRows * dim, 0);
-    scores.assign(kQueryRows * simd::padded(max_keys), 0);
-    out.assign(kQueryRows * dim, 0);
+  /// Room for `rows` rows that see at most `keys` positions.
+  void prepare(int64_t rows, int64_t keys, int64_t head_dim) {
+    dim = simd::padded(head_dim);
+    const auto grow = [](std::vector<float>& numbers, int64_t size) {
+      if (numbers.size() < static_cast<size_t>(size)) numbers.resize(static_cast<size_t>(size));
+    };
+    grow(queries, rows * dim);
+    grow(scores, rows * simd::padded(keys));
+    grow(out, rows * dim);
   }
 };
 
@@ -104,7 +110,7 @@ torch::Tensor paged_attention_fast(const torch::Tensor& queries, const PagedBloc
   const int32_t *starts = asks.query_starts.host.data(), *positions = asks.query_positions.const_data_ptr<int32_t>(),
                 *tables = index.block_tables.const_data_ptr<int32_t>();
   at::parallel_for(0, sequences * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
-    PagedScratch scratch(width * kKeysPerBlock, shape.head_dim);
+    thread_local PagedScratch scratch;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t s = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       const int64_t head_column = kv_head * group * shape.head_dim;
@@ -120,6 +126,7 @@ torch::Tensor paged_attention_fast(const torch::Tensor& queries, const PagedBloc
                               .block_stride = shape.kv_heads * shape.head_dim * kKeysPerBlock,
                               .scale = static_cast<float>(shape.scale),
                               .window = shape.window};
+      scratch.prepare(std::min(kQueryRows, work.num_queries * group), width * kKeysPerBlock, shape.head_dim);
       simd::kernel<attend_paged<T>>(work, scratch, out_data + starts[s] * stride + head_column, stride);
     }
   });

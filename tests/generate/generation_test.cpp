@@ -276,8 +276,10 @@ INSTANTIATE_TEST_SUITE_P(Weights, CompanyTest,
                          testing::Values(Company{torch::kFloat32, WeightMemory::kNormal},
                                          Company{torch::kBFloat16, WeightMemory::kNormal},
                                          Company{torch::kFloat32, WeightMemory::kTight},
-                                         Company{torch::kBFloat16, WeightMemory::kTight}),
+                                         Company{torch::kBFloat16, WeightMemory::kTight},
+                                         Company{torch::kFloat32, WeightMemory::kInt8}),
                          [](const auto& info) {
+                           if (info.param.memory == WeightMemory::kInt8) return std::string("int8");
                            return std::string(info.param.dtype == torch::kFloat32 ? "float32" : "bfloat16") +
                                   (info.param.memory == WeightMemory::kTight ? "_tight" : "_normal");
                          });

@@ -8,6 +8,7 @@
 #include "io/safetensors.h"
 #include "ops/frozen_gemm.h"
 #include "ops/frozen_weight.h"
+#include "ops/int8_weight.h"
 #include "support/close.h"
 #include "support/oracle_folder.h"
 #include "support/random_tensor.h"
@@ -164,6 +165,39 @@ TEST_F(BlockTensorTest, RowsOfOneKindHaveTheSameBitsInAnyCompany) {
           << rows;
     }
   }
+}
+
+/// Types whose integers are kept give the product of the file's own numbers with the rounded x; others are rounded.
+TEST_F(BlockTensorTest, SmallIntegersMultiplyAsTheBlocksTheyCameFrom) {
+  for (const auto& [name, view] : expected.tensors) {
+    SCOPED_TRACE(name);
+    const auto [tensor, values] = sane(name);
+    torch::Tensor x = normal({9, values.size(1)}, 3);
+    x = (x * 20).round().clamp(-127, 127);
+    for (int64_t c = 0; c < x.size(1); c += 32) x.select(1, c).fill_(127);  // every block's scale is 1: x is exact
+    torch::Tensor found = torch::empty({9, values.size(0)});
+    Int8Weight({tensor}).multiply_(found, x);
+    const bool kept = name == "Q4_0" || name == "Q4_1" || name == "Q4_K" || name == "Q8_0";
+    EXPECT_TRUE(close(found, x.to(torch::kFloat64).matmul(values.to(torch::kFloat64).t()), kept ? 2e-6 : 1e-2));
+  }
+}
+
+TEST_F(BlockTensorTest, RowsOfAnswersMeetStoredBlocksBesidePackedWeights) {
+  const auto [first, first_values] = sane("Q4_1");
+  const torch::Tensor tail = normal({5, first_values.size(1)}, 5), x = normal({6, first_values.size(1)}, 7);
+  const torch::Tensor bias = normal({first_values.size(0) + 5}, 6);
+  const FrozenWeight stored = FrozenWeight::stored({first}, tail, torch::kFloat32);
+  FrozenWeight packed = FrozenWeight::packed(torch::cat({first_values, tail}), /*both_ways=*/false);
+  const torch::Tensor as_prompts = packed.forward(x, bias);
+  packed.add_answers({first}, tail);
+  EXPECT_TRUE(packed.forward(x, bias).equal(as_prompts));
+  const AnswerRows some{.answers = torch::tensor({1, 4}, torch::kInt64),
+                        .others = torch::tensor({0, 2, 3, 5}, torch::kInt64)};
+  const torch::Tensor mixed = packed.forward(x, bias, some),
+                      as_answers = stored.forward(x, bias, {.answers = torch::arange(6)});
+  EXPECT_TRUE(mixed.index_select(0, some.answers).equal(as_answers.index_select(0, some.answers)));
+  EXPECT_TRUE(close(mixed.index_select(0, some.others), as_prompts.index_select(0, some.others), 1e-6));
+  EXPECT_FALSE(packed.has_backward());
 }
 
 TEST(BlockTensorRowsTest, InterleavedHeadsAreReadInHuggingFacesOrder) {

@@ -90,6 +90,26 @@ class GenerateTest(unittest.TestCase):
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(named, done.stderr)
 
+    def test_small_integers(self) -> None:
+        """Near float32 without being it, and the same in any company; the rates are told."""
+
+        def answers(precision: str, *more: str) -> tuple[list[list[float]], str]:
+            words = [PROGRAM, "generate", "--model", str(MODEL), "--cache", CACHE.name, "--precision", precision]
+            words += ["-n", "4", "--ignore-eos", "--logprobs", "0", "--json", *more]
+            done = subprocess.run(
+                words, check=True, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+            )
+            rows = [json.loads(line) for line in done.stdout.splitlines()]
+            return [[token["logprob"] for token in row["logprobs"]] for row in rows], done.stderr
+
+        rows = prompt_file([{"prompt": p} for p in PROMPTS])
+        (exact, _), (rounded, told) = (answers(precision, "--input", rows) for precision in ("float32", "int8"))
+        self.assertLess(max(abs(x[0] - y[0]) for x, y in zip(exact, rounded, strict=True)), 0.5)
+        self.assertNotEqual(exact, rounded)
+        self.assertEqual(answers("int8", "--prompt", PROMPTS[0])[0], rounded[:1])
+        self.assertRegex(told, r"precision=int8 prompt_tokens=\d+ prompt_tokens_per_second=[\d.]+ answer_tokens")
+        self.assertNotIn("tokens_per_second", answers("int8", "--prompt", "a", "--quiet")[1])
+
     def test_adapters_in_one_batch_answer_as_each_alone(self) -> None:
         adapters = [str(MODEL / f"adapter-{i}.safetensors") for i in range(2)] + [None]
         rows = [{"prompt": p} | ({"adapter": a} if a else {}) for p in PROMPTS for a in adapters]

@@ -12,6 +12,8 @@ struct DoctorOptions {
       .example = "loraxs doctor",
       .opens_model = false};
 
+  std::string bench;  // model whose prompt and answer rates are measured; empty: none
+
   void add_to(CLI::App& app);
 };
 
