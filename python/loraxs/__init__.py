@@ -21,10 +21,24 @@ import torch  # before _native: the extension uses the libtorch that this loads
 if not torch.__version__.startswith("2.13."):
     raise ImportError(f"loraxs is built with torch 2.13, found torch {torch.__version__}")
 
-from ._native import Adapter, Bank, Basis, Error, Model, _adapters_in, _Fleet, _Predictor, _Recipe, _train, _train_rows
+from ._native import (
+    Adapter,
+    Bank,
+    Basis,
+    Error,
+    Model,
+    _adapters_in,
+    _Fleet,
+    _Predictor,
+    _Recipe,
+    _store_get,
+    _store_put,
+    _train,
+    _train_rows,
+)
 
 __version__ = "0.1.0"
-__all__ = ["Adapter", "Bank", "Basis", "Error", "Fleet", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "combine", "merge", "open_bank", "predict", "train", "train_fleet"]  # fmt: skip
+__all__ = ["Adapter", "Bank", "Basis", "Error", "Fleet", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "combine", "merge", "open_bank", "predict", "store_get", "store_list", "store_put", "train", "train_fleet"]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 Text = str | tuple[str, str]  # a text or a pair
@@ -115,7 +129,9 @@ def open_bank(model: Model, adapters: PathLike | Sequence[PathLike], basis: Path
 
     They must have one layout; raises Error naming the first that differs.
     """
-    files = _adapters_in(adapters) if isinstance(adapters, str | os.PathLike) else [Path(path) for path in adapters]
+    files = (
+        _adapters_in(adapters) if isinstance(adapters, str | os.PathLike) else [os.fspath(path) for path in adapters]
+    )
     return model._open_bank(files, basis)
 
 
@@ -126,6 +142,25 @@ def combine(expression: str, model: Model, out: PathLike, head: str = "auto") ->
     """
     model._combine(expression, head, out)
     return model.open(out)
+
+
+def store_put(reference: str, file: PathLike, keep: int = 0) -> int:
+    """Put an adapter file into a store, "lmdb:///data/store#anna/support" -> its version. Durable when it returns.
+
+    `keep` > 0: older versions than so many go. What is the newest already adds nothing.
+    """
+    return _store_put(reference, file, keep)
+
+
+def store_get(reference: str, out: PathLike) -> Path:
+    """Write an adapter of a store, "URL#tenant/name[@version]", as a file."""
+    _store_get(reference, out)
+    return Path(out)
+
+
+def store_list(place: str) -> list[str]:
+    """References of the adapters of "URL", "URL#tenant/" or "URL#tenant/begin*", by name."""
+    return _adapters_in(place)
 
 
 def merge(adapter: Adapter, out: PathLike) -> MergeCheck:

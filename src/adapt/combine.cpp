@@ -57,8 +57,9 @@ class ExpressionReader {
     }
     const size_t begin = at_;
     const std::string_view ends = in_mean_ ? "*,)" : "*";
+    const auto in_url = [&] { return in_mean_ && text_.find("://", begin) < at_; };  // mean(URL#tenant/begin*)
     while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(text_[at_])) &&
-           ends.find(text_[at_]) == std::string_view::npos) {
+           (ends.find(text_[at_]) == std::string_view::npos || (text_[at_] == '*' && in_url()))) {
       ++at_;
     }
     if (begin == at_) fail("expected a number or a file name");

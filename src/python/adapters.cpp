@@ -8,6 +8,7 @@
 #include "api/adapter_tools.h"
 #include "api/opened_adapter.h"
 #include "api/predictor.h"
+#include "api/store.h"
 #include "io/error.h"
 #include "python/bindings.h"
 
@@ -290,7 +291,31 @@ void bind_adapters(nb::module_& m) {
             combine_files(self.base, expression, head, out, self.settings);
           },
           nb::arg("expression"), nb::arg("head"), nb::arg("out"));
-  m.def("_adapters_in", &adapters_in, nb::arg("folder"));
+  m.def(
+      "_adapters_in",
+      [](const Path& place) {
+        std::vector<std::string> names;  // as texts: a Path of Python's would lose a slash of lmdb:///
+        for (const Path& each : adapters_of(place)) names.push_back(each.string());
+        return names;
+      },
+      nb::arg("place"));
+  m.def(
+      "_store_put",
+      [](const std::string& reference, const Path& file, uint64_t keep) {
+        nb::gil_scoped_release release;
+        const StoreReference place = parse_store_reference(reference);
+        const AdapterFile adapter = load_adapter(file);
+        const auto store = open_store(place.url, OpenStore::kCreate);
+        return put_adapters(*store, {{place.adapter(), &adapter}}, {.keep = keep}).front().version;
+      },
+      nb::arg("reference"), nb::arg("file"), nb::arg("keep"));
+  m.def(
+      "_store_get",
+      [](const std::string& reference, const Path& out) {
+        nb::gil_scoped_release release;
+        get_adapter_file(reference, out);
+      },
+      nb::arg("reference"), nb::arg("out"));
 }
 
 }  // namespace loraxs

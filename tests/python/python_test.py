@@ -215,6 +215,21 @@ class TensorTest(PythonTest):
         first, second = (load_file(path)["row"].double() for path in self.paths)
         torch.testing.assert_close(combined.row, (0.7 * first + 0.3 * second).float(), atol=1e-6, rtol=1e-6)
 
+    def test_a_store_gives_back_what_was_put(self) -> None:
+        url = f"lmdb://{self.folder / 'py.store'}"
+        for name, path in zip("ab", self.paths, strict=False):
+            self.assertEqual(loraxs.store_put(f"{url}#anna/{name}", path), 1)
+        self.assertEqual(loraxs.store_list(f"{url}#anna/"), [f"{url}#anna/a", f"{url}#anna/b"])
+        rows = [self.model.open(name).row for name in (f"{url}#anna/a", self.paths[0], f"{url}#anna/b")]
+        self.assertTrue(torch.equal(rows[0], rows[1]))
+        self.assertFalse(torch.equal(rows[0], rows[2]))
+        bank = loraxs.open_bank(self.model, loraxs.store_list(url))
+        self.assertTrue(torch.equal(bank.values[1], rows[2]))
+        out = loraxs.store_get(f"{url}#anna/a", self.folder / "py.safetensors")
+        self.assertEqual(out.read_bytes(), Path(self.paths[0]).read_bytes())
+        with self.assertRaisesRegex(loraxs.Error, "found none of that name"):
+            self.model.open(f"{url}#anna/c")
+
     def test_export(self) -> None:
         adapter = self.model.open(self.paths[0])
         adapter.export("peft", self.folder / "peft")
