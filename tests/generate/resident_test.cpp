@@ -65,10 +65,10 @@ class ResidentTest : public testing::Test {
         }};
   }
 
-  /// What each adapter answers to its prompt when nobody else is there.
-  std::vector<Answer> solo_answers() {
-    std::vector<Answer> answers(kSequences);
-    for (int64_t i = 0; i < kSequences; ++i) {
+  /// What the first `count` adapters answer to their prompts when nobody else is there.
+  std::vector<Answer> solo_answers(int64_t count) {
+    std::vector<Answer> answers(count);
+    for (int64_t i = 0; i < count; ++i) {
       text.use(basis, AdapterSet::of_bank(alone(i)));
       Scheduler& scheduler = text.scheduler(1, /*ignore_eos=*/true);
       scheduler.submit(request_of(i, 0, answers[i]));
@@ -119,13 +119,13 @@ class ResidentTest : public testing::Test {
 };
 
 TEST_F(ResidentTest, EverySequenceAnswersAsAloneWhileThousandsPassThroughTheOtherRows) {
-  const std::vector<Answer> expected = solo_answers();
+  const std::vector<Answer> expected = solo_answers(kSequences);
   EXPECT_EQ(answers_in_company(/*pins=*/true), expected);
   EXPECT_NE(answers_in_company(/*pins=*/false), expected) << "control: without pins others write into their rows";
 }
 
 TEST_F(ResidentTest, OtherAdaptersEnterTheNextBatchOfTheSameScheduler) {
-  const std::vector<Answer> expected = solo_answers();
+  const std::vector<Answer> expected = solo_answers(3);
   AdapterSet set = AdapterSet::of_bank(alone(0));
   text.use(basis, set);
   Scheduler& scheduler = text.scheduler(4, /*ignore_eos=*/true);
@@ -149,7 +149,7 @@ TEST_F(ResidentTest, OtherAdaptersEnterTheNextBatchOfTheSameScheduler) {
   EXPECT_ERROR(text.use(std::make_shared<Basis>(*basis), set), "expected the basis of the requests under way");
   while (scheduler.step()) {
   }
-  EXPECT_EQ(answers, std::vector<Answer>(expected.begin(), expected.begin() + 3));
+  EXPECT_EQ(answers, expected);
   EXPECT_NE(answers[0], answers[1]);
   EXPECT_EQ(text.model().prepared().get(), prepared) << "nothing was packed anew";
   text.use(basis, wider);  // nobody is under way: prepared anew
