@@ -4,13 +4,13 @@
 #include <algorithm>
 
 #include "adapt/fresh_head.h"
+#include "adapt/job_key.h"
 #include "adapt/svd.h"
 #include "api/opened_adapter.h"
 #include "api/studies/arms.h"
 #include "api/task_encoder.h"
 #include "api/training.h"
 #include "io/error.h"
-#include "train/job.h"
 #include "train/recipe_layout.h"
 #include "train/task_gradient.h"
 
