@@ -383,7 +383,7 @@ TEST(TokenizerLimitsTest, LoadingIsLinear) {
     return [size] {
       GgufVocabulary vocabulary = {.model = "llama", .tokens = {"<unk>"}, .scores = {0}};
       for (size_t i = 1; i < size; ++i) {
-        vocabulary.tokens.push_back(std::string(1, 'b') + std::string(400, 'a') + std::to_string(i));
+        vocabulary.tokens.push_back('b' + std::string(400, 'a').append(std::to_string(i)));
         vocabulary.scores.push_back(0);
       }
       make_tokenizer(std::move(vocabulary), "x.gguf");
