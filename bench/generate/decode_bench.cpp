@@ -41,8 +41,7 @@ AdapterSet random_adapters(const BaseModel& model, int64_t count, int64_t rank, 
   return AdapterSet::of_bank(std::move(bank));
 }
 
-Rates tokens_per_second(AdaptedModel& model, torch::ScalarType dtype, int64_t batch, int64_t adapters, int64_t tokens,
-                        int64_t prompt_tokens) {
+Rates tokens_per_second(AdaptedModel& model, int64_t batch, int64_t adapters, int64_t tokens, int64_t prompt_tokens) {
   CachedModel cached(model, batch * KvCache::blocks_for(prompt_tokens + tokens));
   Scheduler scheduler(cached, {.context = prompt_tokens + tokens, .tokens_per_step = batch * prompt_tokens});
   for (int64_t i = 0; i < batch; ++i) {
@@ -72,7 +71,7 @@ int run(const std::vector<std::string>& words) {
   const int64_t prompt_tokens = words.size() > 8 ? std::stoll(words[8]) : 32;
   std::vector<double> answers, prompts;
   for (int64_t i = 0; i < std::stoll(words[7]); ++i) {
-    const Rates rates = tokens_per_second(model, dtype, batch, adapters, std::stoll(words[6]), prompt_tokens);
+    const Rates rates = tokens_per_second(model, batch, adapters, std::stoll(words[6]), prompt_tokens);
     answers.push_back(rates.answers);
     prompts.push_back(rates.prompts);
   }
