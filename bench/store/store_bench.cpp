@@ -32,7 +32,7 @@ double median(std::vector<double> values) {
 }
 
 AdapterName name_of(std::size_t index) {
-  char text[24];
+  char text[32];
   std::snprintf(text, sizeof text, "user-%08zu", index);
   return {.tenant = "bench", .name = text};
 }
