@@ -121,8 +121,7 @@ Latency read_random(Store& store, std::size_t rows, std::size_t numbers) {
   for (std::size_t i = 0; i < kReads; ++i) names.push_back(name_of(generator() % rows));
   return measure([&](std::size_t i) {
     const std::span row = std::span(bank).subspan(i % 4'096 * numbers, numbers);
-    store.read(names[i], 0,
-               [&](const RowValue& value) { decode_row(value.header.dtype, value.row, row); });
+    store.read(names[i], 0, [&](const RowValue& value) { decode_row(value.header.dtype, value.row, row); });
   });
 }
 
