@@ -197,7 +197,7 @@ class FleetTest(FleetCase):
             "train.seeds: expected one value for a fleet, found 2",
         )
         self.refused(
-            self.command("method", users, "--set", "method.name=lora_sb"),
+            self.command("method", users, "--set", "method={name: lora_sb, rank: 4}"),
             "method.name: expected a method whose basis all jobs share",
         )
 
@@ -302,6 +302,11 @@ class KilledFleetTest(FleetCase):
         self.users = make_users(7)
         self.settings = ["--set", "train.checkpoint_seconds=0"]
 
+    def train_whole(self) -> None:
+        """What an uninterrupted fleet leaves, once for all tests."""
+        if not (self.folder / "whole").exists():
+            self.trained_fleet("whole", self.users, *self.settings, slots=3)
+
     def check(self, name: str, what: str) -> None:
         resumed = run(self.command(name, self.users, *self.settings, "--resume", slots=3))
         self.assertEqual(resumed.returncode, 0, f"{what}: {resumed.stderr}")
@@ -314,10 +319,12 @@ class KilledFleetTest(FleetCase):
     def test_killed_and_resumed(self) -> None:
         self.trained_fleet("warm", self.users[:1])  # the basis is in the cache
         count = self.folder / "count"
-        whole = run(self.command("whole", self.users, *self.settings, slots=3), LD_PRELOAD=FAULTS, FAULT_ROOT=str(self.folder), COUNT_FILE=str(count))  # fmt: skip
+        whole = run(self.command("counted", self.users, *self.settings, slots=3), LD_PRELOAD=FAULTS, FAULT_ROOT=str(self.folder), COUNT_FILE=str(count))  # fmt: skip
         self.assertEqual(whole.returncode, 0, whole.stderr)
         self.assertEqual(json.loads(whole.stdout.splitlines()[-1])["done"], 7)
         total = int(count.read_text())
+        self.train_whole()
+        self.assertEqual(self.store("counted"), self.store("whole"))
         for number in range(self.CALLS):
             call = 1 + number if number < 4 else total * number // self.CALLS
             killed = run(self.command("killed", self.users, *self.settings, slots=3), LD_PRELOAD=FAULTS, FAULT_ROOT=str(self.folder), FAULT="kill", FAULT_AT=str(call))  # fmt: skip
@@ -333,7 +340,7 @@ class KilledFleetTest(FleetCase):
             self.check("random", f"random kill {number}")
 
     def test_a_full_disk_keeps_the_state(self) -> None:
-        self.trained_fleet("whole", self.users, *self.settings, slots=3)
+        self.train_whole()
         for call in (30, 80):
             full = run(self.command("full", self.users, *self.settings, slots=3), LD_PRELOAD=FAULTS, FAULT_ROOT=str(self.folder), FAULT="ENOSPC", FAULT_STAYS="1", FAULT_AT=str(call))  # fmt: skip
             self.assertEqual(full.returncode, 2, full.stderr)

@@ -10,7 +10,7 @@ Comparison basis_comparison(const StudyRequest& request) {
   for (const int rank : ranks) {
     comparison.arms.push_back({concat("W, r = ", rank), {concat("method.rank=", rank)}, "W"});
     comparison.arms.push_back({concat("task gradient, r = ", rank),
-                               {"method.name=lora_sb", concat("method.rank=", rank)},
+                               {"method.name=lora_sb", "method.init_std=null", concat("method.rank=", rank)},
                                "task gradient",
                                concat("W, r = ", rank)});
   }
