@@ -257,7 +257,9 @@ int run(const GenerateOptions& options, const CommonOptions& common) {
       failed = print_errors(done[next]) || failed;
     }
   });
-  if (!common.quiet) std::cerr << "precision=" << model.precision() << ' ' << model.times().since({}) << '\n';
+  if (!common.quiet && model.times().prompt_tokens > 0) {
+    std::cerr << "precision=" << model.precision() << ' ' << model.times().since({}) << '\n';
+  }
   return failed ? 2 : 0;
 }
 
