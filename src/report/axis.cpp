@@ -14,7 +14,7 @@ namespace {
 double tick_step(double range, int count) {
   const double rough = range / count, power = std::pow(10, std::floor(std::log10(rough)));
   for (const double factor : {1.0, 2.0, 5.0, 10.0}) {
-    if (factor * power >= rough) {
+    if (factor * power >= rough * (1 - 1e-9)) {  // 0.08 / 4 is a little more than 0.02
       return factor * power;
     }
   }
