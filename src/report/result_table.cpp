@@ -86,11 +86,11 @@ std::string table_csv(const ResultTable& table) {
 std::string table_markdown(const ResultTable& table) {
   std::string text;
   const auto add = [&](const std::vector<std::string>& cells) {
-    text += "|";
+    text += '|';
     for (const std::string& cell : cells) {
       text += " " + cell + " |";
     }
-    text += "\n";
+    text += '\n';
   };
   add(names_of(table));
   add(std::vector<std::string>(table.columns.size(), "---"));

@@ -17,8 +17,8 @@ constexpr const char* kMigrations[] = {
     "CREATE TABLE loraxs_schema (version bigint NOT NULL)",
     "INSERT INTO loraxs_schema VALUES (1)",
     "CREATE TABLE loraxs_shared (kind bigint, digest bytea, bytes bytea NOT NULL, PRIMARY KEY (kind, digest))",
-    "CREATE TABLE loraxs_rows (tenant text COLLATE \"C\", name text COLLATE \"C\", version bigint, "
-    "value bytea NOT NULL, PRIMARY KEY (tenant, name, version))",
+    R"(CREATE TABLE loraxs_rows (tenant text COLLATE "C", name text COLLATE "C", version bigint, value bytea NOT NULL,
+       PRIMARY KEY (tenant, name, version)))",
     "ALTER TABLE loraxs_rows ALTER COLUMN value SET STORAGE EXTERNAL",
     "ALTER TABLE loraxs_shared ALTER COLUMN bytes SET STORAGE EXTERNAL"};
 constexpr std::uint64_t kMigrationLock = 0x6c6f72617873;  // "loraxs"
@@ -102,6 +102,7 @@ class PostgresWriter : public WriteTransaction {
         "SELECT version FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text ORDER BY version DESC",
         {pg_text(name.tenant), pg_text(name.name)});
     std::vector<std::uint64_t> versions;
+    versions.reserve(static_cast<std::size_t>(found.rows()));
     for (int row = 0; row < found.rows(); ++row) versions.push_back(found.number(row, 0));
     return versions;
   }

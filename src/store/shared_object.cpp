@@ -38,12 +38,14 @@ nlohmann::json parse_kind(std::string_view text, const std::string& where) {
   fields.text("fingerprint", "");
   fields.text("tokenizer", "");
   fields.finish();
-  std::string canonical;
-  try {
-    canonical = kind_text(kind);
-  } catch (const nlohmann::json::exception&) {  // no UTF-8
-  }
-  if (canonical != text) {
+  const auto is_canonical = [&] {
+    try {
+      return kind_text(kind) == text;
+    } catch (const nlohmann::json::exception&) {  // no UTF-8
+      return false;
+    }
+  };
+  if (!is_canonical()) {
     throw Error(concat(where, ": expected the kind's JSON with sorted keys and no blanks, found another spelling"));
   }
   return kind;
