@@ -3,12 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cerrno>
 #include <cstring>
 #include <map>
-#include <utility>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -18,211 +14,19 @@
 #include "store/generation.h"
 #include "store/lmdb_environment.h"
 #include "store/lmdb_keys.h"
+#include "store/lmdb_state.h"
+#include "store/lmdb_writer.h"
 #include "store/write_lock.h"
-#include "store/xxh3.h"
 
 namespace loraxs {
 namespace {
 
 constexpr const char *kFormatFile = "loraxs-store", *kCurrentFile = "current", *kLockFile = "writer";
 constexpr const char* kStoreFormat = "loraxs-store-1";
-constexpr const char* kStateKey = "state";
-
-[[noreturn]] void fail_torn(const std::string& where, const std::string& what) {
-  throw Error(concat(where, ": damaged: ", what, "; put a backup in the store's place"));
-}
-
-/// What the newest transaction left: it must be what LMDB's newest head leads to.
-struct StoreState {
-  std::uint64_t transaction = 0, adapters = 0, versions = 0, checksum = 0;
-  std::uint64_t computed() const { return XXH3_64bits(this, offsetof(StoreState, checksum)); }
-};
-
-StoreState state_of(const LmdbTransaction& transaction) {
-  const std::string where = transaction.environment().folder().string();
-  const auto found = transaction.find(LmdbTable::kState, kStateKey);
-  StoreState state;
-  if (!found || found->size() != sizeof state) fail_torn(where, "its state is not there");
-  std::memcpy(&state, found->data(), sizeof state);
-  if (state.checksum != state.computed()) fail_torn(where, "its state has another checksum");
-  return state;
-}
-
-void put_state(LmdbTransaction& transaction, StoreState state) {
-  state.transaction = transaction.id();
-  state.checksum = state.computed();
-  transaction.put(LmdbTable::kState, kStateKey, std::as_bytes(std::span(&state, 1)));
-}
-
-void check_state(const LmdbTransaction& transaction) {
-  const StoreState state = state_of(transaction);
-  const std::string where = transaction.environment().folder().string();
-  if (state.transaction != transaction.id()) {
-    fail_torn(where, concat("expected the state of write ", transaction.id(), ", found that of ", state.transaction));
-  }
-  const std::uint64_t rows = transaction.entries(LmdbTable::kRows), names = transaction.entries(LmdbTable::kNames),
-                      history = transaction.entries(LmdbTable::kHistory);
-  if (rows != state.adapters || names != state.adapters || rows + history != state.versions) {
-    fail_torn(where, concat("expected ", state.adapters, " adapters in ", state.versions, " versions, found ", rows,
-                            " rows, ", names, " names and ", history, " older rows"));
-  }
-}
-
-/// Of a name in the table of names.
-struct NameRecord {
-  std::uint64_t version = 0;
-  std::uint32_t checksum = 0;
-};
-constexpr std::size_t kNameRecordBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t);
-using NameBytes = std::array<std::byte, kNameRecordBytes>;
-
-NameBytes name_bytes(std::string_view key, std::uint64_t version) {
-  const auto checksum = static_cast<std::uint32_t>(XXH3_64bits_withSeed(key.data(), key.size(), version));
-  NameBytes bytes;
-  std::memcpy(bytes.data(), &version, sizeof version);
-  std::memcpy(bytes.data() + sizeof version, &checksum, sizeof checksum);
-  return bytes;
-}
-
-/// The version of the newest; throws where the record is damaged.
-std::uint64_t version_in(std::span<const std::byte> record, std::string_view key, const std::string& where) {
-  std::uint64_t version = 0;
-  if (record.size() == kNameRecordBytes) std::memcpy(&version, record.data(), sizeof version);
-  if (record.size() != kNameRecordBytes || !std::ranges::equal(record, name_bytes(key, version))) {
-    fail_torn(where, concat("the record of ", shown_key(key), " has another checksum"));
-  }
-  return version;
-}
 
 RowInfo info_of(const AdapterName& name, const RowValue& value) {
   return {.name = name, .header = value.header, .row_bytes = value.row.size(), .tail = std::string(value.tail)};
 }
-
-class LmdbWriter : public WriteTransaction {
- public:
-  LmdbWriter(LmdbTransaction& transaction, const StoreUrl& url)
-      : transaction_(transaction), url_(url), state_(state_of(transaction)) {
-    LmdbCursor cursor(transaction, LmdbTable::kRows);
-    if (cursor.last()) last_key_ = cursor.key();
-  }
-
-  bool changed() const { return changed_; }
-  void finish() { put_state(transaction_, state_); }
-
-  void expect(std::span<const AdapterName> /*names*/) override {}
-
-  std::optional<RowValue> find(const AdapterName& name, std::uint64_t version) override {
-    const std::string key = adapter_key(name);
-    const RowPlace place{url_, name, version};
-    const std::uint64_t newest = newest_version(key);
-    if (newest == 0) return std::nullopt;
-    if (version != 0 && version != newest) {
-      const auto old = transaction_.find(LmdbTable::kHistory, history_key(name, version));
-      return old ? std::optional(decode_row_value(*old, place)) : std::nullopt;
-    }
-    const auto found = transaction_.find(LmdbTable::kRows, key);
-    try {
-      if (found) return decode_row_value(*found, place);
-    } catch (const Error&) {
-      if (version != 0) throw;
-    }
-    return RowValue{.header = {.version = newest}};  // damaged: equal to nothing, so that another put heals it
-  }
-
-  std::vector<std::uint64_t> versions(const AdapterName& name) override {
-    std::vector<std::uint64_t> found;
-    if (const std::uint64_t newest = newest_version(adapter_key(name)); newest > 0) found.push_back(newest);
-    const std::string prefix = history_prefix(name);
-    LmdbCursor cursor(transaction_, LmdbTable::kHistory);
-    for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
-      found.push_back(version_of_key(cursor.key()));
-    }
-    return found;
-  }
-
-  void add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) override {
-    changed_ = true;
-    const std::string key = adapter_key(name);
-    const bool behind_all = key > last_key_;
-    const auto old = behind_all ? std::nullopt : transaction_.find(LmdbTable::kRows, key);
-    if (old) {
-      const std::vector<std::byte> kept(old->begin(), old->end());  // the view may move when something is put
-      if (is_whole(kept, name)) {
-        transaction_.put(LmdbTable::kHistory, history_key(name, newest_version(key)), kept);
-      } else {
-        --state_.versions;
-      }
-    } else {
-      ++state_.adapters;
-    }
-    ++state_.versions;
-    // Behind all others: pages are filled whole, and not split in halves.
-    const unsigned flags = behind_all ? unsigned{MDB_APPEND} : 0U;
-    transaction_.put(LmdbTable::kRows, key, value, flags);
-    transaction_.put(LmdbTable::kNames, key, name_bytes(key, header.version), flags);
-    if (behind_all) last_key_ = key;
-  }
-
-  void erase(const AdapterName& name, std::uint64_t version) override {
-    changed_ = true;
-    const std::string key = adapter_key(name);
-    --state_.versions;
-    if (version != newest_version(key)) {
-      transaction_.erase(LmdbTable::kHistory, history_key(name, version));
-      return;
-    }
-    // The one before it becomes the newest.
-    const std::string prefix = history_prefix(name);
-    std::string older;
-    std::vector<std::byte> value;
-    {
-      LmdbCursor cursor(transaction_, LmdbTable::kHistory);
-      if (cursor.seek(prefix) && cursor.key().starts_with(prefix)) {
-        older = cursor.key();
-        value.assign(cursor.value().begin(), cursor.value().end());
-      }
-    }
-    last_key_ = std::max(last_key_, key);  // what is behind all others is asked of the table no more
-    if (older.empty()) {
-      --state_.adapters;
-      transaction_.erase(LmdbTable::kRows, key);
-      transaction_.erase(LmdbTable::kNames, key);
-      return;
-    }
-    transaction_.erase(LmdbTable::kHistory, older);
-    transaction_.put(LmdbTable::kRows, key, value);
-    transaction_.put(LmdbTable::kNames, key, name_bytes(key, version_of_key(older)));
-  }
-
-  void add_shared(SharedKind kind, const Digest& digest, std::string_view bytes) override {
-    const std::string key = shared_key(kind, digest);
-    if (transaction_.find(LmdbTable::kShared, key)) return;
-    changed_ = true;
-    transaction_.put(LmdbTable::kShared, key, std::as_bytes(std::span(bytes)));
-  }
-
- private:
-  /// 0: there is none.
-  std::uint64_t newest_version(const std::string& key) const {
-    if (key > last_key_) return 0;
-    const auto record = transaction_.find(LmdbTable::kNames, key);
-    return record ? version_in(*record, key, url_.text) : 0;
-  }
-  bool is_whole(std::span<const std::byte> value, const AdapterName& name) const {
-    try {
-      decode_row_value(value, {url_, name});
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  }
-
-  LmdbTransaction& transaction_;
-  const StoreUrl& url_;
-  StoreState state_;
-  std::string last_key_;
-  bool changed_ = false;
-};
 
 class LmdbStore : public Store {
  public:
