@@ -16,7 +16,7 @@ STUDIES = ["glue", "parameters", "init", "vectors", "sigma", "importance", "delt
 PAGE = Path("docs/results.md")
 HEAD = """# Results
 
-What `loraxs study NAME` measured, study by study; written by `scripts/results.py`, not by hand. A conclusion needs a difference of more
+What the studies (`loraxs study NAME`) gave, and below each table how it was made; written by `scripts/results.py`, not by hand. A conclusion needs a difference of more
 than two of its standard errors over at least three seeds, paired; "cannot be told" is an answer. Rates and epochs are chosen on a
 held-out part of the training data, two rates for each method. The recipes in `studies` state models, data and sizes, which are far
 below the paper's: these figures say what holds for small models on small subsets, not what holds for RoBERTa-large.
