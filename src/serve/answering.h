@@ -45,6 +45,7 @@ class ServedModel {
   std::string head;        // "none", or the kind of its task head
   bool regression = false;
   std::vector<std::string> labels;  // of its classes
+  int64_t max_length = 0;           // tokens that texts were cut to in its training; 0: not known
 };
 using ServedModelPtr = std::shared_ptr<const ServedModel>;
 
