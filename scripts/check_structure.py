@@ -21,13 +21,17 @@ ALLOWED = {
     "api": ["io", "report", "text", "data", "batch", "ops", "store", "model", "adapt", "generate", "eval", "train"],
     "serve": [
         "io",
+        "report",
         "text",
         "data",
         "batch",
+        "ops",
         "store",
         "model",
         "adapt",
         "generate",
+        "eval",
+        "train",
         "api",
     ],
     "commands": [

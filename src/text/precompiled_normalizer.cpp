@@ -1,38 +1,15 @@
 #include "text/precompiled_normalizer.h"
 
+#include "io/base64.h"
 #include "io/error.h"
 #include "text/graphemes.h"
 #include "text/utf8.h"
 
 namespace loraxs {
-namespace {
-
-std::string decode_base64(const std::string& text, const std::string& where) {
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (value < 0) throw Error(concat(where, ": normalizer.precompiled_charsmap: expected base64, found '", c, "'"));
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>(bits >> count & 0xFF);
-  }
-  return bytes;
-}
-
-}  // namespace
 
 PrecompiledNormalizer::PrecompiledNormalizer(const std::string& base64, const std::string& where)
-    : map_(parse_charsmap(decode_base64(base64, where), where + ": normalizer")) {}
+    : map_(parse_charsmap(decode_base64(base64, where + ": normalizer.precompiled_charsmap"), where + ": normalizer")) {
+}
 
 bool PrecompiledNormalizer::append_replacement(std::string_view key, TextLimit& limit, std::string& out) const {
   const std::vector<uint32_t>& units = map_.units;

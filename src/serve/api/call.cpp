@@ -1,0 +1,176 @@
+#include "serve/api/call.h"
+
+#include <utility>
+
+#include "io/base64.h"
+#include "io/json.h"
+
+namespace loraxs {
+namespace {
+
+const char* error_type(int status) {
+  if (status == 401) return "authentication_error";
+  if (status == 403) return "permission_error";
+  if (status == 429) return "rate_limit_error";
+  return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+nlohmann::ordered_json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
+}
+
+constexpr int kClientGone = 499;  // nginx's number for it, in the log alone
+
+}  // namespace
+
+nlohmann::ordered_json error_object(const ApiError& error) {
+  return {{"error",
+           {{"message", error.what()},
+            {"type", error_type(error.status())},
+            {"param", text_or_null(error.param())},
+            {"code", text_or_null(error.code())}}}};
+}
+
+ApiError client_error(const std::exception& problem) {
+  if (const auto* told = dynamic_cast<const ApiError*>(&problem)) return *told;
+  if (dynamic_cast<const Error*>(&problem) != nullptr) return ApiError(400, problem.what());
+  return ApiError(500, "the server made a mistake; its log says more");
+}
+
+Call::Call(std::shared_ptr<const Service> service, std::shared_ptr<HttpExchange> exchange)
+    : service_(std::move(service)),
+      exchange_(std::move(exchange)),
+      id_(service_->options.unique()),
+      created_(service_->options.now()) {}
+
+void Call::admit(int64_t tokens) {
+  admission_ = service_->gate.admit(caller, tokens, static_cast<int64_t>(request().body.size()));
+}
+
+void Call::used(int64_t prompt, int64_t cached, int64_t answer) {
+  prompt_tokens_ += prompt;
+  cached_tokens_ += cached;
+  answer_tokens_ += answer;
+}
+
+void Call::first_token() {
+  if (first_ms_ < 0) first_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - start_).count();
+}
+
+void Call::reply(const nlohmann::ordered_json& body) { reply(HttpReply{.body = json_text(body)}); }
+
+void Call::reply(HttpReply reply) {
+  if (finished_) return;
+  reply.headers.emplace_back("x-request-id", "req_" + id_);
+  const int status = reply.status;
+  exchange_->reply(std::move(reply));
+  finish(status, "");
+}
+
+void Call::begin_events() {
+  if (finished_) return;
+  streaming_ = true;
+  exchange_->begin_events();
+}
+
+void Call::event(const nlohmann::ordered_json& data, const std::string& name) {
+  if (!finished_) exchange_->event(json_text(data), name);
+}
+
+void Call::end_events(bool done_mark) {
+  if (finished_) return;
+  if (done_mark) exchange_->event("[DONE]");
+  exchange_->end();
+  finish(200, "");
+}
+
+void Call::fail(const std::exception& problem) {
+  if (finished_) return;
+  const ApiError error = client_error(problem);
+  if (streaming_) {
+    exchange_->event(json_text(error_object(error)));
+    exchange_->end();
+  } else {
+    HttpReply reply{.status = error.status(), .body = json_text(error_object(error)), .headers = error_headers};
+    reply.headers.emplace_back("x-request-id", "req_" + id_);
+    if (error.retry_after > 0) reply.headers.emplace_back("retry-after", std::to_string(error.retry_after));
+    if (error.status() == 401) reply.headers.emplace_back("www-authenticate", "Bearer");
+    exchange_->reply(std::move(reply));
+  }
+  // What a client did wrong may hold its texts, which no log shows; what the server did wrong stands there alone.
+  finish(error.status(), error.status() == 500 ? problem.what() : "");
+}
+
+void Call::gone() { finish(kClientGone, ""); }
+
+void Call::finish(int status, const std::string& problem) {
+  if (finished_) return;
+  finished_ = true;
+  if (admission_) {
+    admission_->used(prompt_tokens_ + answer_tokens_);
+    admission_.reset();
+  }
+  if (!service_->options.log) return;
+  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start_).count();
+  nlohmann::ordered_json line = {
+      {"time", created_},
+      {"request", "req_" + id_},
+      {"tenant", caller.tenant},
+      {"method", request().method},
+      {"route", route},
+      {"model", model},
+      {"status", status},
+      {"prompt_tokens", prompt_tokens_},
+      {"cached_tokens", cached_tokens_},
+      {"answer_tokens", answer_tokens_},
+      {"first_token_ms", first_ms_ < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(first_ms_)},
+      {"ms", ms}};
+  if (!problem.empty()) line["problem"] = problem;
+  service_->options.log(std::move(line));
+}
+
+BodyFields model_fields() {
+  return {
+      {.name = "model",
+       .kind = FieldKind::kText,
+       .help = "\"base\", \"tenant/name\", \"tenant/name@7\", or a sum, \"0.5*anna/a + 0.5*anna/b\"",
+       .required = true},
+      {.name = "adapter",
+       .kind = FieldKind::kText,
+       .help =
+           "an adapter file in base64, in the place of a stored one; model is then the base. Nothing of it is kept"}};
+}
+
+ServedModelPtr requested_model(Call& call, Body& body) {
+  const std::string name = body.text("model");
+  if (name.empty()) body.fail("model", "expected the name of a model, found none");
+  ServedModelPtr found = call.engine().find(call.caller, name);
+  if (body.has("adapter")) {
+    if (!found->row_digest.empty()) {
+      body.fail("adapter", concat("expected \"model\": \"base\" beside it, found ", shown_value(name)));
+    }
+    try {
+      found = call.engine().adopt(call.caller, decode_base64(body.text("adapter"), "request: adapter"));
+    } catch (const ApiError&) {
+      throw;
+    } catch (const Error& error) {
+      throw ApiError(400, error.what(), "adapter");
+    }
+  }
+  call.model = found->id;
+  return found;
+}
+
+void require_decoder(const Call& call) {
+  if (call.engine().generates()) return;
+  throw ApiError(400, concat(call.route, ": the base of this server, ", call.engine().base_name(),
+                             ", is an encoder and writes no texts; ask /v1/classify or /v1/embeddings"));
+}
+
+void require_encoder(const Call& call) {
+  if (!call.engine().generates()) return;
+  throw ApiError(400, concat(call.route, ": the base of this server, ", call.engine().base_name(),
+                             ", is a decoder and gives neither labels nor vectors; ask /v1/chat/completions"));
+}
+
+}  // namespace loraxs
