@@ -5,12 +5,15 @@
 #include <chrono>
 #include <future>
 #include <iostream>
+#include <random>
 
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "serve/api/routes.h"
 #include "serve/engine.h"
+#include "serve/http/server.h"
 
 namespace loraxs {
 namespace {
@@ -80,9 +83,61 @@ void check_engine(Answering& engine, const CommonOptions& common) {
   for (const auto& [key, value] : line.items()) std::cout << key << ": " << json_text(value) << '\n';
 }
 
+/// Everybody may do everything.
+class OpenGate final : public Gate {
+ public:
+  Caller check(const HttpRequest&, Right) override { return {.sees_all = true}; }
+  std::unique_ptr<Admission> admit(const Caller&, int64_t, int64_t) override {
+    class Free final : public Admission {
+      void used(int64_t) override {}
+    };
+    return std::make_unique<Free>();
+  }
+};
+
+/// SIGINT and SIGTERM, from construction on held back for wait(): threads started meanwhile never see them.
+class EndSignals {
+ public:
+  EndSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set_, &before_);
+  }
+  ~EndSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  EndSignals(const EndSignals&) = delete;
+  EndSignals& operator=(const EndSignals&) = delete;
+
+  /// Until one comes; the next one ends the program.
+  void wait() {
+    int signal = 0;
+    sigwait(&set_, &signal);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t set_{}, before_{};
+};
+
+bool is_loopback(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+
+std::string random_name() {
+  static constexpr std::string_view kLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  constexpr size_t kLength = 24;
+  thread_local std::mt19937_64 generator(std::random_device{}());
+  std::string name(kLength, ' ');
+  for (char& letter : name) letter = kLetters[generator() % kLetters.size()];
+  return name;
+}
+
 }  // namespace
 
 int run(const ServeOptions& options, const CommonOptions& common) {
+  if (!is_loopback(options.host) && options.keys.empty() && !options.no_auth && !options.check) {
+    throw Error(concat("--host ", options.host, ": expected --keys FILE, so that not everybody who reaches this machine "
+                       "may ask; --no-auth if that is meant"));
+  }
+  EndSignals signals;
   const Settings settings = settings_of(common);
   Progress progress(settings.log);
   progress.begin("loading");
@@ -91,6 +146,26 @@ int run(const ServeOptions& options, const CommonOptions& common) {
     check_engine(*engine, common);
     return 0;
   }
+  OpenGate gate;
+  RoutesOptions routes{.metrics = [] { return std::string(); },
+                       .now = [] { return std::chrono::duration_cast<std::chrono::seconds>(
+                                              std::chrono::system_clock::now().time_since_epoch())
+                                       .count(); },
+                       .unique = random_name};
+  HttpServer server({.address = options.host,
+                     .port = static_cast<uint16_t>(options.port),
+                     .tls_certificate = options.tls_certificate,
+                     .tls_key = options.tls_key,
+                     .log = settings.log},
+                    make_routes(*engine, gate, std::move(routes)));
+  const EngineState state = engine->state();
+  const char* scheme = options.tls_key.empty() ? "http" : "https";
+  for (const std::string& address : server.addresses()) {
+    std::cerr << concat("listening=", scheme, "://", address, " model=", state.model, " precision=", state.precision, "\n");
+  }
+  signals.wait();
+  if (settings.log) settings.log(LogLevel::kInfo, "draining");
+  server.drain(static_cast<double>(options.drain_seconds));
   return 0;
 }
 
