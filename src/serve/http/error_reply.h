@@ -1,0 +1,12 @@
+// serve/http/error_reply.h: errors as OpenAI's clients read them.
+#pragma once
+#include "serve/api_error.h"
+#include "serve/http/exchange.h"
+
+namespace loraxs {
+
+/// {"error": {"message", "type", "param", "code"}} with its status, Retry-After where it is said, and WWW-Authenticate
+/// on a 401.
+HttpReply error_reply(const ApiError& error);
+
+}  // namespace loraxs
