@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "io/base64.h"
@@ -155,12 +156,13 @@ TEST_F(ApiTest, ChatTakesPartsAndRoles) {
 }
 
 TEST_F(ApiTest, ChatSettingsReachTheEngine) {
-  server_.send("POST", "/v1/chat/completions",
-               chat_with(R"("temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.5,
+  const auto sent =
+      server_.send("POST", "/v1/chat/completions",
+                   chat_with(R"("temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.5,
                             "seed": -3, "stop": ["a", "b"], "n": 3, "max_completion_tokens": 11, "ignore_eos": true,
                             "user": "u", "metadata": {"a": "b"}, "store": false, "tools": [], "tool_choice": "none",
-                            "response_format": {"type": "text"}, "parallel_tool_calls": true, "stream_options": null})"));
-  ASSERT_EQ(server_.engine.queued.size(), 1U);
+                            "response_format": {"type": "text"}, "parallel_tool_calls": true, "stream_options": null)"));
+  ASSERT_EQ(server_.engine.queued.size(), 1U) << sent->replies.at(0).body;
   const AnswerRequest& request = server_.engine.queued[0];
   EXPECT_EQ(request.sampling.temperature, 0.5);
   EXPECT_EQ(request.sampling.top_p, 0.9);
@@ -581,6 +583,7 @@ TEST_F(ApiTest, TheDocumentDescribesEachRoute) {
 TEST_F(ApiTest, WritesRepliesForOpenai) {
   const char* folder = std::getenv("LORAXS_ORACLES");
   if (folder == nullptr) GTEST_SKIP() << "LORAXS_ORACLES names no folder";
+  std::filesystem::create_directories(folder);
   json dump = json::object();
   const auto whole = [&](const char* name, const std::string& path, const std::string& body) {
     dump[name].push_back(answered(path, body));
@@ -594,7 +597,7 @@ TEST_F(ApiTest, WritesRepliesForOpenai) {
          chat_with(R"("stream": true, "logprobs": true, "stream_options": {"include_usage": true})"));
   whole("completion", kTextPath, R"({"model": "base", "prompt": "ab"})");
   whole("completion", kTextPath, R"({"model": "base", "prompt": "ab", "echo": true, "logprobs": 2})");
-  stream("completion", kTextPath, R"({"model": "base", "prompt": "ab", "stream": true})");
+  stream("completion_chunk", kTextPath, R"({"model": "base", "prompt": "ab", "stream": true})");
   whole("response", "/v1/responses", R"({"model": "base", "input": "hi"})");
   stream("response_event", "/v1/responses", R"({"model": "base", "input": "hi", "stream": true})", false);
   dump["models"].push_back(got("/v1/models"));
