@@ -92,7 +92,7 @@ struct EncodeRequest {
   std::string name;
   Caller caller;
   ServedModelPtr model;
-  std::vector<std::vector<int32_t>> inputs;  // token ids, with special tokens, cut to what the model takes
+  std::vector<std::vector<int32_t>> inputs;  // token ids, with special tokens; for labels cut as in training
   bool embed = false;                        // vectors; else outputs of the head
   /// On the engine's thread, once: a vector of numbers per input (probabilities, the value of a regression, or the
   /// pooled and normalised embedding), or why there is none.

@@ -85,6 +85,16 @@ EncoderEngine::~EncoderEngine() {
   for (const JobPtr& job : left) finish(job, "the server ends");
 }
 
+/// A text's ids cut to `most`, the special tokens at its end kept: what Tokenizer::encode gives.
+void EncoderEngine::shorten(std::vector<int32_t>& ids, int64_t most) const {
+  const auto limit = static_cast<size_t>(most);
+  if (ids.size() <= limit) return;
+  size_t last = ids.size();
+  while (last > 0 && tokenizer_->is_special(ids[last - 1])) --last;
+  const size_t kept = std::min(ids.size() - last, limit);
+  ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(limit - kept), ids.end() - static_cast<std::ptrdiff_t>(kept));
+}
+
 std::vector<int32_t> EncoderEngine::encode_chat(const nlohmann::ordered_json&) const {
   throw ApiError(400, concat("model: ", shelf_->base_name(), " is an encoder: it labels and embeds, and answers nothing"),
                  "model");
@@ -97,7 +107,9 @@ int64_t EncoderEngine::answer(AnswerRequest) {
 
 int64_t EncoderEngine::encode(EncodeRequest request) {
   const int64_t longest = context();
-  for (const std::vector<int32_t>& input : request.inputs) {
+  for (std::vector<int32_t>& input : request.inputs) {
+    const int64_t trained = request.model->max_length > 0 ? std::min(request.model->max_length, longest) : longest;
+    if (!request.embed) shorten(input, trained);
     check_prompt(request.name, input, base_.config.vocab_size, longest + 1, /*max_new_tokens=*/1);
   }
   if (!request.embed && request.model->head == "none") {

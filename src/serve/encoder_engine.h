@@ -50,6 +50,7 @@ class EncoderEngine final : public ShelfEngine {
   };
 
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  void shorten(std::vector<int32_t>& ids, int64_t most) const;
   EngineThread::Next work();
   /// Takes texts in turns until the batch has its tokens; -> none: nobody waits, or only for rows.
   std::vector<Text> next_batch();

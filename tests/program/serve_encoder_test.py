@@ -16,7 +16,7 @@ from support.varied_adapter import write_varied
 from transformers import AutoModel, AutoTokenizer
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
-TEXTS = ["abc xyz", "hello kq", "xyz", "kq kq abc", "hello hello hello xyz abc kq", "a"]
+TEXTS = ["abc xyz", "hello kq", "xyz", "kq kq abc", "hello hello hello xyz abc kq", "a", "xyz " + "abc hello " * 40]  # the last is cut
 ADAPTERS = 12
 
 
@@ -91,7 +91,7 @@ class EncoderTest(TrainedRunTest):
         chat = {"model": "base", "messages": [{"role": "user", "content": "a"}]}
         for path, body, said in (
             ("/v1/chat/completions", chat, "encoder"),
-            ("/v1/classify", {"model": "base", "input": "a"}, "head"),
+            ("/v1/classify", {"model": "base", "input": "a"}, "classes"),
             ("/v1/classify", {"model": "anna/v1", "input": []}, "input"),
             ("/v1/embeddings", {"model": "base", "input": [1, "a"]}, "input"),
         ):
