@@ -74,6 +74,21 @@ Layout layout_of_kind(const nlohmann::json& kind, const nlohmann::json& labels, 
   return layout_from_json(layout, *model.architecture, model.config, where);
 }
 
+/// What the store says of itself (its host, its file) is the operator's to read; clients hear that it does not answer.
+template <typename Ask>
+auto from_store(const LogSink& log, const Ask& ask) {
+  try {
+    return ask();
+  } catch (const ApiError&) {
+    throw;
+  } catch (const Error& error) {
+    if (log) log(LogLevel::kWarning, concat("store: ", error.what()));
+    ApiError away(503, "the store of adapters does not answer; try again", "", "store_unavailable");
+    away.retry_after = 1;
+    throw ApiError(away);
+  }
+}
+
 std::string number_text(double weight) {
   char text[32];
   std::snprintf(text, sizeof text, "%.17g", weight);
@@ -94,6 +109,7 @@ class ModelShelf::RowModel final : public ServedModel {
 ModelShelf::ModelShelf(const BaseModel& model, ShelfOptions options, const Settings& settings)
     : model_(model),
       options_(std::move(options)),
+      log_(settings.log),
       base_name_((std::filesystem::is_directory(model.folder) ? model.folder.filename() : model.folder.stem()).string()),
       started_(seconds_now()) {
   if (base_name_.empty()) base_name_ = model.folder.parent_path().filename().string();
@@ -213,7 +229,7 @@ const ModelShelf::Kind& ModelShelf::kind_of(const Digest& digest, const std::str
     const std::lock_guard lock(mutex_);
     if (const auto known = kinds_.find(name); known != kinds_.end()) return known->second;
   }
-  const auto text = store_->shared(SharedKind::kKind, digest);
+  const auto text = from_store(log_, [&] { return store_->shared(SharedKind::kKind, digest); });
   if (!text) throw Error(concat(where, ": damaged: its kind ", name.substr(0, 16), "… is not there"));
   Kind kind = open_kind(parse_kind(*text, where), where);
   if (kind.error.empty()) {
@@ -304,7 +320,7 @@ void ModelShelf::fail_unknown(const Caller& caller, const std::string& text) con
   const std::string tenant = slash == std::string::npos ? caller.tenant : text.substr(0, slash);
   if (store_ && !tenant.empty() && sees(caller, tenant) && is_adapter_name({tenant, "x"})) {
     std::vector<std::string> known = {kBase};
-    for (const RowInfo& each : store_->list({.tenant = tenant})) known.push_back(tenant + "/" + each.name.name);
+    for (const RowInfo& each : from_store(log_, [&] { return store_->list({.tenant = tenant}); })) known.push_back(tenant + "/" + each.name.name);
     if (const auto near = nearest_name(text.substr(0, text.find('@')), known)) hint = concat("; is ", *near, " meant?");
   }
   throw ApiError(404, concat("model: the model ", text, " does not exist", hint), "model", "model_not_found");
@@ -338,7 +354,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& cal
     header = value.header;
     tail = value.tail;
   };
-  if (!store_->read(name, version, take)) fail_unknown(caller, text);
+  if (!from_store(log_, [&] { return store_->read(name, version, take); })) fail_unknown(caller, text);
   const std::string where = concat(name.tenant, "/", name.name, "@", header.version);
   const Kind& kind = kind_of(header.kind, where);
   if (!kind.error.empty()) throw ApiError(400, concat(where, ": ", kind.error), "model");
@@ -355,13 +371,14 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& cal
   model->alpha = kind.alpha;
   auto classes = file.labels.empty() ? nullptr : std::make_shared<const std::vector<std::string>>(file.labels);
   const auto load = [store = store_, name, version = header.version, digest = header.row_digest, where,
-                     alpha = kind.alpha, classes](std::span<float> row) {
-    const bool there = store->read(name, version, [&](const RowValue& value) {
+                     alpha = kind.alpha, classes, log = log_](std::span<float> row) {
+    const auto take_row = [&](const RowValue& value) {
       if (value.header.row_digest != digest || value.header.numbers != row.size()) {
         throw Error(concat(where, ": expected the row that was asked for, found another"));
       }
       decode_row(value.header.dtype, value.row, row);
-    });
+    };
+    const bool there = from_store(log, [&] { return store->read(name, version, take_row); });
     if (!there) throw Error(concat(where, ": was deleted while a request waited for it"));
     return BankEntry{.alpha = alpha, .classes = classes};
   };
@@ -502,7 +519,7 @@ std::vector<ModelInfo> ModelShelf::list(const Caller& caller, const std::string&
   if (const size_t slash = after.find('/'); slash != std::string::npos) {
     query.after = {after.substr(0, slash), after.substr(slash + 1)};
   }
-  for (const RowInfo& each : store_->list(query)) {
+  for (const RowInfo& each : from_store(log_, [&] { return store_->list(query); })) {
     if (static_cast<int64_t>(models.size()) == limit) break;
     models.push_back(info_of(each.name, each.header, each.row_bytes, each.tail));
   }
@@ -522,20 +539,21 @@ std::optional<ModelInfo> ModelShelf::info(const Caller& caller, const std::strin
   RowHeader header;
   std::string tail;
   size_t bytes = 0;
-  const bool there = store_->read(place, version, [&](const RowValue& value) {
+  const auto take = [&](const RowValue& value) {
     header = value.header;
     tail = value.tail;
     bytes = value.row.size();
-  });
-  if (there) info = info_of(place, header, bytes, tail);
+  };
+  if (from_store(log_, [&] { return store_->read(place, version, take); })) info = info_of(place, header, bytes, tail);
   return info;
 }
 
 void ModelShelf::remove(const Caller& caller, const std::string& name) {
   uint64_t version = 0;
   const AdapterName place = name_of(caller, name, version);
-  if (!store_->read(place, version, [](const RowValue&) {})) fail_unknown(caller, name);
-  store_->remove(place, version);
+  const auto there = [&] { return store_->read(place, version, [](const RowValue&) {}); };
+  if (!from_store(log_, there)) fail_unknown(caller, name);
+  from_store(log_, [&] { return store_->remove(place, version); });
   const std::lock_guard lock(mutex_);
   kept_.erase(place.tenant + "/" + place.name);
 }

@@ -92,6 +92,7 @@ class ModelShelf {
 
   const BaseModel& model_;
   ShelfOptions options_;
+  LogSink log_;
   std::string base_name_;
   int64_t started_ = 0;  // seconds since 1970
   std::shared_ptr<Store> store_;  // null: none
