@@ -600,6 +600,7 @@ TEST_F(ApiTest, WritesRepliesForOpenai) {
   stream("completion_chunk", kTextPath, R"({"model": "base", "prompt": "ab", "stream": true})");
   whole("response", "/v1/responses", R"({"model": "base", "input": "hi"})");
   stream("response_event", "/v1/responses", R"({"model": "base", "input": "hi", "stream": true})", false);
+  dump["openapi"].push_back(got("/openapi.json", 200, ""));
   dump["models"].push_back(got("/v1/models"));
   dump["model"].push_back(got("/v1/models/anna/support"));
   dump["deleted"].push_back(reply_of(*server_.send("DELETE", "/v1/models/anna/support")));
