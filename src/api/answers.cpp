@@ -163,9 +163,9 @@ void AnswerOptions::check(const std::string& where) const {
     throw Error(concat(where, ": beams: expected temperature 0, because beam search draws nothing, found ",
                        sampling.temperature, "; take one beam, or temperature 0"));
   }
-  if (sampling.repetition_penalty != 1 || sampling.top_logprobs >= 0) {
-    throw Error(concat(
-        where, ": beams: expected neither a repetition penalty nor log-probabilities of tokens; leave them out"));
+  if (sampling.changes_logits() || sampling.top_logprobs >= 0) {
+    throw Error(
+        concat(where, ": beams: expected neither penalties, biases nor log-probabilities of tokens; leave them out"));
   }
 }
 

@@ -49,6 +49,7 @@ Scheduler::Scheduler(StepModel& model, SchedulerOptions options)
 
 int64_t Scheduler::submit(GenerationRequest request) {
   request.sampling.check(request.name);
+  request.sampling.check_ids(request.name, model_.vocab_size());
   check_prompt(request.name, request.prompt, model_.vocab_size(), options_.context, request.max_new_tokens);
   const int64_t id = next_id_++;
   Request entry{.given = std::move(request)};
@@ -166,7 +167,7 @@ void Scheduler::deliver(Requests::iterator found, std::span<const float> logits)
   const int64_t answered = request.answered();
   bool goes_on = true;
   try {
-    const SampledToken token = sample(logits, request.tokens, request.given.sampling, answered);
+    const SampledToken token = sample(logits, request.seen(), request.given.sampling, answered);
     if (std::find(options_.end_ids.begin(), options_.end_ids.end(), token.id) != options_.end_ids.end()) {
       goes_on = false;
     } else {

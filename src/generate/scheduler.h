@@ -77,6 +77,10 @@ class Scheduler {
     bool running = false;
 
     int64_t pending() const { return static_cast<int64_t>(tokens.size()) - cached; }
+    SeenTokens seen() const {
+      const std::span<const int32_t> all(tokens);
+      return {.prompt = all.first(given.prompt.size()), .answer = all.subspan(given.prompt.size())};
+    }
     int64_t answered() const { return static_cast<int64_t>(tokens.size() - given.prompt.size()); }
   };
   using Requests = std::map<int64_t, Request>;  // by id: oldest first

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
 #include "io/error.h"
 #include "io/safetensors.h"
+#include "io/seeds.h"
 #include "support/expect_error.h"
 
 namespace loraxs {
@@ -36,7 +38,8 @@ TEST(SamplingTest, ProbabilitiesAreThoseOfTransformers) {
                                 .top_k = static_cast<int64_t>(o[2]),
                                 .top_p = o[3],
                                 .min_p = o[4]};
-    const auto found = sampling_probabilities(logits.subspan(c * vocab, vocab), ids.subspan(c * seen, seen), given);
+    const auto found =
+        sampling_probabilities(logits.subspan(c * vocab, vocab), {.prompt = ids.subspan(c * seen, seen)}, given);
     for (size_t v = 0; v < vocab; ++v) {
       const double wanted = expected[c * vocab + v];
       // transformers sums in float32: 1e-6 of the probability.
@@ -77,7 +80,8 @@ TEST(SamplingTest, DrawsFollowTheProbabilitiesAndDependOnSeedAndIndexOnly) {
 
 TEST(SamplingTest, GreedyTakesTheLargestAndReportsTheModelsOwnLogprobs) {
   const std::vector<float> logits = {1.0F, 3.0F, 3.0F, 0.0F};
-  const std::vector<int32_t> seen = {1, 1, 2};
+  const std::vector<int32_t> prompt = {1, 1, 2};
+  const SeenTokens seen{.prompt = prompt};
   SampledToken token = sample(logits, seen, {.top_logprobs = 3}, 0);
   EXPECT_EQ(token.id, 1);
   const double sum = std::log(std::exp(1.0) + 2 * std::exp(3.0) + 1);
@@ -113,11 +117,95 @@ TEST(SamplingTest, WhatGivesNoTokenIsAnErrorAndForbiddenTokensAreNone) {
     }
   }
   const std::vector<float> logits = {1e5F, -1e5F, 3};
-  const std::vector<int32_t> seen = {0};
+  const std::vector<int32_t> prompt = {0};
+  const SeenTokens seen{.prompt = prompt};
   for (const SamplingOptions& beyond :
        {SamplingOptions{.repetition_penalty = 1e-37}, SamplingOptions{.repetition_penalty = 1e-37, .temperature = 1},
         SamplingOptions{.temperature = 1e-37}}) {
     EXPECT_ERROR(sample(logits, seen, beyond, 0), "leave the logits in float32's range");
+  }
+}
+
+/// vLLM's order (v1/sample: logits processors, then apply_penalties) and OpenAI's formula, written out.
+TEST(SamplingTest, BiasAndPenaltiesAreOpenAisAndLookAtTheAnswerAlone) {
+  constexpr size_t kVocab = 12;
+  std::vector<float> logits(kVocab);
+  for (size_t v = 0; v < kVocab; ++v) logits[v] = static_cast<float>(static_cast<double>(v * 7 % 12) * 0.37 - 1.5);
+  const std::vector<int32_t> prompt = {0, 3, 3, 5, 7}, answer = {3, 4, 4, 4, 9, 3};
+  const SeenTokens seen{.prompt = prompt, .answer = answer};
+  const SamplingOptions options{.logit_bias = {{2, 1.25F}, {4, -0.5F}, {11, 100}, {6, -100}},
+                                .repetition_penalty = 1.3,
+                                .frequency_penalty = 0.6,
+                                .presence_penalty = -0.9,
+                                .temperature = 0.8};
+  std::vector<double> expected(kVocab);
+  double sum = 0;
+  for (size_t v = 0; v < kVocab; ++v) {
+    const auto id = static_cast<int32_t>(v);
+    double logit = logits[v];
+    if (const auto bias = options.logit_bias.find(id); bias != options.logit_bias.end()) logit += bias->second;
+    const auto count = static_cast<double>(std::count(answer.begin(), answer.end(), id));
+    const bool seen_at_all = count > 0 || std::count(prompt.begin(), prompt.end(), id) > 0;
+    if (seen_at_all) logit = logit < 0 ? logit * 1.3 : logit / 1.3;
+    logit -= 0.6 * count + (count > 0 ? -0.9 : 0);
+    expected[v] = std::exp(logit / 0.8);
+    sum += expected[v];
+  }
+  const std::vector<double> found = sampling_probabilities(logits, seen, options);
+  for (size_t v = 0; v < kVocab; ++v) EXPECT_NEAR(found[v], expected[v] / sum, 1e-6) << v;
+
+  const std::vector<float> flat = {2, 1.5F, 1, 0};  // greedy sees them, and reports the model's own distribution
+  const double normaliser = log_sum_exp(flat);
+  const std::vector<int32_t> once = {0}, twice = {0, 0};
+  const auto greedy = [&](const SamplingOptions& given, const SeenTokens& tokens) {
+    const SampledToken token = sample(flat, tokens, given, 0);
+    EXPECT_NEAR(token.logprob, flat[token.id] - normaliser, 1e-6);
+    EXPECT_EQ(token.top.front().id, 0);
+    return token.id;
+  };
+  EXPECT_EQ(greedy({.presence_penalty = 0.6, .top_logprobs = 1}, {.answer = once}), 1);
+  EXPECT_EQ(greedy({.presence_penalty = 0.6, .top_logprobs = 1}, {.prompt = once}), 0);
+  EXPECT_EQ(greedy({.frequency_penalty = 0.4, .top_logprobs = 1}, {.answer = once}), 0);
+  EXPECT_EQ(greedy({.frequency_penalty = 0.4, .top_logprobs = 1}, {.answer = twice}), 1);
+  EXPECT_EQ(greedy({.logit_bias = {{2, 1.1F}}, .top_logprobs = 1}, {}), 2);
+  EXPECT_EQ(greedy({.logit_bias = {{3, 100}}, .top_logprobs = 1}, {}), 3);
+}
+
+/// Filters of whole vocabularies written out plainly: everything sorted, everything summed.
+TEST(SamplingTest, FiltersOfALargeVocabularyLeaveWhatPlainOnesLeave) {
+  constexpr size_t kVocab = 20'000;
+  std::vector<float> logits(kVocab);
+  for (const double spread : {0.01, 1.0, 4.0}) {
+    fill_normal(std::span(logits), static_cast<uint64_t>(spread * 100), spread);
+    for (size_t v = 0; v < kVocab; v += 3) logits[v] = std::round(logits[v] * 4) / 4;  // equal ones
+    for (const SamplingOptions& options :
+         {SamplingOptions{.temperature = 1, .top_k = 40}, SamplingOptions{.temperature = 0.7, .top_k = 3000},
+          SamplingOptions{.temperature = 1, .top_p = 0.9}, SamplingOptions{.temperature = 1.5, .top_p = 0.9999},
+          SamplingOptions{.temperature = 1, .top_p = 1e-9}, SamplingOptions{.temperature = 1, .min_p = 0.05},
+          SamplingOptions{.temperature = 1, .top_k = 2000, .top_p = 0.5, .min_p = 0.2}}) {
+      std::vector<std::pair<double, int32_t>> order;  // most probable first
+      for (size_t v = 0; v < kVocab; ++v) {
+        order.emplace_back(-static_cast<double>(logits[v] / static_cast<float>(options.temperature)), v);
+      }
+      std::sort(order.begin(), order.end());
+      size_t kept = kVocab;
+      if (options.top_k > 0) {
+        kept = static_cast<size_t>(options.top_k);
+        while (kept < kVocab && order[kept].first == order[kept - 1].first) ++kept;
+      }
+      const double largest = order.front().first;
+      const auto value = [&](size_t i) { return std::exp(largest - order[i].first); };
+      double sum = 0, reached = 0;
+      for (size_t i = 0; i < kept; ++i) sum += value(i);
+      size_t nucleus = 0;
+      while (nucleus < kept && (nucleus == 0 || reached < options.top_p * sum)) reached += value(nucleus++);
+      if (options.top_p == 1) nucleus = kept;
+      while (nucleus > 1 && value(nucleus - 1) < options.min_p) --nucleus;
+      const std::vector<double> found = sampling_probabilities(logits, {}, options);
+      const auto left = static_cast<size_t>(kVocab - std::count(found.begin(), found.end(), 0.0));
+      EXPECT_NEAR(static_cast<double>(left), static_cast<double>(nucleus), options.top_p < 1 ? 1 : 0);  // of a sum
+      for (size_t i = 0; i + 1 < std::min(left, nucleus); ++i) ASSERT_GT(found[order[i].second], 0) << i;
+    }
   }
 }
 

@@ -230,6 +230,17 @@ TEST(SchedulerTest, RefusesWhatCannotBeAnswered) {
     EXPECT_ERROR(submit({1}, {.repetition_penalty = beyond_float}), "in float32's range");
   }
   EXPECT_ERROR(submit({1}, {.top_p = 0.9}), "temperature 0 draws nothing");
+  for (const double beyond : {-2.01, 2.01, static_cast<double>(NAN)}) {
+    EXPECT_ERROR(submit({1}, {.frequency_penalty = beyond}), "frequency penalty: expected a number from -2 to 2");
+    EXPECT_ERROR(submit({1}, {.presence_penalty = beyond}), "presence penalty: expected a number from -2 to 2");
+  }
+  EXPECT_ERROR(submit({1}, {.logit_bias = {{3, 100.5F}}}), "logit_bias of 3: expected a number from -100 to 100");
+  EXPECT_ERROR(submit({1}, {.logit_bias = {{50, 1}}}),
+               "logit_bias: expected token ids from 0 to 49, the model's, found 50");
+  EXPECT_ERROR(submit({1}, {.logit_bias = {{-1, 1}}}), "logit_bias: expected token ids from 0 to 49");
+  std::map<int32_t, float> many;
+  for (int32_t id = 0; id < 301; ++id) many[id] = 1;
+  EXPECT_ERROR(submit({1}, {.logit_bias = many}), "logit_bias: expected at most 300 tokens, found 301");
   EXPECT_EQ(scheduler.num_requests(), 0);
 }
 

@@ -222,7 +222,7 @@ class GenerateTest(unittest.TestCase):
             (["--prompt", "a", "--n", "3"], "n: expected 1 answer at temperature 0"),
             (
                 ["--prompt", "a", "--beams", "2", "--logprobs", "0"],
-                "neither a repetition penalty nor log-probabilities",
+                "neither penalties, biases nor log-probabilities",
             ),
             (["--prompt", "a", "--length-penalty", "2"], "belong to beam search"),
             (["--prompt", "a", "--beams", "0"], "--beams"),
