@@ -352,7 +352,7 @@ TEST_F(ApiTest, UnknownRoutesAndMethods) {
   EXPECT_THAT(near["error"]["message"], HasSubstr("/v1/chat/completions"));
   const auto wrong = server_.send("PUT", "/v1/models/anna/support");
   EXPECT_EQ(wrong->replies.at(0).status, 405);
-  EXPECT_THAT(wrong->replies.at(0).headers, testing::Contains(testing::Pair("allow", "GET, DELETE")));
+  EXPECT_THAT(wrong->replies.at(0).headers, testing::Contains(testing::Pair("Allow", "GET, DELETE")));
   EXPECT_EQ(server_.send("HEAD", "/health")->replies.at(0).status, 200);
   got("/v1/models/", 404);
 }
@@ -363,7 +363,7 @@ TEST_F(ApiTest, ThePageIsServedOnce) {
   EXPECT_FALSE(first.body.empty());
   HttpRequest again{.method = "GET", .path = "/"};
   for (const auto& [name, value] : first.headers) {
-    if (name == "etag") again.headers["if-none-match"] = value;
+    if (name == "ETag") again.headers["if-none-match"] = value;
   }
   EXPECT_EQ(server_.send(again)->replies.at(0).status, 304);
   for (const auto& [path, type] :
@@ -379,7 +379,7 @@ TEST_F(ApiTest, WithoutAKeyNothingIsAnswered) {
   server_.gate.full = true;
   const auto full = server_.send("POST", "/v1/chat/completions", chat_with(""));
   EXPECT_EQ(reply_of(*full, 429)["error"]["type"], "rate_limit_error");
-  EXPECT_THAT(full->replies[0].headers, testing::Contains(testing::Pair("retry-after", "7")));
+  EXPECT_THAT(full->replies[0].headers, testing::Contains(testing::Pair("Retry-After", "7")));
 }
 
 TEST_F(ApiTest, AClientThatGoesCancels) {

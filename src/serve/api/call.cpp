@@ -4,32 +4,14 @@
 
 #include "io/base64.h"
 #include "io/json.h"
+#include "serve/error_reply.h"
 
 namespace loraxs {
 namespace {
 
-const char* error_type(int status) {
-  if (status == 401) return "authentication_error";
-  if (status == 403) return "permission_error";
-  if (status == 429) return "rate_limit_error";
-  return status >= 500 ? "server_error" : "invalid_request_error";
-}
-
-nlohmann::ordered_json text_or_null(const std::string& text) {
-  return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
-}
-
 constexpr int kClientGone = 499;  // nginx's number for it, in the log alone
 
 }  // namespace
-
-nlohmann::ordered_json error_object(const ApiError& error) {
-  return {{"error",
-           {{"message", error.what()},
-            {"type", error_type(error.status())},
-            {"param", text_or_null(error.param())},
-            {"code", text_or_null(error.code())}}}};
-}
 
 ApiError client_error(const std::exception& problem) {
   if (const auto* told = dynamic_cast<const ApiError*>(&problem)) return *told;
@@ -61,7 +43,7 @@ void Call::reply(const nlohmann::ordered_json& body) { reply(HttpReply{.body = j
 
 void Call::reply(HttpReply reply) {
   if (finished_) return;
-  reply.headers.emplace_back("x-request-id", "req_" + id_);
+  reply.headers.emplace_back("X-Request-Id", "req_" + id_);
   const int status = reply.status;
   exchange_->reply(std::move(reply));
   finish(status, "");
@@ -87,14 +69,13 @@ void Call::end_events(bool done_mark) {
 void Call::fail(const std::exception& problem) {
   if (finished_) return;
   const ApiError error = client_error(problem);
+  HttpReply reply = error_reply(error);
   if (streaming_) {
-    exchange_->event(json_text(error_object(error)));
+    exchange_->event(std::move(reply.body));
     exchange_->end();
   } else {
-    HttpReply reply{.status = error.status(), .body = json_text(error_object(error)), .headers = error_headers};
-    reply.headers.emplace_back("x-request-id", "req_" + id_);
-    if (error.retry_after > 0) reply.headers.emplace_back("retry-after", std::to_string(error.retry_after));
-    if (error.status() == 401) reply.headers.emplace_back("www-authenticate", "Bearer");
+    reply.headers.insert(reply.headers.end(), error_headers.begin(), error_headers.end());
+    reply.headers.emplace_back("X-Request-Id", "req_" + id_);
     exchange_->reply(std::move(reply));
   }
   // What a client did wrong may hold its texts, which no log shows; what the server did wrong stands there alone.

@@ -24,9 +24,6 @@ struct Service {
   RoutesOptions options;
 };
 
-/// OpenAI's error object: {"error": {message, type, param, code}}.
-nlohmann::ordered_json error_object(const ApiError& error);
-
 /// What left a route as the error that its client is told: a plain Error is a 400, anything unknown a 500 without its
 /// text.
 ApiError client_error(const std::exception& problem);

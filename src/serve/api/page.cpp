@@ -12,11 +12,11 @@ void send_file(const CallPtr& call, const PageFile& file) {
   const std::string etag = "\"" + sha256_hex(file.content).substr(0, 16) + "\"";
   HttpReply reply{
       .content_type = file.content_type,
-      .headers = {{"etag", etag},
-                  {"cache-control", "no-cache"},
-                  {"content-security-policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"},
-                  {"x-content-type-options", "nosniff"},
-                  {"referrer-policy", "no-referrer"}}};
+      .headers = {{"ETag", etag},
+                  {"Cache-Control", "no-cache"},
+                  {"Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"},
+                  {"X-Content-Type-Options", "nosniff"},
+                  {"Referrer-Policy", "no-referrer"}}};
   const auto& headers = call->request().headers;
   const auto known = headers.find("if-none-match");
   if (known != headers.end() && known->second.find(etag) != std::string::npos) {

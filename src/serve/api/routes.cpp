@@ -58,7 +58,7 @@ void dispatch(const CallPtr& call) {
     return;
   }
   if (allowed.empty()) unknown_path(request.path);
-  call->error_headers.emplace_back("allow", allowed);
+  call->error_headers.emplace_back("Allow", allowed);
   throw ApiError(405, concat(call->route, ": expected the method ", allowed, ", found ", shortened(request.method, 20)),
                  "", "method_not_allowed");
 }
