@@ -1,6 +1,6 @@
 #include "serve/decoder_engine.h"
 
-#include <chrono>
+#include <algorithm>
 #include <utility>
 
 #include "generate/text_stream.h"
@@ -88,27 +88,37 @@ void DecoderEngine::take_in(const JobPtr& job) {
     job->samples.push_back({.stream = std::make_unique<TextStream>(model_.tokenizer(), job->request.stop)});
   }
   jobs_.emplace(job->id, job);
-  if (!try_admit(job)) waiting_.push_back(job);
+  if (has_row(job)) return submit(job);
+  waiting_.push_back(job);
 }
 
-bool DecoderEngine::try_admit(const JobPtr& job) {
-  if (!job->request.model->row_digest.empty()) {
-    if (!job->pin) job->pin = shelf_->pin(*job->request.model);
-    if (!job->pin || !job->pin->ready()) return false;
-  }
-  submit(job);
-  return true;
+/// Whether its row is there, or it needs none; asks for the row.
+bool DecoderEngine::has_row(const JobPtr& job) {
+  if (job->request.model->row_digest.empty()) return true;
+  if (!job->pin && (job->pin = shelf_->pin(*job->request.model))) ++held_[job->request.caller.tenant];
+  return job->pin && job->pin->ready();
 }
 
 void DecoderEngine::admit() {
+  // Who holds the fewest places goes first where they are few, so that nobody's crowd keeps another out.
+  if (place_freed_ && waiting_.size() > 1) {
+    const auto holds = [&](const JobPtr& job) {
+      const auto found = held_.find(job->request.caller.tenant);
+      return job->pin || found == held_.end() ? 0 : found->second;
+    };
+    waiting_.sort([&](const JobPtr& x, const JobPtr& y) { return std::pair(holds(x), x->id) < std::pair(holds(y), y->id); });
+  }
   for (auto next = waiting_.begin(); next != waiting_.end();) {
     const JobPtr job = *next;
-    if (try_admit(job)) {
+    const bool may_ask = job->pin || place_freed_ || job->request.model->row_digest.empty();
+    if (may_ask && has_row(job)) {
       next = waiting_.erase(next);
+      submit(job);
     } else {
       ++next;
     }
   }
+  place_freed_ = false;
 }
 
 void DecoderEngine::submit(const JobPtr& job) {
@@ -174,7 +184,12 @@ void DecoderEngine::end(const JobPtr& job, AnswerEnd end) {
   job->request.on_end(std::move(end));
   if (--job->left > 0) return;
   jobs_.erase(job->id);
-  job->pin.reset();
+  if (job->pin) {
+    job->pin.reset();
+    place_freed_ = true;
+    const auto held = held_.find(job->request.caller.tenant);
+    if (--held->second == 0) held_.erase(held);
+  }
   leave(job->request.caller.tenant);
 }
 
@@ -198,21 +213,26 @@ EngineThread::Next DecoderEngine::work() {
     } catch (const std::exception& error) {
       start_over(error.what());
     }
-  } else if (!waiting_.empty() && waiting_.front()->pin) {
-    try {
-      waiting_.front()->pin->wait();
-    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): submit() tells it
-    }
+  } else if (!waiting_.empty()) {
+    wait_for_row();
   }
   tell();
-  if (scheduler_->num_requests() > 0) return EngineThread::Next::kAgain;
-  if (waiting_.empty()) return EngineThread::Next::kWait;
-  if (!computes && !waiting_.front()->pin) {  // nobody computes who could let go of a place
+  return computes || !waiting_.empty() ? EngineThread::Next::kAgain : EngineThread::Next::kWait;
+}
+
+/// Nothing computes, and everybody waits for a row.
+void DecoderEngine::wait_for_row() {
+  const auto loading = std::find_if(waiting_.begin(), waiting_.end(), [](const JobPtr& job) { return job->pin; });
+  if (loading == waiting_.end() && !place_freed_) {  // nobody could let go of a place
     const JobPtr job = waiting_.front();
     waiting_.pop_front();
-    end_all(job, FinishReason::kError, "all places for adapters are kept by load_lora_adapter; unload one");
+    return end_all(job, FinishReason::kError, "all places for adapters are kept by load_lora_adapter; unload one");
   }
-  return EngineThread::Next::kAgain;
+  if (loading == waiting_.end()) return;
+  try {
+    (*loading)->pin->wait();
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): submit() tells it
+  }
 }
 
 void DecoderEngine::tell() {

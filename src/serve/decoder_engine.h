@@ -1,6 +1,8 @@
 // serve/decoder_engine.h: answers of a decoder: every request with its own adapter, all in one batch.
 #pragma once
 #include <list>
+#include <map>
+#include <string>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -30,11 +32,12 @@ class DecoderEngine final : public ShelfEngine {
   using JobPtr = std::shared_ptr<Job>;
 
   EngineThread::Next work();
+  void wait_for_row();
   void start_over(const std::string& why);
   void take_in(const JobPtr& job);
   /// Submits what has its row; asks for the rows of the others.
   void admit();
-  bool try_admit(const JobPtr& job);
+  bool has_row(const JobPtr& job);
   void submit(const JobPtr& job);
   void cancel_now(const JobPtr& job);
   void end_all(const JobPtr& job, FinishReason reason, const std::string& error);
@@ -48,6 +51,8 @@ class DecoderEngine final : public ShelfEngine {
   Scheduler* scheduler_ = nullptr;  // model_'s
   size_t banks_ = 0;                // of the shelf that the model has plugged in
   std::list<JobPtr> waiting_;       // for a row
+  bool place_freed_ = false;        // since admit() last asked for rows
+  std::map<std::string, int64_t> held_;  // places that each tenant's requests hold
   std::unordered_map<int64_t, JobPtr> jobs_;  // by id: all that have not ended
   EngineThread thread_;  // last: it ends first
 };
