@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "io/error.h"
-#include "serve/http/error_reply.h"
+#include "serve/error_reply.h"
 
 namespace loraxs {
 namespace {
