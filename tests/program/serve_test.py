@@ -4,6 +4,7 @@
 import base64
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from support.varied_adapter import write_varied
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
 ADAPTERS, NEW = 24, 12
+NODE_CLIENT = "openai@7.59.0"
 PROMPTS = ["def main(", "import torch\nfrom", "Größe 漢字 🦜", "a", "  two  blanks", "x = y + 1 # why"]
 
 
@@ -171,6 +173,25 @@ class DecoderTest(unittest.TestCase):
                 return
             time.sleep(0.05)
         self.fail("the request still runs")
+
+    @unittest.skipUnless(shutil.which("npm"), "NOT RUN: npm is not installed")
+    def test_openais_client_for_node(self) -> None:
+        place = FOLDER / "node"
+        place.mkdir()
+        (place / "package.json").write_text("{}")
+        installed = subprocess.run(["npm", "install", "--silent", NODE_CLIENT], cwd=place, check=False, capture_output=True, timeout=200)  # fmt: skip
+        if installed.returncode != 0:
+            self.skipTest(f"NOT RUN: npm cannot install {NODE_CLIENT}")
+        script = place / "openai_client.mjs"
+        script.write_text(Path("tests/program/openai_client.mjs").read_text())
+        done = subprocess.run(["node", script, self.server.url, KEY["anna"], "anna/v1"], check=False, capture_output=True, text=True, timeout=100)  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual(told["text"], told["streamed"])
+        messages = [{"role": "user", "content": "Who?"}]
+        self.assertEqual([told["text"]], texts_alone([{"messages": messages, "adapter": reference("anna/v1")}]))
+        self.assertIn("anna/v3", told["models"])
+        self.assertEqual(told["refused"], 404)
 
     def test_bad_requests_say_what_is_wrong(self) -> None:
         for body, status, said in (
