@@ -1,12 +1,10 @@
 #include "api/answers.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "generate/text_stream.h"
 #include "io/error.h"
-#include "io/seeds.h"
 
 namespace loraxs {
 namespace {
@@ -33,45 +31,44 @@ void ask(size_t index, const Question& question, int64_t answers, const Submit& 
 /// The draws of one prompt under way.
 struct Draws {
   std::vector<Answer> answers;
-  std::vector<std::unique_ptr<TextStream>> streams;
+  std::vector<TextStream> streams;
   int64_t left = 0;
 };
 
 void submit_draws(Scheduler& scheduler, const Tokenizer& tokenizer, const Question& question,
                   const AnswerOptions& options, Draws& draws, const std::function<void(std::vector<Answer>)>& on_done) {
   draws.answers.resize(options.samples);
+  draws.streams.reserve(options.samples);
   draws.left = options.samples;
-  for (int64_t k = 0; k < options.samples; ++k) {
-    draws.streams.push_back(std::make_unique<TextStream>(tokenizer, options.stop));
-    GenerationRequest request{.name = question.name,
-                              .prompt = question.prompt,
-                              .slot = question.slot,
-                              .sampling = options.sampling,
-                              .max_new_tokens = options.max_new_tokens};
-    if (k > 0) request.sampling.seed = mix_seed(options.sampling.seed, static_cast<uint64_t>(k));
-    Answer& answer = draws.answers[k];
-    TextStream& stream = *draws.streams.back();
-    request.on_token = [&answer, &stream](const SampledToken& token) {
-      ++answer.tokens;
-      answer.text += stream.push(token.id);
-      answer.sampled.push_back(token);
-      return !stream.stopped();
-    };
-    request.on_finish = [&answer, &stream, &draws, on_done](FinishReason reason, const std::string& error) {
-      answer.error = error;
-      try {
-        answer.text += stream.finish();
-        answer.stop = stream.stop();
-      } catch (const Error& undecodable) {
-        if (error.empty()) answer.error = undecodable.what();
-      }
-      answer.finish_reason = finish_reason_name(answer.error.empty() ? reason : FinishReason::kError);
-      if (--draws.left > 0) return;
-      on_done(std::move(draws.answers));
-      draws = {};
-    };
-    scheduler.submit(std::move(request));  // refuses the first draw or none: they differ in their seeds alone
-  }
+  for (int64_t k = 0; k < options.samples; ++k) draws.streams.emplace_back(tokenizer, options.stop);
+  GenerationRequest request{.name = question.name,
+                            .prompt = question.prompt,
+                            .slot = question.slot,
+                            .sampling = options.sampling,
+                            .max_new_tokens = options.max_new_tokens,
+                            .samples = options.samples};
+  request.on_token = [&draws](int64_t sample, const SampledToken& token) {
+    Answer& answer = draws.answers[sample];
+    ++answer.tokens;
+    answer.text += draws.streams[sample].push(token.id);
+    answer.sampled.push_back(token);
+    return !draws.streams[sample].stopped();
+  };
+  request.on_finish = [&draws, on_done](int64_t sample, FinishReason reason, const std::string& error) {
+    Answer& answer = draws.answers[sample];
+    answer.error = error;
+    try {
+      answer.text += draws.streams[sample].finish();
+      answer.stop = draws.streams[sample].stop();
+    } catch (const Error& undecodable) {
+      if (error.empty()) answer.error = undecodable.what();
+    }
+    answer.finish_reason = finish_reason_name(answer.error.empty() ? reason : FinishReason::kError);
+    if (--draws.left > 0) return;
+    on_done(std::move(draws.answers));
+    draws = {};
+  };
+  scheduler.submit(std::move(request));
 }
 
 void draw(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,

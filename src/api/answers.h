@@ -45,11 +45,10 @@ struct Answer {
 
 /// The one way from prompts to texts for many at a time; a chat, which answers as it reads, has the Scheduler to itself
 /// (commands/chat.cpp).
-/// Draw k of a prompt takes the seed itself for k = 0, and mix_seed(seed, k) else, so an answer depends neither on its
-/// company nor on how many are drawn.
-/// `on_answers` is called once per question with at least one answer, as they are done, inside the computation. A
-/// question that fails (its prompt is too long, a token is none of the model's, its logits are not finite) has answers
-/// that say so, and the others keep their bits.
+/// Draws of a prompt share its computation; each has a seed of its own (generate/generation_request.h), so an answer
+/// depends neither on its company nor on how many are drawn. `on_answers` is called once per question with at least one
+/// answer, as they are done, inside the computation. A question that fails (its prompt is too long, a token is none of
+/// the model's, its logits are not finite) has answers that say so, and the others keep their bits.
 void answer_questions(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,
                       const std::function<void(size_t question, std::vector<Answer> answers)>& on_answers);
 

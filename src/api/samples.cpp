@@ -86,12 +86,12 @@ std::vector<TrainSample> SamplePrompts::answer(AdaptedModel& model, const std::v
                       .slot = answers[i].slot,
                       .max_new_tokens = max_new_tokens_,
                       .on_token =
-                          [&, i](const SampledToken& token) {
+                          [&, i](int64_t, const SampledToken& token) {
                             answers[i].text += streams[i].push(token.id);
                             return true;
                           },
                       .on_finish =
-                          [&, i](FinishReason, const std::string& error) {
+                          [&, i](int64_t, FinishReason, const std::string& error) {
                             answers[i].text += error.empty() ? streams[i].finish() : " [" + error + "]";
                           }});
   }

@@ -15,17 +15,16 @@ void ask_for(PackedBatch& batch, const Sequence& sequence, int32_t start, Ask as
     batch.asked_rows.push_back(start + at);
     batch.target_ids.push_back(target);
   };
-  if (ask == Ask::kNext) {
-    if (sequence.asks_next) add(length - 1, -1);
-  } else if (ask == Ask::kAll) {
+  if (ask == Ask::kAll) {
     for (int32_t i = 0; i < length; ++i) add(i, -1);
-  } else if (sequence.is_target.empty()) {
-    add(0, -1);
-  } else {
+  } else if (!sequence.is_target.empty()) {
     for (int32_t i = 1; i < length; ++i) {
       if (sequence.is_target[i] == 1) add(i - 1, sequence.input_ids[i]);
     }
+  } else if (ask == Ask::kLoss) {
+    add(0, -1);
   }
+  if (ask == Ask::kNext && sequence.asks_next) add(length - 1, -1);
   batch.asked_starts.push_back(static_cast<int32_t>(batch.asked_rows.size()));
 }
 

@@ -48,8 +48,8 @@ struct PackedBatch {
   int64_t num_asked() const { return static_cast<int64_t>(asked_rows.size()); }
 };
 
-/// Which rows of a batch are asked for: what the loss reads (the rows before target tokens, or the first token where a
-/// sequence has no is_target), the last token of each sequence with asks_next, or every token.
+/// Which rows are asked for: what the loss reads (those before target tokens, or the first token where a sequence has
+/// no is_target), for the next tokens (those before target tokens, and the last one with asks_next), or every token.
 enum class Ask { kLoss, kNext, kAll };
 
 /// Terms of a sequence's loss: its targets, or one where it has no is_target.

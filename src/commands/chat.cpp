@@ -150,7 +150,8 @@ class ChatSession {
 
   /// Streams the answer to the conversation as it stands, `text` its last turn; with --json a line of it all.
   std::string generate(const std::string& text) {
-    GenerationRequest request{.name = "chat", .slot = slot_, .sampling = sampling_};
+    // A scheduler has one adapter: what was said before was computed with it.
+    GenerationRequest request{.name = "chat", .slot = slot_, .sampling = sampling_, .prefix_key = "chat"};
     request.sampling.seed = mix_seed(options_.text.seed, answers_++);  // another draw for the same question later
     request.max_new_tokens = options_.text.max_new_tokens;
     TextStream stream(model_.tokenizer(), options_.text.stop);
@@ -160,13 +161,13 @@ class ChatSession {
       answer += piece;
       if (!common_.json) std::cout << piece << std::flush;
     };
-    request.on_token = [&](const SampledToken& token) {
+    request.on_token = [&](int64_t, const SampledToken& token) {
       ++tokens;
       show(stream.push(token.id));
       return !stream.stopped();
     };
     FinishReason reason = FinishReason::kStop;
-    request.on_finish = [&](FinishReason why, const std::string& error) {
+    request.on_finish = [&](int64_t, FinishReason why, const std::string& error) {
       reason = why;
       failure = error;
     };

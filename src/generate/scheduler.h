@@ -4,100 +4,98 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "batch/block_pool.h"
-#include "generate/sampling.h"
+#include "generate/generation_request.h"
+#include "generate/lane.h"
+#include "generate/pace.h"
+#include "generate/prefix_cache.h"
 #include "generate/step_model.h"
+#include "generate/tenant_queues.h"
 
 namespace loraxs {
 
-enum class FinishReason { kStop, kLength, kCancelled, kError };
-const char* finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled", "error"
-
-/// What every scheduler asks of a request. Throws Error for an empty prompt, an id outside the `vocab` tokens of the
-/// model, a prompt that leaves no room for an answer in `context` tokens, and fewer than one new token.
-void check_prompt(const std::string& name, std::span<const int32_t> prompt, int64_t vocab, int64_t context,
-                  int64_t max_new_tokens);
-/// `problem` with the request and the place in its answer in front.
-std::string answer_error(const std::string& name, int64_t answered, const std::string& problem);
-
-struct GenerationRequest {
-  std::string name = "request";  // starts error messages: "prompts.jsonl:3"
-  std::vector<int32_t> prompt;   // token ids, at least one
-  int64_t slot = kNoSlot;        // adapter
-  /// Kept until the request has ended: the pin of a resident row (adapt/resident_bank.h).
-  std::shared_ptr<const void> holds;
-  SamplingOptions sampling;
-  int64_t max_new_tokens = 256;
-  /// Called by step() for every new token, end-of-text tokens excepted; false ends the answer ("stop"). An Error that
-  /// it throws is the request's failure.
-  std::function<bool(const SampledToken&)> on_token;
-  /// Called once, last. `error` is the sentence of kError, empty for all others.
-  std::function<void(FinishReason, const std::string& error)> on_finish;
+struct SchedulerOptions {
+  int64_t context = 2048;              // tokens of prompt and answer together, at most
+  int64_t tokens_per_step = 512;       // longer prompts are computed in chunks; what is running goes first
+  int64_t max_sequences = 64;          // computed in one step; and samples of a request, at most
+  std::vector<int32_t> end_ids;        // tokens that end an answer
+  bool prefix_reuse = true;            // by requests with a prefix_key
+  int64_t max_waiting_per_tenant = 0;  // requests; 0: as many as come
+  double gap_ms = 0;                   // that answers should wait for a step with prompts, at most; 0: no bound
+  std::function<double()> seconds;     // a clock that only goes on; empty: the machine's
 };
 
-struct SchedulerOptions {
-  int64_t context = 2048;         // tokens of prompt and answer together, at most
-  int64_t tokens_per_step = 512;  // longer prompts are computed in chunks; what is running goes first
-  int64_t max_sequences = 64;     // computed in one step
-  std::vector<int32_t> end_ids;   // tokens that end an answer
+/// What has been done so far, and what is there now.
+struct SchedulerState {
+  int64_t running = 0, waiting = 0;  // sequences: a request before its answers begin is one, then each sample
+  int64_t blocks = 0, free_blocks = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, answer_tokens = 0;  // computed, found in the cache, sampled
+  int64_t steps = 0, preemptions = 0;
+  double step_seconds = 0;
 };
 
 /// Not thread-safe: one thread submits, cancels and steps. Callbacks run inside step() and cancel(); they may submit
-/// requests and cancel others.
-/// A request's tokens depend on the request alone: rows do not depend on their neighbours (ops/frozen_weight.h), and
-/// draws count by the request's own tokens. So does its failure: one whose logits are not finite ends with kError, and
-/// the others go on with the same bits. A full cache takes the blocks of the youngest request, which is computed anew
-/// later, prompt as prompt and answer as answer; the oldest always goes on. What else leaves step() (a callback's
-/// exception, a lack of memory) ends them all: only destruction is left.
+/// requests and cancel any.
+/// A request's tokens depend on the request alone: rows do not depend on their neighbours (ops/frozen_weight.h), draws
+/// count by the sample's own tokens, and a block of a prompt that is used again holds what would be computed. So does
+/// its failure: one whose logits are not finite ends with kError, and the others go on with the same bits. A full cache
+/// takes the blocks of the youngest sequence of the lowest priority, which is computed anew later, prompt as prompt and
+/// answer as answer; the oldest of the highest always goes on. Who waits begins as TenantQueues says. What else leaves
+/// step() (a callback's exception, a lack of memory) ends them all: only destruction is left.
 class Scheduler {
  public:
   Scheduler(StepModel& model, SchedulerOptions options);
 
-  /// Throws Error for a prompt that check_prompt refuses and contradictory sampling options; the requests that are
-  /// there do not notice.
+  /// Throws Error for a prompt that check_prompt refuses, contradictory sampling options and samples that are not 1 …
+  /// max_sequences, QueueFull where the tenant's queue is; the requests that are there do not notice.
   int64_t submit(GenerationRequest request);
-  void cancel(int64_t id);  // unknown or finished: nothing happens
+  void cancel(int64_t id);                  // all samples; unknown or finished: nothing happens
+  void cancel(int64_t id, int64_t sample);  // the others go on
   /// One forward of the model. False when nothing is left to do.
   bool step();
 
   int64_t num_requests() const { return static_cast<int64_t>(requests_.size()); }
-  int64_t num_preemptions() const { return preemptions_; }
+  int64_t num_preemptions() const { return state_.preemptions; }
+  SchedulerState state() const;
 
  private:
-  struct Request {
-    GenerationRequest given;
-    std::vector<int32_t> tokens;  // prompt and answer so far
-    std::vector<int32_t> blocks;
-    int64_t cached = 0;     // tokens whose keys and values are in the blocks
-    int64_t scheduled = 0;  // tokens of this step
-    bool running = false;
-
-    int64_t pending() const { return static_cast<int64_t>(tokens.size()) - cached; }
-    SeenTokens seen() const {
-      const std::span<const int32_t> all(tokens);
-      return {.prompt = all.first(given.prompt.size()), .answer = all.subspan(given.prompt.size())};
-    }
-    int64_t answered() const { return static_cast<int64_t>(tokens.size() - given.prompt.size()); }
-  };
-  using Requests = std::map<int64_t, Request>;  // by id: oldest first
+  using RequestPtr = std::shared_ptr<ActiveRequest>;
 
   void schedule();
-  bool reserve(Request& request, int64_t tokens);
-  void preempt(Request& request);
-  void release_blocks(Request& request);
-  void finish(Requests::iterator request, FinishReason reason, const std::string& error = "");
-  void deliver(Requests::iterator request, std::span<const float> logits);
+  int64_t schedule_answers(int64_t budget, std::vector<Lane*>& prompts);
+  void schedule_prompts(int64_t budget, std::vector<Lane*> prompts, int64_t preempted_before);
+  int64_t take(Lane& lane, int64_t budget);
+  bool admit(Lane& lane);
+  bool reserve(Lane& lane, int64_t tokens);
+  void preempt(Lane& lane);
+  void release_blocks(Lane& lane);
+  void enqueue(const Lane& lane);
+  void advance(Lane& lane);
+  void read_row(const Ticket& ticket, int64_t position, std::span<const float> logits);
+  void start_answers(Lane& lane, std::span<const float> logits);
+  std::vector<Ticket> fork(Lane& lane);
+  void deliver(Lane& lane, std::span<const float> logits);
+  void end_sample(const RequestPtr& request, int64_t sample, FinishReason reason, const std::string& error = "");
+  void end_request(const RequestPtr& request, FinishReason reason, const std::string& error = "");
+  int64_t blocks_for(int64_t tokens) const;
+  int64_t taken_seats() const;
 
   StepModel& model_;
   SchedulerOptions options_;
-  BlockPool pool_;
-  Requests requests_;
+  PrefixCache cache_;
+  TenantQueues queues_;
+  Pace pace_;
+  std::map<int64_t, RequestPtr> requests_;
+  std::map<Ticket, Lane> lanes_;        // those that run or wait
+  std::set<Lane*, LaneOrder> running_;  // the rest waits in queues_
+  int64_t echo_rows_ = 0;               // of this step, left for log-probabilities of prompts
   int64_t next_id_ = 0;
-  int64_t preemptions_ = 0;
+  SchedulerState state_;
 };
 
 }  // namespace loraxs

@@ -11,8 +11,10 @@
 #include "generate/cached_model.h"
 #include "generate/scheduler.h"
 #include "io/error.h"
+#include "io/seeds.h"
 #include "ops/frozen_gemm.h"
 #include "support/close.h"
+#include "support/heard.h"
 #include "support/oracle.h"
 #include "support/random_tensor.h"
 
@@ -77,7 +79,7 @@ std::vector<std::vector<int32_t>> generate(AdaptedModel& model, const std::vecto
     scheduler.submit({.prompt = prompts[i],
                       .slot = slots[i],
                       .max_new_tokens = new_tokens,
-                      .on_token = [&answer = answers[i]](const SampledToken& token) {
+                      .on_token = [&answer = answers[i]](int64_t, const SampledToken& token) {
                         answer.push_back(token.id);
                         return true;
                       }});
@@ -270,6 +272,115 @@ TEST_P(CompanyTest, AnswersDoNotDependOnTheBatchOrOnPreemption) {
   EXPECT_EQ(generate(model, some, {slots.begin(), slots.begin() + kAlone}, 1, 512, kNew), expected);
   EXPECT_EQ(generate(model, prompts, slots, 9, /*tokens_per_step=*/13, kNew), together);
   EXPECT_EQ(generate(model, prompts, slots, kAll, 200, kNew, /*blocks=*/30), together);
+}
+
+/// Everything that a scheduler is asked at once, with its callbacks on `heard`.
+std::vector<test::Heard> heard_of(AdaptedModel& model, const std::vector<GenerationRequest>& requests,
+                                  const SchedulerOptions& options, int64_t blocks = kBlocks) {
+  CachedModel cached(model, blocks);
+  Scheduler scheduler(cached, options);
+  std::vector<test::Heard> heard(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) scheduler.submit(test::listened(requests[i], heard[i]));
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(scheduler.state().free_blocks, blocks);
+  EXPECT_EQ(scheduler.num_preemptions() > 0, blocks < kBlocks);
+  return heard;
+}
+
+/// Conversations of five turns, each with its adapter, all at once turn by turn. -> the prompts of the sixth.
+std::vector<std::vector<int32_t>> five_turns(AdaptedModel& model, const Answers& oracle, int64_t conversations,
+                                             const std::string& prefix_key, const SchedulerOptions& options,
+                                             int64_t blocks, int64_t& cached_tokens) {
+  CachedModel cached(model, blocks);
+  Scheduler scheduler(cached, options);
+  std::vector<std::vector<int32_t>> prompts(conversations, oracle.prompts[0]);
+  for (std::vector<int32_t>& prompt : prompts) prompt.resize(std::min<size_t>(prompt.size(), 40));
+  for (int64_t turn = 0; turn < 5; ++turn) {
+    std::vector<test::Heard> heard(prompts.size());
+    for (int64_t c = 0; c < conversations; ++c) {
+      std::vector<int32_t> words = oracle.prompts[c + turn];
+      words.resize(std::min<size_t>(words.size(), 5 + c % 7));
+      prompts[c].insert(prompts[c].end(), words.begin(), words.end());
+      const int64_t slot = c % 8 - 1;
+      const std::string key = prefix_key.empty() ? "" : prefix_key + std::to_string(slot);
+      scheduler.submit(
+          test::listened({.prompt = prompts[c], .slot = slot, .max_new_tokens = 6, .prefix_key = key}, heard[c]));
+    }
+    while (scheduler.step()) {
+    }
+    for (int64_t c = 0; c < conversations; ++c) {
+      const std::vector<int32_t>& answer = heard[c].samples.front().tokens;
+      prompts[c].insert(prompts[c].end(), answer.begin(), answer.end());
+    }
+  }
+  cached_tokens = scheduler.state().cached_tokens;
+  return prompts;
+}
+
+TEST_P(CompanyTest, OverFiveTurnsAPrefixThatIsFoundGivesWhatAComputedOneGives) {
+  constexpr int64_t kConversations = 12;
+  int64_t found = 0;
+  const auto computed = five_turns(model, oracle, kConversations, "", {.context = 384}, kBlocks, found);
+  EXPECT_EQ(found, 0);
+  EXPECT_EQ(five_turns(model, oracle, kConversations, "slot ", {.context = 384}, kBlocks, found), computed);
+  EXPECT_GT(found, kConversations * (32 + 3 * 48));
+  const SchedulerOptions forced{.context = 384, .tokens_per_step = 11, .max_sequences = 5};
+  EXPECT_EQ(five_turns(model, oracle, kConversations, "slot ", forced, /*blocks=*/30, found), computed);
+  EXPECT_GT(found, 0);
+}
+
+TEST_P(CompanyTest, SamplesOfOnePromptAreWhatSeparateRequestsGive) {
+  std::vector<GenerationRequest> together, separate;
+  for (int64_t i = 0; i < 6; ++i) {
+    GenerationRequest request{.prompt = oracle.prompts[i], .slot = i - 1, .max_new_tokens = 10, .samples = 4};
+    request.prompt.resize(std::min<size_t>(request.prompt.size(), 10 + 11 * i));
+    request.sampling = {.frequency_penalty = 0.3, .temperature = 1, .seed = static_cast<uint64_t>(40 + i)};
+    together.push_back(request);
+    request.samples = 1;
+    for (uint64_t k = 0; k < 4; ++k) {
+      separate.push_back(request);
+      if (k > 0) separate.back().sampling.seed = mix_seed(request.sampling.seed, k);
+    }
+  }
+  const auto expected = heard_of(model, separate, {.context = 384, .max_sequences = 3});
+  for (const int64_t blocks : {kBlocks, int64_t{24}}) {
+    const auto found = heard_of(model, together, {.context = 384, .tokens_per_step = 70}, blocks);
+    for (size_t i = 0; i < found.size(); ++i) {
+      for (size_t k = 0; k < 4; ++k)
+        EXPECT_EQ(found[i].samples[k], expected[4 * i + k].samples.front()) << i << ", " << k;
+    }
+  }
+}
+
+TEST_P(CompanyTest, LogprobsOfPromptsAreThoseOfAWholeForward) {
+  std::vector<GenerationRequest> requests;
+  for (int64_t i = 0; i < 5; ++i) {
+    requests.push_back({.prompt = oracle.prompts[i], .slot = i - 1, .max_new_tokens = 3, .prompt_logprobs = true});
+    requests.back().sampling.top_logprobs = 3;
+  }
+  const auto whole = heard_of(model, requests, {.context = 384});
+  const auto chunks = heard_of(model, requests, {.context = 384, .tokens_per_step = 13});
+  const double tolerance = GetParam().dtype == torch::kFloat32 ? 1e-4 : 5e-2;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const std::vector<int32_t>& ids = requests[i].prompt;
+    const torch::NoGradGuard no_grad;
+    const Sequence sequence{.input_ids = ids, .slot = requests[i].slot};
+    const torch::Tensor expected =
+        model.token_logits(pack(std::vector{sequence}, Ask::kAll)).to(torch::kFloat64).log_softmax(1);
+    EXPECT_EQ(chunks[i].samples, whole[i].samples);
+    ASSERT_EQ(whole[i].prompt.size(), ids.size() - 1);
+    ASSERT_EQ(chunks[i].prompt.size(), ids.size() - 1);
+    for (size_t t = 0; t + 1 < ids.size(); ++t) {
+      const SampledToken& token = whole[i].prompt[t];
+      EXPECT_EQ(token.id, ids[t + 1]);
+      const torch::Tensor row = expected[static_cast<int64_t>(t)];
+      EXPECT_NEAR(token.logprob, row[token.id].item<double>(), tolerance) << i << ", " << t;
+      EXPECT_EQ(token.logprob, chunks[i].prompt[t].logprob) << i << ", " << t;
+      ASSERT_EQ(token.top.size(), 3U);
+      EXPECT_NEAR(token.top[0].logprob, row.max().item<double>(), tolerance);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Weights, CompanyTest,

@@ -58,11 +58,13 @@ class ResidentTest : public testing::Test {
   }
 
   static GenerationRequest request_of(int64_t sequence, int64_t slot, Answer& answer) {
-    return {
-        .prompt = prompt_of(sequence), .slot = slot, .max_new_tokens = kNewTokens, .on_token = [&](const auto& token) {
-          answer.push_back(token.id);
-          return true;
-        }};
+    return {.prompt = prompt_of(sequence),
+            .slot = slot,
+            .max_new_tokens = kNewTokens,
+            .on_token = [&](int64_t, const auto& token) {
+              answer.push_back(token.id);
+              return true;
+            }};
   }
 
   /// What the first `count` adapters answer to their prompts when nobody else is there.

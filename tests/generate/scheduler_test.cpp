@@ -7,6 +7,7 @@
 
 #include "support/expect_error.h"
 #include "support/fake_model.h"
+#include "support/heard.h"
 
 namespace loraxs {
 namespace {
@@ -15,11 +16,7 @@ using testing::ElementsAre;
 
 using test::FakeModel;
 
-struct Answer {
-  std::vector<int32_t> tokens;
-  std::string reason, error;
-  bool operator==(const Answer&) const = default;
-};
+using Answer = test::HeardSample;
 
 GenerationRequest request(int64_t number, Answer& answer) {
   GenerationRequest request;
@@ -28,11 +25,11 @@ GenerationRequest request(int64_t number, Answer& answer) {
   request.slot = number % 4 - 1;
   request.max_new_tokens = 5 + number % 17;
   if (number % 2 == 1) request.sampling = {.temperature = 0.9, .top_p = 0.8, .seed = static_cast<uint64_t>(number)};
-  request.on_token = [&answer](const SampledToken& token) {
+  request.on_token = [&answer](int64_t, const SampledToken& token) {
     answer.tokens.push_back(token.id);
     return true;
   };
-  request.on_finish = [&answer](FinishReason reason, const std::string& error) {
+  request.on_finish = [&answer](int64_t, FinishReason reason, const std::string& error) {
     answer.reason = finish_reason_name(reason);
     answer.error = error;
   };
@@ -133,7 +130,7 @@ TEST(SchedulerTest, AnErrorOfACallbackIsItsRequestsFailure) {
   Scheduler scheduler(model, {.end_ids = {49}});
   std::vector<Answer> answers(2);
   GenerationRequest given = request(4, answers[0]);
-  given.on_token = [&](const SampledToken&) -> bool { throw Error("no text"); };
+  given.on_token = [&](int64_t, const SampledToken&) -> bool { throw Error("no text"); };
   scheduler.submit(std::move(given));
   scheduler.submit(request(5, answers[1]));
   while (scheduler.step()) {
@@ -179,7 +176,7 @@ TEST(SchedulerTest, EndsAtEndTokensAtTheCallbacksWishAtTheContextAndWhenCancelle
   Answer stopped;
   Scheduler scheduler(model, {});
   GenerationRequest given = request(4, stopped);
-  given.on_token = [&](const SampledToken& token) {
+  given.on_token = [&](int64_t, const SampledToken& token) {
     stopped.tokens.push_back(token.id);
     return stopped.tokens.size() < 2;
   };

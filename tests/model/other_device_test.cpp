@@ -149,7 +149,7 @@ std::vector<std::vector<int32_t>> answers_on(const OracleCase& oracle, torch::De
     scheduler.submit({.prompt = sequences[i].input_ids,
                       .slot = i % 2 == 0 ? 0 : kNoSlot,
                       .max_new_tokens = 12,
-                      .on_token = [&answer = answers[i]](const SampledToken& token) {
+                      .on_token = [&answer = answers[i]](int64_t, const SampledToken& token) {
                         answer.push_back(token.id);
                         return true;
                       }});

@@ -69,7 +69,7 @@ TEST(PackedBatchTest, AsksForWhatTheLossReadsOrTheNextTokenOrAll) {
   ASSERT_EQ(rows.size(), 2U);  // the question has none
   EXPECT_EQ(rows[1].begin, 2);
   EXPECT_EQ(rows[1].slot, 2);
-  EXPECT_EQ(pack(all, Ask::kNext).asked_rows, (std::vector<int32_t>{5}));
+  EXPECT_EQ(pack(all, Ask::kNext).asked_rows, (std::vector<int32_t>{1, 2, 5}));
   EXPECT_EQ(pack(all, Ask::kAll).num_asked(), 8);
 }
 

@@ -15,31 +15,37 @@ namespace loraxs::test {
 
 /// A model whose next token is a function of everything its sequence wrote into the cache, and of the slot. It checks
 /// what a real cache would suffer from silently: positions that were never written, blocks that one sequence writes and
-/// another uses.
+/// another uses. With `kinds_matter` it is also a function of how each position was written: by which slot, and as a
+/// prompt's or an answer's, as rows of real models are.
 class FakeModel : public StepModel {
  public:
   FakeModel(int64_t blocks, int64_t block_tokens, int64_t vocab = 50)
       : block_tokens_(block_tokens), vocab_(vocab), places_(blocks * block_tokens) {}
 
+  bool kinds_matter = false;
+  std::function<void(const PackedBatch&)> on_step;
+
   std::span<const float> step(const PackedBatch& batch) override {
     ++steps;
     largest_batch = std::max(largest_batch, batch.num_tokens());
     logits_.clear();
+    most_asked = std::max(most_asked, batch.num_asked());
     check_blocks(batch);
+    if (on_step) on_step(batch);
     for (int64_t s = 0; s < batch.num_sequences(); ++s) {
       const int32_t* table = batch.block_tables.data() + s * batch.blocks_per_sequence;
       for (int32_t row = batch.starts[s]; row < batch.starts[s + 1]; ++row)
-        place(table, batch.positions[row]) = batch.input_ids[row] + 1;
-      if (batch.asked_starts[s] == batch.asked_starts[s + 1]) continue;
-      EXPECT_EQ(batch.asked_rows[batch.asked_starts[s]], batch.starts[s + 1] - 1);
-      std::vector<int32_t> ids;
-      for (int64_t p = 0; p <= batch.positions[batch.starts[s + 1] - 1]; ++p) {
-        EXPECT_NE(place(table, p), 0) << "position " << p << " was never computed";
-        ids.push_back(place(table, p) - 1);
+        place(table, batch.positions[row]) = batch.input_ids[row] + 1 + kind(batch, s, row);
+      for (int32_t asked = batch.asked_starts[s]; asked < batch.asked_starts[s + 1]; ++asked) {
+        std::vector<int32_t> ids;
+        for (int64_t p = 0; p <= batch.positions[batch.asked_rows[asked]]; ++p) {
+          EXPECT_NE(place(table, p), 0) << "position " << p << " was never computed";
+          ids.push_back(place(table, p) - 1);
+        }
+        std::vector<float> row = logits(ids, batch.slots[s], vocab_);
+        if (spoil) spoil(ids, row);
+        logits_.insert(logits_.end(), row.begin(), row.end());
       }
-      std::vector<float> row = logits(ids, batch.slots[s], vocab_);
-      if (spoil) spoil(ids, row);
-      logits_.insert(logits_.end(), row.begin(), row.end());
     }
     return logits_;
   }
@@ -61,10 +67,15 @@ class FakeModel : public StepModel {
     return row;
   }
 
-  int64_t steps = 0, largest_batch = 0, copies = 0;
+  int64_t steps = 0, largest_batch = 0, copies = 0, most_asked = 0;
   std::function<void(const std::vector<int32_t>& ids, std::vector<float>& logits)> spoil;  // as broken weights would
 
  private:
+  int32_t kind(const PackedBatch& batch, int64_t sequence, int32_t row) const {
+    if (!kinds_matter) return 0;
+    const bool answer = std::binary_search(batch.answer_rows.begin(), batch.answer_rows.end(), row);
+    return static_cast<int32_t>(vocab_ * (2 * (batch.slots[sequence] + 1) + (answer ? 1 : 0)));
+  }
   void check_blocks(const PackedBatch& batch) const {
     std::map<int32_t, int64_t> users;
     std::set<int32_t> written;

@@ -1,0 +1,27 @@
+// generate/pace.h: how many tokens of prompts a step may take beside running answers.
+#pragma once
+#include <cstdint>
+
+namespace loraxs {
+
+/// Learns from measured steps what a step of answers and a token of a prompt take, and bounds the prompts' share so
+/// that a step stays within a gap. What a prompt gives does not depend on it: its bits are the same in any chunks.
+class Pace {
+ public:
+  static constexpr int64_t kSmallestChunk = 16;  // tokens: prompts go on, whatever the gap
+
+  /// `gap_ms` is the time that running answers should wait for their next token at most; 0: no bound.
+  explicit Pace(double gap_ms) : gap_ms_(gap_ms) {}
+
+  /// Tokens of prompts for a step with answers; at most `budget`.
+  int64_t prompt_tokens(int64_t budget) const;
+  /// A step with so many tokens of prompts, and with answers or without, took `ms`.
+  void measured(int64_t prompt_tokens, bool has_answers, double ms);
+
+ private:
+  double gap_ms_;
+  double answers_ms_ = 0;  // of a step without prompts; 0: none was measured
+  double token_ms_ = 0;    // of a prompt's token, in chunks as large as the last ones; 0: none was measured
+};
+
+}  // namespace loraxs
