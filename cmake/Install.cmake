@@ -26,6 +26,6 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/loraxsConfig.cmake ${CMAKE_CURRENT_BIN
 install(EXPORT loraxs NAMESPACE loraxs:: FILE loraxsTargets.cmake DESTINATION ${package_folder})
 
 install(CODE "file(GET_RUNTIME_DEPENDENCIES LIBRARIES $<TARGET_FILE:loraxs_shared> RESOLVED_DEPENDENCIES_VAR found
-  UNRESOLVED_DEPENDENCIES_VAR ignored PRE_INCLUDE_REGEXES \"libicu\" \"liblmdb\" \"libyaml-cpp\" \"libpcre2\" \"libsentencepiece\" PRE_EXCLUDE_REGEXES \".*\")
+  UNRESOLVED_DEPENDENCIES_VAR ignored PRE_INCLUDE_REGEXES \"libicu\" \"liblmdb\" \"libyaml-cpp\" \"libpcre2\" \"libsentencepiece\" \"libprometheus-cpp-core\" PRE_EXCLUDE_REGEXES \".*\")
 file(INSTALL \${found} DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/loraxs FOLLOW_SYMLINK_CHAIN)"
         COMPONENT bundle EXCLUDE_FROM_ALL)

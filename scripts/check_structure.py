@@ -5,7 +5,21 @@ import re
 import sys
 from pathlib import Path
 
-LIBRARY = ["io", "report", "text", "data", "batch", "ops", "store", "model", "adapt", "generate", "eval", "train", "api"]
+LIBRARY = [
+    "io",
+    "report",
+    "text",
+    "data",
+    "batch",
+    "ops",
+    "store",
+    "model",
+    "adapt",
+    "generate",
+    "eval",
+    "train",
+    "api",
+]
 ALLOWED = {
     "io": [],
     "report": ["io"],

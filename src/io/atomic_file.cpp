@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "io/error.h"
+#include "io/private_file.h"
 #include "io/system_error.h"
 #include "io/unfinished.h"
 
@@ -120,8 +121,10 @@ void refuse_inside(const std::filesystem::path& path, const std::filesystem::pat
                      ", which is read, found one inside; choose another ", option));
 }
 
-void write_file_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink& sink)>& fill,
-                           Existing existing) {
+namespace {
+
+void write_file_of_mode(const std::filesystem::path& path, const std::function<void(const ByteSink& sink)>& fill,
+                        Existing existing, mode_t mode) {
   if (existing == Existing::kRefused) refuse_existing(path, "name");
   if (std::filesystem::is_directory(path))
     throw Error(concat(path.string(), ": expected a file to write, found a folder"));
@@ -135,7 +138,7 @@ void write_file_atomically(const std::filesystem::path& path, const std::functio
         bytes = bytes.subspan(static_cast<size_t>(count));
       }
     });
-    if (::fchmod(aside.descriptor(), 0644) != 0) fail_to("set the mode of", path, errno);
+    if (::fchmod(aside.descriptor(), mode) != 0) fail_to("set the mode of", path, errno);
     if (::fsync(aside.descriptor()) != 0) fail_to("sync", path, errno);
     if (existing == Existing::kRefused) {
       rename_to_new(aside.path(), path, /*is_folder=*/false);
@@ -144,6 +147,20 @@ void write_file_atomically(const std::filesystem::path& path, const std::functio
     }
   }
   sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
+}
+
+}  // namespace
+
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink& sink)>& fill,
+                           Existing existing) {
+  constexpr mode_t kReadableByAll = 0644;
+  write_file_of_mode(path, fill, existing, kReadableByAll);
+}
+
+void write_private_file(const std::filesystem::path& path, std::string_view text) {
+  constexpr mode_t kOwnersAlone = 0600;
+  write_file_of_mode(
+      path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span(text))); }, Existing::kReplaced, kOwnersAlone);
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes, Existing existing) {
