@@ -5,8 +5,11 @@ SOURCES = $(shell git ls-files -co --exclude-standard 'src/*.h' 'src/*.cpp' 'tes
 
 .PHONY: configure build demo test package wheel sanitize soak studies bench format format-check lint structure clean help
 
+# What tests, peers and the wheel need beside the program: set up by those who ask for them.
+test wheel bench soak: SETUP = tests
+
 configure:
-	@scripts/setup
+	@scripts/setup $(SETUP)
 	@cmake --preset release $(CMAKE_ARGS) >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
 	@rm -f build-configure.log
 

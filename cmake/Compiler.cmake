@@ -10,7 +10,8 @@ endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")        # assertions stay on: they are cheap beside a GEMM
 # Vector loops: `omp simd` reductions may be reordered, nothing else may. The same for all: they share a precompiled header.
 # No semantic interposition: what libloraxs.so exports is still inlined and called directly inside it.
-add_compile_options(-fno-semantic-interposition -fopenmp-simd -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+# clang, which the fuzz targets take, cannot capture structured bindings under -fopenmp-simd.
+add_compile_options(-fno-semantic-interposition $<$<CXX_COMPILER_ID:GNU>:-fopenmp-simd> -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 
 # Sources of a target are compiled eight at a time: LibTorch's headers are read once for all of them. Helpers of one source therefore
 # need names of their own within the target. For work on single sources: -DCMAKE_UNITY_BUILD=OFF (lint does, so each compiles alone).

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+LIBRARY = ["io", "report", "text", "data", "batch", "ops", "store", "model", "adapt", "generate", "eval", "train", "api"]
 ALLOWED = {
     "io": [],
     "report": ["io"],
@@ -19,38 +20,8 @@ ALLOWED = {
     "eval": ["io", "text", "data", "batch", "ops", "model", "adapt"],
     "train": ["io", "report", "text", "data", "batch", "ops", "model", "adapt", "eval"],
     "api": ["io", "report", "text", "data", "batch", "ops", "store", "model", "adapt", "generate", "eval", "train"],
-    "serve": [
-        "io",
-        "report",
-        "text",
-        "data",
-        "batch",
-        "ops",
-        "store",
-        "model",
-        "adapt",
-        "generate",
-        "eval",
-        "train",
-        "api",
-    ],
-    "commands": [
-        "io",
-        "report",
-        "text",
-        "data",
-        "batch",
-        "ops",
-        "store",
-        "model",
-        "adapt",
-        "generate",
-        "eval",
-        "train",
-        "api",
-        "serve",
-        "cli",
-    ],
+    "serve": LIBRARY,
+    "commands": [*LIBRARY, "serve", "cli"],
     "cli": ["io"],
     "python": ["io", "text", "data", "batch", "ops", "store", "model", "adapt", "eval", "train", "api"],
 }

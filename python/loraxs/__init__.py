@@ -101,6 +101,13 @@ class Predictor:
     def __init__(self, adapter: Adapter, precision: str = "auto") -> None:
         self._native = _Predictor(adapter, precision)
 
+    def use(self, adapter: Adapter) -> None:
+        """Another adapter of the same base and basis from the next call on, at the cost of its row.
+
+        Raises Error, changing nothing, when it needs more of the base than the first. Not beside calls of other threads.
+        """
+        self._native.use(adapter)
+
     @property
     def labels(self) -> list[str]:
         """Class names in the order of logits; empty for regression."""

@@ -20,6 +20,12 @@ Task empty_task(const Recipe& recipe, const std::string& where) {
   Fields fields(recipe.task, where, "task");
   const std::string name = known_task(fields.text("name", ""));
   Task task{.name = name.empty() ? fields.choice("name", "", task_names()) : name};
+  if (!fields.has("name")) {
+    fields.fail(
+        "name",
+        "expected what all users' data are (classification, regression, chat, instructions, …), found none; say "
+        "task: {name: classification}");
+  }
   if (is_language_task(name)) {
     task.kind = TaskKind::kLanguageModel;
     task.metric = "loss";

@@ -198,9 +198,9 @@ FleetJob FleetJobs::make(FleetMember& member, const Entry& entry) const {
   FleetJob job{.member = member, .train = parse_job_train(fields, recipe_.train)};
   const std::string data = fields.text("data", "");
   const std::string start = fields.text("start", fleet_.start);
-  const std::string init_head =
-      fields.choice("init_head", fleet_.init_head.empty() ? (start == "own" ? "carry" : "fresh") : fleet_.init_head,
-                    {"fresh", "carry"});
+  const std::string init_head = fields.choice(
+      "init_head", fleet_.init_head.empty() ? (is_own_start(start) ? "carry" : "fresh") : fleet_.init_head,
+      {"fresh", "carry"});
   nlohmann::json section = recipe_.task;
   if (fields.has("labels")) section["labels"] = fields.raw("labels");
   if (fleet_.validation > 0) section["validation"] = fleet_.validation;

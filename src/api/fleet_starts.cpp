@@ -24,6 +24,8 @@ std::vector<std::string> split_list(const std::string& list) {
   return parts;
 }
 
+constexpr std::string_view kOwn = "own";
+
 /// The row under its name in the store, wherever the store lies.
 StartRow named(StartRow row, const std::string& reference) {
   row.path = reference;
@@ -31,6 +33,8 @@ StartRow named(StartRow row, const std::string& reference) {
 }
 
 }  // namespace
+
+bool is_own_start(std::string_view start) { return start == kOwn || start.starts_with("own@"); }
 
 std::optional<StartRow> FleetStarts::resolve(const std::string& start, const FleetMember& member, const Layout& layout,
                                              const std::vector<std::string>& labels, bool carries_head) {
@@ -44,16 +48,20 @@ std::optional<StartRow> FleetStarts::resolve(const std::string& start, const Fle
                            .where = member.where,
                            .key = "start",
                            .head_key = "init_head"};
-  if (start == "own") {
-    const std::optional<AdapterFile> own = store_.get(member.title());
-    return own ? std::optional(named(start_row_of(*own, wanted), member.title())) : std::nullopt;
+  if (is_own_start(start)) {
+    const std::string version = start.substr(kOwn.size());  // empty, or @VERSION
+    const std::optional<AdapterFile> own = store_.get(member.title() + version);
+    if (own) return named(start_row_of(*own, wanted), member.title());
+    if (version.empty()) return std::nullopt;
+    throw Error(concat(member.where, ": start: expected an adapter of the store, found no ", member.title(), version));
   }
   const std::string mean = "mean(";
   if (start.starts_with(mean) && start.ends_with(')')) {
     return mean_of(start.substr(mean.size(), start.size() - mean.size() - 1), wanted);
   }
   if (start.find('/') == std::string::npos) {
-    throw Error(concat(member.where, ": start: expected fresh, own, TENANT/NAME or mean(…), found ", start));
+    throw Error(
+        concat(member.where, ": start: expected fresh, own, own@VERSION, TENANT/NAME or mean(…), found ", start));
   }
   return named(start_row_of(get(start, wanted), wanted), start);
 }

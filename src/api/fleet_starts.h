@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapt/basis.h"
@@ -15,9 +16,13 @@
 
 namespace loraxs {
 
-/// `fresh`; `own`: the job's own newest adapter, fresh where there is none; TENANT/NAME, with @VERSION where the store
-/// has versions; `mean(TENANT/NAME, TENANT/*, …)`: the average of adapters, without those of this fleet's own jobs. So
-/// no job starts from what this fleet has trained, and their order is of no importance. Belongs to one thread.
+/// Whether a job starts from its own adapter: own, or own@VERSION.
+bool is_own_start(std::string_view start);
+
+/// `fresh`; `own`: the job's own newest adapter, fresh where there is none; own@VERSION; TENANT/NAME, with @VERSION
+/// where the store has versions; `mean(TENANT/NAME, TENANT/*, …)`: the average of adapters, without those of this
+/// fleet's own jobs. So no job starts from what this fleet has trained, and their order is of no importance. Belongs to
+/// one thread.
 class FleetStarts {
  public:
   /// All must outlive this. `is_job`: whether TENANT/NAME is a job of this fleet.

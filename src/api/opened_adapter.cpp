@@ -137,6 +137,15 @@ std::shared_ptr<Bank> bank_on(std::shared_ptr<Bank> bank, torch::Device device) 
   return there;
 }
 
+std::shared_ptr<Bank> bank_for(std::shared_ptr<Bank> bank, torch::ScalarType dtype, torch::Device device) {
+  if (dtype == torch::kFloat64) {
+    const torch::Tensor values = bank->values.to(torch::kFloat64);
+    bank = std::make_shared<Bank>(*bank);
+    bank->values = values;
+  }
+  return bank_on(std::move(bank), device);
+}
+
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision) {
   return adapted_model(OpenedBank{.model = opened.model,
                                   .basis = opened.basis,
@@ -148,13 +157,8 @@ AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& preci
 
 AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision) {
   const torch::ScalarType dtype = resolve_precision(precision);
-  auto bank = opened.bank;
-  if (dtype == torch::kFloat64) {
-    bank = std::make_shared<Bank>(*opened.bank);
-    bank->values = opened.bank->values.to(torch::kFloat64);
-  }
-  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank_on(bank, opened.device)), dtype,
-                      opened.device, opened.memory);
+  return AdaptedModel(opened.model, opened.basis, AdapterSet::of_bank(bank_for(opened.bank, dtype, opened.device)),
+                      dtype, opened.device, opened.memory);
 }
 
 void warn_on_drift(const AdapterFile& file, const LogSink& log) {

@@ -72,6 +72,9 @@ std::vector<std::filesystem::path> adapters_in(const std::filesystem::path& fold
 /// Its rows on a device, gradients left out; the bank itself where they are there.
 std::shared_ptr<Bank> bank_on(std::shared_ptr<Bank> bank, torch::Device device);
 
+/// The same for a model that computes in `dtype`: rows are float32 in all but float64.
+std::shared_ptr<Bank> bank_for(std::shared_ptr<Bank> bank, torch::ScalarType dtype, torch::Device device);
+
 /// The model with the adapter plugged in, slot 0; with a bank, slot i is its row i.
 AdaptedModel adapted_model(const OpenedAdapter& opened, const std::string& precision);
 AdaptedModel adapted_model(const OpenedBank& opened, const std::string& precision);

@@ -17,6 +17,11 @@ int64_t max_length_of(const AdapterFile& file, const BaseModel& model) {
   return trained > 0 ? trained : model.config.max_length();
 }
 
+void check_task_head(const OpenedAdapter& opened) {
+  if (opened.bank->layout->head.kind != "none") return;
+  throw Error(concat(opened.file.path.string(), ": expected an adapter with a task head, found none"));
+}
+
 constexpr const char* kNotFinite =
     "expected finite outputs, found NaN or infinity; weights of the base model or of the adapter are damaged, or too "
     "large for the precision";
@@ -44,14 +49,29 @@ TaskScore score_outputs(const torch::Tensor& outputs, const Task& task, const st
 }  // namespace
 
 Predictor::Predictor(const OpenedAdapter& opened, const std::string& precision)
-    : head_(opened.bank->layout->head),
-      labels_(opened.bank->labels(0)),
-      max_length_(max_length_of(opened.file, opened.model)),
+    : base_id_(opened.model.base_id),
+      basis_id_(opened.basis->basis_id),
       tokenizer_(tokenizer_of(opened.model)),
       model_(adapted_model(opened, precision)) {
-  if (head_.kind == "none") {
-    throw Error(concat(opened.file.path.string(), ": expected an adapter with a task head, found none"));
+  check_task_head(opened);
+  take(opened);
+}
+
+void Predictor::use(const OpenedAdapter& opened) {
+  check_task_head(opened);
+  if (opened.model.base_id != base_id_ || opened.basis->basis_id != basis_id_) {
+    throw Error(
+        concat(opened.file.path.string(), ": expected an adapter of the predictor's base and basis, found another's"));
   }
+  const std::lock_guard lock(mutex_);
+  model_.use(AdapterSet::of_bank(bank_for(opened.bank, model_.prepared()->options().dtype, opened.device)));
+  take(opened);
+}
+
+void Predictor::take(const OpenedAdapter& opened) {
+  head_ = opened.bank->layout->head;
+  labels_ = opened.bank->labels(0);
+  max_length_ = max_length_of(opened.file, opened.model);
 }
 
 torch::Tensor Predictor::logits(const std::vector<Example>& examples) {

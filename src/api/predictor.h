@@ -26,6 +26,10 @@ class Predictor {
   /// Throws Error when the adapter has no task head.
   explicit Predictor(const OpenedAdapter& opened, const std::string& precision = "auto");
 
+  /// Another adapter of the same base and basis from the next call on, without preparing the base again. Throws Error,
+  /// changing nothing, when it needs more of the base than the first.
+  void use(const OpenedAdapter& opened);
+
   /// One per example, in order.
   std::vector<Prediction> predict(const std::vector<Example>& examples);
   /// Logits of examples -> [examples, outputs] float32.
@@ -34,9 +38,12 @@ class Predictor {
   const std::vector<std::string>& labels() const { return labels_; }
 
  private:
+  void take(const OpenedAdapter& opened);
+
   HeadLayout head_;
   std::vector<std::string> labels_;
   int64_t max_length_ = 0;
+  std::string base_id_, basis_id_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::mutex mutex_;  // of model_
   AdaptedModel model_;

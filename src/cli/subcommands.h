@@ -17,6 +17,7 @@
 #include "cli/subcommands/nearest.h"
 #include "cli/subcommands/params.h"
 #include "cli/subcommands/predict.h"
+#include "cli/subcommands/serve.h"
 #include "cli/subcommands/show.h"
 #include "cli/subcommands/store.h"
 #include "cli/subcommands/study.h"
@@ -32,7 +33,7 @@ namespace loraxs {
 using Subcommands = std::variant<InitOptions, TrainOptions, ShowOptions, EvalOptions, PredictOptions, GenerateOptions,
                                  ConversationOptions, CombineOptions, SweepOptions, NearestOptions, MergeOptions,
                                  UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, StoreOptions,
-                                 BasisOptions, ParamsOptions, TableOptions, StudyOptions, CacheOptions, DoctorOptions>;
+                                 ServeOptions, BasisOptions, ParamsOptions, TableOptions, StudyOptions, CacheOptions, DoctorOptions>;
 
 /// What the launcher hands to the engine.
 struct Command {

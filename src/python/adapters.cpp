@@ -183,6 +183,7 @@ void bind_adapter(nb::module_& m) {
             new (self) Predictor(opened, precision);
           },
           nb::arg("adapter"), nb::arg("precision") = "auto")
+      .def("use", &Predictor::use, nb::arg("adapter"), nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("labels", [](const Predictor& self) { return self.labels(); })
       .def(
           "predict",
@@ -309,6 +310,21 @@ void bind_adapters(nb::module_& m) {
         return put_adapters(*store, {{place.adapter(), &adapter}}, {.keep = keep}).front().version;
       },
       nb::arg("reference"), nb::arg("file"), nb::arg("keep"));
+  m.def(
+      "_store_versions",
+      [](const std::string& url, const std::vector<std::string>& titles) {
+        nb::gil_scoped_release release;
+        const auto store = open_store(parse_store_url(url), OpenStore::kCreate);
+        std::vector<AdapterName> names;
+        names.reserve(titles.size());
+        for (const std::string& title : titles) names.push_back(parse_store_reference(url + "#" + title).adapter());
+        std::vector<uint64_t> versions(names.size(), 0);
+        store->read_many(names, [&](size_t index, const RowValue* value) {
+          if (value != nullptr) versions[index] = value->header.version;
+        });
+        return versions;
+      },
+      nb::arg("url"), nb::arg("titles"));
   m.def(
       "_store_get",
       [](const std::string& reference, const Path& out) {

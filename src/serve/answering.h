@@ -45,6 +45,7 @@ class ServedModel {
   std::string head;        // "none", or the kind of its task head
   bool regression = false;
   std::vector<std::string> labels;  // of its classes
+  int64_t max_length = 0;           // tokens that texts were cut to in its training; 0: not known
 };
 using ServedModelPtr = std::shared_ptr<const ServedModel>;
 
@@ -91,7 +92,7 @@ struct EncodeRequest {
   std::string name;
   Caller caller;
   ServedModelPtr model;
-  std::vector<std::vector<int32_t>> inputs;  // token ids, with special tokens, cut to what the model takes
+  std::vector<std::vector<int32_t>> inputs;  // token ids, with special tokens; for labels cut as in training
   bool embed = false;                        // vectors; else outputs of the head
   /// On the engine's thread, once: a vector of numbers per input (probabilities, the value of a regression, or the
   /// pooled and normalised embedding), or why there is none.

@@ -4,6 +4,7 @@ usage: kill_resume.py PROGRAM PRELOAD ORACLES
 """
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ SETTINGS = [
     for setting in ("eval_every=5", "patience=9", "selection=split", "gradient_accumulation=2")
     for part in ("--set", f"train.{setting}")
 ]
-RANDOM_KILLS = 20
+RANDOM_KILLS = int(os.environ.get("LORAXS_KILLS", "8"))  # scripts/soak takes 200
 
 
 def main() -> None:

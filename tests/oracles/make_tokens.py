@@ -38,7 +38,7 @@ CLASSES = [(0x20, 0x7F), (0x20, 0x7F), (0x61, 0x7B), (0x00, 0x20), (0xA0, 0x250)
            (0xE00, 0x2000), (0x3000, 0x3400), (0xA000, 0xAC00), (0xF900, 0xFE10), (0x1D400, 0x1D800), (0x10000, 0x20000), (0xE0000, 0xE0200),
            (0x20000, 0x30000), (0x40, 0x5B)]  # fmt: skip
 MAX_LENGTHS = [512, 128, 16, 8, 5]
-STRINGS = int(os.environ.get("LORAXS_STRINGS", "8000"))  # scripts/soak takes 50,000
+STRINGS = int(os.environ.get("LORAXS_STRINGS", "3000"))  # scripts/soak takes 50,000
 
 
 def random_text(generator: random.Random) -> str:

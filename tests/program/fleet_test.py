@@ -9,33 +9,11 @@ import time
 import unittest
 from pathlib import Path
 
+from support.fleet_users import make_users
 from support.progress import without_progress
 from support.tiny_run import TinyRunTest, make_recipe, run
 
 PROGRAM, ORACLES, FAULTS = sys.argv[1], Path(sys.argv[2]).resolve(), sys.argv[3]
-
-
-def make_users(count: int = 8) -> list[dict]:
-    """Users whose labels, sizes, rates and schedules differ; the same words mean something else to each."""
-    generator = random.Random(7)
-    words = ["abc", "xyz", "hello", "kq", "moon", "tree"]
-    users = []
-    for u in range(count):
-        labels = [f"{word}-{u}" for word in ("no", "yes", "maybe", "often", "never")[: 2 + u % 4]]
-        examples = []
-        for i in range(5 + 7 * u % 23):
-            text = [generator.choice(words) for _ in range(generator.randrange(1, 7))]
-            label = labels[i] if i < len(labels) else labels[(len(text) + u) % len(labels)]
-            examples.append({"text": " ".join(text), "label": label})
-        user = {"tenant": f"t{u % 3}", "name": f"user-{u}", "examples": examples}
-        if u % 2:
-            user["batch_size"] = 2 + u
-        if u % 3 == 1:
-            user |= {"learning_rate": 0.003 * u, "schedule": "cosine", "seed": u}
-        if u % 4 == 2:
-            user |= {"epochs": 5, "patience": 1}
-        users.append(user)
-    return users
 
 
 def adapters_of(folder: Path) -> dict[str, bytes]:
@@ -193,6 +171,11 @@ class FleetTest(FleetCase):
             "task.train: expected none for a fleet",
         )
         self.refused(
+            self.command("kind", users, task={"metric": "accuracy"}),
+            "task.name: expected what all users' data are",
+            "found none; say task: {name: classification}",
+        )
+        self.refused(
             self.command("seeds", users, "--set", "train.seeds=[0,1]"),
             "train.seeds: expected one value for a fleet, found 2",
         )
@@ -258,7 +241,7 @@ class FleetTest(FleetCase):
             "expected an adapter of the store, found no t9/nobody",
             "expected an adapter that this fleet does not train, found t0/a",
             "expected adapters of others to take the mean of, found none as t9/*",
-            "expected fresh, own, TENANT/NAME or mean(…), found somewhere",
+            "expected fresh, own, own@VERSION, TENANT/NAME or mean(…), found somewhere",
             "init_head: expected a full head of 2 outputs",
         ):
             self.assertIn(part, failed.stderr)

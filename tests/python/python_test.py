@@ -296,6 +296,26 @@ class PredictionTest(PythonTest):
         self.assertEqual([bool(line) for line in run(command).stdout.splitlines()], [not one.error for one in found])
 
 
+class OtherAdapterTest(PythonTest):
+    def test_a_predictor_takes_another_adapter_of_its_base(self) -> None:
+        first, second = (self.model.open(path) for path in self.paths)
+        predictor = loraxs.Predictor(first, precision="float32")
+        before = predictor.logits(TEXTS)
+        predictor.use(second)
+        self.assertTrue(torch.equal(predictor.logits(TEXTS), loraxs.Predictor(second, precision="float32").logits(TEXTS)))  # fmt: skip
+        self.assertFalse(torch.equal(predictor.logits(TEXTS), before))
+        predictor.use(first)
+        self.assertTrue(torch.equal(predictor.logits(TEXTS), before))
+        wider = self.train_wider()
+        with self.assertRaisesRegex(loraxs.Error, "expected an adapter of the predictor's base and basis|rank"):
+            predictor.use(wider)
+        self.assertTrue(torch.equal(predictor.logits(TEXTS), before))  # as it was
+
+    def train_wider(self) -> loraxs.Adapter:
+        recipe = self.recipe("wider") | {"method": {"rank": 8}}
+        return self.model.open(loraxs.train(recipe, cache=self.cache).jobs[0].adapter)
+
+
 class ThreadsTest(PythonTest):
     """Eight threads on the same objects get what one gets."""
 

@@ -15,15 +15,16 @@ BodyFields input_fields() {
   static const BodyFields kFields = {
       {"input", K::kOther, "a text, token ids, or a list of these", 0, 0, kTextInputsSchema, true},
       {"add_special_tokens", K::kBoolean, "those that the tokenizer adds to a text; true if absent"},
-      {"truncate_prompt_tokens", K::kNeutral, "a text that is too long is refused", 0, 0, "[]"},
+      {"truncate_prompt_tokens", K::kNeutral, "embeddings refuse a text that is too long; labels are of its beginning, as in training", 0, 0, "[]"},
       {"user", K::kIgnored, "accepted; changes no answer"},
       {"metadata", K::kIgnored, "accepted; changes no answer"},
   };
   return kFields;
 }
 
-/// Tokens of the inputs, each within the model's context.
-std::vector<std::vector<int32_t>> encoder_inputs(const Call& call, Body& body) {
+/// Tokens of the inputs. Labels are of as much of a text as the classifier was trained on, which the engine cuts; a
+/// vector is of the whole text, or refused.
+std::vector<std::vector<int32_t>> encoder_inputs(const Call& call, Body& body, bool whole) {
   std::vector<TextInput> read =
       read_text_inputs(call.engine(), body, "input", body.boolean("add_special_tokens", true));
   std::vector<std::vector<int32_t>> inputs;
@@ -32,7 +33,7 @@ std::vector<std::vector<int32_t>> encoder_inputs(const Call& call, Body& body) {
     const std::string place = read.size() == 1 ? "input" : concat("input[", i, "]");
     const auto tokens = static_cast<int64_t>(read[i].ids.size());
     if (tokens == 0) refuse(place, "expected at least one token, found none");
-    if (tokens > call.engine().context()) {
+    if (whole && tokens > call.engine().context()) {
       throw ApiError(
           400,
           concat("request: ", place, ": ", tokens, " tokens are more than the context of ", call.engine().context()),
@@ -74,7 +75,7 @@ void embed(const CallPtr& call) {
   const ServedModelPtr model = requested_model(*call, body);
   const bool base64 = body.text("encoding_format", "float") == "base64";
   const int64_t dimensions = body.integer("dimensions", 0);
-  EncodeJob job{.models = {model}, .inputs = encoder_inputs(*call, body), .embed = true};
+  EncodeJob job{.models = {model}, .inputs = encoder_inputs(*call, body, /*whole=*/true), .embed = true};
   const int64_t tokens = tokens_of(job.inputs);
   run_encode(call, "embd-" + call->id(), std::move(job), [=](const auto& outputs) -> nlohmann::ordered_json {
     nlohmann::ordered_json data = nlohmann::ordered_json::array();
@@ -159,7 +160,7 @@ void classify(const CallPtr& call) {
   require_encoder(*call);
   Body body(parse_body(call->request().body), classify_fields());
   const std::vector<ServedModelPtr> models = classifiers(*call, body);
-  EncodeJob job{.models = models, .inputs = encoder_inputs(*call, body), .embed = false};
+  EncodeJob job{.models = models, .inputs = encoder_inputs(*call, body, /*whole=*/false), .embed = false};
   const int64_t tokens = tokens_of(job.inputs) * static_cast<int64_t>(models.size());
   const std::string id = "classify-" + call->id();
   const int64_t created = call->created();

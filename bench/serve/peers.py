@@ -1,0 +1,124 @@
+"""Sixteen users with an adapter each, on one machine: peers.py GGUF [--runs 5] [--without peft llama]. `loraxs serve` against
+  peft    transformers + PEFT with adapter_names, one batch of 16, float32, the same weights as a folder
+  llama   llama.cpp's server (xllamacpp) with the same 16 adapters as GGUF LoRAs, 16 slots, flash attention on
+Prompts of 32 ids, 64 new tokens, greedy, all 16 at once; the contenders take turns. One JSON line each: tokens a second, and the ratio.
+Takes about ten minutes; makes its files in --folder, once.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rates import NEW_TOKENS, RANK, Server, make_store, prompt_of, rate
+
+USERS = 16
+
+
+def exported(program: str, model: str, url: str, folder: Path, form: str, suffix: str) -> list[Path]:
+    outs = [folder / f"{form}-{i}{suffix}" for i in range(USERS)]
+    for i, out in enumerate(outs):
+        if not out.exists():
+            words = ["export", "--model", model, "--adapter", f"{url}#t/a{i}", "--format", form, "--out", str(out), "-q"]
+            subprocess.run([program, *words], check=True, stdout=subprocess.DEVNULL)
+    return outs
+
+
+def peft_contender(program: str, model: str, url: str, folder: Path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = folder / "base"
+    if not base.exists():
+        subprocess.run([program, "convert", "--model", model, "--out", str(base), "-q"], check=True, stdout=subprocess.DEVNULL)
+    adapters = exported(program, model, url, folder, "peft", "")
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    whole = PeftModel.from_pretrained(plain, str(adapters[0]), adapter_name="a0")
+    for i, path in enumerate(adapters[1:], 1):
+        whole.load_adapter(str(path), f"a{i}")
+    prompts = torch.tensor([prompt_of(i) for i in range(USERS)])
+
+    def measure() -> float:
+        start = time.perf_counter()
+        with torch.no_grad():
+            whole.generate(input_ids=prompts, attention_mask=torch.ones_like(prompts), adapter_names=[f"a{i}" for i in range(USERS)],
+                           max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=0)  # fmt: skip
+        return USERS * NEW_TOKENS / (time.perf_counter() - start)
+
+    return measure
+
+
+def llama_contender(program: str, model: str, url: str, folder: Path, threads: int):
+    import xllamacpp
+
+    adapters = exported(program, model, url, folder, "gguf", ".gguf")
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_parallel, params.n_ctx, params.port = USERS, USERS * 256, 0
+    params.cpuparams.n_threads = threads
+    params.lora_init_without_apply = True
+    loras = []
+    for path in adapters:
+        lora = xllamacpp.CommonAdapterLoraInfo()
+        lora.path, lora.scale = str(path), 0.0
+        loras.append(lora)
+    params.lora_adapters = loras
+    server = xllamacpp.Server(params)
+
+    def ask(i: int) -> int:
+        body = {"prompt": prompt_of(i), "n_predict": NEW_TOKENS, "temperature": 0, "ignore_eos": True, "cache_prompt": False, "lora": [{"id": i, "scale": 1.0}]}
+        request = urllib.request.Request(server.listening_address + "/completion", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=600) as answer:
+            return json.load(answer)["tokens_predicted"]
+
+    def measure() -> float:
+        start = time.perf_counter()
+        with ThreadPoolExecutor(USERS) as pool:
+            tokens = sum(pool.map(ask, range(USERS)))
+        return tokens / (time.perf_counter() - start)
+
+    return measure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--program", default="build/loraxs")
+    parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(__import__("os").sched_getaffinity(0)))
+    parser.add_argument("--without", nargs="*", default=[])
+    options = parser.parse_args()
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    url = make_store(options.program, options.model, folder, 100)
+    names = [f"t/a{i}" for i in range(USERS)]
+    with Server(options.program, "--model", options.model, "--store", url) as server:
+        port = int(server.url.rsplit(":", 1)[1])
+        contenders = {"loraxs serve": lambda: asyncio.run(rate(port, names, USERS, USERS))}
+        for name, make in (("peft", peft_contender), ("llama", llama_contender)):
+            if name in options.without:
+                continue
+            extra = (options.threads,) if name == "llama" else ()
+            try:
+                contenders[name] = make(options.program, options.model, url, folder, *extra)
+            except ImportError as missing:
+                print(json.dumps({"name": name, "not_run": str(missing)}))
+        rates = {name: [] for name in contenders}
+        for _ in range(options.runs):
+            for name, measure in contenders.items():
+                rates[name].append(measure())
+    for name, values in rates.items():
+        ratios = sorted(mine / theirs for mine, theirs in zip(rates["loraxs serve"], values, strict=True))
+        print(json.dumps({"name": name, "adapters": USERS, "rank": RANK, "tokens_per_second": round(statistics.median(values), 1), "loraxs_over_it": round(statistics.median(ratios), 2)}))
+
+
+if __name__ == "__main__":
+    main()

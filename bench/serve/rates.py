@@ -1,0 +1,217 @@
+"""What a server costs and what adapters cost in it: rates.py MODEL [--runs 5] [--adapters 64] [--only NAME…]. Starts `loraxs serve` on
+a store of random adapters of rank 16 on all linear modules (made in --folder, once) and streams from this process on the same cores.
+
+Each line is a ratio of two workloads that take turns within one run, the median over runs, with both rates:
+  adapters64   64 streams with an adapter each against 64 on the base
+  adapters16   16 with 16
+  turns        64 streams over all stored adapters in turn against one adapter for all
+  http         16 streams over HTTP against the scheduler in process (loraxs_decode_bench)
+  cold         milliseconds to the first token, p50 and p99: adapters never asked for before against one that is resident
+  gap          p99 of the time between two tokens of 8 streams while prompts of --long tokens arrive, against without
+  tenants      p95 of a request a second while another tenant sends --flood at once, against alone
+"""
+
+import argparse
+import asyncio
+import json
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+from support.server import Server  # noqa: E402
+from support.varied_adapter import write_varied  # noqa: E402
+
+PROMPT_TOKENS, NEW_TOKENS, RANK = 32, 64, 16
+
+
+def make_store(program: str, model: str, folder: Path, adapters: int) -> str:
+    """The URL of a store with so many adapters, t/a0 …; made where it is not there."""
+    url = f"lmdb://{folder / f'store-{adapters}'}"
+    if (folder / f"store-{adapters}").exists():
+        return url
+    first = folder / "first.safetensors"
+    if not first.exists():
+        (folder / "text.txt").write_text("To be, or not to be: that is the question.\n" * 40)
+        recipe = {
+            "model": model, "method": {"rank": RANK, "targets": ["all-linear"]}, "task": {"name": "text", "train": str(folder / "text.txt")},
+            "train": {"max_steps": 1, "batch_size": 1, "max_length": 64}, "output": str(folder / "run"),
+        }  # fmt: skip
+        (folder / "recipe.yaml").write_text(json.dumps(recipe))
+        subprocess.run([program, "train", str(folder / "recipe.yaml"), "-q"], check=True, stdout=subprocess.DEVNULL)
+        first.write_bytes((folder / "run/seed-0/last.safetensors").read_bytes())
+    batch = 200
+    for begin in range(0, adapters, batch):
+        files = [write_varied(first, folder / f"a{i}.safetensors", i, 0.02) for i in range(begin, min(begin + batch, adapters))]
+        subprocess.run([program, "store", "put", f"{url}#t/", *map(str, files), "-q"], check=True, stdout=subprocess.DEVNULL)
+        for file in files:
+            file.unlink()
+    return url
+
+
+class Stream:
+    """One streamed completion, read as it comes: arrival of each piece, tokens in the end."""
+
+    def __init__(self, port: int, model: str, prompt: list[int], new: int = NEW_TOKENS) -> None:
+        self.port, self.model, self.prompt, self.new = port, model, prompt, new
+        self.arrivals, self.tokens = [], 0
+
+    async def run(self) -> "Stream":
+        body = {
+            "model": self.model, "prompt": self.prompt, "max_tokens": self.new, "temperature": 0, "stream": True,
+            "ignore_eos": True, "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        text = json.dumps(body).encode()
+        self.start = time.perf_counter()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+        status = await reader.readline()
+        if b" 200 " not in status:
+            raise RuntimeError(status + await reader.read(2000))
+        while line := await reader.readline():
+            if not line.startswith(b"data: {"):
+                if line.startswith(b"data: [DONE]"):
+                    break
+                continue
+            self.arrivals.append(time.perf_counter())
+            if b'"usage":{' in line:
+                self.tokens = json.loads(line[6:])["usage"]["completion_tokens"]
+                self.arrivals.pop()
+        writer.close()
+        return self
+
+
+def prompt_of(seed: int, tokens: int = PROMPT_TOKENS) -> list[int]:
+    return [100 + (seed * 7919 + i * 104729) % 40000 for i in range(tokens)]
+
+
+async def rate(port: int, models: list[str], streams: int, requests: int) -> float:
+    """Tokens a second of `requests` streams, so many at a time, the models in turn."""
+    start, gate, tokens = time.perf_counter(), asyncio.Semaphore(streams), 0
+
+    async def one(i: int) -> int:
+        async with gate:
+            return (await Stream(port, models[i % len(models)], prompt_of(i)).run()).tokens
+
+    tokens = sum(await asyncio.gather(*(one(i) for i in range(requests))))
+    return tokens / (time.perf_counter() - start)
+
+
+def quantile(values: list[float], q: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+def median_ratio(name: str, runs: int, first, second, unit: str = "tokens/s") -> None:
+    """Pairs of `first` and `second`, taking turns; prints the median ratio and both medians."""
+    pairs = []
+    for i in range(runs):
+        order = (first, second) if i % 2 == 0 else (second, first)
+        values = [measure() for measure in order]
+        pairs.append(tuple(values if i % 2 == 0 else values[::-1]))
+    ratios = sorted(a / b for a, b in pairs)
+    print(json.dumps({"name": name, "ratio": round(statistics.median(ratios), 3), "ratios": [round(r, 3) for r in ratios],
+                      "first": round(statistics.median(a for a, _ in pairs), 2), "second": round(statistics.median(b for _, b in pairs), 2), "unit": unit}), flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--program", default="build/loraxs")
+    parser.add_argument("--decode-bench", default="build/release/bench/loraxs_decode_bench")
+    parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--adapters", type=int, default=1000)
+    parser.add_argument("--long", type=int, default=2000)
+    parser.add_argument("--flood", type=int, default=200)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--serve", nargs="*", default=[], help="more options of loraxs serve")
+    parser.add_argument("--only", nargs="*", default=[])
+    options = parser.parse_args()
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    url = make_store(options.program, options.model, folder, options.adapters)
+    names = [f"t/a{i}" for i in range(options.adapters)]
+    wanted = lambda name: not options.only or name in options.only  # noqa: E731
+    words = ["--model", options.model, "--store", url, "--precision", options.precision, "--max-waiting", 4096, "--sequences", 64, *options.serve]
+    with Server(options.program, *words) as server:
+        port = int(server.url.rsplit(":", 1)[1])
+
+        def of(models: list[str], streams: int, requests: int):
+            return lambda: asyncio.run(rate(port, models, streams, requests))
+
+        of(["base"], 8, 8)()
+        if wanted("adapters64"):
+            median_ratio("adapters64", options.runs, of(names[:64], 64, 64), of(["base"], 64, 64))
+        if wanted("adapters16"):
+            median_ratio("adapters16", options.runs, of(names[:16], 16, 16), of(["base"], 16, 16))
+        if wanted("turns"):
+            median_ratio("turns", options.runs, of(names, 64, 256), of(names[:1], 64, 256))
+        if wanted("http"):
+            precision = "int8" if any("int8" in line for line in server.said) else "float32"
+
+            def in_process() -> float:
+                command = [options.decode_bench, options.model, precision, "normal", "16", "0", str(RANK), str(NEW_TOKENS), "1"]
+                return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])["tokens_per_second"]
+
+            median_ratio("http", options.runs, of(["base"], 16, 16), in_process)
+        if wanted("cold"):
+            first = lambda name, i: asyncio.run(Stream(port, name, prompt_of(i), 1).run())  # noqa: E731
+            times = {"cold": [], "warm": []}
+            for i in range(min(200, options.adapters - 64)):
+                for kind, name in (("cold", names[64 + i]), ("warm", names[0])):
+                    stream = first(name, i)
+                    times[kind].append(1000 * (stream.arrivals[0] - stream.start))
+            print(json.dumps({"name": "cold", **{f"{kind}_{label}_ms": round(quantile(values, q), 2) for kind, values in times.items() for label, q in (("p50", 0.5), ("p99", 0.99))}}), flush=True)
+        if wanted("gap"):
+
+            async def gaps(with_prompts: bool) -> float:
+                running = [asyncio.create_task(Stream(port, names[i], prompt_of(i), 256).run()) for i in range(8)]
+                await asyncio.sleep(0.5)
+                arriving = [asyncio.create_task(Stream(port, "base", prompt_of(99 + i, options.long), 1).run()) for i in range(3 if with_prompts else 0)]
+                done = await asyncio.gather(*running)
+                await asyncio.gather(*arriving)
+                between = [1000 * (b - a) for stream in done for a, b in zip(stream.arrivals[8:], stream.arrivals[9:], strict=False)]
+                return quantile(between, 0.99)
+
+            median_ratio("gap", options.runs, lambda: asyncio.run(gaps(True)), lambda: asyncio.run(gaps(False)), "ms, p99")
+    if wanted("tenants"):
+        tenants(options, url, names[0])
+
+
+def tenants(options: argparse.Namespace, url: str, name: str) -> None:
+    """Two tenants with keys; the flood is the second's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        keys = Path(scratch) / "keys.json"
+        made = [subprocess.run([options.program, "key", "create", str(keys), "--tenant", t, "--json"], check=True, capture_output=True, text=True) for t in ("t", "flood")]
+        mine, theirs = (json.loads(m.stdout)["key"] for m in made)
+        with Server(options.program, "--model", options.model, "--store", url, "--precision", options.precision, "--keys", keys, "--max-waiting", 4096, *options.serve) as server:
+            body = {"model": name, "prompt": prompt_of(1), "max_tokens": 16, "temperature": 0, "ignore_eos": True}
+
+            def latencies(flood: bool) -> float:
+                async def ask(key: str, model: str) -> float:
+                    start = time.perf_counter()
+                    status, _ = await asyncio.to_thread(server.ask, "POST", "/v1/completions", body | {"model": model}, key)
+                    return 1000 * (time.perf_counter() - start) if status == 200 else float("inf")
+
+                async def all_() -> float:
+                    asyncio.get_running_loop().set_default_executor(__import__("concurrent.futures").futures.ThreadPoolExecutor(options.flood + 8))
+                    others = [asyncio.create_task(ask(theirs, "base")) for _ in range(options.flood if flood else 0)]
+                    times = []
+                    for _ in range(10):
+                        times.append(await ask(mine, name))
+                        await asyncio.sleep(0.5)
+                    for other in others:
+                        other.cancel()
+                    return quantile(times, 0.95)
+
+                return asyncio.run(all_())
+
+            median_ratio("tenants", options.runs, lambda: latencies(True), lambda: latencies(False), "ms, p95")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+#include "serve/decoder_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "generate/text_stream.h"
+#include "io/error.h"
+
+namespace loraxs {
+
+/// A request and what its samples have said so far.
+struct DecoderEngine::Job {
+  int64_t id = 0;
+  AnswerRequest request;
+  std::shared_ptr<const PinnedRow> pin;
+  int64_t scheduled = -1;  // the scheduler's id
+  struct Sample {
+    std::unique_ptr<TextStream> stream;
+    int64_t tokens = 0;
+    bool ended = false;
+  };
+  std::vector<Sample> samples;
+  int64_t left = 0;  // samples that have not ended
+};
+
+DecoderEngine::DecoderEngine(const EngineOptions& options, const Settings& settings)
+    : ShelfEngine(options.max_waiting), options_(options), log_(settings.log), model_(options.model, settings) {
+  shelf_ = std::make_unique<ModelShelf>(model_.base(), options_.shelf, settings);
+  banks_ = shelf_->num_banks();
+  model_.use(shelf_->basis(), shelf_->set());
+  scheduler_ = &model_.scheduler(options_.sequences);
+  publish([&](EngineState& state) {
+    state.precision = model_.precision();
+    state.ready = true;
+  });
+  thread_.start([this] { return work(); });
+}
+
+DecoderEngine::~DecoderEngine() {
+  thread_.stop();
+  // Nobody waits for ever: what has not ended is told so.
+  std::vector<JobPtr> left;
+  left.reserve(jobs_.size());
+  for (const auto& [id, job] : jobs_) left.push_back(job);
+  for (const JobPtr& job : left) cancel_now(job);
+}
+
+std::vector<int32_t> DecoderEngine::encode_chat(const nlohmann::ordered_json& messages) const {
+  Example conversation{.messages = messages};
+  conversation.where = "messages";
+  return model_.encode(conversation);
+}
+
+int64_t DecoderEngine::answer(AnswerRequest request) {
+  const int64_t context = model_.context();
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  if (request.max_new_tokens == 0) request.max_new_tokens = std::max<int64_t>(1, context - prompt);
+  request.sampling.check(request.name);
+  check_prompt(request.name, request.prompt, model_.base().config.vocab_size, context, request.max_new_tokens);
+  auto job = std::make_shared<Job>();
+  job->request = std::move(request);
+  job->id = enter(job->request.caller.tenant);
+  thread_.post([this, job] { take_in(job); });
+  return job->id;
+}
+
+int64_t DecoderEngine::encode(EncodeRequest) {
+  throw ApiError(400, concat("model: ", shelf_->base_name(), " generates text; labels and vectors come from an encoder"),
+                 "model");
+}
+
+void DecoderEngine::cancel(int64_t id) {
+  thread_.post([this, id] {
+    const auto found = jobs_.find(id);
+    if (found != jobs_.end()) cancel_now(JobPtr(found->second));
+  });
+}
+
+void DecoderEngine::cancel_now(const JobPtr& job) {
+  if (job->scheduled >= 0) return scheduler_->cancel(job->scheduled);
+  waiting_.remove(job);
+  end_all(job, FinishReason::kCancelled, "");
+}
+
+void DecoderEngine::take_in(const JobPtr& job) {
+  job->left = job->request.samples;
+  for (int64_t k = 0; k < job->request.samples; ++k) {
+    job->samples.push_back({.stream = std::make_unique<TextStream>(model_.tokenizer(), job->request.stop)});
+  }
+  jobs_.emplace(job->id, job);
+  if (has_row(job)) return submit(job);
+  waiting_.push_back(job);
+}
+
+/// Whether its row is there, or it needs none; asks for the row.
+bool DecoderEngine::has_row(const JobPtr& job) {
+  if (job->request.model->row_digest.empty()) return true;
+  if (!job->pin && (job->pin = shelf_->pin(*job->request.model))) ++held_[job->request.caller.tenant];
+  return job->pin && job->pin->ready();
+}
+
+void DecoderEngine::admit() {
+  // Who holds the fewest places goes first where they are few, so that nobody's crowd keeps another out.
+  if (place_freed_ && waiting_.size() > 1) {
+    const auto holds = [&](const JobPtr& job) {
+      const auto found = held_.find(job->request.caller.tenant);
+      return job->pin || found == held_.end() ? 0 : found->second;
+    };
+    waiting_.sort([&](const JobPtr& x, const JobPtr& y) { return std::pair(holds(x), x->id) < std::pair(holds(y), y->id); });
+  }
+  for (auto next = waiting_.begin(); next != waiting_.end();) {
+    const JobPtr job = *next;
+    const bool may_ask = job->pin || place_freed_ || job->request.model->row_digest.empty();
+    if (may_ask && has_row(job)) {
+      next = waiting_.erase(next);
+      submit(job);
+    } else {
+      ++next;
+    }
+  }
+  place_freed_ = false;
+}
+
+void DecoderEngine::submit(const JobPtr& job) {
+  const AnswerRequest& asked = job->request;
+  try {
+    GenerationRequest request{.name = asked.name,
+                              .prompt = asked.prompt,
+                              .holds = job->pin,
+                              .sampling = asked.sampling,
+                              .max_new_tokens = asked.max_new_tokens};
+    if (job->pin) {
+      job->pin->wait();  // ready: throws what the loading said
+      if (shelf_->num_banks() != banks_) {
+        model_.use(shelf_->basis(), shelf_->set());
+        banks_ = shelf_->num_banks();
+      }
+      request.slot = shelf_->slot_of(*asked.model, *job->pin);
+    }
+    const int64_t k = 0;
+    request.on_token = [this, job, k](const SampledToken& token) {
+      Job::Sample& sample = job->samples[k];
+      ++sample.tokens;
+      AnswerPiece piece{.sample = k, .text = sample.stream->push(token.id)};
+      if (job->request.sampling.top_logprobs >= 0) {
+        TokenInfo info{.id = token.id, .text = token_text(token.id), .logprob = token.logprob};
+        info.top.reserve(token.top.size());
+        for (const TokenLogprob& other : token.top) info.top.emplace_back(token_text(other.id), other);
+        piece.tokens.push_back(std::move(info));
+      }
+      const bool goes_on = !sample.stream->stopped();
+      if (!piece.text.empty() || !piece.tokens.empty()) job->request.on_piece(std::move(piece));
+      return goes_on;
+    };
+    request.on_finish = [this, job, k](FinishReason reason, const std::string& error) {
+      Job::Sample& sample = job->samples[k];
+      AnswerEnd last{.sample = k, .reason = reason, .error = error};
+      try {
+        AnswerPiece piece{.sample = k, .text = sample.stream->finish()};
+        last.stop = sample.stream->stop();
+        if (error.empty() && !piece.text.empty()) job->request.on_piece(std::move(piece));
+      } catch (const Error& undecodable) {
+        last.reason = FinishReason::kError;
+        last.error = undecodable.what();
+      }
+      last.answer_tokens = sample.tokens;
+      end(job, std::move(last));
+    };
+    job->scheduled = scheduler_->submit(std::move(request));
+  } catch (const Error& error) {
+    end_all(job, FinishReason::kError, error.what());
+  }
+}
+
+void DecoderEngine::end_all(const JobPtr& job, FinishReason reason, const std::string& error) {
+  for (int64_t k = 0; k < job->request.samples; ++k) {
+    if (!job->samples[k].ended) end(job, {.sample = k, .reason = reason, .error = error});
+  }
+}
+
+void DecoderEngine::end(const JobPtr& job, AnswerEnd end) {
+  job->samples[end.sample].ended = true;
+  end.prompt_tokens = static_cast<int64_t>(job->request.prompt.size());
+  job->request.on_end(std::move(end));
+  if (--job->left > 0) return;
+  jobs_.erase(job->id);
+  if (job->pin) {
+    job->pin.reset();
+    place_freed_ = true;
+    const auto held = held_.find(job->request.caller.tenant);
+    if (--held->second == 0) held_.erase(held);
+  }
+  leave(job->request.caller.tenant);
+}
+
+/// What leaves a step ends all that it was computing (generate/scheduler.h); the next requests find a fresh one.
+void DecoderEngine::start_over(const std::string& why) {
+  if (log_) log_(LogLevel::kWarning, concat("engine: ", why, "; all requests under way end"));
+  std::vector<JobPtr> left;
+  left.reserve(jobs_.size());
+  for (const auto& [id, job] : jobs_) left.push_back(job);
+  waiting_.clear();
+  for (const JobPtr& job : left) end_all(job, FinishReason::kError, "the engine failed; try again");
+  scheduler_ = &model_.scheduler(options_.sequences);
+}
+
+EngineThread::Next DecoderEngine::work() {
+  admit();
+  const bool computes = scheduler_->num_requests() > 0;
+  if (computes) {
+    try {
+      scheduler_->step();
+    } catch (const std::exception& error) {
+      start_over(error.what());
+    }
+  } else if (!waiting_.empty()) {
+    wait_for_row();
+  }
+  tell();
+  return computes || !waiting_.empty() ? EngineThread::Next::kAgain : EngineThread::Next::kWait;
+}
+
+/// Nothing computes, and everybody waits for a row.
+void DecoderEngine::wait_for_row() {
+  const auto loading = std::find_if(waiting_.begin(), waiting_.end(), [](const JobPtr& job) { return job->pin; });
+  if (loading == waiting_.end() && !place_freed_) {  // nobody could let go of a place
+    const JobPtr job = waiting_.front();
+    waiting_.pop_front();
+    return end_all(job, FinishReason::kError, "all places for adapters are kept by load_lora_adapter; unload one");
+  }
+  if (loading == waiting_.end()) return;
+  try {
+    (*loading)->pin->wait();
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): submit() tells it
+  }
+}
+
+void DecoderEngine::tell() {
+  const StepTimes& times = model_.times();
+  publish([&](EngineState& state) {
+    state.running = scheduler_->num_requests();
+    state.waiting = static_cast<int64_t>(waiting_.size());
+    state.prompt_tokens = times.prompt_tokens;
+    state.answer_tokens = times.answer_tokens;
+    state.step_seconds = times.prompt_seconds + times.answer_seconds;
+  });
+}
+
+}  // namespace loraxs

@@ -1,0 +1,60 @@
+// serve/decoder_engine.h: answers of a decoder: every request with its own adapter, all in one batch.
+#pragma once
+#include <list>
+#include <map>
+#include <string>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "serve/engine.h"
+#include "serve/engine_thread.h"
+#include "serve/shelf_engine.h"
+
+namespace loraxs {
+
+/// Answering on a Scheduler whose slots are the places of a ModelShelf.
+class DecoderEngine final : public ShelfEngine {
+ public:
+  DecoderEngine(const EngineOptions& options, const Settings& settings);
+  ~DecoderEngine() override;
+
+  bool generates() const override { return true; }
+  int64_t context() const override { return model_.context(); }
+  std::vector<int32_t> encode_chat(const nlohmann::ordered_json& messages) const override;
+
+  int64_t answer(AnswerRequest request) override;
+  int64_t encode(EncodeRequest request) override;
+  void cancel(int64_t id) override;
+
+ private:
+  struct Job;
+  using JobPtr = std::shared_ptr<Job>;
+
+  EngineThread::Next work();
+  void wait_for_row();
+  void start_over(const std::string& why);
+  void take_in(const JobPtr& job);
+  /// Submits what has its row; asks for the rows of the others.
+  void admit();
+  bool has_row(const JobPtr& job);
+  void submit(const JobPtr& job);
+  void cancel_now(const JobPtr& job);
+  void end_all(const JobPtr& job, FinishReason reason, const std::string& error);
+  void end(const JobPtr& job, AnswerEnd end);
+  const Tokenizer& tokenizer() const override { return model_.tokenizer(); }
+  void tell();
+
+  EngineOptions options_;
+  LogSink log_;
+  TextModel model_;
+  Scheduler* scheduler_ = nullptr;  // model_'s
+  size_t banks_ = 0;                // of the shelf that the model has plugged in
+  std::list<JobPtr> waiting_;       // for a row
+  bool place_freed_ = false;        // since admit() last asked for rows
+  std::map<std::string, int64_t> held_;  // places that each tenant's requests hold
+  std::unordered_map<int64_t, JobPtr> jobs_;  // by id: all that have not ended
+  EngineThread thread_;  // last: it ends first
+};
+
+}  // namespace loraxs

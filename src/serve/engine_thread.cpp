@@ -1,0 +1,45 @@
+#include "serve/engine_thread.h"
+
+#include <utility>
+
+namespace loraxs {
+
+void EngineThread::start(std::function<Next()> work) {
+  thread_ = std::thread([this, work = std::move(work)] { run(work); });
+}
+
+void EngineThread::post(std::function<void()> task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ends_) return;
+    tasks_.push_back(std::move(task));
+  }
+  posted_.notify_one();
+}
+
+void EngineThread::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  posted_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  tasks_.clear();
+}
+
+void EngineThread::run(const std::function<Next()>& work) {
+  Next next = Next::kAgain;
+  while (true) {
+    std::vector<std::function<void()>> tasks;
+    {
+      std::unique_lock lock(mutex_);
+      if (next == Next::kWait) posted_.wait(lock, [&] { return ends_ || !tasks_.empty(); });
+      if (ends_) return;
+      tasks.swap(tasks_);
+    }
+    for (const auto& task : tasks) task();
+    next = work();
+  }
+}
+
+}  // namespace loraxs

@@ -1,0 +1,39 @@
+// serve/engine_thread.h: the one thread that computes, and the tasks that others hand to it.
+#pragma once
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace loraxs {
+
+/// Runs `work` over and over: at once while it says kAgain, else when somebody posts. Tasks are run between two calls,
+/// in order.
+class EngineThread {
+ public:
+  enum class Next { kAgain, kWait };
+
+  EngineThread() = default;
+  ~EngineThread() { stop(); }
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  /// `work` throws nothing.
+  void start(std::function<Next()> work);
+  /// Any thread; dropped after stop().
+  void post(std::function<void()> task);
+  /// After the call under way. Tasks that are left are dropped.
+  void stop();
+
+ private:
+  void run(const std::function<Next()>& work);
+
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::vector<std::function<void()>> tasks_;
+  bool ends_ = false;
+  std::thread thread_;
+};
+
+}  // namespace loraxs

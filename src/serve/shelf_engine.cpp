@@ -1,0 +1,48 @@
+#include "serve/shelf_engine.h"
+
+#include "io/error.h"
+
+namespace loraxs {
+
+std::vector<int32_t> ShelfEngine::encode_text(const std::string& text, bool add_special) const {
+  return tokenizer().encode_text(text, {.add_special = add_special, .parse_special = true});
+}
+
+std::string ShelfEngine::decode(const std::vector<int32_t>& ids) const {
+  return tokenizer().decode(ids, /*skip_special=*/false);
+}
+
+int64_t ShelfEngine::enter(const std::string& tenant) {
+  const std::lock_guard lock(mutex_);
+  int64_t& queued = queued_[tenant];
+  if (queued >= max_waiting_) {
+    ApiError full(429, concat("too many requests: expected at most ", max_waiting_, " of one tenant under way"), "",
+                  "rate_limit_exceeded");
+    full.retry_after = 1;
+    throw ApiError(full);
+  }
+  ++queued;
+  return next_id_++;
+}
+
+void ShelfEngine::leave(const std::string& tenant) {
+  const std::lock_guard lock(mutex_);
+  const auto queued = queued_.find(tenant);
+  if (queued != queued_.end() && --queued->second == 0) queued_.erase(queued);
+}
+
+void ShelfEngine::publish(const std::function<void(EngineState&)>& change) {
+  const int64_t loads = shelf_->row_loads(), capacity = shelf_->resident_capacity();
+  const std::lock_guard lock(mutex_);
+  change(state_);
+  state_.model = shelf_->base_name();
+  state_.resident_capacity = capacity;
+  state_.row_loads = loads;
+}
+
+EngineState ShelfEngine::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+}  // namespace loraxs

@@ -1,0 +1,106 @@
+"""`loraxs serve` on an encoder: labels are those of `predict`, vectors those of transformers. Arguments: PROGRAM ORACLES."""
+
+import base64
+import json
+import struct
+import sys
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import openai
+import torch
+from support.server import Server
+from support.tiny_run import TrainedRunTest, run
+from support.varied_adapter import write_varied
+from transformers import AutoModel, AutoTokenizer
+
+PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
+TEXTS = ["abc xyz", "hello kq", "xyz", "kq kq abc", "hello hello hello xyz abc kq", "a", "xyz " + "abc hello " * 40]  # the last is cut
+SHORT = TEXTS[:-1]
+ADAPTERS = 12
+
+
+class EncoderTest(TrainedRunTest):
+    oracles, program = ORACLES, PROGRAM
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.url = f"lmdb://{cls.folder / 's'}"
+        like = cls.folder / "whole/seed-0/best.safetensors"
+        cls.files = [write_varied(like, cls.folder / f"v{i}.safetensors", i) for i in range(ADAPTERS)]
+        cache = ["--cache", str(cls.folder / "cache")]
+        done = run([PROGRAM, "store", "put", f"{cls.url}#anna/", *map(str, cls.files), str(like), *cache])
+        assert done.returncode == 0, done.stderr
+        cls.words = ["--model", cls.folder / "model", "--store", cls.url, "--precision", "float32", *cache]
+        cls.server = Server(PROGRAM, *cls.words, "--resident-rows", 5).__enter__()
+        cls.client = openai.OpenAI(base_url=cls.server.url + "/v1", api_key="none", max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.server.__exit__()
+        super().tearDownClass()
+
+    def predicted(self, adapter: Path) -> list[dict]:
+        texts = self.folder / "texts.txt"
+        texts.write_text("".join(text + "\n" for text in TEXTS))
+        words = ["--model", str(self.folder / "model"), "--cache", str(self.folder / "cache"), "--precision", "float32"]
+        done = run([PROGRAM, "predict", *words, "--adapter", str(adapter), "--input", str(texts), "--json"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def classify(self, model: object, texts: object) -> list[dict]:
+        status, answer = self.server.ask("POST", "/v1/classify", {"model": model, "input": texts})
+        self.assertEqual(status, 200, answer)
+        return answer["data"]
+
+    def test_many_heads_in_common_batches_label_as_predict_does(self) -> None:
+        expected = [self.predicted(file) for file in self.files]
+        asked = [(i, j) for i in range(ADAPTERS) for j in range(len(TEXTS))]
+        with ThreadPoolExecutor(24) as pool:
+            found = list(pool.map(lambda at: self.classify(f"anna/v{at[0]}", TEXTS[at[1]])[0], asked))
+        for (i, j), row in zip(asked, found, strict=True):
+            self.assertEqual(row["label"], expected[i][j]["label"])
+            self.assertEqual(row["num_classes"], 2)
+            for probability, wanted in zip(row["probs"], expected[i][j]["scores"].values(), strict=True):
+                self.assertAlmostEqual(probability, wanted, places=6)
+        scores = {tuple(row["scores"].values()) for rows in expected for row in rows}
+        self.assertGreater(len(scores), ADAPTERS * len(TEXTS) // 2, "the adapters are told apart by nothing")
+        together = self.classify([f"anna/v{i}" for i in range(4)], TEXTS[0])
+        self.assertEqual([row["label"] for row in together], [expected[i][0]["label"] for i in range(4)])
+        names = list(expected[0][0]["scores"])
+        self.assertIn(self.classify("anna/best", TEXTS)[2]["label"], names)
+
+    def test_vectors_are_those_of_transformers(self) -> None:
+        tokenizer, model = AutoTokenizer.from_pretrained(self.folder / "model"), AutoModel.from_pretrained(self.folder / "model").eval()
+        expected = []
+        for text in SHORT:
+            with torch.no_grad():
+                hidden = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
+            expected.append(hidden / hidden.norm())
+        found = self.client.embeddings.create(model="base", input=SHORT, encoding_format="float")
+        for row, wanted in zip(found.data, expected, strict=True):
+            self.assertLess((torch.tensor(row.embedding) - wanted).norm().item(), 1e-5)
+        packed = self.client.embeddings.create(model="base", input=TEXTS[1], encoding_format="base64")
+        numbers = struct.unpack(f"<{len(expected[1])}f", base64.b64decode(packed.data[0].embedding))
+        self.assertEqual(list(numbers), [struct.unpack("<f", struct.pack("<f", x))[0] for x in found.data[1].embedding])
+        adapted = self.client.embeddings.create(model="anna/v1", input=TEXTS[1]).data[0].embedding
+        self.assertGreater((torch.tensor(adapted) - expected[1]).norm().item(), 1e-3)
+
+    def test_what_an_encoder_does_not_do(self) -> None:
+        chat = {"model": "base", "messages": [{"role": "user", "content": "a"}]}
+        for path, body, said in (
+            ("/v1/chat/completions", chat, "encoder"),
+            ("/v1/classify", {"model": "base", "input": "a"}, "classes"),
+            ("/v1/classify", {"model": "anna/v1", "input": []}, "input"),
+            ("/v1/embeddings", {"model": "base", "input": [1, "a"]}, "input"),
+            ("/v1/embeddings", {"model": "base", "input": TEXTS[-1]}, "context"),
+        ):
+            status, answer = self.server.ask("POST", path, body)
+            self.assertEqual(status, 400, (path, answer))
+            self.assertIn(said, answer["error"]["message"])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

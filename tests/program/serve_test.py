@@ -1,0 +1,279 @@
+"""`loraxs serve` as clients meet it: OpenAI's own Python client, unchanged, and plain requests. What it answers is what
+`generate` and `predict` answer alone. Arguments: PROGRAM, the folder that make_generation.py wrote."""
+
+import base64
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import openai
+from support.server import Server, resident_bytes
+from support.varied_adapter import write_varied
+
+PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
+ADAPTERS, NEW = 24, 12
+PROMPTS = ["def main(", "import torch\nfrom", "Größe 漢字 🦜", "a", "  two  blanks", "x = y + 1 # why"]
+
+
+def run(*words: object) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [PROGRAM, *map(str, words)],
+        check=False, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def texts_alone(rows: list[dict], *more: object) -> list[str]:
+    """What `generate` answers to lines, one after the other."""
+    path = FOLDER / "lines.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("generate", "--model", MODEL, "--cache", CACHE, "--input", path, "--batch", 1, "-n", NEW, "--precision", "float32", "--json", *more)  # fmt: skip
+    return [json.loads(line)["text"] for line in done.stdout.splitlines()]
+
+
+def reference(name: str) -> str:
+    return f"{STORE}#{name}"
+
+
+class DecoderTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32", "--keys", KEYS]
+        cls.server = Server(PROGRAM, *words, "--sequences", 16, key=KEY["anna"]).__enter__()
+        cls.client = openai.OpenAI(base_url=cls.server.url + "/v1", api_key=KEY["anna"], max_retries=0)
+        cls.other = openai.OpenAI(base_url=cls.server.url + "/v1", api_key=KEY["bob"], max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.server.__exit__()
+
+    def complete(self, prompt: str, model: str, **more: object) -> str:
+        return self.client.completions.create(model=model, prompt=prompt, max_tokens=NEW, temperature=0, **more).choices[0].text  # fmt: skip
+
+    def test_a_mixed_batch_answers_as_each_alone(self) -> None:
+        names = ["base"] + [f"anna/v{i}" for i in range(ADAPTERS)]
+        rows = [(PROMPTS[i % len(PROMPTS)], name) for i, name in enumerate(names)]
+        with ThreadPoolExecutor(len(rows)) as pool:
+            together = list(pool.map(lambda row: self.complete(*row), rows))
+        lines = [{"prompt": p} | ({} if n == "base" else {"adapter": reference(n)}) for p, n in rows]
+        self.assertEqual(together, texts_alone(lines))
+        rotated = [{"prompt": p, "adapter": reference(f"anna/v{(i + 1) % ADAPTERS}")} for i, (p, _) in enumerate(rows)]
+        wrong = texts_alone(rotated)
+        self.assertGreater(sum(x != y for x, y in zip(wrong, together, strict=True)), ADAPTERS * 3 // 4)
+
+    def test_draws_and_chats_are_those_of_generate(self) -> None:
+        name = "anna/v1"
+        drawn = self.client.completions.create(model=name, prompt=PROMPTS[0], max_tokens=NEW, temperature=0.8, top_p=0.9, seed=3)  # fmt: skip
+        alone = texts_alone([{"prompt": PROMPTS[0], "adapter": reference(name)}], "--temperature", 0.8, "--top-p", 0.9, "--seed", 3)  # fmt: skip
+        self.assertEqual([drawn.choices[0].text], alone)
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}]
+        chat = self.client.chat.completions.create(model=name, messages=messages, max_tokens=NEW, temperature=0)
+        self.assertEqual([chat.choices[0].message.content], texts_alone([{"messages": messages, "adapter": reference(name)}]))
+        self.assertEqual(chat.usage.total_tokens, chat.usage.prompt_tokens + chat.usage.completion_tokens)
+
+    def test_a_stream_is_the_same_text(self) -> None:
+        messages = [{"role": "user", "content": "Größe 漢字 🦜"}]
+        ask = {"model": "anna/v2", "messages": messages, "max_tokens": NEW, "temperature": 0}
+        whole = self.client.chat.completions.create(**ask)
+        pieces, usage, reasons = [], None, []
+        for chunk in self.client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                pieces.append(choice.delta.content or "")
+                reasons += [choice.finish_reason] if choice.finish_reason else []
+        self.assertEqual("".join(pieces), whole.choices[0].message.content)
+        self.assertEqual(reasons, [whole.choices[0].finish_reason])
+        self.assertEqual(usage.completion_tokens, whole.usage.completion_tokens)
+
+    def test_several_answers_stop_strings_and_log_probabilities(self) -> None:
+        ask = {"model": "anna/v3", "prompt": PROMPTS[1], "max_tokens": NEW, "temperature": 0.9, "seed": 5}
+        many = self.client.completions.create(**ask, n=3)
+        self.assertEqual([choice.index for choice in many.choices], [0, 1, 2])
+        self.assertEqual(many.choices[0].text, self.client.completions.create(**ask).choices[0].text)
+        self.assertGreater(len({choice.text for choice in many.choices}), 1)
+        text = self.complete(PROMPTS[0], "anna/v3")
+        cut = text[3:5]
+        self.assertEqual(self.complete(PROMPTS[0], "anna/v3", stop=cut), text[: text.index(cut)])
+        scored = self.client.completions.create(model="anna/v3", prompt=PROMPTS[0], max_tokens=4, temperature=0, logprobs=2, echo=True)  # fmt: skip
+        told = scored.choices[0].logprobs
+        self.assertTrue(scored.choices[0].text.startswith(PROMPTS[0]))
+        self.assertEqual(len(told.tokens), len(told.token_logprobs))
+        self.assertIsNone(told.token_logprobs[0])
+        self.assertTrue(all(value <= 0 for value in told.token_logprobs[1:]))
+
+    def test_sums_and_adapters_that_come_along(self) -> None:
+        expression = "0.5*anna/v0 + 0.5*anna/v1"
+        parts = [reference(f"anna/v{i}") for i in (0, 1)]
+        alone = texts_alone([{"prompt": PROMPTS[0], "adapter": f"0.5*{parts[0]} + 0.5*{parts[1]}"}])
+        self.assertEqual([self.complete(PROMPTS[0], expression)], alone)
+        file = FILES[5]
+        mine = self.complete(PROMPTS[0], "base", extra_body={"adapter": base64.b64encode(file.read_bytes()).decode()})
+        self.assertEqual([mine], texts_alone([{"prompt": PROMPTS[0], "adapter": str(file)}]))
+        self.assertNotEqual(mine, self.complete(PROMPTS[0], "base"))
+        damaged = bytearray(file.read_bytes())
+        damaged[-1] ^= 1
+        with self.assertRaises(openai.BadRequestError) as refused:
+            self.complete(PROMPTS[0], "base", extra_body={"adapter": base64.b64encode(damaged).decode()})
+        self.assertIn("digest", str(refused.exception))
+
+    def test_models_are_the_tenants_own(self) -> None:
+        mine = {model.id for model in self.client.models.list()}
+        self.assertEqual(mine, {"base"} | {f"anna/v{i}" for i in range(ADAPTERS)})
+        self.assertEqual({model.id for model in self.other.models.list()}, {"base", "bob/own"})
+        one = self.client.models.retrieve("anna/v3")
+        self.assertEqual(one.id, "anna/v3")
+        errors = []
+        for name in ("anna/v3", "anna/never"):
+            with self.assertRaises(openai.NotFoundError) as unknown:
+                self.other.completions.create(model=name, prompt="a")
+            errors.append(str(unknown.exception).replace(name, "NAME"))
+        self.assertEqual(*errors)
+        with self.assertRaises(openai.NotFoundError) as near:
+            self.client.completions.create(model="anna/w3", prompt="a")
+        self.assertIn("anna/v", str(near.exception))
+        with self.assertRaises(openai.AuthenticationError):
+            openai.OpenAI(base_url=self.server.url + "/v1", api_key="lxs_wrong", max_retries=0).models.list()
+
+    def test_versions_replacement_and_deletion(self) -> None:
+        name = "anna/changing"
+        run("store", "put", reference(name), FILES[6], "--cache", CACHE)
+        first = self.complete(PROMPTS[0], name)
+        run("store", "put", reference(name), FILES[7], "--cache", CACHE)
+        second = self.complete(PROMPTS[0], name)
+        self.assertEqual([first, second], texts_alone([{"prompt": PROMPTS[0], "adapter": str(FILES[i])} for i in (6, 7)]))
+        self.assertEqual(self.complete(PROMPTS[0], name + "@1"), first)
+        self.assertTrue(self.client.models.delete(name).deleted)
+        with self.assertRaises(openai.NotFoundError):
+            self.complete(PROMPTS[0], name)
+
+    def test_a_client_that_goes_frees_its_place(self) -> None:
+        stream = self.client.completions.create(model="anna/v0", prompt="a", max_tokens=2000, stream=True, extra_body={"ignore_eos": True}, temperature=0)  # fmt: skip
+        next(iter(stream))
+        stream.close()
+        self.wait_until_idle()
+        self.assertEqual(self.complete("a", "anna/v0"), texts_alone([{"prompt": "a", "adapter": reference("anna/v0")}])[0])
+
+    def wait_until_idle(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            status, text = self.server.ask("GET", "/metrics", key=KEY["operator"])
+            self.assertEqual(status, 200)
+            if "loraxs_requests_running 0" in text["text"]:
+                return
+            time.sleep(0.05)
+        self.fail("the request still runs")
+
+    def test_bad_requests_say_what_is_wrong(self) -> None:
+        for body, status, said in (
+            ({"model": "base"}, 400, "prompt"),
+            ({"model": "base", "prompt": "a", "temperature": "hot"}, 400, "temperature"),
+            ({"model": "base", "prompt": "a", "n": 9, "temperature": 1}, 400, "n"),
+            ({"model": "base", "prompt": "a", "top_p": 0}, 400, "top_p"),
+            ({"model": "base", "prompt": "a", "temprature": 1}, 400, "temperature"),
+            ({"model": "base", "prompt": "a" * 40_000}, 400, "context"),
+            ({"model": "base", "prompt": [10**6]}, 400, "token"),
+            (b'{"model": "base", "prompt": "a", "prompt": "b"}', 400, "prompt"),
+            (b"[" * 200 + b"]" * 200, 400, "deep"),
+            (b'{"model": "base", "prompt": "\xff"}', 400, "UTF-8"),
+        ):
+            found, answer = self.server.ask("POST", "/v1/completions", body)
+            self.assertEqual(found, status, (body if len(body) < 300 else "", answer))
+            self.assertIn(said, answer["error"]["message"] + str(answer["error"]["param"]))
+        for path, status in (("/v1/nothing", 404), ("/v1/chat/completions", 405), ("/../etc/passwd", 404)):
+            self.assertEqual(self.server.ask("GET", path)[0], status)
+        self.assertEqual(self.server.ask("POST", "/v1/embeddings", {"model": "base", "input": "a"})[0], 400)
+        tools = {"model": "base", "messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": {"name": "f"}}]}  # fmt: skip
+        self.assertEqual(self.server.ask("POST", "/v1/chat/completions", tools)[1]["error"]["param"], "tools")
+
+
+class CrowdTest(unittest.TestCase):
+    """Few places, many adapters: each stream is its own solo run whoever comes, goes and is deleted."""
+
+    def test_streams_on_a_bank_of_four_rows(self) -> None:
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32"]
+        with Server(PROGRAM, *words, "--resident-rows", 4, "--sequences", 8, "--memory-gb", 1) as server:
+            client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0, timeout=300)
+            pairs = [(prompt, i) for i in range(ADAPTERS) for prompt in PROMPTS[:3]]
+            alone = dict(zip(pairs, texts_alone([{"prompt": p, "adapter": reference(f"anna/v{i}")} for p, i in pairs]), strict=True))  # fmt: skip
+            random.Random(1).shuffle(pairs)
+
+            def stream(pair: tuple[str, int]) -> str:
+                answer = client.completions.create(model=f"anna/v{pair[1]}", prompt=pair[0], max_tokens=NEW, temperature=0, stream=True)  # fmt: skip
+                return "".join(chunk.choices[0].text for chunk in answer if chunk.choices)
+
+            stop = threading.Event()
+
+            def disturb() -> None:
+                for round_ in range(10**6):
+                    if stop.is_set():
+                        return
+                    run("store", "put", reference(f"zoe/passing{round_ % 3}"), FILES[round_ % ADAPTERS], "--cache", CACHE)
+                    server.ask("POST", "/v1/completions", {"model": f"zoe/passing{round_ % 3}", "prompt": "a", "max_tokens": 1})  # fmt: skip
+                    server.ask("DELETE", f"/v1/models/zoe/passing{(round_ + 1) % 3}")
+
+            thread = threading.Thread(target=disturb)
+            thread.start()
+            try:
+                with ThreadPoolExecutor(16) as pool:
+                    for pair, text in zip(pairs, pool.map(stream, pairs), strict=True):
+                        self.assertEqual(text, alone[pair])
+            finally:
+                stop.set()
+                thread.join()
+            self.assertGreater(len(set(alone.values())), ADAPTERS)
+            before = resident_bytes(server.process)
+            for pair in pairs[:12]:
+                stream(pair)
+            self.assertLess(resident_bytes(server.process), 1.05 * before)
+
+    def test_killed_and_started_again(self) -> None:
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32"]
+        with Server(PROGRAM, *words) as server:
+            body = {"model": "anna/v0", "prompt": "a", "max_tokens": 500, "ignore_eos": True, "temperature": 0}
+            threads = [threading.Thread(target=lambda: self.gone(server, body)) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait()
+            for thread in threads:
+                thread.join()
+        with Server(PROGRAM, *words, wait_s=3) as server:
+            self.assertEqual(server.ask("GET", "/ready")[0], 200)
+            status, answer = server.ask("POST", "/v1/completions", {"model": "anna/v0", "prompt": "a", "max_tokens": NEW, "temperature": 0})  # fmt: skip
+            self.assertEqual(status, 200)
+            self.assertEqual([answer["choices"][0]["text"]], texts_alone([{"prompt": "a", "adapter": reference("anna/v0")}]))
+
+    def gone(self, server: Server, body: dict) -> None:
+        try:
+            server.ask("POST", "/v1/completions", body)
+        except OSError:
+            pass
+
+
+def make_store() -> None:
+    for i in range(ADAPTERS):
+        FILES.append(write_varied(MODEL / "adapter-0.safetensors", FOLDER / f"v{i}.safetensors", seed=i))
+    run("store", "put", f"{STORE}#anna/", *FILES, "--cache", CACHE)
+    run("store", "put", reference("bob/own"), FILES[0], "--cache", CACHE)
+    for tenant in ("anna", "bob"):
+        made = run("key", "create", KEYS, "--tenant", tenant, "--rights", "infer,manage", "--json")
+        KEY[tenant] = json.loads(made.stdout)["key"]
+    KEY["operator"] = json.loads(run("key", "create", KEYS, "--tenant", "ops", "--rights", "infer,manage,operate", "--json").stdout)["key"]
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        FOLDER = Path(scratch)
+        STORE, KEYS, CACHE = f"lmdb://{FOLDER / 'store'}", FOLDER / "keys.json", FOLDER / "cache"
+        FILES, KEY = [], {}
+        make_store()
+        unittest.main(argv=sys.argv[:1])
