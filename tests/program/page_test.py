@@ -29,7 +29,9 @@ def axe_source() -> str | None:
     if shutil.which("npm") is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        packed = subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, timeout=120)
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", AXE], check=False, cwd=folder, capture_output=True, timeout=120
+        )
         if packed.returncode != 0:
             return None
         shutil.unpack_archive(next(Path(folder).glob("*.tgz")), folder)

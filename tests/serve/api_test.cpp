@@ -159,6 +159,7 @@ TEST_F(ApiTest, ChatSettingsReachTheEngine) {
   const auto sent =
       server_.send("POST", "/v1/chat/completions",
                    chat_with(R"("temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.5,
+                            "presence_penalty": 1, "frequency_penalty": -1.5, "logit_bias": {"7": -100},
                             "seed": -3, "stop": ["a", "b"], "n": 3, "max_completion_tokens": 11, "ignore_eos": true,
                             "user": "u", "metadata": {"a": "b"}, "store": false, "tools": [], "tool_choice": "none",
                             "response_format": {"type": "text"}, "parallel_tool_calls": true, "stream_options": null)"));
@@ -169,6 +170,9 @@ TEST_F(ApiTest, ChatSettingsReachTheEngine) {
   EXPECT_EQ(request.sampling.top_k, 7);
   EXPECT_EQ(request.sampling.min_p, 0.1);
   EXPECT_EQ(request.sampling.repetition_penalty, 1.5);
+  EXPECT_EQ(request.sampling.presence_penalty, 1);
+  EXPECT_EQ(request.sampling.frequency_penalty, -1.5);
+  EXPECT_EQ(request.sampling.logit_bias, (std::map<int32_t, float>{{7, -100.0F}}));
   EXPECT_EQ(request.sampling.seed, static_cast<uint64_t>(-3));
   EXPECT_THAT(request.stop, ElementsAre("a", "b"));
   EXPECT_EQ(request.samples, 3);

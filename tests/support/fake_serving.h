@@ -1,9 +1,11 @@
 // support/fake_serving.h: an engine, a gate and a connection that the API's tests steer by hand.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -211,7 +213,7 @@ class KeyGate : public Gate {
     void used(int64_t tokens) override { gate.used += tokens; }
     KeyGate& gate;
   };
-  int64_t open = 0, used = 0, asked = 0;
+  std::atomic<int64_t> open = 0, used = 0, asked = 0;
   bool full = false;
 
   Caller check(const HttpRequest& request, Right right) override {
@@ -236,27 +238,28 @@ struct SentEvent {
   std::string data, name;
 };
 
-/// Keeps what it is told.
+/// Keeps what it is told. One thread answers; another one may leave.
 class FakeExchange : public HttpExchange {
  public:
   explicit FakeExchange(HttpRequest request) : request_(std::move(request)) {}
   const HttpRequest& request() const override { return request_; }
   void reply(HttpReply reply) override {
     replies.push_back(std::move(reply));
-    gone_ = nullptr;
+    take_gone();
   }
   void begin_events() override { ++begun; }
   void event(std::string data, const std::string& name) override { events.push_back({std::move(data), name}); }
   void end() override {
     ++ended;
-    gone_ = nullptr;
+    take_gone();
   }
   void on_gone(std::function<void()> call) override {
     if (already_gone) return call();
+    const std::lock_guard lock(mutex_);
     gone_ = std::move(call);
   }
   void leave() {
-    if (const auto call = std::exchange(gone_, nullptr)) call();
+    if (const auto call = take_gone()) call();
   }
 
   std::vector<HttpReply> replies;
@@ -265,20 +268,32 @@ class FakeExchange : public HttpExchange {
   bool already_gone = false;
 
  private:
+  std::function<void()> take_gone() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(gone_, nullptr);
+  }
+
   HttpRequest request_;
+  std::mutex mutex_;
   std::function<void()> gone_;
 };
 
-struct FakeServer {
-  FakeEngine engine;
+template <typename EngineKind>
+struct ServerOf {
+  EngineKind engine;
   KeyGate gate;
+  std::mutex log_mutex;
   std::vector<nlohmann::ordered_json> log;
-  int64_t requests = 0;
+  std::atomic<int64_t> requests = 0;
   HttpHandler handler = make_routes(engine, gate,
                                     {.metrics = [] { return std::string("loraxs_steps 3\n"); },
                                      .now = [] { return int64_t{1700000000}; },
                                      .unique = [this] { return concat("unique", 100000000000000000 + ++requests); },
-                                     .log = [this](nlohmann::ordered_json line) { log.push_back(std::move(line)); }});
+                                     .log =
+                                         [this](nlohmann::ordered_json line) {
+                                           const std::lock_guard lock(log_mutex);
+                                           log.push_back(std::move(line));
+                                         }});
 
   std::shared_ptr<FakeExchange> send(HttpRequest request) {
     const auto exchange = std::make_shared<FakeExchange>(std::move(request));
@@ -292,5 +307,7 @@ struct FakeServer {
     return send(std::move(request));
   }
 };
+
+using FakeServer = ServerOf<FakeEngine>;
 
 }  // namespace loraxs::test

@@ -12,7 +12,7 @@ const char* const kStopSchema =
     R"({"anyOf":[{"type":"string","minLength":1,"maxLength":256},{"type":"array","maxItems":16,)"
     R"("items":{"type":"string","minLength":1,"maxLength":256}}]})";
 const char* const kBiasSchema =
-    R"({"type":"object","maxProperties":1024,"propertyNames":{"pattern":"^(0|[1-9][0-9]{0,8})$"},)"
+    R"({"type":"object","maxProperties":300,"propertyNames":{"pattern":"^(0|[1-9][0-9]{0,8})$"},)"
     R"("additionalProperties":{"type":"number","minimum":-100,"maximum":100}})";
 const char* const kStreamSchema = R"({"type":"object","properties":{"include_usage":{"type":["boolean","null"]},)"
                                   R"("include_obfuscation":{"type":["boolean","null"]}},"additionalProperties":false})";
@@ -36,8 +36,8 @@ std::vector<std::string> read_stop(const Body& body) {
   return stop;
 }
 
-std::vector<std::pair<int32_t, float>> read_logit_bias(const Body& body) {
-  constexpr size_t kMost = 1024;
+std::map<int32_t, float> read_logit_bias(const Body& body) {
+  constexpr size_t kMost = SamplingOptions::kMostBiases;
   constexpr double kLargest = 100;
   const nlohmann::json& value = body.raw("logit_bias");
   if (value.is_null()) return {};
@@ -45,8 +45,7 @@ std::vector<std::pair<int32_t, float>> read_logit_bias(const Body& body) {
     body.fail("logit_bias", concat("expected at most ", kMost, " token ids with numbers, {\"50256\": -100}, found ",
                                    shown_value(value)));
   }
-  std::vector<std::pair<int32_t, float>> bias;
-  bias.reserve(value.size());
+  std::map<int32_t, float> bias;
   for (const auto& [id, number] : value.items()) {
     const bool whole = !id.empty() && id.size() <= 9 && id.find_first_not_of("0123456789") == std::string::npos &&
                        (id.size() == 1 || id[0] != '0');
@@ -56,7 +55,7 @@ std::vector<std::pair<int32_t, float>> read_logit_bias(const Body& body) {
       refuse(body.path("logit_bias") + "." + id,
              concat("expected a number from ", -kLargest, " to ", kLargest, ", found ", shown_value(number)));
     }
-    bias.emplace_back(std::stoi(id), static_cast<float>(found));
+    bias.emplace(std::stoi(id), static_cast<float>(found));
   }
   return bias;
 }
@@ -69,9 +68,8 @@ bool read_include_usage(const Body& body) {
   return Body(value, fields, body.path("stream_options")).boolean("include_usage", false);
 }
 
-/// The one place that fills the engine's options.
-void fill_sampling(AnswerSettings& settings, const Call& call, Body& body) {
-  SamplingOptions& sampling = settings.sampling;
+SamplingOptions read_sampling(const Call& call, Body& body) {
+  SamplingOptions sampling;
   sampling.temperature = body.number("temperature", 1);
   sampling.repetition_penalty = body.number("repetition_penalty", 1);
   // Without a seed each request draws anew.
@@ -81,9 +79,10 @@ void fill_sampling(AnswerSettings& settings, const Call& call, Body& body) {
     sampling.top_p = body.number("top_p", 1);
     sampling.min_p = body.number("min_p", 0);
   }
-  settings.presence_penalty = body.number("presence_penalty", 0);
-  settings.frequency_penalty = body.number("frequency_penalty", 0);
-  settings.logit_bias = read_logit_bias(body);
+  sampling.presence_penalty = body.number("presence_penalty", 0);
+  sampling.frequency_penalty = body.number("frequency_penalty", 0);
+  sampling.logit_bias = read_logit_bias(body);
+  return sampling;
 }
 
 }  // namespace
@@ -151,7 +150,7 @@ BodyFields foreign_fields() {
 
 AnswerSettings read_answer_settings(const Call& call, Body& body) {
   AnswerSettings settings;
-  fill_sampling(settings, call, body);
+  settings.sampling = read_sampling(call, body);
   settings.stop = read_stop(body);
   settings.ignore_eos = body.boolean("ignore_eos", false);
   settings.stream = body.boolean("stream", false);

@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "generate/sampling.h"
@@ -14,8 +13,6 @@ namespace loraxs {
 
 struct AnswerSettings {
   SamplingOptions sampling;
-  double presence_penalty = 0, frequency_penalty = 0;
-  std::vector<std::pair<int32_t, float>> logit_bias;
   int64_t max_new_tokens = 0;  // 0: what the context leaves
   int64_t samples = 1;
   std::vector<std::string> stop;
