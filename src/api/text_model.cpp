@@ -122,8 +122,9 @@ SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ign
   return options;
 }
 
-Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos) {
+Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos, double gap_ms) {
   SchedulerOptions options = new_cache(sequences, /*least=*/1, ignore_eos);
+  options.gap_ms = gap_ms;
   scheduler_ = std::make_unique<Scheduler>(*cached_, std::move(options));
   return *scheduler_;
 }

@@ -39,7 +39,7 @@ class TextModel {
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
   /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
   /// scheduler() or beam_scheduler(), or a use() that prepares the base anew.
-  Scheduler& scheduler(int64_t sequences, bool ignore_eos = false);
+  Scheduler& scheduler(int64_t sequences, bool ignore_eos = false, double gap_ms = 0);
   BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
 
   /// Ids of a raw prompt, or of a conversation up to where the answer begins (encode_prompt). Throws Error without a

@@ -11,9 +11,12 @@
 #include "commands/session.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "serve/access_log.h"
 #include "serve/api/routes.h"
 #include "serve/engine.h"
 #include "serve/http/server.h"
+#include "serve/key_gate.h"
+#include "serve/metrics.h"
 
 namespace loraxs {
 namespace {
@@ -83,18 +86,6 @@ void check_engine(Answering& engine, const CommonOptions& common) {
   for (const auto& [key, value] : line.items()) std::cout << key << ": " << json_text(value) << '\n';
 }
 
-/// Everybody may do everything.
-class OpenGate final : public Gate {
- public:
-  Caller check(const HttpRequest&, Right) override { return {.sees_all = true}; }
-  std::unique_ptr<Admission> admit(const Caller&, int64_t, int64_t) override {
-    class Free final : public Admission {
-      void used(int64_t) override {}
-    };
-    return std::make_unique<Free>();
-  }
-};
-
 /// SIGINT and SIGTERM, from construction on held back for wait(): threads started meanwhile never see them.
 class EndSignals {
  public:
@@ -130,43 +121,72 @@ std::string random_name() {
   return name;
 }
 
+/// What the API says of a call goes into the access log and the metrics.
+void note_call(Metrics& metrics, AccessLog* access, nlohmann::ordered_json line) {
+  const auto number = [&](const char* key) { return line.contains(key) && line[key].is_number() ? line[key].get<double>() : 0; };
+  const auto count = [&](const char* key) { return static_cast<int64_t>(number(key)); };
+  constexpr double kMilliseconds = 1e-3;
+  if (number("first_token_ms") > 0) metrics.first_token(number("first_token_ms") * kMilliseconds);
+  metrics.used(line.value("tenant", ""), count("prompt_tokens"), count("cached_tokens"), count("answer_tokens"));
+  if (access != nullptr) access->write(line);
+}
+
 }  // namespace
 
 int run(const ServeOptions& options, const CommonOptions& common) {
   if (!is_loopback(options.host) && options.keys.empty() && !options.no_auth && !options.check) {
-    throw Error(concat("--host ", options.host, ": expected --keys FILE, so that not everybody who reaches this machine "
-                       "may ask; --no-auth if that is meant"));
+    throw Error(concat("--host ", options.host,
+                       ": expected --keys FILE, so that not everybody who reaches this machine may ask; --no-auth if "
+                       "that is meant"));
   }
   EndSignals signals;
   const Settings settings = settings_of(common);
   Progress progress(settings.log);
   progress.begin("loading");
-  const std::unique_ptr<Answering> engine = start_engine(engine_of(options), settings);
+  std::unique_ptr<Gate> gate = std::make_unique<OpenGate>();
+  if (!options.keys.empty()) gate = std::make_unique<KeyGate>(options.keys, KeyGateOptions{.log = settings.log});
+  std::unique_ptr<AccessLog> access;
+  if (!options.access_log.empty()) access = std::make_unique<AccessLog>(options.access_log, settings.log);
+
+  // Metrics ask the engine and tell of it: it is there before the first scrape.
+  std::unique_ptr<Metrics> metrics;  // ends last
+  std::unique_ptr<Answering> engine;
+  std::unique_ptr<HttpServer> server;
+  metrics = std::make_unique<Metrics>([&] { return engine->state(); }, [&] { return server ? server->state() : HttpServerState{}; });
+  EngineOptions engine_options = engine_of(options);
+  engine_options.on_step = [&](int64_t sequences) { metrics->batch(sequences); };
+  engine_options.on_gap = [&](double seconds) { metrics->gap(seconds); };
+  engine = start_engine(engine_options, settings);
   if (options.check) {
     check_engine(*engine, common);
     return 0;
   }
-  OpenGate gate;
-  RoutesOptions routes{.metrics = [] { return std::string(); },
-                       .now = [] { return std::chrono::duration_cast<std::chrono::seconds>(
-                                              std::chrono::system_clock::now().time_since_epoch())
-                                       .count(); },
-                       .unique = random_name};
-  HttpServer server({.address = options.host,
-                     .port = static_cast<uint16_t>(options.port),
-                     .tls_certificate = options.tls_certificate,
-                     .tls_key = options.tls_key,
-                     .log = settings.log},
-                    make_routes(*engine, gate, std::move(routes)));
+  RoutesOptions routes{.metrics = [&] { return metrics->text(); },
+                       .now =
+                           [] {
+                             return std::chrono::duration_cast<std::chrono::seconds>(
+                                        std::chrono::system_clock::now().time_since_epoch())
+                                 .count();
+                           },
+                       .unique = random_name,
+                       .log = [&](nlohmann::ordered_json line) { note_call(*metrics, access.get(), std::move(line)); }};
+  server = std::make_unique<HttpServer>(
+      HttpServerOptions{.address = options.host,
+                        .port = static_cast<uint16_t>(options.port),
+                        .tls_certificate = options.tls_certificate,
+                        .tls_key = options.tls_key,
+                        .log = settings.log,
+                        .answered = [&](const HttpRecord& record) { metrics->answered(record); }},
+      make_routes(*engine, *gate, std::move(routes)));
   const EngineState state = engine->state();
   const char* scheme = options.tls_key.empty() ? "http" : "https";
-  for (const std::string& address : server.addresses()) {
+  for (const std::string& address : server->addresses()) {
     std::cerr << concat("listening=", scheme, "://", address, " model=", state.model, " precision=", state.precision, "\n");
   }
   signals.wait();
   if (settings.log) settings.log(LogLevel::kInfo, "draining");
-  server.drain(static_cast<double>(options.drain_seconds));
-  return 0;
+  server->drain(static_cast<double>(options.drain_seconds));
+  return 0;  // the server goes before the engine, whose last words nobody hears
 }
 
 }  // namespace loraxs

@@ -1,6 +1,7 @@
 #include "serve/decoder_engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "generate/text_stream.h"
@@ -18,9 +19,11 @@ struct DecoderEngine::Job {
     std::unique_ptr<TextStream> stream;
     int64_t tokens = 0;
     bool ended = false;
+    std::chrono::steady_clock::time_point last;  // when its last token came
   };
   std::vector<Sample> samples;
   int64_t left = 0;  // samples that have not ended
+  int64_t cached_tokens = 0;
 };
 
 DecoderEngine::DecoderEngine(const EngineOptions& options, const Settings& settings)
@@ -28,7 +31,7 @@ DecoderEngine::DecoderEngine(const EngineOptions& options, const Settings& setti
   shelf_ = std::make_unique<ModelShelf>(model_.base(), options_.shelf, settings);
   banks_ = shelf_->num_banks();
   model_.use(shelf_->basis(), shelf_->set());
-  scheduler_ = &model_.scheduler(options_.sequences);
+  scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
   publish([&](EngineState& state) {
     state.precision = model_.precision();
     state.ready = true;
@@ -128,7 +131,13 @@ void DecoderEngine::submit(const JobPtr& job) {
                               .prompt = asked.prompt,
                               .holds = job->pin,
                               .sampling = asked.sampling,
-                              .max_new_tokens = asked.max_new_tokens};
+                              .max_new_tokens = asked.max_new_tokens,
+                              .ignore_eos = asked.ignore_eos,
+                              .samples = asked.samples,
+                              .prompt_logprobs = asked.prompt_logprobs,
+                              .tenant = asked.caller.tenant,
+                              .priority = asked.caller.priority,
+                              .prefix_key = concat(asked.caller.tenant, "/", asked.model->row_digest)};
     if (job->pin) {
       job->pin->wait();  // ready: throws what the loading said
       if (shelf_->num_banks() != banks_) {
@@ -137,39 +146,64 @@ void DecoderEngine::submit(const JobPtr& job) {
       }
       request.slot = shelf_->slot_of(*asked.model, *job->pin);
     }
-    const int64_t k = 0;
-    request.on_token = [this, job, k](const SampledToken& token) {
-      Job::Sample& sample = job->samples[k];
-      ++sample.tokens;
-      AnswerPiece piece{.sample = k, .text = sample.stream->push(token.id)};
-      if (job->request.sampling.top_logprobs >= 0) {
-        TokenInfo info{.id = token.id, .text = token_text(token.id), .logprob = token.logprob};
-        info.top.reserve(token.top.size());
-        for (const TokenLogprob& other : token.top) info.top.emplace_back(token_text(other.id), other);
-        piece.tokens.push_back(std::move(info));
-      }
-      const bool goes_on = !sample.stream->stopped();
-      if (!piece.text.empty() || !piece.tokens.empty()) job->request.on_piece(std::move(piece));
-      return goes_on;
-    };
-    request.on_finish = [this, job, k](FinishReason reason, const std::string& error) {
-      Job::Sample& sample = job->samples[k];
-      AnswerEnd last{.sample = k, .reason = reason, .error = error};
-      try {
-        AnswerPiece piece{.sample = k, .text = sample.stream->finish()};
-        last.stop = sample.stream->stop();
-        if (error.empty() && !piece.text.empty()) job->request.on_piece(std::move(piece));
-      } catch (const Error& undecodable) {
-        last.reason = FinishReason::kError;
-        last.error = undecodable.what();
-      }
-      last.answer_tokens = sample.tokens;
-      end(job, std::move(last));
+    request.on_start = [job](int64_t cached_tokens) { job->cached_tokens = cached_tokens; };
+    if (asked.prompt_logprobs) {
+      request.on_prompt = [this, job](std::span<const SampledToken> tokens) { tell_prompt(*job, tokens); };
+    }
+    request.on_token = [this, job](int64_t k, const SampledToken& token) { return tell_token(*job, k, token); };
+    request.on_finish = [this, job](int64_t k, FinishReason reason, const std::string& error) {
+      finish(job, k, reason, error);
     };
     job->scheduled = scheduler_->submit(std::move(request));
   } catch (const Error& error) {
     end_all(job, FinishReason::kError, error.what());
   }
+}
+
+TokenInfo DecoderEngine::info_of(const SampledToken& token) const {
+  TokenInfo info{.id = token.id, .text = token_text(token.id), .logprob = token.logprob};
+  info.top.reserve(token.top.size());
+  for (const TokenLogprob& other : token.top) info.top.emplace_back(token_text(other.id), other);
+  return info;
+}
+
+void DecoderEngine::tell_prompt(const Job& job, std::span<const SampledToken> tokens) const {
+  std::vector<TokenInfo> infos;
+  infos.reserve(tokens.size() + 1);
+  const int32_t first = job.request.prompt.front();
+  infos.push_back({.id = first, .text = token_text(first)});  // nothing predicts it
+  for (const SampledToken& token : tokens) infos.push_back(info_of(token));
+  job.request.on_prompt(std::move(infos));
+}
+
+bool DecoderEngine::tell_token(Job& job, int64_t k, const SampledToken& token) {
+  Job::Sample& sample = job.samples[k];
+  if (options_.on_gap) {
+    const auto now = std::chrono::steady_clock::now();
+    if (sample.tokens > 0) options_.on_gap(std::chrono::duration<double>(now - sample.last).count());
+    sample.last = now;
+  }
+  ++sample.tokens;
+  AnswerPiece piece{.sample = k, .text = sample.stream->push(token.id)};
+  if (job.request.sampling.top_logprobs >= 0) piece.tokens.push_back(info_of(token));
+  const bool goes_on = !sample.stream->stopped();
+  if (!piece.text.empty() || !piece.tokens.empty()) job.request.on_piece(std::move(piece));
+  return goes_on;
+}
+
+void DecoderEngine::finish(const JobPtr& job, int64_t k, FinishReason reason, const std::string& error) {
+  Job::Sample& sample = job->samples[k];
+  AnswerEnd last{.sample = k, .reason = reason, .error = error};
+  try {
+    AnswerPiece piece{.sample = k, .text = sample.stream->finish()};
+    last.stop = sample.stream->stop();
+    if (error.empty() && !piece.text.empty()) job->request.on_piece(std::move(piece));
+  } catch (const Error& undecodable) {
+    last.reason = FinishReason::kError;
+    last.error = undecodable.what();
+  }
+  last.answer_tokens = sample.tokens;
+  end(job, std::move(last));
 }
 
 void DecoderEngine::end_all(const JobPtr& job, FinishReason reason, const std::string& error) {
@@ -181,6 +215,7 @@ void DecoderEngine::end_all(const JobPtr& job, FinishReason reason, const std::s
 void DecoderEngine::end(const JobPtr& job, AnswerEnd end) {
   job->samples[end.sample].ended = true;
   end.prompt_tokens = static_cast<int64_t>(job->request.prompt.size());
+  end.cached_tokens = job->cached_tokens;
   job->request.on_end(std::move(end));
   if (--job->left > 0) return;
   jobs_.erase(job->id);
@@ -201,7 +236,7 @@ void DecoderEngine::start_over(const std::string& why) {
   for (const auto& [id, job] : jobs_) left.push_back(job);
   waiting_.clear();
   for (const JobPtr& job : left) end_all(job, FinishReason::kError, "the engine failed; try again");
-  scheduler_ = &model_.scheduler(options_.sequences);
+  scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
 }
 
 EngineThread::Next DecoderEngine::work() {
@@ -210,6 +245,7 @@ EngineThread::Next DecoderEngine::work() {
   if (computes) {
     try {
       scheduler_->step();
+      if (options_.on_step) options_.on_step(scheduler_->state().running);
     } catch (const std::exception& error) {
       start_over(error.what());
     }
@@ -236,13 +272,17 @@ void DecoderEngine::wait_for_row() {
 }
 
 void DecoderEngine::tell() {
-  const StepTimes& times = model_.times();
+  const SchedulerState now = scheduler_->state();
   publish([&](EngineState& state) {
-    state.running = scheduler_->num_requests();
-    state.waiting = static_cast<int64_t>(waiting_.size());
-    state.prompt_tokens = times.prompt_tokens;
-    state.answer_tokens = times.answer_tokens;
-    state.step_seconds = times.prompt_seconds + times.answer_seconds;
+    state.running = now.running;
+    state.waiting = now.waiting + static_cast<int64_t>(waiting_.size());
+    state.cache_blocks = now.blocks;
+    state.free_blocks = now.free_blocks;
+    state.prompt_tokens = now.prompt_tokens;
+    state.cached_tokens = now.cached_tokens;
+    state.answer_tokens = now.answer_tokens;
+    state.steps = now.steps;
+    state.step_seconds = now.step_seconds;
   });
 }
 

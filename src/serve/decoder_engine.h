@@ -39,6 +39,10 @@ class DecoderEngine final : public ShelfEngine {
   void admit();
   bool has_row(const JobPtr& job);
   void submit(const JobPtr& job);
+  TokenInfo info_of(const SampledToken& token) const;
+  void tell_prompt(const Job& job, std::span<const SampledToken> tokens) const;
+  bool tell_token(Job& job, int64_t k, const SampledToken& token);
+  void finish(const JobPtr& job, int64_t k, FinishReason reason, const std::string& error);
   void cancel_now(const JobPtr& job);
   void end_all(const JobPtr& job, FinishReason reason, const std::string& error);
   void end(const JobPtr& job, AnswerEnd end);

@@ -261,6 +261,7 @@ EngineThread::Next EncoderEngine::work() {
   } catch (const std::exception& error) {
     for (const Text& text : batch) finish(text.job, error.what());
   }
+  if (options_.on_step) options_.on_step(static_cast<int64_t>(batch.size()));
   size_t waiting = 0;
   for (const auto& [tenant, texts] : waiting_) waiting += texts.size();
   publish([&](EngineState& state) {

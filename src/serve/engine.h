@@ -1,6 +1,7 @@
 // serve/engine.h: the engine behind the API: a model prepared once, a shelf of adapters, and the thread that computes.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,9 @@ struct EngineOptions {
   int64_t max_waiting = 256;    // requests of one tenant that wait
   double gap_ms = 0;            // how long running answers may wait for others' prompts; 0: as long as it takes
   int64_t batch_tokens = 2048;  // of texts that an encoder takes together
+  // Heard on the engine's thread, for metrics; may be empty.
+  std::function<void(int64_t sequences)> on_step;  // so many were computed together
+  std::function<void(double seconds)> on_gap;      // between two tokens of an answer
 };
 
 /// Opens the model and starts the thread: a decoder answers, an encoder labels and embeds. Throws Error.
