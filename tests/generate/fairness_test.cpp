@@ -53,6 +53,21 @@ TEST(TenantQueuesTest, TheOneServedLeastGoesNextItsOldestFirst) {
   EXPECT_EQ(queues.front(), std::nullopt);
 }
 
+TEST(TenantQueuesTest, WhatATenantDidNotUseWhileItWasAwayIsNotKept) {
+  TenantQueues queues(/*credit=*/10);
+  queues.push("anna", 0, {0, 0});
+  queues.erase("anna", 0, {0, 0}, /*its_turn=*/true);
+  queues.charge("anna", 5);
+  for (int64_t id = 1; id < 3; ++id) {
+    queues.push("bert", 0, {id, 0});
+    queues.erase("bert", 0, {id, 0}, /*its_turn=*/true);
+    queues.charge("bert", 500);
+  }
+  EXPECT_EQ(queues.turn("anna", 0, {3, 0}).served, -5);
+  queues.push("anna", 0, {3, 0});
+  EXPECT_EQ(queues.front()->served, 490 - 10);  // bert's when it was his turn, less the credit
+}
+
 TEST(TenantQueuesTest, TenantsThatAreAwayAreForgotten) {
   TenantQueues queues(/*credit=*/1);
   for (int64_t id = 0; id < 10'000; ++id) {
@@ -120,6 +135,22 @@ TEST(FairnessTest, TenantsShareTheTokensWhateverTheyAsk) {
   for (const auto& [tenant, own] : tokens) {
     EXPECT_NEAR(own / all, 1.0 / 3, 0.12) << tenant << " " << own << " of " << all;
   }
+}
+
+TEST(FairnessTest, WhoComesLateSharesFromThenOn) {
+  FakeModel model(400, 4);
+  Scheduler scheduler(model, {.context = 64, .tokens_per_step = 32, .max_sequences = 8});
+  std::vector<Heard> early(300), late(300);
+  const auto begun = [](const std::vector<Heard>& all) {
+    return std::count_if(all.begin(), all.end(), [](const Heard& heard) { return heard.cached_tokens == 0; });
+  };
+  for (Heard& heard : early) scheduler.submit(listened(asked("anna", 10, 5), heard));
+  for (int step = 0; step < 60; ++step) scheduler.step();
+  const auto before = begun(early);
+  EXPECT_GT(before, 80);
+  for (Heard& heard : late) scheduler.submit(listened(asked("bert", 10, 5), heard));
+  for (int step = 0; step < 60; ++step) scheduler.step();
+  EXPECT_NEAR(static_cast<double>(begun(late)), static_cast<double>(begun(early) - before), 10);
 }
 
 TEST(FairnessTest, TheHigherPriorityGoesFirstAndTheYoungestOfTheLowestGivesWay) {
