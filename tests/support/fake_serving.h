@@ -302,7 +302,7 @@ struct ServerOf {
   }
   std::shared_ptr<FakeExchange> send(const std::string& method, const std::string& path, const std::string& body = "",
                                      const std::string& key = "anna") {
-    HttpRequest request{.method = method, .path = path, .body = body};
+    HttpRequest request{.method = method, .path = path, .headers = {{"x-request-id", "its-id"}}, .body = body};
     if (!key.empty()) request.headers["authorization"] = "Bearer " + key;
     return send(std::move(request));
   }

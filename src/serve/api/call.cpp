@@ -9,6 +9,12 @@
 namespace loraxs {
 namespace {
 
+/// The connection's name of the request, which its answer bears as X-Request-Id.
+std::string request_id(const HttpRequest& request) {
+  const auto found = request.headers.find("x-request-id");
+  return found == request.headers.end() ? "" : found->second;
+}
+
 constexpr int kClientGone = 499;  // nginx's number for it, in the log alone
 
 }  // namespace
@@ -43,7 +49,6 @@ void Call::reply(const nlohmann::ordered_json& body) { reply(HttpReply{.body = j
 
 void Call::reply(HttpReply reply) {
   if (finished_) return;
-  reply.headers.emplace_back("X-Request-Id", "req_" + id_);
   const int status = reply.status;
   exchange_->reply(std::move(reply));
   finish(status, "");
@@ -75,7 +80,6 @@ void Call::fail(const std::exception& problem) {
     exchange_->end();
   } else {
     reply.headers.insert(reply.headers.end(), error_headers.begin(), error_headers.end());
-    reply.headers.emplace_back("X-Request-Id", "req_" + id_);
     exchange_->reply(std::move(reply));
   }
   // What a client did wrong may hold its texts, which no log shows; what the server did wrong stands there alone.
@@ -95,7 +99,8 @@ void Call::finish(int status, const std::string& problem) {
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start_).count();
   nlohmann::ordered_json line = {
       {"time", created_},
-      {"request", "req_" + id_},
+      {"request", request_id(request())},
+      {"id", id_},
       {"tenant", caller.tenant},
       {"method", request().method},
       {"route", route},

@@ -41,14 +41,12 @@ std::optional<std::string> rest_of(const Route& route, const std::string& path) 
 
 void dispatch(const CallPtr& call) {
   const HttpRequest& request = call->request();
-  // HEAD is GET whose body the connection leaves out.
-  const std::string method = request.method == "HEAD" ? "GET" : request.method;
   std::string allowed;
   for (const Route& route : all_routes()) {
     std::optional<std::string> rest = rest_of(route, request.path);
     if (!rest) continue;
     call->route = route.path;
-    if (method != route.method) {
+    if (request.method != route.method) {
       allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
       continue;
     }
