@@ -92,6 +92,11 @@ int64_t ResidentBank::num_loads() const {
   return num_loads_;
 }
 
+int64_t ResidentBank::num_resident() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(by_digest_.size());
+}
+
 void ResidentBank::unpin(int64_t place) {
   const std::lock_guard lock(mutex_);
   if (--places_[place].pins == 0 && places_[place].state != State::kLoading) rest(place);

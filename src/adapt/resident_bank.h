@@ -53,7 +53,8 @@ class ResidentBank : public std::enable_shared_from_this<ResidentBank> {
   AdapterSet set() const { return AdapterSet::of_bank(bank_); }
   const ResidentKind& kind() const { return kind_; }
   int64_t capacity() const { return bank_->num_adapters(); }
-  int64_t num_loads() const;  // rows that were brought in so far
+  int64_t num_loads() const;     // rows that were brought in so far
+  int64_t num_resident() const;  // adapters that are there, or on their way
 
  private:
   friend class PinnedRow;

@@ -13,6 +13,7 @@
 #include "cli/subcommands/generate.h"
 #include "cli/subcommands/import.h"
 #include "cli/subcommands/init.h"
+#include "cli/subcommands/key.h"
 #include "cli/subcommands/merge.h"
 #include "cli/subcommands/nearest.h"
 #include "cli/subcommands/params.h"
@@ -32,8 +33,9 @@ namespace loraxs {
 /// `make setup`, on its examples.
 using Subcommands = std::variant<InitOptions, TrainOptions, ShowOptions, EvalOptions, PredictOptions, GenerateOptions,
                                  ConversationOptions, CombineOptions, SweepOptions, NearestOptions, MergeOptions,
-                                 UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, StoreOptions,
-                                 ServeOptions, BasisOptions, ParamsOptions, TableOptions, StudyOptions, CacheOptions, DoctorOptions>;
+                                 UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, StoreOptions, KeyOptions,
+                                 ServeOptions, BasisOptions, ParamsOptions, TableOptions, StudyOptions, CacheOptions,
+                                 DoctorOptions>;
 
 /// What the launcher hands to the engine.
 struct Command {

@@ -1,11 +1,11 @@
 #include "cli/subcommands/store.h"
 
-#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "api/adapter_tools.h"
 #include "api/store.h"
+#include "commands/result_line.h"
 #include "commands/session.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -17,22 +17,7 @@ namespace loraxs {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// "2026-11-29T22:15:03Z"
-std::string utc_text(int64_t microseconds) {
-  constexpr int64_t kSecond = 1'000'000;
-  const std::time_t seconds = microseconds / kSecond;
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-/// One line, in JSON or for people.
-void print_result(const CommonOptions& common, const Json& json, const std::string& text) {
-  std::cout << (common.json ? json_text(json) : printable(text)) << '\n';
-}
+constexpr int64_t kMicroseconds = 1'000'000;  // of a second, as rows count
 
 void expect_words(const StoreOptions& options, size_t least, size_t most, const char* usage) {
   if (options.words.size() >= least && options.words.size() <= most) return;
@@ -135,7 +120,7 @@ void print_row(const CommonOptions& common, const StoreUrl& url, const RowInfo& 
                      {"tenant", row.name.tenant},
                      {"name", row.name.name},
                      {"version", row.header.version},
-                     {"created", utc_text(row.header.created)},
+                     {"created", utc_text(row.header.created / kMicroseconds)},
                      {"dtype", row_dtype_name(row.header.dtype)},
                      {"numbers", row.header.numbers},
                      {"row_bytes", row.row_bytes},
@@ -145,7 +130,7 @@ void print_row(const CommonOptions& common, const StoreUrl& url, const RowInfo& 
   print_result(common, json,
                concat("| ", row.name.tenant, "/", row.name.name, " | ", row.header.version, " | ",
                       row_dtype_name(row.header.dtype), " | ", human_bytes(static_cast<int64_t>(row.row_bytes)), " | ",
-                      utc_text(row.header.created), " | ", task, " |"));
+                      utc_text(row.header.created / kMicroseconds), " | ", task, " |"));
 }
 
 int run_list(const StoreOptions& options, const CommonOptions& common) {

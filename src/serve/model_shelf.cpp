@@ -299,18 +299,15 @@ int64_t ModelShelf::slot_of(const ServedModel& model, const PinnedRow& pin) cons
   return rooms_[row.room].first_slot + pin.slot();
 }
 
-int64_t ModelShelf::resident_capacity() const {
+ModelShelf::Residents ModelShelf::residents() const {
   const std::lock_guard lock(mutex_);
-  int64_t rows = 0;
-  for (const Room& room : rooms_) rows += room.bank->capacity();
-  return rows;
-}
-
-int64_t ModelShelf::row_loads() const {
-  const std::lock_guard lock(mutex_);
-  int64_t loads = 0;
-  for (const Room& room : rooms_) loads += room.bank->num_loads();
-  return loads;
+  Residents all;
+  for (const Room& room : rooms_) {
+    all.rows += room.bank->num_resident();
+    all.capacity += room.bank->capacity();
+    all.loads += room.bank->num_loads();
+  }
+  return all;
 }
 
 // What another tenant has, and what nobody has, is the same answer: it does not exist.

@@ -56,8 +56,11 @@ class ModelShelf {
   /// In set().
   int64_t slot_of(const ServedModel& model, const PinnedRow& pin) const;
 
-  int64_t resident_capacity() const;
-  int64_t row_loads() const;
+  /// Of all banks together.
+  struct Residents {
+    int64_t rows = 0, capacity = 0, loads = 0;
+  };
+  Residents residents() const;
 
  private:
   class RowModel;

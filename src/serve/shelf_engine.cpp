@@ -32,12 +32,13 @@ void ShelfEngine::leave(const std::string& tenant) {
 }
 
 void ShelfEngine::publish(const std::function<void(EngineState&)>& change) {
-  const int64_t loads = shelf_->row_loads(), capacity = shelf_->resident_capacity();
+  const ModelShelf::Residents residents = shelf_->residents();
   const std::lock_guard lock(mutex_);
   change(state_);
   state_.model = shelf_->base_name();
-  state_.resident_capacity = capacity;
-  state_.row_loads = loads;
+  state_.resident_rows = residents.rows;
+  state_.resident_capacity = residents.capacity;
+  state_.row_loads = residents.loads;
 }
 
 EngineState ShelfEngine::state() const {
