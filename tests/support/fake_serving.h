@@ -45,7 +45,8 @@ class FakeEngine : public Answering {
   std::vector<int64_t> cancelled;
   std::vector<std::string> calls;  // "remove anna/support"
   std::string adopted;
-  nlohmann::ordered_json conversation;  // the last one
+  mutable std::mutex conversation_mutex;
+  mutable nlohmann::ordered_json conversation;  // the last one
 
   bool generates() const override { return decoder; }
   int64_t context() const override { return room; }
@@ -106,7 +107,10 @@ class FakeEngine : public Answering {
     return ids;
   }
   std::vector<int32_t> encode_chat(const nlohmann::ordered_json& messages) const override {
-    const_cast<FakeEngine*>(this)->conversation = messages;
+    {
+      const std::lock_guard lock(conversation_mutex);
+      conversation = messages;
+    }
     if (messages[0]["content"] == "refuse") throw Error("chat template: no");
     return encode_text(messages.back()["content"].get<std::string>(), true);
   }
