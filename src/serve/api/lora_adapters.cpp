@@ -7,7 +7,8 @@ namespace {
 BodyFields lora_fields() {
   using K = FieldKind;
   return {{"lora_name", K::kText, "a stored adapter: \"anna/support\"", 0, 0, "", true},
-          {"lora_path", K::kText, "nothing, or the same name: the server reads no files for its clients"},
+          {"lora_path", K::kOther, "nothing, or the same name: the server reads no files for its clients", 0, 0,
+           R"({"type":"null"})"},
           {"lora_int_id", K::kIgnored, "accepted; changes nothing"},
           {"load_inplace", K::kIgnored, "accepted; changes nothing"}};
 }

@@ -72,7 +72,10 @@ void get_model(const CallPtr& call) {
 
 void delete_model(const CallPtr& call) {
   const ModelInfo info = named_model(*call);
-  if (info.parent.empty()) refuse("model", "expected an adapter, found the base, which stays");
+  constexpr int kConflict = 409;
+  if (info.parent.empty()) {
+    throw ApiError(kConflict, "model: expected an adapter, found the base, which stays", "model", "model_in_use");
+  }
   call->engine().remove(call->caller, call->rest);
   call->reply({{"id", call->rest}, {"object", "model"}, {"deleted", true}});
 }
@@ -99,7 +102,7 @@ std::vector<Route> model_routes() {
                  R"(},"has_more":{"type":"boolean"},)"
                  R"("first_id":{"type":["string","null"]},"last_id":{"type":["string","null"]}}})",
        .parameters = R"([{"name":"limit","in":"query","schema":{"type":"integer","minimum":1,"maximum":1000}},)"
-                     R"({"name":"after","in":"query","schema":{"type":"string"}}])"},
+                     R"({"name":"after","in":"query","schema":{"type":"string","pattern":"^[A-Za-z0-9._:/-]*$"}}])"},
       {.method = "GET",
        .path = "/v1/models/{model}",
        .right = Right::kInfer,

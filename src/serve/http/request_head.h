@@ -28,7 +28,7 @@ struct RequestHead {
 
 /// Throws ApiError. 400: what two readers could understand in two ways (RFC 9112, section 11.2: both lengths, one of
 /// them twice, codings before chunked), a missing or double Host, control characters, a target that does not decode;
-/// 417, 431, 501, 505.
+/// 405, 417, 431, 501, 505.
 RequestHead read_request_head(const RawHead& head);
 
 /// "/v1/models/a%20b?limit=2" -> path, query. The path and the query are decoded to UTF-8 without control characters
