@@ -8,14 +8,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/error.hpp>
-#include <boost/beast/http/status.hpp>
 #include <charconv>
-#include <ctime>
-#include <random>
 #include <utility>
 
 #include "io/error.h"
 #include "serve/error_reply.h"
+#include "serve/http/handling.h"
+#include "serve/http/reply_head.h"
 
 namespace loraxs {
 namespace {
@@ -23,95 +22,11 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 constexpr auto kNever = Connection::Clock::time_point::max();
-constexpr int kOk = 200, kNoContent = 204, kNotModified = 304, kBadRequest = 400, kTimeout = 408, kTooLarge = 413,
-              kHeadTooLarge = 431, kOwnFault = 500, kUnavailable = 503;
+constexpr int kOk = 200, kBadRequest = 400, kTimeout = 408, kTooLarge = 413, kHeadTooLarge = 431, kUnavailable = 503;
 
 Connection::Clock::time_point in_seconds(double seconds) {
   return Connection::Clock::now() +
          std::chrono::duration_cast<Connection::Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
-/// What a handler holds: the request, and the answer's end that makers use.
-class Exchange final : public HttpExchange {
- public:
-  Exchange(HttpRequest request, std::shared_ptr<AnswerState> answer, const HttpShared& shared)
-      : request_(std::move(request)), answer_(std::move(answer)), log_(shared.options.log) {}
-  ~Exchange() override {
-    const bool lost = answer_->reply(error_reply(ApiError(kOwnFault, "this request was lost; please try again")));
-    if (lost && log_) log_(LogLevel::kWarning, concat(request_.path, ": let go without an answer"));
-    answer_->abort();
-  }
-  Exchange(const Exchange&) = delete;
-  Exchange& operator=(const Exchange&) = delete;
-
-  const HttpRequest& request() const override { return request_; }
-  void reply(HttpReply reply) override { answer_->reply(std::move(reply)); }
-  void begin_events() override { answer_->begin_events(); }
-  void event(std::string data, const std::string& name) override { answer_->event(data, name); }
-  void end() override { answer_->end(); }
-  void on_gone(std::function<void()> call) override { answer_->on_gone(std::move(call)); }
-
- private:
-  const HttpRequest request_;
-  const std::shared_ptr<AnswerState> answer_;
-  const LogSink log_;
-};
-
-/// An error that a handler threw becomes its answer; where events have begun already, the connection is cut.
-void answer_error(AnswerState& answer, const ApiError& error) {
-  if (!answer.reply(error_reply(error))) answer.abort();
-}
-
-void run_handler(const HttpShared& shared, const std::shared_ptr<HttpExchange>& exchange, AnswerState& answer) {
-  const ApiError fault(kOwnFault, "the server failed to answer; its log says why");
-  try {
-    shared.handler(exchange);
-  } catch (const ApiError& error) {
-    answer_error(answer, error);
-  } catch (const Error& error) {
-    answer_error(answer, ApiError(kBadRequest, error.what()));
-  } catch (const std::exception& error) {
-    shared.warn(concat(exchange->request().path, ": internal error: ", error.what()));
-    answer_error(answer, fault);
-  } catch (...) {
-    shared.warn(concat(exchange->request().path, ": internal error of an unknown kind"));
-    answer_error(answer, fault);
-  }
-}
-
-/// 24 characters that no two requests share.
-std::string fresh_id() {
-  static thread_local std::mt19937_64 generator((static_cast<uint64_t>(std::random_device{}()) << 32U) ^
-                                                std::random_device{}());
-  constexpr std::string_view kLetters = "0123456789abcdefghijklmnopqrstuv";
-  constexpr std::size_t kCharacters = 24, kInOneDraw = 12;
-  constexpr unsigned kBits = 5;
-  std::string id;
-  id.reserve(kCharacters);
-  uint64_t draw = 0;
-  for (std::size_t i = 0; i < kCharacters; ++i, draw >>= kBits) {
-    if (i % kInOneDraw == 0) draw = generator();
-    id += kLetters[draw % kLetters.size()];
-  }
-  return id;
-}
-
-/// "Mon, 30 Nov 2026 02:07:33 GMT"
-std::string http_date() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  std::array<char, 40> text;
-  return {text.data(), std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-}
-
-/// A value of ours that may come from elsewhere cannot end its field.
-std::string field_value(std::string value) {
-  for (char& c : value) {
-    constexpr unsigned char kSpace = 0x20;
-    if (static_cast<unsigned char>(c) < kSpace) c = ' ';
-  }
-  return value;
 }
 
 std::string chunk_size(std::size_t bytes) {
@@ -410,11 +325,7 @@ void Connection::hand_over(HttpRequest request) {
                                             });
                                           });
   ++shared_.requests;
-  auto exchange = std::make_shared<Exchange>(std::move(request), answer_, shared_);
-  asio::post(shared_.handlers, [&shared = shared_, exchange = std::move(exchange), answer = answer_]() mutable {
-    run_handler(shared, exchange, *answer);
-    exchange.reset();
-  });
+  handle_request(shared_, std::move(request), answer_);
 }
 
 // Whether the answer was sent to its end.
@@ -469,7 +380,7 @@ asio::awaitable<bool> Connection::send_reply(Request& request, const HttpReply& 
   std::string text = head_of(request, reply.status, reply.content_type);
   for (const auto& [name, value] : reply.headers)
     text.append(name).append(": ").append(field_value(value)).append("\r\n");
-  const bool bare = reply.status == kNoContent || reply.status == kNotModified;
+  const bool bare = is_bare(reply.status);
   if (!bare) text.append(concat("Content-Length: ", reply.body.size(), "\r\n"));
   text.append("\r\n");
   if (!bare && !request.head.head_only) {
@@ -481,14 +392,11 @@ asio::awaitable<bool> Connection::send_reply(Request& request, const HttpReply& 
 
 std::string Connection::head_of(Request& request, int status, std::string_view content_type) const {
   request.closes = request.closes || shared_.draining;
-  std::string head = concat("HTTP/1.1 ", status, ' ', http::obsolete_reason(static_cast<http::status>(status)),
-                            "\r\nDate: ", http_date(), "\r\nX-Request-Id: ", request.record.id, "\r\n");
-  if (status != kNoContent && status != kNotModified) {
-    head.append("Content-Type: ").append(field_value(std::string(content_type))).append("\r\n");
-  }
-  if (request.closes) head.append("Connection: close\r\n");
-  if (!request.closes && request.http_1_0) head.append("Connection: keep-alive\r\n");
-  return head;
+  return reply_head({.status = status,
+                     .id = request.record.id,
+                     .content_type = content_type,
+                     .closes = request.closes,
+                     .stays = !request.closes && request.http_1_0});
 }
 
 asio::awaitable<bool> Connection::write(std::string_view bytes) {
