@@ -286,9 +286,9 @@ def make_store() -> None:
     run("store", "put", f"{STORE}#anna/", *FILES, "--cache", CACHE)
     run("store", "put", reference("bob/own"), FILES[0], "--cache", CACHE)
     for tenant in ("anna", "bob"):
-        made = run("key", "create", KEYS, "--tenant", tenant, "--rights", "infer,manage", "--json")
+        made = run("key", "create", KEYS, "--tenant", tenant, "--rights", "infer", "manage", "--json")
         KEY[tenant] = json.loads(made.stdout)["key"]
-    KEY["operator"] = json.loads(run("key", "create", KEYS, "--tenant", "ops", "--rights", "infer,manage,operate", "--json").stdout)["key"]
+    KEY["operator"] = json.loads(run("key", "create", KEYS, "--tenant", "ops", "--rights", "infer", "manage", "operate", "--json").stdout)["key"]
 
 
 if __name__ == "__main__":
