@@ -52,23 +52,38 @@ def main() -> None:
                         "--answers", str(folder / "answers.jsonl"), "--json", "-q"], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
         ours = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()[1:]]
         ours = sorted((row for row in ours if "sums" in row), key=lambda row: row["index"])
-        rows = [{"question": row["question"], "choices": [f"the correct answer is {c}" for c in row["choices"]], "gold": row["choices"].index(row["gold"])} for row in ours]
+        rows = [
+            {
+                "question": row["question"],
+                "choices": [f"the correct answer is {c}" for c in row["choices"]],
+                "gold": row["choices"].index(row["gold"]),
+            }
+            for row in ours
+        ]
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "task.yaml").write_text(TASK.format(data=folder / "rows.jsonl"))
         (folder / "chat.yaml").write_text(CHAT_TASK.format(data=folder / "rows.jsonl"))
         base = folder / "base"
-        subprocess.run([options.program, "convert", "--model", options.model, "--out", str(base), "-q"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [options.program, "convert", "--model", options.model, "--out", str(base), "-q"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         with Server(options.program, *common) as server:
             arguments = f"model=base,base_url={server.url}/v1/completions,tokenizer={base},tokenizer_backend=huggingface,num_concurrent=8,max_length=8192"
             words = [options.lm_eval, "--model", "local-completions", "--model_args", arguments, "--tasks", "loraxs_arc_easy", "--include_path", scratch,
                      "--output_path", str(folder / "out"), "--log_samples"]  # fmt: skip
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-            samples = [json.loads(line) for line in next((folder / "out").rglob("samples_*.jsonl")).read_text().splitlines()]
+            samples = [
+                json.loads(line) for line in next((folder / "out").rglob("samples_*.jsonl")).read_text().splitlines()
+            ]
             if options.chat:
                 arguments = f"model=base,base_url={server.url}/v1/chat/completions,num_concurrent=8"
                 words = [options.lm_eval, "--model", "local-chat-completions", "--model_args", arguments, "--tasks", "loraxs_arc_easy_chat", "--include_path", scratch,
                          "--apply_chat_template", "--limit", "8", "--output_path", str(folder / "chat")]  # fmt: skip
-                print(json.dumps({"chat_exit": subprocess.run(words, check=False, stdout=subprocess.DEVNULL).returncode}))
+                print(
+                    json.dumps({"chat_exit": subprocess.run(words, check=False, stdout=subprocess.DEVNULL).returncode})
+                )
         same, farthest = 0, 0.0
         for row, sample in zip(ours, sorted(samples, key=lambda s: s["doc_id"]), strict=True):
             theirs = [float(response[0][0]) for response in sample["resps"]]

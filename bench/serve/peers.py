@@ -25,7 +25,18 @@ def exported(program: str, model: str, url: str, folder: Path, form: str, suffix
     outs = [folder / f"{form}-{i}{suffix}" for i in range(USERS)]
     for i, out in enumerate(outs):
         if not out.exists():
-            words = ["export", "--model", model, "--adapter", f"{url}#t/a{i}", "--format", form, "--out", str(out), "-q"]
+            words = [
+                "export",
+                "--model",
+                model,
+                "--adapter",
+                f"{url}#t/a{i}",
+                "--format",
+                form,
+                "--out",
+                str(out),
+                "-q",
+            ]
             subprocess.run([program, *words], check=True, stdout=subprocess.DEVNULL)
     return outs
 
@@ -37,7 +48,9 @@ def peft_contender(program: str, model: str, url: str, folder: Path):
 
     base = folder / "base"
     if not base.exists():
-        subprocess.run([program, "convert", "--model", model, "--out", str(base), "-q"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [program, "convert", "--model", model, "--out", str(base), "-q"], check=True, stdout=subprocess.DEVNULL
+        )
     adapters = exported(program, model, url, folder, "peft", "")
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     whole = PeftModel.from_pretrained(plain, str(adapters[0]), adapter_name="a0")
@@ -73,8 +86,17 @@ def llama_contender(program: str, model: str, url: str, folder: Path, threads: i
     server = xllamacpp.Server(params)
 
     def ask(i: int) -> int:
-        body = {"prompt": prompt_of(i), "n_predict": NEW_TOKENS, "temperature": 0, "ignore_eos": True, "cache_prompt": False, "lora": [{"id": i, "scale": 1.0}]}
-        request = urllib.request.Request(server.listening_address + "/completion", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        body = {
+            "prompt": prompt_of(i),
+            "n_predict": NEW_TOKENS,
+            "temperature": 0,
+            "ignore_eos": True,
+            "cache_prompt": False,
+            "lora": [{"id": i, "scale": 1.0}],
+        }
+        request = urllib.request.Request(
+            server.listening_address + "/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=600) as answer:
             return json.load(answer)["tokens_predicted"]
 
@@ -117,7 +139,17 @@ def main() -> None:
                 rates[name].append(measure())
     for name, values in rates.items():
         ratios = sorted(mine / theirs for mine, theirs in zip(rates["loraxs serve"], values, strict=True))
-        print(json.dumps({"name": name, "adapters": USERS, "rank": RANK, "tokens_per_second": round(statistics.median(values), 1), "loraxs_over_it": round(statistics.median(ratios), 2)}))
+        print(
+            json.dumps(
+                {
+                    "name": name,
+                    "adapters": USERS,
+                    "rank": RANK,
+                    "tokens_per_second": round(statistics.median(values), 1),
+                    "loraxs_over_it": round(statistics.median(ratios), 2),
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Each line is a ratio of two workloads that take turns within one run, the median
 import argparse
 import asyncio
 import json
-
 import statistics
 import subprocess
 import sys
@@ -23,8 +22,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-from support.server import Server  # noqa: E402
-from support.varied_adapter import write_varied  # noqa: E402
+from support.server import Server
+from support.varied_adapter import write_varied
 
 PROMPT_TOKENS, NEW_TOKENS, RANK = 32, 64, 16
 
@@ -46,8 +45,13 @@ def make_store(program: str, model: str, folder: Path, adapters: int) -> str:
         first.write_bytes((folder / "run/seed-0/last.safetensors").read_bytes())
     batch = 200
     for begin in range(0, adapters, batch):
-        files = [write_varied(first, folder / f"a{i}.safetensors", i, 0.02) for i in range(begin, min(begin + batch, adapters))]
-        subprocess.run([program, "store", "put", f"{url}#t/", *map(str, files), "-q"], check=True, stdout=subprocess.DEVNULL)
+        files = [
+            write_varied(first, folder / f"a{i}.safetensors", i, 0.02)
+            for i in range(begin, min(begin + batch, adapters))
+        ]
+        subprocess.run(
+            [program, "store", "put", f"{url}#t/", *map(str, files), "-q"], check=True, stdout=subprocess.DEVNULL
+        )
         for file in files:
             file.unlink()
     return url
@@ -68,7 +72,11 @@ class Stream:
         text = json.dumps(body).encode()
         self.start = time.perf_counter()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+        writer.write(
+            b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(text)
+            + text
+        )
         status = await reader.readline()
         if b" 200 " not in status:
             raise RuntimeError(status + await reader.read(2000))
@@ -135,8 +143,20 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     url = make_store(options.program, options.model, folder, options.adapters)
     names = [f"t/a{i}" for i in range(options.adapters)]
-    wanted = lambda name: not options.only or name in options.only  # noqa: E731
-    words = ["--model", options.model, "--store", url, "--precision", options.precision, "--max-waiting", 4096, "--sequences", 64, *options.serve]
+    wanted = lambda name: not options.only or name in options.only
+    words = [
+        "--model",
+        options.model,
+        "--store",
+        url,
+        "--precision",
+        options.precision,
+        "--max-waiting",
+        4096,
+        "--sequences",
+        64,
+        *options.serve,
+    ]
     with Server(options.program, *words) as server:
         port = int(server.url.rsplit(":", 1)[1])
 
@@ -154,30 +174,63 @@ def main() -> None:
             precision = "int8" if any("int8" in line for line in server.said) else "float32"
 
             def in_process() -> float:
-                command = [options.decode_bench, options.model, precision, "normal", "16", "0", str(RANK), str(NEW_TOKENS), "1"]
-                return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])["tokens_per_second"]
+                command = [
+                    options.decode_bench,
+                    options.model,
+                    precision,
+                    "normal",
+                    "16",
+                    "0",
+                    str(RANK),
+                    str(NEW_TOKENS),
+                    "1",
+                ]
+                return json.loads(
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+                )["tokens_per_second"]
 
             median_ratio("http", options.runs, of(["base"], 16, 16), in_process)
         if wanted("cold"):
-            first = lambda name, i: asyncio.run(Stream(port, name, prompt_of(i), 1).run())  # noqa: E731
+            first = lambda name, i: asyncio.run(Stream(port, name, prompt_of(i), 1).run())
             times = {"cold": [], "warm": []}
             for i in range(min(200, options.adapters - 64)):
                 for kind, name in (("cold", names[64 + i]), ("warm", names[0])):
                     stream = first(name, i)
                     times[kind].append(1000 * (stream.arrivals[0] - stream.start))
-            print(json.dumps({"name": "cold", **{f"{kind}_{label}_ms": round(quantile(values, q), 2) for kind, values in times.items() for label, q in (("p50", 0.5), ("p99", 0.99))}}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "name": "cold",
+                        **{
+                            f"{kind}_{label}_ms": round(quantile(values, q), 2)
+                            for kind, values in times.items()
+                            for label, q in (("p50", 0.5), ("p99", 0.99))
+                        },
+                    }
+                ),
+                flush=True,
+            )
         if wanted("gap"):
 
             async def gaps(with_prompts: bool) -> float:
                 running = [asyncio.create_task(Stream(port, names[i], prompt_of(i), 256).run()) for i in range(8)]
                 await asyncio.sleep(0.5)
-                arriving = [asyncio.create_task(Stream(port, "base", prompt_of(99 + i, options.long), 1).run()) for i in range(3 if with_prompts else 0)]
+                arriving = [
+                    asyncio.create_task(Stream(port, "base", prompt_of(99 + i, options.long), 1).run())
+                    for i in range(3 if with_prompts else 0)
+                ]
                 done = await asyncio.gather(*running)
                 await asyncio.gather(*arriving)
-                between = [1000 * (b - a) for stream in done for a, b in zip(stream.arrivals[8:], stream.arrivals[9:], strict=False)]
+                between = [
+                    1000 * (b - a)
+                    for stream in done
+                    for a, b in zip(stream.arrivals[8:], stream.arrivals[9:], strict=False)
+                ]
                 return quantile(between, 0.99)
 
-            median_ratio("gap", options.runs, lambda: asyncio.run(gaps(True)), lambda: asyncio.run(gaps(False)), "ms, p99")
+            median_ratio(
+                "gap", options.runs, lambda: asyncio.run(gaps(True)), lambda: asyncio.run(gaps(False)), "ms, p99"
+            )
     if wanted("tenants"):
         tenants(options, url, names[0])
 
@@ -186,19 +239,44 @@ def tenants(options: argparse.Namespace, url: str, name: str) -> None:
     """Two tenants with keys; the flood is the second's."""
     with tempfile.TemporaryDirectory() as scratch:
         keys = Path(scratch) / "keys.json"
-        made = [subprocess.run([options.program, "key", "create", str(keys), "--tenant", t, "--json"], check=True, capture_output=True, text=True) for t in ("t", "flood")]
+        made = [
+            subprocess.run(
+                [options.program, "key", "create", str(keys), "--tenant", t, "--json"],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            for t in ("t", "flood")
+        ]
         mine, theirs = (json.loads(m.stdout)["key"] for m in made)
-        with Server(options.program, "--model", options.model, "--store", url, "--precision", options.precision, "--keys", keys, "--max-waiting", 4096, *options.serve) as server:
+        with Server(
+            options.program,
+            "--model",
+            options.model,
+            "--store",
+            url,
+            "--precision",
+            options.precision,
+            "--keys",
+            keys,
+            "--max-waiting",
+            4096,
+            *options.serve,
+        ) as server:
             body = {"model": name, "prompt": prompt_of(1), "max_tokens": 16, "temperature": 0, "ignore_eos": True}
 
             def latencies(flood: bool) -> float:
                 async def ask(key: str, model: str) -> float:
                     start = time.perf_counter()
-                    status, _ = await asyncio.to_thread(server.ask, "POST", "/v1/completions", body | {"model": model}, key)
+                    status, _ = await asyncio.to_thread(
+                        server.ask, "POST", "/v1/completions", body | {"model": model}, key
+                    )
                     return 1000 * (time.perf_counter() - start) if status == 200 else float("inf")
 
                 async def all_() -> float:
-                    asyncio.get_running_loop().set_default_executor(__import__("concurrent.futures").futures.ThreadPoolExecutor(options.flood + 8))
+                    asyncio.get_running_loop().set_default_executor(
+                        __import__("concurrent.futures").futures.ThreadPoolExecutor(options.flood + 8)
+                    )
                     others = [asyncio.create_task(ask(theirs, "base")) for _ in range(options.flood if flood else 0)]
                     times = []
                     for _ in range(10):

@@ -123,7 +123,9 @@ std::string random_name() {
 
 /// What the API says of a call goes into the access log and the metrics.
 void note_call(Metrics& metrics, AccessLog* access, nlohmann::ordered_json line) {
-  const auto number = [&](const char* key) { return line.contains(key) && line[key].is_number() ? line[key].get<double>() : 0; };
+  const auto number = [&](const char* key) {
+    return line.contains(key) && line[key].is_number() ? line[key].get<double>() : 0;
+  };
   const auto count = [&](const char* key) { return static_cast<int64_t>(number(key)); };
   constexpr double kMilliseconds = 1e-3;
   if (number("first_token_ms") > 0) metrics.first_token(number("first_token_ms") * kMilliseconds);
@@ -152,7 +154,8 @@ int run(const ServeOptions& options, const CommonOptions& common) {
   std::unique_ptr<Metrics> metrics;  // ends last
   std::unique_ptr<Answering> engine;
   std::unique_ptr<HttpServer> server;
-  metrics = std::make_unique<Metrics>([&] { return engine->state(); }, [&] { return server ? server->state() : HttpServerState{}; });
+  metrics = std::make_unique<Metrics>([&] { return engine->state(); },
+                                      [&] { return server ? server->state() : HttpServerState{}; });
   EngineOptions engine_options = engine_of(options);
   engine_options.on_step = [&](int64_t sequences) { metrics->batch(sequences); };
   engine_options.on_gap = [&](double seconds) { metrics->gap(seconds); };
@@ -161,27 +164,34 @@ int run(const ServeOptions& options, const CommonOptions& common) {
     check_engine(*engine, common);
     return 0;
   }
-  RoutesOptions routes{.metrics = [&] { return metrics->text(); },
-                       .now =
-                           [] {
-                             return std::chrono::duration_cast<std::chrono::seconds>(
-                                        std::chrono::system_clock::now().time_since_epoch())
-                                 .count();
-                           },
-                       .unique = random_name,
-                       .log = [&](nlohmann::ordered_json line) { note_call(*metrics, access.get(), std::move(line)); }};
-  server = std::make_unique<HttpServer>(
-      HttpServerOptions{.address = options.host,
-                        .port = static_cast<uint16_t>(options.port),
-                        .tls_certificate = options.tls_certificate,
-                        .tls_key = options.tls_key,
-                        .log = settings.log,
-                        .answered = [&](const HttpRecord& record) { metrics->answered(record); }},
-      make_routes(*engine, *gate, std::move(routes)));
+  RoutesOptions routes{
+      .metrics = [&] { return metrics->text(); },
+      .now =
+          [] {
+            return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+                .count();
+          },
+      .unique = random_name,
+      .log = [&](nlohmann::ordered_json line) { note_call(*metrics, access.get(), std::move(line)); }};
+  server =
+      std::make_unique<HttpServer>(HttpServerOptions{.address = options.host,
+                                                     .port = static_cast<uint16_t>(options.port),
+                                                     .tls_certificate = options.tls_certificate,
+                                                     .tls_key = options.tls_key,
+                                                     .log = settings.log,
+                                                     .answered =
+                                                         [&](const HttpRecord& record) {
+                                                           metrics->answered(record);
+                                                           // The API tells of the calls that reached it.
+                                                           if (access && (record.path.empty() || record.status == 0))
+                                                             access->write(access_line(record));
+                                                         }},
+                                   make_routes(*engine, *gate, std::move(routes)));
   const EngineState state = engine->state();
   const char* scheme = options.tls_key.empty() ? "http" : "https";
   for (const std::string& address : server->addresses()) {
-    std::cerr << concat("listening=", scheme, "://", address, " model=", state.model, " precision=", state.precision, "\n");
+    std::cerr << concat("listening=", scheme, "://", address, " model=", state.model, " precision=", state.precision,
+                        "\n");
   }
   signals.wait();
   if (settings.log) settings.log(LogLevel::kInfo, "draining");

@@ -109,7 +109,10 @@ TEST_P(DecoderTest, BfloatGradientsOfRAreNoFurtherFromFloatThanTransformers) {
 TEST_P(DecoderTest, PackedEqualsAloneInAnyOrder) {
   const OracleCase oracle(GetParam());
   std::vector<Sequence> sequences = oracle.sequences();
-  for (Sequence& sequence : sequences) sequence.asks_next = true;
+  for (Sequence& sequence : sequences) {
+    sequence.is_target.clear();
+    sequence.asks_next = true;
+  }
   AdaptedModel model = oracle.adapted(oracle.bank(torch::kFloat32), torch::kFloat32);
   torch::NoGradGuard no_grad;
   const torch::Tensor together = model.token_logits(pack(sequences, Ask::kNext));

@@ -10,13 +10,21 @@ from pathlib import Path
 
 import openai
 import torch
-from support.server import Server
+from support.server import Server, check_page
 from support.tiny_run import TrainedRunTest, run
 from support.varied_adapter import write_varied
 from transformers import AutoModel, AutoTokenizer
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
-TEXTS = ["abc xyz", "hello kq", "xyz", "kq kq abc", "hello hello hello xyz abc kq", "a", "xyz " + "abc hello " * 40]  # the last is cut
+TEXTS = [
+    "abc xyz",
+    "hello kq",
+    "xyz",
+    "kq kq abc",
+    "hello hello hello xyz abc kq",
+    "a",
+    "xyz " + "abc hello " * 40,
+]  # the last is cut
 SHORT = TEXTS[:-1]
 ADAPTERS = 12
 
@@ -73,7 +81,10 @@ class EncoderTest(TrainedRunTest):
         self.assertIn(self.classify("anna/best", TEXTS)[2]["label"], names)
 
     def test_vectors_are_those_of_transformers(self) -> None:
-        tokenizer, model = AutoTokenizer.from_pretrained(self.folder / "model"), AutoModel.from_pretrained(self.folder / "model").eval()
+        tokenizer, model = (
+            AutoTokenizer.from_pretrained(self.folder / "model"),
+            AutoModel.from_pretrained(self.folder / "model").eval(),
+        )
         expected = []
         for text in SHORT:
             with torch.no_grad():
@@ -87,6 +98,10 @@ class EncoderTest(TrainedRunTest):
         self.assertEqual(list(numbers), [struct.unpack("<f", struct.pack("<f", x))[0] for x in found.data[1].embedding])
         adapted = self.client.embeddings.create(model="anna/v1", input=TEXTS[1]).data[0].embedding
         self.assertGreater((torch.tensor(adapted) - expected[1]).norm().item(), 1e-3)
+
+    def test_the_page(self) -> None:
+        (self.folder / "pictures").mkdir()
+        check_page(self, self.server, self.folder / "pictures")
 
     def test_what_an_encoder_does_not_do(self) -> None:
         chat = {"model": "base", "messages": [{"role": "user", "content": "a"}]}

@@ -48,9 +48,20 @@ class PairTest(unittest.TestCase):
         self.scratch = tempfile.TemporaryDirectory()
         self.folder = Path(self.scratch.name)
         self.database = Postgres().__enter__()
-        self.files = [write_varied(MODEL / "adapter-0.safetensors", self.folder / f"v{i}.safetensors", i) for i in range(3)]
+        self.files = [
+            write_varied(MODEL / "adapter-0.safetensors", self.folder / f"v{i}.safetensors", i) for i in range(3)
+        ]
         self.put(self.files[0])
-        words = ["--model", MODEL, "--store", self.database.url, "--cache", self.folder / "cache", "--precision", "float32"]
+        words = [
+            "--model",
+            MODEL,
+            "--store",
+            self.database.url,
+            "--cache",
+            self.folder / "cache",
+            "--precision",
+            "float32",
+        ]
         self.servers = [Server(PROGRAM, *words).__enter__() for _ in range(2)]
 
     def tearDown(self) -> None:

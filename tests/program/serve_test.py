@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openai
-from support.server import Server, resident_bytes
+from support.server import Server, check_page, resident_bytes
 from support.varied_adapter import write_varied
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
@@ -79,7 +79,9 @@ class DecoderTest(unittest.TestCase):
         self.assertEqual([drawn.choices[0].text], alone)
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}]
         chat = self.client.chat.completions.create(model=name, messages=messages, max_tokens=NEW, temperature=0)
-        self.assertEqual([chat.choices[0].message.content], texts_alone([{"messages": messages, "adapter": reference(name)}]))
+        self.assertEqual(
+            [chat.choices[0].message.content], texts_alone([{"messages": messages, "adapter": reference(name)}])
+        )
         self.assertEqual(chat.usage.total_tokens, chat.usage.prompt_tokens + chat.usage.completion_tokens)
 
     def test_a_stream_is_the_same_text(self) -> None:
@@ -151,7 +153,9 @@ class DecoderTest(unittest.TestCase):
         first = self.complete(PROMPTS[0], name)
         run("store", "put", reference(name), FILES[7], "--cache", CACHE)
         second = self.complete(PROMPTS[0], name)
-        self.assertEqual([first, second], texts_alone([{"prompt": PROMPTS[0], "adapter": str(FILES[i])} for i in (6, 7)]))
+        self.assertEqual(
+            [first, second], texts_alone([{"prompt": PROMPTS[0], "adapter": str(FILES[i])} for i in (6, 7)])
+        )
         self.assertEqual(self.complete(PROMPTS[0], name + "@1"), first)
         self.assertTrue(self.client.models.delete(name).deleted)
         with self.assertRaises(openai.NotFoundError):
@@ -162,7 +166,9 @@ class DecoderTest(unittest.TestCase):
         next(iter(stream))
         stream.close()
         self.wait_until_idle()
-        self.assertEqual(self.complete("a", "anna/v0"), texts_alone([{"prompt": "a", "adapter": reference("anna/v0")}])[0])
+        self.assertEqual(
+            self.complete("a", "anna/v0"), texts_alone([{"prompt": "a", "adapter": reference("anna/v0")}])[0]
+        )
 
     def wait_until_idle(self) -> None:
         deadline = time.monotonic() + 30
@@ -192,6 +198,10 @@ class DecoderTest(unittest.TestCase):
         self.assertEqual([told["text"]], texts_alone([{"messages": messages, "adapter": reference("anna/v1")}]))
         self.assertIn("anna/v3", told["models"])
         self.assertEqual(told["refused"], 404)
+
+    def test_the_page(self) -> None:
+        (FOLDER / "pictures").mkdir()
+        check_page(self, self.server, FOLDER / "pictures")
 
     def test_bad_requests_say_what_is_wrong(self) -> None:
         for body, status, said in (
@@ -237,7 +247,14 @@ class CrowdTest(unittest.TestCase):
                 for round_ in range(10**6):
                     if stop.is_set():
                         return
-                    run("store", "put", reference(f"zoe/passing{round_ % 3}"), FILES[round_ % ADAPTERS], "--cache", CACHE)
+                    run(
+                        "store",
+                        "put",
+                        reference(f"zoe/passing{round_ % 3}"),
+                        FILES[round_ % ADAPTERS],
+                        "--cache",
+                        CACHE,
+                    )
                     server.ask("POST", "/v1/completions", {"model": f"zoe/passing{round_ % 3}", "prompt": "a", "max_tokens": 1})  # fmt: skip
                     server.ask("DELETE", f"/v1/models/zoe/passing{(round_ + 1) % 3}")
 
@@ -271,7 +288,9 @@ class CrowdTest(unittest.TestCase):
             self.assertEqual(server.ask("GET", "/ready")[0], 200)
             status, answer = server.ask("POST", "/v1/completions", {"model": "anna/v0", "prompt": "a", "max_tokens": NEW, "temperature": 0})  # fmt: skip
             self.assertEqual(status, 200)
-            self.assertEqual([answer["choices"][0]["text"]], texts_alone([{"prompt": "a", "adapter": reference("anna/v0")}]))
+            self.assertEqual(
+                [answer["choices"][0]["text"]], texts_alone([{"prompt": "a", "adapter": reference("anna/v0")}])
+            )
 
     def gone(self, server: Server, body: dict) -> None:
         try:
@@ -288,7 +307,9 @@ def make_store() -> None:
     for tenant in ("anna", "bob"):
         made = run("key", "create", KEYS, "--tenant", tenant, "--rights", "infer", "manage", "--json")
         KEY[tenant] = json.loads(made.stdout)["key"]
-    KEY["operator"] = json.loads(run("key", "create", KEYS, "--tenant", "ops", "--rights", "infer", "manage", "operate", "--json").stdout)["key"]
+    KEY["operator"] = json.loads(
+        run("key", "create", KEYS, "--tenant", "ops", "--rights", "infer", "manage", "operate", "--json").stdout
+    )["key"]
 
 
 if __name__ == "__main__":

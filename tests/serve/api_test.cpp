@@ -111,7 +111,7 @@ TEST_F(ApiTest, AnotherTenantsModelIsLikeNone) {
 TEST_F(ApiTest, DeletesAndPinsAdapters) {
   const json deleted = reply_of(*server_.send("DELETE", "/v1/models/anna/support"));
   EXPECT_EQ(deleted["deleted"], true);
-  EXPECT_EQ(reply_of(*server_.send("DELETE", "/v1/models/base"), 400)["error"]["param"], "model");
+  EXPECT_EQ(reply_of(*server_.send("DELETE", "/v1/models/base"), 409)["error"]["param"], "model");
   const auto loaded =
       server_.send("POST", "/v1/load_lora_adapter", R"({"lora_name": "anna/topic", "lora_path": "anna/topic"})");
   EXPECT_EQ(loaded->replies.at(0).body, "Success: LoRA adapter 'anna/topic' added successfully.");

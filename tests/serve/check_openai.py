@@ -12,7 +12,7 @@ try:
     from openai.types.responses import Response, ResponseStreamEvent
     from pydantic import TypeAdapter, ValidationError
 except ImportError as missing:
-    print(f"NOT RUN: {missing}; pip install openai==1.109.1")
+    print(f"NOT RUN: {missing}; pip install openai==3.57.0")
     sys.exit(77)
 
 TYPES = {

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from typing_extensions import Self
+
 
 def programs() -> Path | None:
     """Debian keeps the server's programs beside its libraries; none where it is not installed."""
@@ -17,12 +19,14 @@ def programs() -> Path | None:
 class Postgres:
     """`with Postgres() as server`: `server.url` is a database."""
 
-    def __enter__(self) -> "Postgres":
+    def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="loraxs-pg-"))
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-        self.run("initdb", "-D", self.folder / "data", "-U", "loraxs", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        self.run(
+            "initdb", "-D", self.folder / "data", "-U", "loraxs", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"
+        )
         self.start()
         self.run("createdb", "-h", self.folder, "-U", "loraxs", "db")
         self.url = f"postgresql://loraxs@/db?host={self.folder}"
@@ -43,7 +47,9 @@ class Postgres:
         self.runs = False
 
     def run(self, program: str, *words: object) -> None:
-        as_nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+        as_nobody = (
+            ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+        )
         command = [*as_nobody, str(programs() / program), *map(str, words)]
         done = subprocess.run(command, check=False, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         assert done.returncode == 0, command

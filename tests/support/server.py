@@ -4,9 +4,13 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import threading
+import unittest
 import urllib.request
 from pathlib import Path
+
+from typing_extensions import Self
 
 
 class Server:
@@ -16,7 +20,7 @@ class Server:
         self.command = [program, "serve", "--port", "0", *map(str, words)]
         self.key, self.wait_s, self.said = key, wait_s, []
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         listening = threading.Event()
         self.url = ""
@@ -59,6 +63,22 @@ class Server:
                 return answer.status, json.loads(text) if text.startswith(b"{") else {"text": text.decode()}
         except urllib.error.HTTPError as refused:
             return refused.code, json.loads(refused.read() or b"{}")
+
+
+def check_page(test: unittest.TestCase, server: Server, folder: Path) -> None:
+    """The server's page in a browser (tests/program/page_test.py), or a skip that says what is missing."""
+    words = [
+        sys.executable,
+        "tests/program/page_test.py",
+        server.url,
+        str(folder),
+        *([server.key] if server.key else []),
+    ]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=400)
+    missing = 77
+    if done.returncode == missing:
+        test.skipTest(done.stdout.strip())
+    test.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 def resident_bytes(process: subprocess.Popen) -> int:

@@ -108,7 +108,8 @@ class ResponseForm : public AnswerForm {
     nlohmann::ordered_json usage;
     if (used != nullptr) {
       usage = {{"input_tokens", used->prompt},
-               {"input_tokens_details", {{"cached_tokens", used->cached}}},
+               // Nothing is bought by writing to the cache: each prompt that is computed stays there for a while.
+               {"input_tokens_details", {{"cached_tokens", used->cached}, {"cache_write_tokens", 0}}},
                {"output_tokens", used->answer},
                {"output_tokens_details", {{"reasoning_tokens", 0}}},
                {"total_tokens", used->prompt + used->answer}};
