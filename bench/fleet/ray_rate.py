@@ -52,6 +52,7 @@ def main() -> None:
                 spread.append(done["sentences_per_second"])
                 starts.append(done["seconds"] - done["train_seconds"])
                 same += content(one, scratch) == content(many, scratch)
+                print(f"round {turn + 1}: {alone[-1]:.1f} alone, {spread[-1]:.1f} on Ray", flush=True)
         finally:
             cluster.close()
     ratio = statistics.median(spread) / statistics.median(alone)
