@@ -31,11 +31,11 @@ namespace loraxs {
 
 /// In the order of --help, in which their examples work one after the other in the repository: with the models of
 /// `make setup`, on its examples.
-using Subcommands = std::variant<InitOptions, TrainOptions, ShowOptions, EvalOptions, PredictOptions, GenerateOptions,
-                                 ConversationOptions, CombineOptions, SweepOptions, NearestOptions, MergeOptions,
-                                 UnmergeOptions, ConvertOptions, ExportOptions, ImportOptions, StoreOptions, KeyOptions,
-                                 ServeOptions, BasisOptions, ParamsOptions, TableOptions, StudyOptions, CacheOptions,
-                                 DoctorOptions>;
+using Subcommands =
+    std::variant<InitOptions, TrainOptions, ShowOptions, EvalOptions, PredictOptions, GenerateOptions,
+                 ConversationOptions, CombineOptions, SweepOptions, NearestOptions, MergeOptions, UnmergeOptions,
+                 ConvertOptions, ExportOptions, ImportOptions, StoreOptions, KeyOptions, ServeOptions, BasisOptions,
+                 ParamsOptions, TableOptions, StudyOptions, CacheOptions, DoctorOptions>;
 
 /// What the launcher hands to the engine.
 struct Command {

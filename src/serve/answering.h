@@ -103,7 +103,7 @@ struct EncodeRequest {
 struct EngineState {
   bool ready = false;
   std::string model, precision;
-  int64_t running = 0, waiting = 0;                           // requests
+  int64_t running = 0, waiting = 0;  // requests
   int64_t resident_rows = 0, resident_capacity = 0, row_loads = 0;
   int64_t cache_blocks = 0, free_blocks = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0, answer_tokens = 0;  // so far

@@ -68,8 +68,8 @@ int64_t DecoderEngine::answer(AnswerRequest request) {
 }
 
 int64_t DecoderEngine::encode(EncodeRequest) {
-  throw ApiError(400, concat("model: ", shelf_->base_name(), " generates text; labels and vectors come from an encoder"),
-                 "model");
+  throw ApiError(
+      400, concat("model: ", shelf_->base_name(), " generates text; labels and vectors come from an encoder"), "model");
 }
 
 void DecoderEngine::cancel(int64_t id) {
@@ -109,7 +109,8 @@ void DecoderEngine::admit() {
       const auto found = held_.find(job->request.caller.tenant);
       return job->pin || found == held_.end() ? 0 : found->second;
     };
-    waiting_.sort([&](const JobPtr& x, const JobPtr& y) { return std::pair(holds(x), x->id) < std::pair(holds(y), y->id); });
+    waiting_.sort(
+        [&](const JobPtr& x, const JobPtr& y) { return std::pair(holds(x), x->id) < std::pair(holds(y), y->id); });
   }
   for (auto next = waiting_.begin(); next != waiting_.end();) {
     const JobPtr job = *next;

@@ -2,8 +2,8 @@
 #pragma once
 #include <list>
 #include <map>
-#include <string>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -52,13 +52,13 @@ class DecoderEngine final : public ShelfEngine {
   EngineOptions options_;
   LogSink log_;
   TextModel model_;
-  Scheduler* scheduler_ = nullptr;  // model_'s
-  size_t banks_ = 0;                // of the shelf that the model has plugged in
-  std::list<JobPtr> waiting_;       // for a row
-  bool place_freed_ = false;        // since admit() last asked for rows
-  std::map<std::string, int64_t> held_;  // places that each tenant's requests hold
+  Scheduler* scheduler_ = nullptr;            // model_'s
+  size_t banks_ = 0;                          // of the shelf that the model has plugged in
+  std::list<JobPtr> waiting_;                 // for a row
+  bool place_freed_ = false;                  // since admit() last asked for rows
+  std::map<std::string, int64_t> held_;       // places that each tenant's requests hold
   std::unordered_map<int64_t, JobPtr> jobs_;  // by id: all that have not ended
-  EngineThread thread_;  // last: it ends first
+  EngineThread thread_;                       // last: it ends first
 };
 
 }  // namespace loraxs

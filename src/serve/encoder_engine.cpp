@@ -96,7 +96,8 @@ void EncoderEngine::shorten(std::vector<int32_t>& ids, int64_t most) const {
 }
 
 std::vector<int32_t> EncoderEngine::encode_chat(const nlohmann::ordered_json&) const {
-  throw ApiError(400, concat("model: ", shelf_->base_name(), " is an encoder: it labels and embeds, and answers nothing"),
+  throw ApiError(400,
+                 concat("model: ", shelf_->base_name(), " is an encoder: it labels and embeds, and answers nothing"),
                  "model");
 }
 
@@ -194,7 +195,8 @@ void EncoderEngine::compute(const std::vector<Text>& texts) {
     batch.emplace_back(std::move(sequence), text);
   }
   if (batch.empty()) return;
-  std::stable_sort(batch.begin(), batch.end(), [](const auto& x, const auto& y) { return x.first.slot < y.first.slot; });
+  std::stable_sort(batch.begin(), batch.end(),
+                   [](const auto& x, const auto& y) { return x.first.slot < y.first.slot; });
   std::vector<Sequence> sequences;
   sequences.reserve(batch.size());
   for (auto& [sequence, text] : batch) sequences.push_back(std::move(sequence));

@@ -19,7 +19,7 @@ namespace loraxs {
 /// How sentence vectors are made: as the model's sentence-transformers files say, else the mean of all tokens' last
 /// hidden states at length 1.
 struct Pooling {
-  bool mean = true;       // else the first token's
+  bool mean = true;  // else the first token's
   bool normalized = true;
 
   /// Throws Error for a kind of pooling that is neither.
@@ -66,8 +66,8 @@ class EncoderEngine final : public ShelfEngine {
   std::unique_ptr<AdaptedModel> model_;
   std::string precision_;
   std::map<std::string, std::deque<Text>> waiting_;  // by tenant
-  std::string last_tenant_;                           // whose turn it was
-  EngineThread thread_;  // last: it ends first
+  std::string last_tenant_;                          // whose turn it was
+  EngineThread thread_;                              // last: it ends first
 };
 
 }  // namespace loraxs

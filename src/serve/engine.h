@@ -12,7 +12,7 @@
 namespace loraxs {
 
 struct EngineOptions {
-  TextModelOptions model;       // an encoder's too: its folder, precision and memory
+  TextModelOptions model;  // an encoder's too: its folder, precision and memory
   ShelfOptions shelf;
   int64_t sequences = 64;       // answers computed together
   int64_t max_waiting = 256;    // requests of one tenant that wait

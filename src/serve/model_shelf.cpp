@@ -110,7 +110,8 @@ ModelShelf::ModelShelf(const BaseModel& model, ShelfOptions options, const Setti
     : model_(model),
       options_(std::move(options)),
       log_(settings.log),
-      base_name_((std::filesystem::is_directory(model.folder) ? model.folder.filename() : model.folder.stem()).string()),
+      base_name_(
+          (std::filesystem::is_directory(model.folder) ? model.folder.filename() : model.folder.stem()).string()),
       started_(seconds_now()) {
   if (base_name_.empty()) base_name_ = model.folder.parent_path().filename().string();
   if (!options_.store.empty()) store_ = open_store(parse_store_url(options_.store));
@@ -165,13 +166,15 @@ void ModelShelf::prepare_basis(const Settings& settings) {
   Layout room_for_all;
   if (options_.max_rank > 0) {
     add(select_sites(*model_.architecture, model_.config, {"all-linear"}, "--max-rank"));
-    room_for_all = make_layout("lora_xs", sites, options_.max_rank, HeadLayout{}, model_.config.hidden_size, "--max-rank");
+    room_for_all =
+        make_layout("lora_xs", sites, options_.max_rank, HeadLayout{}, model_.config.hidden_size, "--max-rank");
   }
-  basis_ = sites.empty() ? std::make_shared<Basis>()
-                         : basis_for(model_, sites, recipe,
-                                     widest != nullptr ? basis_file_of(widest->file, options_.basis_file, settings.cache)
-                                                       : options_.basis_file,
-                                     settings);
+  basis_ = sites.empty()
+               ? std::make_shared<Basis>()
+               : basis_for(model_, sites, recipe,
+                           widest != nullptr ? basis_file_of(widest->file, options_.basis_file, settings.cache)
+                                             : options_.basis_file,
+                           settings);
   std::vector<std::shared_ptr<const Layout>> layouts;
   if (options_.max_rank > 0) layouts.push_back(std::make_shared<const Layout>(std::move(room_for_all)));
   for (const Found& each : found) {
@@ -257,8 +260,8 @@ size_t ModelShelf::room_of(const std::shared_ptr<const Layout>& layout) {
     }
   }
   const int64_t row_bytes = layout->row_size * static_cast<int64_t>(sizeof(float));
-  const int64_t bytes = options_.resident_rows > 0 ? options_.resident_rows * row_bytes
-                                                   : std::max(options_.resident_bytes, row_bytes);
+  const int64_t bytes =
+      options_.resident_rows > 0 ? options_.resident_rows * row_bytes : std::max(options_.resident_bytes, row_bytes);
   const int64_t first = rooms_.empty() ? 0 : rooms_.back().first_slot + rooms_.back().bank->capacity();
   const ResidentKind kind{.layout = layout, .basis_id = basis_->basis_id};
   rooms_.push_back({std::make_shared<ResidentBank>(kind, bytes, options_.device), first});
@@ -317,7 +320,8 @@ void ModelShelf::fail_unknown(const Caller& caller, const std::string& text) con
   const std::string tenant = slash == std::string::npos ? caller.tenant : text.substr(0, slash);
   if (store_ && !tenant.empty() && sees(caller, tenant) && is_adapter_name({tenant, "x"})) {
     std::vector<std::string> known = {kBase};
-    for (const RowInfo& each : from_store(log_, [&] { return store_->list({.tenant = tenant}); })) known.push_back(tenant + "/" + each.name.name);
+    for (const RowInfo& each : from_store(log_, [&] { return store_->list({.tenant = tenant}); }))
+      known.push_back(tenant + "/" + each.name.name);
     if (const auto near = nearest_name(text.substr(0, text.find('@')), known)) hint = concat("; is ", *near, " meant?");
   }
   throw ApiError(404, concat("model: the model ", text, " does not exist", hint), "model", "model_not_found");
@@ -461,7 +465,8 @@ ServedModelPtr ModelShelf::adopt(std::string bytes) {
     check_served(*file, layout);
   } catch (const Error& error) {
     std::string said = error.what();
-    if (const size_t at = said.find(memory.path()); at != std::string::npos) said.replace(at, memory.path().size(), "adapter");
+    if (const size_t at = said.find(memory.path()); at != std::string::npos)
+      said.replace(at, memory.path().size(), "adapter");
     throw ApiError(400, said, "adapter");
   }
   auto model = std::make_shared<RowModel>();
@@ -476,16 +481,14 @@ ServedModelPtr ModelShelf::adopt(std::string bytes) {
   model->room = room_of(model->layout);
   model->load = [file](std::span<float> row) {
     std::copy(file->row.begin(), file->row.end(), row.begin());
-    return BankEntry{.alpha = file->alpha,
-                     .classes = file->labels.empty() ? nullptr
-                                                     : std::make_shared<const std::vector<std::string>>(file->labels)};
+    return BankEntry{
+        .alpha = file->alpha,
+        .classes = file->labels.empty() ? nullptr : std::make_shared<const std::vector<std::string>>(file->labels)};
   };
   return model;
 }
 
-ModelInfo ModelShelf::base_info() const {
-  return {.id = kBase, .root = base_name_, .created = started_};
-}
+ModelInfo ModelShelf::base_info() const { return {.id = kBase, .root = base_name_, .created = started_}; }
 
 ModelInfo ModelShelf::info_of(const AdapterName& name, const RowHeader& header, size_t row_bytes,
                               const std::string& tail) const {
@@ -500,7 +503,8 @@ ModelInfo ModelShelf::info_of(const AdapterName& name, const RowHeader& header, 
   if (entry.is_object()) {
     if (const auto task = entry.find("task"); task != entry.end() && task->is_string()) info.task = *task;
     if (const auto labels = entry.find("labels"); labels != entry.end() && labels->is_array()) {
-      for (const auto& label : *labels) info.labels.push_back(label.is_string() ? label.get<std::string>() : label.dump());
+      for (const auto& label : *labels)
+        info.labels.push_back(label.is_string() ? label.get<std::string>() : label.dump());
     }
   }
   const std::lock_guard lock(mutex_);

@@ -20,12 +20,12 @@
 namespace loraxs {
 
 struct ShelfOptions {
-  std::string store;                               // URL; empty: the base, and adapters that come along
-  std::filesystem::path basis_file;                // empty: computed, and checked by the adapters' fingerprints
-  bool accept_base = false;                        // adapters of another base, where their basis fits this one
-  int64_t max_rank = 0;                            // room for LoRA-XS of this rank on every linear module, whoever comes
-  int64_t resident_rows = 0;                       // of each layout; 0: as many as resident_bytes hold
-  int64_t resident_bytes = int64_t{256} << 20;     // of each layout
+  std::string store;                            // URL; empty: the base, and adapters that come along
+  std::filesystem::path basis_file;             // empty: computed, and checked by the adapters' fingerprints
+  bool accept_base = false;                     // adapters of another base, where their basis fits this one
+  int64_t max_rank = 0;                         // room for LoRA-XS of this rank on every linear module, whoever comes
+  int64_t resident_rows = 0;                    // of each layout; 0: as many as resident_bytes hold
+  int64_t resident_bytes = int64_t{256} << 20;  // of each layout
   torch::Device device = torch::kCPU;
 };
 
@@ -97,13 +97,13 @@ class ModelShelf {
   ShelfOptions options_;
   LogSink log_;
   std::string base_name_;
-  int64_t started_ = 0;  // seconds since 1970
+  int64_t started_ = 0;           // seconds since 1970
   std::shared_ptr<Store> store_;  // null: none
   std::shared_ptr<const Basis> basis_;
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;           // of what follows
   std::map<std::string, Kind> kinds_;  // by digest
   std::vector<Room> rooms_;
-  Reservation reserved_;  // what the base is prepared for
+  Reservation reserved_;                                          // what the base is prepared for
   std::map<std::string, std::shared_ptr<const PinnedRow>> kept_;  // by name
 };
 

@@ -25,9 +25,7 @@ class ShelfEngine : public Answering {
     return shelf_->info(caller, name);
   }
   void remove(const Caller& caller, const std::string& name) override { shelf_->remove(caller, name); }
-  void keep(const Caller& caller, const std::string& name, bool pinned) override {
-    shelf_->keep(caller, name, pinned);
-  }
+  void keep(const Caller& caller, const std::string& name, bool pinned) override { shelf_->keep(caller, name, pinned); }
 
   std::vector<int32_t> encode_text(const std::string& text, bool add_special) const override;
   std::string decode(const std::vector<int32_t>& ids) const override;

@@ -25,7 +25,9 @@ void ServeOptions::add_to(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--memory-gb", memory_gb, "GiB the process may take: bounds the cache of keys and values")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--sequences", sequences, "Answers computed together")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--sequences", sequences, "Answers computed together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--max-waiting", max_waiting, "Requests of one tenant under way; more are 429")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

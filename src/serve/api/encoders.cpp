@@ -15,7 +15,8 @@ BodyFields input_fields() {
   static const BodyFields kFields = {
       {"input", K::kOther, "a text, token ids, or a list of these", 0, 0, kTextInputsSchema, true},
       {"add_special_tokens", K::kBoolean, "those that the tokenizer adds to a text; true if absent"},
-      {"truncate_prompt_tokens", K::kNeutral, "embeddings refuse a text that is too long; labels are of its beginning, as in training", 0, 0, "[]"},
+      {"truncate_prompt_tokens", K::kNeutral,
+       "embeddings refuse a text that is too long; labels are of its beginning, as in training", 0, 0, "[]"},
       {"user", K::kIgnored, "accepted; changes no answer"},
       {"metadata", K::kIgnored, "accepted; changes no answer"},
   };

@@ -11,10 +11,10 @@
 namespace loraxs {
 
 struct RoutesOptions {
-  std::function<std::string()> metrics;              // the text of /metrics
-  std::function<int64_t()> now;                      // seconds since 1970
-  std::function<std::string()> unique;               // 24 characters that no two requests share
-  std::function<void(nlohmann::ordered_json)> log;   // a line of the access log; null: none
+  std::function<std::string()> metrics;             // the text of /metrics
+  std::function<int64_t()> now;                     // seconds since 1970
+  std::function<std::string()> unique;              // 24 characters that no two requests share
+  std::function<void(nlohmann::ordered_json)> log;  // a line of the access log; null: none
 };
 
 /// The handler of all routes. Both must outlive it.
