@@ -59,6 +59,7 @@ int64_t DecoderEngine::answer(AnswerRequest request) {
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   if (request.max_new_tokens == 0) request.max_new_tokens = std::max<int64_t>(1, context - prompt);
   request.sampling.check(request.name);
+  request.sampling.check_ids(request.name, model_.base().config.vocab_size);
   check_prompt(request.name, request.prompt, model_.base().config.vocab_size, context, request.max_new_tokens);
   auto job = std::make_shared<Job>();
   job->request = std::move(request);

@@ -166,8 +166,11 @@ void ModelShelf::prepare_basis(const Settings& settings) {
   Layout room_for_all;
   if (options_.max_rank > 0) {
     add(select_sites(*model_.architecture, model_.config, {"all-linear"}, "--max-rank"));
-    room_for_all =
-        make_layout("lora_xs", sites, options_.max_rank, HeadLayout{}, model_.config.hidden_size, "--max-rank");
+    // An encoder's adapters bring heads: one is reserved, whatever its classes.
+    const bool labels = model_.architecture->kind == ModelKind::kEncoder;
+    const HeadLayout head =
+        labels ? make_head("full", 2, /*regression=*/false, *model_.architecture, "--max-rank") : HeadLayout{};
+    room_for_all = make_layout("lora_xs", sites, options_.max_rank, head, model_.config.hidden_size, "--max-rank");
   }
   basis_ = sites.empty()
                ? std::make_shared<Basis>()
@@ -185,7 +188,6 @@ void ModelShelf::prepare_basis(const Settings& settings) {
       if (settings.log) settings.log(LogLevel::kWarning, concat("not served: ", error.what()));
     }
   }
-  std::vector<std::shared_ptr<Bank>> banks;
   for (const auto& layout : layouts) room_of(layout);
   reserved_ = Reservation::of(set().banks);
 }
@@ -217,6 +219,7 @@ ModelShelf::Kind ModelShelf::open_kind(nlohmann::json json, const std::string& w
     Layout layout = layout_of_kind(kind.json, labels, model_, where);
     const AdapterFile file = adapter_of_kind(where, kind.json, layout);
     resolve_layout(file, model_, options_.accept_base);
+    check_reserved(layout);
     check_served(file, layout);
     kind.alpha = file.alpha;
     kind.layout = std::make_shared<const Layout>(std::move(layout));
@@ -246,19 +249,23 @@ const ModelShelf::Kind& ModelShelf::kind_of(const Digest& digest, const std::str
   return kinds_.emplace(name, std::move(kind)).first->second;
 }
 
+/// Throws Error, from the start on, where the base is not prepared for a layout.
+void ModelShelf::check_reserved(const Layout& layout) const {
+  if (!reserved_) return;
+  try {
+    reserved_->check(layout);
+  } catch (const Error& error) {
+    throw Error(concat(error.what(), ": start the server anew, or with --max-rank ", layout.largest_rank()));
+  }
+}
+
 /// The bank of a layout, made where there is none yet. Throws Error where the base is not prepared for it.
 size_t ModelShelf::room_of(const std::shared_ptr<const Layout>& layout) {
   const std::lock_guard lock(mutex_);
   for (size_t i = 0; i < rooms_.size(); ++i) {
     if (*rooms_[i].bank->kind().layout == *layout) return i;
   }
-  if (!reserved_.ranks.empty() || reserved_.head) {
-    try {
-      reserved_.check(*layout);
-    } catch (const Error& error) {
-      throw Error(concat(error.what(), ": start the server anew, or with --max-rank ", layout->largest_rank()));
-    }
-  }
+  check_reserved(*layout);
   const int64_t row_bytes = layout->row_size * static_cast<int64_t>(sizeof(float));
   const int64_t bytes =
       options_.resident_rows > 0 ? options_.resident_rows * row_bytes : std::max(options_.resident_bytes, row_bytes);
@@ -462,6 +469,7 @@ ServedModelPtr ModelShelf::adopt(std::string bytes) {
     *file = read_adapter(memory.path());
     file->path = "adapter";
     layout = resolve_layout(*file, model_, options_.accept_base);
+    check_reserved(layout);
     check_served(*file, layout);
   } catch (const Error& error) {
     std::string said = error.what();

@@ -80,6 +80,7 @@ class ModelShelf {
 
   Kind open_kind(nlohmann::json json, const std::string& where) const;
   const Kind& kind_of(const Digest& digest, const std::string& where);
+  void check_reserved(const Layout& layout) const;
   void check_served(const AdapterFile& file, const Layout& layout) const;
   size_t room_of(const std::shared_ptr<const Layout>& layout);
   void prepare_basis(const Settings& settings);
@@ -103,7 +104,7 @@ class ModelShelf {
   mutable std::mutex mutex_;           // of what follows
   std::map<std::string, Kind> kinds_;  // by digest
   std::vector<Room> rooms_;
-  Reservation reserved_;                                          // what the base is prepared for
+  std::optional<Reservation> reserved_;                           // what the base is prepared for
   std::map<std::string, std::shared_ptr<const PinnedRow>> kept_;  // by name
 };
 

@@ -103,6 +103,27 @@ class EncoderTest(TrainedRunTest):
         (self.folder / "pictures").mkdir()
         check_page(self, self.server, self.folder / "pictures")
 
+    def test_adapters_that_come_after_the_start(self) -> None:
+        """Their layout was reserved, or the answer says how to; the base answers on."""
+        self.trained(PROGRAM, "narrow", "--set", "method.rank=2", "--set", "train.seeds=[0]")
+        cache = ["--cache", str(self.folder / "cache")]
+        for words, status in ((["--max-rank", 4], 200), ([], 400)):
+            url = f"lmdb://{self.folder / f'late-{status}'}"
+            narrow = str(self.folder / "narrow/seed-0/best.safetensors")
+            put = run([PROGRAM, "store", "put", f"{url}#anna/narrow", narrow, *cache])
+            self.assertEqual(put.returncode, 0, put.stderr)
+            model = ["--model", self.folder / "model", "--store", url, "--precision", "float32", *cache]
+            with Server(PROGRAM, *model, *words) as server:
+                put = run([PROGRAM, "store", "put", f"{url}#anna/late", str(self.files[0]), *cache])
+                self.assertEqual(put.returncode, 0, put.stderr)
+                found, answer = server.ask("POST", "/v1/classify", {"model": "anna/late", "input": TEXTS[0]})
+                self.assertEqual(found, status, answer)
+                if status == 200:
+                    self.assertEqual(answer["data"][0]["label"], self.predicted(self.files[0])[0]["label"])
+                else:
+                    self.assertIn("--max-rank", answer["error"]["message"])
+                self.assertEqual(server.ask("POST", "/v1/embeddings", {"model": "base", "input": "a"})[0], 200)
+
     def test_what_an_encoder_does_not_do(self) -> None:
         chat = {"model": "base", "messages": [{"role": "user", "content": "a"}]}
         for path, body, said in (

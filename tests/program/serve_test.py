@@ -212,6 +212,7 @@ class DecoderTest(unittest.TestCase):
             ({"model": "base", "prompt": "a", "temprature": 1}, 400, "temperature"),
             ({"model": "base", "prompt": "a" * 40_000}, 400, "context"),
             ({"model": "base", "prompt": [10**6]}, 400, "token"),
+            ({"model": "base", "prompt": "a", "logit_bias": {"1000000": 5}}, 400, "logit_bias"),
             (b'{"model": "base", "prompt": "a", "prompt": "b"}', 400, "prompt"),
             (b"[" * 200 + b"]" * 200, 400, "deep"),
             (b'{"model": "base", "prompt": "\xff"}', 400, "UTF-8"),
