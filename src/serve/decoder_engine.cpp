@@ -99,7 +99,10 @@ void DecoderEngine::take_in(const JobPtr& job) {
 /// Whether its row is there, or it needs none; asks for the row.
 bool DecoderEngine::has_row(const JobPtr& job) {
   if (job->request.model->row_digest.empty()) return true;
-  if (!job->pin && (job->pin = shelf_->pin(*job->request.model))) ++held_[job->request.caller.tenant];
+  if (!job->pin) {
+    job->pin = shelf_->pin(*job->request.model);
+    if (job->pin) ++held_[job->request.caller.tenant];
+  }
   return job->pin && job->pin->ready();
 }
 

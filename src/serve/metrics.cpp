@@ -80,9 +80,10 @@ prometheus::Histogram& histogram(prometheus::Registry& registry, const char* nam
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, bounds);
 }
 
-const prometheus::Histogram::BucketBoundaries kSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-                                                          0.5,   1,      2.5,   5,    10,    30,   60};
-const prometheus::Histogram::BucketBoundaries kBatches = {1, 2, 4, 8, 16, 32, 64, 128, 256};
+prometheus::Histogram::BucketBoundaries seconds_bounds() {
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+}
+prometheus::Histogram::BucketBoundaries batch_bounds() { return {1, 2, 4, 8, 16, 32, 64, 128, 256}; }
 
 }  // namespace
 
@@ -104,7 +105,7 @@ class Metrics::Parts {
               {"route", route},
               {"status", record.status == 0 ? "gone" : std::to_string(record.status)}})
         .Increment();
-    seconds_.Add({{"route", route}}, kSeconds).Observe(record.seconds);
+    seconds_.Add({{"route", route}}, seconds_bounds()).Observe(record.seconds);
     received_.Increment(static_cast<double>(record.request_bytes));
     sent_.Increment(static_cast<double>(record.reply_bytes));
   }
@@ -168,11 +169,11 @@ class Metrics::Parts {
   std::set<std::string> seen_;
 
  public:
-  prometheus::Histogram& first_token_ =
-      histogram(registry_, "loraxs_first_token_seconds", "From a request's coming to its first token", kSeconds);
+  prometheus::Histogram& first_token_ = histogram(registry_, "loraxs_first_token_seconds",
+                                                  "From a request's coming to its first token", seconds_bounds());
   prometheus::Histogram& gap_ =
-      histogram(registry_, "loraxs_token_gap_seconds", "From one token of a stream to the next", kSeconds);
-  prometheus::Histogram& batch_ = histogram(registry_, "loraxs_batch_sequences", "Sequences in a step", kBatches);
+      histogram(registry_, "loraxs_token_gap_seconds", "From one token of a stream to the next", seconds_bounds());
+  prometheus::Histogram& batch_ = histogram(registry_, "loraxs_batch_sequences", "Sequences in a step", batch_bounds());
 };
 
 Metrics::Metrics(std::function<EngineState()> engine, std::function<HttpServerState()> http)

@@ -461,7 +461,7 @@ ServedModelPtr ModelShelf::find(const Caller& caller, const std::string& name) {
   return is_sum(name) ? sum(caller, name) : stored(caller, name);
 }
 
-ServedModelPtr ModelShelf::adopt(std::string bytes) {
+ServedModelPtr ModelShelf::adopt(const std::string& bytes) {
   const MemoryFile memory(bytes);
   auto file = std::make_shared<AdapterFile>();
   Layout layout;

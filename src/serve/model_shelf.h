@@ -38,7 +38,7 @@ class ModelShelf {
 
   /// See Answering.
   ServedModelPtr find(const Caller& caller, const std::string& name);
-  ServedModelPtr adopt(std::string file);
+  ServedModelPtr adopt(const std::string& file);
   std::vector<ModelInfo> list(const Caller& caller, const std::string& after, int64_t limit);
   std::optional<ModelInfo> info(const Caller& caller, const std::string& name);
   void remove(const Caller& caller, const std::string& name);

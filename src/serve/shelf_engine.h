@@ -17,7 +17,7 @@ class ShelfEngine : public Answering {
  public:
   std::string base_name() const override { return shelf_->base_name(); }
   ServedModelPtr find(const Caller& caller, const std::string& name) override { return shelf_->find(caller, name); }
-  ServedModelPtr adopt(const Caller&, std::string file) override { return shelf_->adopt(std::move(file)); }
+  ServedModelPtr adopt(const Caller&, std::string file) override { return shelf_->adopt(file); }
   std::vector<ModelInfo> list(const Caller& caller, const std::string& after, int64_t limit) override {
     return shelf_->list(caller, after, limit);
   }

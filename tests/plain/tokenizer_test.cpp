@@ -60,7 +60,7 @@ void expect_equal_results(const Tokenizer& tokenizer, const std::string& results
   }
   EXPECT_EQ(wrong_ids, 0U) << "of " << compared;
   EXPECT_EQ(wrong_texts, 0U) << "of " << compared;
-  EXPECT_GT(compared, 8000U);
+  EXPECT_GT(compared, 10000U);
 }
 
 TEST(TokenizerTest, BertEqualsHuggingFaceFromJsonAndFromItsVocabulary) {
@@ -144,8 +144,8 @@ TEST_P(SentencePieceTest, IdsAndTextsEqualSentencePiece) {
                   << nlohmann::json(decoded).dump(-1, ' ', true);
   }
   EXPECT_EQ(wrong, 0U) << "of " << compared;
-  EXPECT_LE(tied, compared / 5000) << "of " << compared;
-  EXPECT_GT(compared, 5000U);
+  EXPECT_LE(tied, 1 + compared / 5000) << "of " << compared;  // about one in 5,000
+  EXPECT_GT(compared, 8000U);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SentencePieceTest,

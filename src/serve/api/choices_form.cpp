@@ -19,7 +19,7 @@ nlohmann::ordered_json ChoicesForm::enveloped(const Call& call, nlohmann::ordere
           {"choices", std::move(choices)}};
 }
 
-void ChoicesForm::send(Call& call, size_t index, nlohmann::ordered_json part, const char* finish_reason) const {
+void ChoicesForm::send(Call& call, size_t index, const nlohmann::ordered_json& part, const char* finish_reason) const {
   nlohmann::ordered_json choice = {{"index", index}};
   choice.update(part);
   choice["finish_reason"] = finish_reason == nullptr ? nlohmann::ordered_json() : nlohmann::ordered_json(finish_reason);

@@ -46,7 +46,7 @@ class ChoicesForm : public AnswerForm {
 
  private:
   nlohmann::ordered_json enveloped(const Call& call, nlohmann::ordered_json choices) const;
-  void send(Call& call, size_t index, nlohmann::ordered_json part, const char* finish_reason) const;
+  void send(Call& call, size_t index, const nlohmann::ordered_json& part, const char* finish_reason) const;
   void open(Call& call, size_t index);
 
   Envelope envelope_;

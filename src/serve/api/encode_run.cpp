@@ -110,7 +110,7 @@ class EncodeRun : public std::enable_shared_from_this<EncodeRun> {
 
 }  // namespace
 
-void run_encode(const CallPtr& call, const std::string& name, EncodeJob job, EncodedReply reply) {
+void run_encode(const CallPtr& call, const std::string& name, const EncodeJob& job, EncodedReply reply) {
   int64_t tokens = 0;
   for (const std::vector<int32_t>& input : job.inputs) tokens += static_cast<int64_t>(input.size());
   tokens *= static_cast<int64_t>(job.models.size());

@@ -23,6 +23,6 @@ struct EncodeJob {
 
 /// Admits the call, asks each model for all inputs and replies; tokens count once for each model. A client that goes
 /// cancels what is left. Throws what the engine says.
-void run_encode(const CallPtr& call, const std::string& name, EncodeJob job, EncodedReply reply);
+void run_encode(const CallPtr& call, const std::string& name, const EncodeJob& job, EncodedReply reply);
 
 }  // namespace loraxs

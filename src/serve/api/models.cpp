@@ -80,12 +80,13 @@ void delete_model(const CallPtr& call) {
   call->reply({{"id", call->rest}, {"object", "model"}, {"deleted", true}});
 }
 
-const std::string kModelSchema =
-    R"({"type":"object","required":["id","object","created","owned_by","root","parent","max_model_len"],"properties":{)"
-    R"("id":{"type":"string"},"object":{"const":"model"},"created":{"type":"integer"},"owned_by":{"type":"string"},)"
-    R"("root":{"type":"string"},"parent":{"type":["string","null"]},"max_model_len":{"type":"integer"},)"
-    R"("version":{"type":"integer"},"row_bytes":{"type":"integer"},"task":{"type":"string"},)"
-    R"("labels":{"type":"array","items":{"type":"string"}},"pinned":{"type":"boolean"}}})";
+std::string model_schema() {
+  return R"({"type":"object","required":["id","object","created","owned_by","root","parent","max_model_len"],"properties":{)"
+         R"("id":{"type":"string"},"object":{"const":"model"},"created":{"type":"integer"},"owned_by":{"type":"string"},)"
+         R"("root":{"type":"string"},"parent":{"type":["string","null"]},"max_model_len":{"type":"integer"},)"
+         R"("version":{"type":"integer"},"row_bytes":{"type":"integer"},"task":{"type":"string"},)"
+         R"("labels":{"type":"array","items":{"type":"string"}},"pinned":{"type":"boolean"}}})";
+}
 
 }  // namespace
 
@@ -98,7 +99,7 @@ std::vector<Route> model_routes() {
        .summary = "The base and the adapters that the caller may ask, sorted by id.",
        .answer = R"({"type":"object","required":["object","data","has_more"],"properties":{"object":{"const":"list"},)"
                  R"("data":{"type":"array","items":)" +
-                 kModelSchema +
+                 model_schema() +
                  R"(},"has_more":{"type":"boolean"},)"
                  R"("first_id":{"type":["string","null"]},"last_id":{"type":["string","null"]}}})",
        .parameters = R"([{"name":"limit","in":"query","schema":{"type":"integer","minimum":1,"maximum":1000}},)"
@@ -108,7 +109,7 @@ std::vector<Route> model_routes() {
        .right = Right::kInfer,
        .handle = get_model,
        .summary = "One model.",
-       .answer = kModelSchema},
+       .answer = model_schema()},
       {.method = "DELETE",
        .path = "/v1/models/{model}",
        .right = Right::kManage,

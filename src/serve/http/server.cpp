@@ -98,7 +98,7 @@ class HttpServer::Core {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  ~Core() {
+  ~Core() {  // NOLINT(bugprone-exception-escape): without memory for a message there is no orderly end
     asio::post(shared_.network, [this] {
       stop_accepting();
       stopped_ = true;
