@@ -30,7 +30,7 @@ void ChoicesForm::send(Call& call, size_t index, const nlohmann::ordered_json& p
 
 void ChoicesForm::open(Call& call, size_t index) {
   nlohmann::ordered_json part = opening(choices_[index]);
-  if (!part.is_null()) send(call, index, std::move(part), nullptr);
+  if (!part.is_null()) send(call, index, part, nullptr);
 }
 
 void ChoicesForm::begin(Call& call) {

@@ -78,7 +78,7 @@ void embed(const CallPtr& call) {
   const int64_t dimensions = body.integer("dimensions", 0);
   EncodeJob job{.models = {model}, .inputs = encoder_inputs(*call, body, /*whole=*/true), .embed = true};
   const int64_t tokens = tokens_of(job.inputs);
-  run_encode(call, "embd-" + call->id(), std::move(job), [=](const auto& outputs) -> nlohmann::ordered_json {
+  run_encode(call, "embd-" + call->id(), job, [=](const auto& outputs) -> nlohmann::ordered_json {
     nlohmann::ordered_json data = nlohmann::ordered_json::array();
     for (const std::vector<float>& vector : outputs.at(0)) {
       // Numbers cut off a vector that was not trained for it are another, worse one: said, not done.
@@ -165,7 +165,7 @@ void classify(const CallPtr& call) {
   const int64_t tokens = tokens_of(job.inputs) * static_cast<int64_t>(models.size());
   const std::string id = "classify-" + call->id();
   const int64_t created = call->created();
-  run_encode(call, id, std::move(job), [=](const auto& outputs) -> nlohmann::ordered_json {
+  run_encode(call, id, job, [=](const auto& outputs) -> nlohmann::ordered_json {
     nlohmann::ordered_json data = nlohmann::ordered_json::array();
     for (size_t m = 0; m < models.size(); ++m) {
       for (const std::vector<float>& numbers : outputs.at(m))
