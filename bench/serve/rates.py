@@ -5,7 +5,7 @@ Each line is a ratio of two workloads that take turns within one run, the median
   adapters64   64 streams with an adapter each against 64 on the base
   adapters16   16 with 16
   turns        64 streams over all stored adapters in turn against one adapter for all
-  http         16 streams over HTTP against the scheduler in process (loraxs_decode_bench)
+  http         16 streams over HTTP against `generate` in process, prompts included
   cold         milliseconds to the first token, p50 and p99: adapters never asked for before against one that is resident
   gap          p99 of the time between two tokens of 8 streams while prompts of --long tokens arrive, against without
   tenants      p95 of a request a second while another tenant sends --flood at once, against alone
@@ -14,6 +14,7 @@ Each line is a ratio of two workloads that take turns within one run, the median
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -129,14 +130,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--program", default="build/loraxs")
-    parser.add_argument("--decode-bench", default="build/release/bench/loraxs_decode_bench")
     parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--adapters", type=int, default=1000)
     parser.add_argument("--long", type=int, default=2000)
     parser.add_argument("--flood", type=int, default=200)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--serve", nargs="*", default=[], help="more options of loraxs serve")
+    parser.add_argument("--gap-ms", default="20", help="of loraxs serve")
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
     folder = Path(options.folder)
@@ -155,7 +155,8 @@ def main() -> None:
         4096,
         "--sequences",
         64,
-        *options.serve,
+        "--gap-ms",
+        options.gap_ms,
     ]
     with Server(options.program, *words) as server:
         port = int(server.url.rsplit(":", 1)[1])
@@ -171,23 +172,17 @@ def main() -> None:
         if wanted("turns"):
             median_ratio("turns", options.runs, of(names, 64, 256), of(names[:1], 64, 256))
         if wanted("http"):
-            precision = "int8" if any("int8" in line for line in server.said) else "float32"
+            lines = folder / "lines.jsonl"
+            lines.write_text(
+                "".join(json.dumps({"prompt": f"{'so many words are here ' * 6}{i}"}) + "\n" for i in range(16))
+            )
 
             def in_process() -> float:
-                command = [
-                    options.decode_bench,
-                    options.model,
-                    precision,
-                    "normal",
-                    "16",
-                    "0",
-                    str(RANK),
-                    str(NEW_TOKENS),
-                    "1",
-                ]
-                return json.loads(
-                    subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-                )["tokens_per_second"]
+                """generate's own rates, for as many tokens of prompts and answers as the streams have."""
+                words = [options.program, "generate", "--model", options.model, "--input", str(lines), "--batch", "16", "-n", str(NEW_TOKENS), "--ignore-eos"]  # fmt: skip
+                told = subprocess.run(words, check=True, capture_output=True, text=True).stderr
+                prompt, answer = (float(re.search(rf"{kind}_tokens_per_second=([\d.]+)", told)[1]) for kind in ("prompt", "answer"))  # fmt: skip
+                return 16 * NEW_TOKENS / (16 * PROMPT_TOKENS / prompt + 16 * (NEW_TOKENS - 1) / answer)
 
             median_ratio("http", options.runs, of(["base"], 16, 16), in_process)
         if wanted("cold"):
@@ -214,7 +209,7 @@ def main() -> None:
 
             async def gaps(with_prompts: bool) -> float:
                 running = [asyncio.create_task(Stream(port, names[i], prompt_of(i), 256).run()) for i in range(8)]
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.5)
                 arriving = [
                     asyncio.create_task(Stream(port, "base", prompt_of(99 + i, options.long), 1).run())
                     for i in range(3 if with_prompts else 0)
@@ -261,7 +256,8 @@ def tenants(options: argparse.Namespace, url: str, name: str) -> None:
             keys,
             "--max-waiting",
             4096,
-            *options.serve,
+            "--gap-ms",
+            options.gap_ms,
         ) as server:
             body = {"model": name, "prompt": prompt_of(1), "max_tokens": 16, "temperature": 0, "ignore_eos": True}
 

@@ -18,7 +18,7 @@ int64_t Pace::prompt_tokens(int64_t budget) const {
   if (gap_ms_ <= 0) return budget;
   const int64_t smallest = std::min(kSmallestChunk, budget);
   if (token_ms_ <= 0) return smallest;
-  const double room = std::max(gap_ms_ - answers_ms_, 0.0) / token_ms_;
+  const double room = std::max(gap_ms_ - answers_ms_, answers_ms_) / token_ms_;
   return room >= static_cast<double>(budget) ? budget : std::max(smallest, static_cast<int64_t>(room));
 }
 

@@ -10,7 +10,8 @@ class Pace {
  public:
   static constexpr int64_t kSmallestChunk = 16;  // tokens: prompts go on, whatever the gap
 
-  /// `gap_ms` is the time that running answers should wait for their next token at most; 0: no bound.
+  /// `gap_ms` is the time that running answers should wait for their next token at most, or twice a step without
+  /// prompts where that is longer: with many answers, prompts go on as well; 0: no bound.
   explicit Pace(double gap_ms) : gap_ms_(gap_ms) {}
 
   /// Tokens of prompts for a step with answers; at most `budget`.

@@ -26,7 +26,7 @@ struct SchedulerOptions {
   std::vector<int32_t> end_ids;        // tokens that end an answer
   bool prefix_reuse = true;            // by requests with a prefix_key
   int64_t max_waiting_per_tenant = 0;  // requests; 0: as many as come
-  double gap_ms = 0;                   // that answers should wait for a step with prompts, at most; 0: no bound
+  double gap_ms = 0;                   // that answers should wait for a step with prompts (Pace); 0: no bound
   std::function<double()> seconds;     // a clock that only goes on; empty: the machine's
 };
 

@@ -14,9 +14,9 @@ namespace loraxs {
 struct EngineOptions {
   TextModelOptions model;  // an encoder's too: its folder, precision and memory
   ShelfOptions shelf;
-  int64_t sequences = 64;       // answers computed together
-  int64_t max_waiting = 256;    // requests of one tenant that wait
-  double gap_ms = 0;            // how long running answers may wait for others' prompts; 0: as long as it takes
+  int64_t sequences = 64;     // answers computed together
+  int64_t max_waiting = 256;  // requests of one tenant that wait
+  double gap_ms = 20;         // how long running answers may wait for others' prompts, see Pace; 0: as long as it takes
   int64_t batch_tokens = 2048;  // of texts that an encoder takes together
   // Heard on the engine's thread, for metrics; may be empty.
   std::function<void(int64_t sequences)> on_step;  // so many were computed together

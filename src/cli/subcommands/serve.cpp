@@ -31,8 +31,11 @@ void ServeOptions::add_to(CLI::App& app) {
   app.add_option("--max-waiting", max_waiting, "Requests of one tenant under way; more are 429")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--gap-ms", gap_ms, "How long answers may pause for others' prompts; 0 = as long as it takes")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option(
+         "--gap-ms", gap_ms,
+         "How long answers may pause for others' prompts, or twice a step without them; 0 = as long as it takes")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--max-rank", max_rank, "Room for LoRA-XS of this rank on all linear modules, stored now or later")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--resident-mb", resident_mb, "Rows in memory, of each layout")
