@@ -9,7 +9,6 @@
 
 #include "batch/packed_batch.h"
 #include "generate/sampling.h"
-#include "io/error.h"
 
 namespace loraxs {
 
@@ -22,12 +21,6 @@ void check_prompt(const std::string& name, std::span<const int32_t> prompt, int6
                   int64_t max_new_tokens);
 /// `problem` with the request and the place in its answer in front.
 std::string answer_error(const std::string& name, int64_t answered, const std::string& problem);
-
-/// As many requests of a tenant wait as may: ask again later.
-class QueueFull : public Error {
- public:
-  using Error::Error;
-};
 
 /// One prompt and `samples` answers to it. Callbacks may be empty; each names the sample it speaks of, 0 … samples-1.
 struct GenerationRequest {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "io/error.h"
 #include "io/seeds.h"
 
 namespace loraxs {
@@ -37,10 +38,6 @@ int64_t Scheduler::submit(GenerationRequest request) {
   if (request.samples < 1 || request.samples > options_.max_sequences) {
     throw Error(concat(request.name, ": samples: expected 1 to ", options_.max_sequences,
                        ", the sequences of a step, found ", request.samples));
-  }
-  if (options_.max_waiting_per_tenant > 0 && queues_.waiting(request.tenant) >= options_.max_waiting_per_tenant) {
-    throw QueueFull(concat(request.name, ": ", options_.max_waiting_per_tenant,
-                           " requests wait already, as many as may; ask again later"));
   }
   const int64_t id = next_id_++;
   const auto active = std::make_shared<ActiveRequest>(ActiveRequest{.given = std::move(request), .id = id});

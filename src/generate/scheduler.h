@@ -20,14 +20,13 @@
 namespace loraxs {
 
 struct SchedulerOptions {
-  int64_t context = 2048;              // tokens of prompt and answer together, at most
-  int64_t tokens_per_step = 512;       // longer prompts are computed in chunks; what is running goes first
-  int64_t max_sequences = 64;          // computed in one step; and samples of a request, at most
-  std::vector<int32_t> end_ids;        // tokens that end an answer
-  bool prefix_reuse = true;            // by requests with a prefix_key
-  int64_t max_waiting_per_tenant = 0;  // requests; 0: as many as come
-  double gap_ms = 0;                   // that answers should wait for a step with prompts (Pace); 0: no bound
-  std::function<double()> seconds;     // a clock that only goes on; empty: the machine's
+  int64_t context = 2048;           // tokens of prompt and answer together, at most
+  int64_t tokens_per_step = 512;    // longer prompts are computed in chunks; what is running goes first
+  int64_t max_sequences = 64;       // computed in one step; and samples of a request, at most
+  std::vector<int32_t> end_ids;     // tokens that end an answer
+  bool prefix_reuse = true;         // by requests with a prefix_key
+  double gap_ms = 0;                // that answers should wait for a step with prompts (Pace); 0: no bound
+  std::function<double()> seconds;  // a clock that only goes on; empty: the machine's
 };
 
 /// What has been done so far, and what is there now.
@@ -52,7 +51,7 @@ class Scheduler {
   Scheduler(StepModel& model, SchedulerOptions options);
 
   /// Throws Error for a prompt that check_prompt refuses, contradictory sampling options and samples that are not 1 …
-  /// max_sequences, QueueFull where the tenant's queue is; the requests that are there do not notice.
+  /// max_sequences; the requests that are there do not notice.
   int64_t submit(GenerationRequest request);
   void cancel(int64_t id);                  // all samples; unknown or finished: nothing happens
   void cancel(int64_t id, int64_t sample);  // the others go on

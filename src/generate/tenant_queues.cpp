@@ -64,9 +64,4 @@ Turn TenantQueues::turn(const std::string& tenant, int64_t priority, const Ticke
   return {priority, found == tenants_.end() ? floor_ - credit_ : found->second.served, ticket};
 }
 
-int64_t TenantQueues::waiting(const std::string& tenant) const {
-  const auto found = tenants_.find(tenant);
-  return found == tenants_.end() ? 0 : found->second.waiting;
-}
-
 }  // namespace loraxs

@@ -47,7 +47,6 @@ TEST(TenantQueuesTest, TheOneServedLeastGoesNextItsOldestFirst) {
   EXPECT_EQ(queues.turn("carl", 0, {6, 0}).served, 80);  // who is new has -10
   EXPECT_EQ(next(tenants, 0, 60), 6);
   EXPECT_EQ(next(tenants, 0, 60), 2);
-  EXPECT_EQ(queues.waiting("anna"), 1);
   EXPECT_EQ(queues.size(), 1);
   queues.erase("anna", 0, {3, 0}, /*its_turn=*/false);
   EXPECT_EQ(queues.front(), std::nullopt);
@@ -180,20 +179,6 @@ TEST(FairnessTest, TheHigherPriorityGoesFirstAndTheYoungestOfTheLowestGivesWay) 
   }
   EXPECT_GT(tight.num_preemptions(), 0);
   EXPECT_THAT(order, ElementsAre(1, 0, 2));
-}
-
-TEST(FairnessTest, AQueueHasABoundForEachTenant) {
-  FakeModel model(64, 4);
-  Scheduler scheduler(model, {.max_sequences = 1, .max_waiting_per_tenant = 2});
-  for (int i = 0; i < 2; ++i) scheduler.submit(asked("anna", 3, 3));
-  EXPECT_THROW(scheduler.submit(asked("anna", 3, 3)), QueueFull);
-  EXPECT_ERROR(scheduler.submit(asked("anna", 3, 3)),
-               "request: 2 requests wait already, as many as may; ask again later");
-  scheduler.submit(asked("bert", 3, 3));
-  scheduler.step();
-  scheduler.submit(asked("anna", 3, 3));  // the first one runs
-  while (scheduler.step()) {
-  }
 }
 
 double seconds_of_steps(int64_t waiting) {
