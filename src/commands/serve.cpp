@@ -26,12 +26,12 @@ EngineOptions engine_of(const ServeOptions& options) {
   DecodingOptions text{.adapter = options.model, .context = options.context, .memory_gb = options.memory_gb};
   EngineOptions engine{.model = text_model_of(text, /*prefers_int8=*/true)};
   engine.shelf = {.store = options.store,
-                  .basis_file = options.model.basis,
-                  .accept_base = options.model.accept_base,
-                  .max_rank = options.max_rank,
-                  .resident_rows = options.resident_rows,
-                  .resident_bytes = options.resident_mb << kMegabyte,
-                  .device = engine.model.device};
+                  .rooms = {.basis_file = options.model.basis,
+                            .accept_base = options.model.accept_base,
+                            .max_rank = options.max_rank,
+                            .resident_rows = options.resident_rows,
+                            .resident_bytes = options.resident_mb << kMegabyte,
+                            .device = engine.model.device}};
   engine.sequences = options.sequences;
   engine.max_waiting = options.max_waiting;
   engine.gap_ms = options.gap_ms;

@@ -40,9 +40,9 @@ struct ModelInfo {
 class ServedModel {
  public:
   virtual ~ServedModel() = default;
-  std::string id;          // as the answer names it: "base", "anna/support@3", "0.5*anna/a@1 + 0.5*anna/b@2"
-  std::string row_digest;  // hex; empty: the base. Equal rows are one model to the prefix cache of a tenant
-  std::string head;        // "none", or the kind of its task head
+  std::string id;    // as the answer names it: "base", "anna/support@3", "0.5*anna/a@1 + 0.5*anna/b@2"
+  std::string key;   // of all that its numbers depend on beside the base: kind and row; empty: the base itself
+  std::string head;  // "none", or the kind of its task head
   bool regression = false;
   std::vector<std::string> labels;  // of its classes
   int64_t max_length = 0;           // tokens that texts were cut to in its training; 0: not known

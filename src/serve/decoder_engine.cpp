@@ -29,8 +29,8 @@ struct DecoderEngine::Job {
 DecoderEngine::DecoderEngine(const EngineOptions& options, const Settings& settings)
     : ShelfEngine(options.max_waiting), options_(options), log_(settings.log), model_(options.model, settings) {
   shelf_ = std::make_unique<ModelShelf>(model_.base(), options_.shelf, settings);
-  banks_ = shelf_->num_banks();
-  model_.use(shelf_->basis(), shelf_->set());
+  banks_ = shelf_->rooms().num_rooms();
+  model_.use(shelf_->rooms().basis(), shelf_->rooms().set());
   scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
   publish([&](EngineState& state) {
     state.precision = model_.precision();
@@ -98,7 +98,7 @@ void DecoderEngine::take_in(const JobPtr& job) {
 
 /// Whether its row is there, or it needs none; asks for the row.
 bool DecoderEngine::has_row(const JobPtr& job) {
-  if (job->request.model->row_digest.empty()) return true;
+  if (job->request.model->key.empty()) return true;
   if (!job->pin) {
     job->pin = shelf_->pin(*job->request.model);
     if (job->pin) ++held_[job->request.caller.tenant];
@@ -118,7 +118,7 @@ void DecoderEngine::admit() {
   }
   for (auto next = waiting_.begin(); next != waiting_.end();) {
     const JobPtr job = *next;
-    const bool may_ask = job->pin || place_freed_ || job->request.model->row_digest.empty();
+    const bool may_ask = job->pin || place_freed_ || job->request.model->key.empty();
     if (may_ask && has_row(job)) {
       next = waiting_.erase(next);
       submit(job);
@@ -142,12 +142,12 @@ void DecoderEngine::submit(const JobPtr& job) {
                               .prompt_logprobs = asked.prompt_logprobs,
                               .tenant = asked.caller.tenant,
                               .priority = asked.caller.priority,
-                              .prefix_key = concat(asked.caller.tenant, "/", asked.model->row_digest)};
+                              .prefix_key = concat(asked.caller.tenant, "/", asked.model->key)};
     if (job->pin) {
       job->pin->wait();  // ready: throws what the loading said
-      if (shelf_->num_banks() != banks_) {
-        model_.use(shelf_->basis(), shelf_->set());
-        banks_ = shelf_->num_banks();
+      if (shelf_->rooms().num_rooms() != banks_) {
+        model_.use(shelf_->rooms().basis(), shelf_->rooms().set());
+        banks_ = shelf_->rooms().num_rooms();
       }
       request.slot = shelf_->slot_of(*asked.model, *job->pin);
     }

@@ -65,10 +65,10 @@ EncoderEngine::EncoderEngine(const EngineOptions& options, const Settings& setti
       tokenizer_(tokenizer_of(base_)),
       pooling_(Pooling::of(base_.folder)) {
   shelf_ = std::make_unique<ModelShelf>(base_, options_.shelf, settings);
-  banks_ = shelf_->num_banks();
+  banks_ = shelf_->rooms().num_rooms();
   const torch::ScalarType dtype = resolve_precision(options_.model.precision);
-  model_ = std::make_unique<AdaptedModel>(base_, shelf_->basis(), shelf_->set(), dtype, options_.model.device,
-                                          options_.model.memory);
+  model_ = std::make_unique<AdaptedModel>(base_, shelf_->rooms().basis(), shelf_->rooms().set(), dtype,
+                                          options_.model.device, options_.model.memory);
   publish([&](EngineState& state) {
     state.precision = precision_name(dtype);
     state.ready = true;
@@ -156,7 +156,7 @@ std::vector<EncoderEngine::Text> EncoderEngine::next_batch() {
     const JobPtr job = texts.front().job;
     const EncodeRequest& asked = job->request;
     if (embed && *embed != asked.embed) continue;
-    if (!asked.model->row_digest.empty()) {
+    if (!asked.model->key.empty()) {
       if (!job->pin) job->pin = shelf_->pin(*asked.model);
       if (!job->pin || !job->pin->ready()) continue;  // its row is on its way
     }
@@ -174,9 +174,9 @@ std::vector<EncoderEngine::Text> EncoderEngine::next_batch() {
 
 void EncoderEngine::compute(const std::vector<Text>& texts) {
   const torch::NoGradGuard no_grad;
-  if (shelf_->num_banks() != banks_) {
-    model_->use(shelf_->set());
-    banks_ = shelf_->num_banks();
+  if (shelf_->rooms().num_rooms() != banks_) {
+    model_->use(shelf_->rooms().set());
+    banks_ = shelf_->rooms().num_rooms();
   }
   std::vector<std::pair<Sequence, Text>> batch;
   batch.reserve(texts.size());

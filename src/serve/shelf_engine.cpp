@@ -32,7 +32,7 @@ void ShelfEngine::leave(const std::string& tenant) {
 }
 
 void ShelfEngine::publish(const std::function<void(EngineState&)>& change) {
-  const ModelShelf::Residents residents = shelf_->residents();
+  const AdapterRooms::Residents residents = shelf_->rooms().residents();
   const std::lock_guard lock(mutex_);
   change(state_);
   state_.model = shelf_->base_name();

@@ -99,6 +99,25 @@ class EncoderTest(TrainedRunTest):
         adapted = self.client.embeddings.create(model="anna/v1", input=TEXTS[1]).data[0].embedding
         self.assertGreater((torch.tensor(adapted) - expected[1]).norm().item(), 1e-3)
 
+    def test_a_regression_is_a_number(self) -> None:
+        data = self.folder / "scores.csv"
+        data.write_text("text,label\n" + "".join(f"{'abc ' * (i % 5 + 1)}kq,{i % 5 / 2}\n" for i in range(40)))
+        task = {"name": "regression", "train": str(data), "validation": str(data)}
+        self.trained(PROGRAM, "scored", *(word for key, value in task.items() for word in ("--set", f"task.{key}={value}")), "--set", "train.seeds=[0]")  # fmt: skip
+        file = self.folder / "scored/seed-0/best.safetensors"
+        put = run([PROGRAM, "store", "put", f"{self.url}#anna/score", str(file), "--cache", str(self.folder / "cache")])
+        self.assertEqual(put.returncode, 0, put.stderr)
+        body = {"model": "base", "input": TEXTS, "adapter": base64.b64encode(file.read_bytes()).decode()}
+        with Server(PROGRAM, *self.words) as server:
+            brought = server.ask("POST", "/v1/classify", body)[1]["data"]
+            stored = server.ask("POST", "/v1/classify", {"model": "anna/score", "input": TEXTS})[1]["data"]
+        expected = [row["score"] for row in self.predicted(file)]
+        for rows in (brought, stored):
+            self.assertIsNone(rows[0]["label"])
+            for row, value in zip(rows, expected, strict=True):
+                self.assertAlmostEqual(row["probs"][0], value, places=5)
+        self.assertGreater(len(set(expected)), 3)
+
     def test_the_page(self) -> None:
         (self.folder / "pictures").mkdir()
         check_page(self, self.server, self.folder / "pictures")

@@ -129,9 +129,21 @@ class DecoderTest(unittest.TestCase):
             self.complete(PROMPTS[0], "base", extra_body={"adapter": base64.b64encode(damaged).decode()})
         self.assertIn("digest", str(refused.exception))
 
+    def test_equal_rows_of_another_alpha_are_another_model(self) -> None:
+        """In one bank, whose places are found by what a row is, and in the cache of prompts."""
+        like, prompt = MODEL / "adapter-0.safetensors", PROMPTS[0] * 12
+        for name, alpha in (("quiet", "4"), ("loud", "12")):
+            run("store", "put", reference(f"anna/{name}"), write_varied(like, FOLDER / f"{name}.safetensors", 77, alpha=alpha), "--cache", CACHE)  # fmt: skip
+        names = ["anna/quiet", "anna/loud", "anna/quiet", "anna/loud"]
+        found = [self.complete(prompt, name) for name in names]
+        self.assertEqual(found, texts_alone([{"prompt": prompt, "adapter": reference(name)} for name in names]))
+        self.assertNotEqual(found[0], found[1])
+
     def test_models_are_the_tenants_own(self) -> None:
         mine = {model.id for model in self.client.models.list()}
-        self.assertEqual(mine, {"base"} | {f"anna/v{i}" for i in range(ADAPTERS)})
+        self.assertEqual(
+            mine, {"base"} | {f"anna/v{i}" for i in range(ADAPTERS)} | (mine & {"anna/quiet", "anna/loud"})
+        )
         self.assertEqual({model.id for model in self.other.models.list()}, {"base", "bob/own"})
         one = self.client.models.retrieve("anna/v3")
         self.assertEqual(one.id, "anna/v3")

@@ -66,7 +66,7 @@ class FakeEngine : public Answering {
     const auto found = info(caller, name);
     if (!found) throw ApiError(404, "model \"" + name + "\" does not exist", "model", "model_not_found");
     model->id = found->root;
-    model->row_digest = "00ff";
+    model->key = "00ff";
     model->head = found->labels.empty() ? "none" : "classification";
     model->labels = found->labels;
     return model;
@@ -76,7 +76,7 @@ class FakeEngine : public Answering {
     adopted = std::move(file);
     auto model = std::make_shared<ServedModel>();
     model->id = "adapter";
-    model->row_digest = "ab";
+    model->key = "ab";
     model->head = "classification";
     model->labels = {"no", "yes"};
     return model;

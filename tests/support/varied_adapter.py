@@ -17,10 +17,10 @@ def digest_of(metadata: dict[str, str], row: bytes) -> str:
     return digest.update(row) or digest.hexdigest()
 
 
-def write_varied(like: Path, path: Path, seed: int, deviation: float = 0.3) -> Path:
-    """Writes an adapter of the same kind as `like`, its numbers drawn by `seed`."""
+def write_varied(like: Path, path: Path, seed: int, deviation: float = 0.3, **changed: str) -> Path:
+    """Writes an adapter of the same kind as `like`, but for `changed` metadata, its numbers drawn by `seed`."""
     with safe_open(like, "np") as file:
-        metadata, size = dict(file.metadata()), file.get_tensor("row").size
+        metadata, size = dict(file.metadata()) | changed, file.get_tensor("row").size
     row = np.random.default_rng(seed).normal(0, deviation, size).astype(np.float32)
     metadata["digest"] = digest_of(metadata, row.tobytes())
     save_file({"row": row}, path, metadata)

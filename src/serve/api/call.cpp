@@ -132,7 +132,7 @@ ServedModelPtr requested_model(Call& call, Body& body) {
   if (name.empty()) body.fail("model", "expected the name of a model, found none");
   ServedModelPtr found = call.engine().find(call.caller, name);
   if (body.has("adapter")) {
-    if (!found->row_digest.empty()) {
+    if (!found->key.empty()) {
       body.fail("adapter", concat("expected \"model\": \"base\" beside it, found ", shown_value(name)));
     }
     try {
