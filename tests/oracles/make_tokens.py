@@ -163,6 +163,13 @@ def sentencepiece_results(path: Path, cases: list[tuple[bytes, bytes | None, int
     return results
 
 
+def piece_scores(path: Path, fairseq: bool) -> np.ndarray:
+    """log p of each id of a result, where the model has one: sums of two ways to write a text tell whether they tie."""
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    scores = [processor.get_score(i) for i in range(len(processor))]
+    return np.array([0, *scores] if fairseq else scores, dtype="<f4")
+
+
 def main() -> None:
     out = Path(sys.argv[1]) / "tokens"
     out.mkdir(parents=True, exist_ok=True)
@@ -186,6 +193,7 @@ def main() -> None:
         ("unigram-model", "tokenizer.model", False),
     ):
         write_results(out / f"{name}.bin", sentencepiece_results(out / name / file, cases, fairseq, bos=not fairseq))
+        piece_scores(out / name / file, fairseq).tofile(out / f"{name}.scores")
 
 
 if __name__ == "__main__":
