@@ -35,8 +35,11 @@ class SmallCluster:
         self.nodes.append(self.cluster.add_node(num_cpus=self.cpus, **LIGHT))
 
     def lose_node(self) -> None:
-        """The oldest, without a word."""
-        self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
+        """One with a worker that lives, without a word."""
+        busy = {actor["Address"]["NodeID"] for actor in living_workers()}
+        lost = next(node for node in self.nodes if node.node_id in busy)
+        self.nodes.remove(lost)
+        self.cluster.remove_node(lost, allow_graceful=False)
 
     def close(self) -> None:
         ray.shutdown()
@@ -45,10 +48,15 @@ class SmallCluster:
         assert not alive, f"expected no process of the cluster to be left, found {alive}"
 
 
-def workers() -> list[int]:
-    """Process ids of the fleet's workers that live."""
+def living_workers() -> list[dict]:
+    """Ray's facts of the fleet's workers that live."""
     table = ray._private.state.actors().values()
-    return [actor["Pid"] for actor in table if actor["State"] == "ALIVE" and actor["ActorClassName"] == "FleetWorker"]
+    return [actor for actor in table if actor["State"] == "ALIVE" and actor["ActorClassName"] == "FleetWorker"]
+
+
+def workers() -> list[int]:
+    """Their process ids."""
+    return [actor["Pid"] for actor in living_workers()]
 
 
 def content(url: str, scratch: Path) -> dict[str, tuple[int, bytes]]:
