@@ -13,7 +13,7 @@ install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # Headers say "adapt/basis.h" here; installed ones say "loraxs/adapt/basis.h", so that a user's own data/task.h stays his.
 install(CODE "set(source ${CMAKE_CURRENT_SOURCE_DIR}/src)
 set(include \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_INCLUDEDIR}/loraxs)
-set(private cli commands python)")
+set(private cli commands python serve/http/connection.h serve/http/wire.h)")
 install(SCRIPT cmake/InstallHeaders.cmake)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/loraxs)

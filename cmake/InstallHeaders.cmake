@@ -1,9 +1,10 @@
-# Copies the headers of the folders of `source` but `private` ones to `include`; their includes are spelled from include/.
+# Copies the headers of the folders of `source` but `private` folders and headers to `include`; their includes are spelled from include/.
 file(GLOB folders LIST_DIRECTORIES true RELATIVE ${source} ${source}/*)
 list(REMOVE_ITEM folders ${private} CMakeLists.txt)
 list(JOIN folders "|" any_folder)
 foreach(folder ${folders})
   file(GLOB_RECURSE headers RELATIVE ${source} ${source}/${folder}/*.h)
+  list(REMOVE_ITEM headers ${private})
   foreach(header ${headers})
     file(READ ${source}/${header} text)
     string(REGEX REPLACE "#include \"(${any_folder})/" "#include \"loraxs/\\1/" text "${text}")
