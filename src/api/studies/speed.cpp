@@ -19,6 +19,7 @@ StudyFindings run_speed(const Study& study, const StudyRequest& request) {
                                                {"seconds for 1,000 sentences"},
                                                {"tokens a second"}}},
                          .answer = {}};
+  const auto by_time = [](const auto& x, const auto& y) { return *x[5].value < *y[5].value; };
   for (const std::filesystem::path& path : recipes) {
     Chart chart{.title = "seconds for 1,000 sentences", .x_label = "trained parameters", .logarithmic_x = true};
     for (const Arm& arm : comparison.arms) {
@@ -39,12 +40,13 @@ StudyFindings run_speed(const Study& study, const StudyRequest& request) {
       if (request.on_part) request.on_part(findings);
     }
     findings.charts.push_back(std::move(chart));
+    const auto first = findings.table.rows.end() - static_cast<std::ptrdiff_t>(comparison.arms.size());
+    const auto [fastest, slowest] = std::minmax_element(first, findings.table.rows.end(), by_time);
+    findings.answer += (*first)[0].text + ": fastest " + (*fastest)[1].text + ", " + shown_cell((*fastest)[5]) +
+                       " s for 1,000 sentences; slowest " + (*slowest)[1].text + ", " + shown_cell((*slowest)[5]) +
+                       " s.\n";
   }
-  const auto by_time = [](const auto& x, const auto& y) { return *x[5].value < *y[5].value; };
-  const auto [fastest, slowest] = std::minmax_element(findings.table.rows.begin(), findings.table.rows.end(), by_time);
-  findings.answer = "Fastest: " + (*fastest)[1].text + ", " + shown_cell((*fastest)[5]) +
-                    " s for 1,000 sentences; slowest: " + (*slowest)[1].text + ", " + shown_cell((*slowest)[5]) +
-                    " s. One run of 40 steps each: differences of a tenth say nothing.";
+  findings.answer += "One run of 40 steps each: differences of a tenth say nothing.";
   return findings;
 }
 
