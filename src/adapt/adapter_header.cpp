@@ -14,9 +14,9 @@ namespace {
 BasisRecipe basis_recipe_from_json(Fields fields) {
   BasisRecipe recipe;
   recipe.rank = fields.positive_int("rank", recipe.rank);
-  recipe.variant =
-      fields.choice("variant", recipe.variant,
-                    {"weight", "random", "svd_of_random", "vera", "gradient", "imported_svd", "imported_random"});
+  recipe.variant = fields.choice(
+      "variant", recipe.variant,
+      {"weight", "random", "svd_of_random", "inputs", "vera", "gradient", "imported_svd", "imported_random"});
   recipe.vectors = fields.choice("vectors", recipe.vectors, {"top", "middle", "bottom"});
   recipe.sigma = fields.boolean("sigma", recipe.sigma);
   recipe.seed = static_cast<uint64_t>(fields.non_negative_int("seed", 0));

@@ -62,6 +62,19 @@ bool keep_basis(const std::filesystem::path& adapter, Basis& basis) {
   }
 }
 
+std::filesystem::path kept_basis(const std::filesystem::path& folder) {
+  std::filesystem::path found;
+  if (!std::filesystem::is_directory(folder)) return found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!entry.path().string().ends_with(kBasisEnding)) continue;
+    if (!found.empty())
+      throw Error(concat(folder.string(), ": expected one basis, found ", found.filename().string(), " and ",
+                         entry.path().filename().string()));
+    found = entry.path();
+  }
+  return found;
+}
+
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file,
                                     const std::filesystem::path& cache) {
   if (!basis_file.empty() || !adapter.basis.travels()) return basis_file;

@@ -26,6 +26,8 @@ std::filesystem::path travelling_basis(const std::filesystem::path& adapter, con
 /// Writes the basis there, unless an equal one is there: adapters side by side share it. Sets its id and path; returns
 /// whether it was written. Throws Error when another file has that name.
 bool keep_basis(const std::filesystem::path& adapter, Basis& basis);
+/// The travelling basis that a folder holds; empty: none. Throws Error where there are several.
+std::filesystem::path kept_basis(const std::filesystem::path& folder);
 /// The basis file to open `adapter` with: `basis_file` if one is named, its travelling basis beside it or beside its
 /// folder if there is one, or out of its store into the folder `cache`; else none.
 std::filesystem::path basis_file_of(const AdapterFile& adapter, const std::filesystem::path& basis_file,

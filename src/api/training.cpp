@@ -13,6 +13,7 @@
 #include "ops/device.h"
 #include "ops/frozen_gemm.h"
 #include "train/gradient_start.h"
+#include "train/input_basis.h"
 #include "train/job.h"
 #include "train/memory_estimate.h"
 #include "train/recipe_changes.h"
@@ -118,6 +119,10 @@ const Basis& TrainingRun::basis() {
       start_from_gradient();
       return *setup_.basis;
     }
+    if (starts_from_inputs(recipe_)) {
+      start_from_inputs();
+      return *setup_.basis;
+    }
     BasisRecipe basis = method_basis(recipe_.method);
     const std::string& from = recipe_.train.init_adapter;
     basis.rank = setup_.layout.largest_rank();
@@ -169,6 +174,18 @@ void TrainingRun::start_from_gradient() {
       settings_.log(LogLevel::kInfo, concat("gradient examples=", chosen.size(), " loss=", gradient.loss));
     }
   }
+}
+
+void TrainingRun::start_from_inputs() {
+  if (const std::filesystem::path kept = kept_basis(recipe_.output); !kept.empty()) {  // the run is resumed
+    setup_.basis = std::make_shared<Basis>(read_basis(kept));
+    return;
+  }
+  const ExampleView chosen = input_examples(choose_examples(recipe_.train, setup_.train, setup_.validation).train);
+  Basis basis = input_basis(model_, setup_.layout, method_basis(recipe_.method), chosen);
+  basis.basis_id = basis_digest(basis);
+  setup_.basis = std::make_shared<Basis>(std::move(basis));
+  if (settings_.log) settings_.log(LogLevel::kInfo, concat("basis of inputs, examples=", chosen.size()));
 }
 
 void TrainingRun::write_start() const {

@@ -52,6 +52,7 @@ class TrainingRun {
   std::filesystem::path gradient_start_path() const;
   /// Fills basis and start from there, or from the task's gradient.
   void start_from_gradient();
+  void start_from_inputs();
   /// Basis and start that a run folder must keep, beside its adapters.
   void write_start() const;
   /// Beside the adapter of each job's best epoch, where that holds the weights themselves, the model folder they make.

@@ -49,6 +49,11 @@ FleetRecipe parse_fleet(const Recipe& recipe, const std::string& where) {
     throw Error(concat(where, ": method.name: expected a method whose basis all jobs share, found ", recipe.method.name,
                        ", whose basis comes from each task's own gradient"));
   }
+  if (starts_from_inputs(recipe)) {
+    throw Error(concat(where,
+                       ": method.basis.variant: expected a basis that all jobs share, found inputs, which come "
+                       "from each task's own texts"));
+  }
   return fleet;
 }
 

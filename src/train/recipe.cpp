@@ -261,6 +261,16 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
     fail("train.memory",
          concat("normal for ", recipe.method.name, ", which takes a part off the base's weights, found tight"));
   }
+  if (recipe.method.basis.variant == "inputs") {
+    const MethodTraits& traits = find_method(recipe.method.name, where).traits;
+    if (!traits.reads_basis || traits.basis != nullptr || traits.residual) {
+      fail("method.basis.variant",
+           concat("weight, random or svd_of_random for ", recipe.method.name, ", found inputs"));
+    }
+    if (recipe.method.basis.vectors != "top") {
+      fail("method.basis.vectors", concat("top for variant inputs, found ", recipe.method.basis.vectors));
+    }
+  }
   recipe.method.basis.rank = recipe.method.rank;
   return recipe;
 }

@@ -52,7 +52,8 @@ void visit_method(MethodRecipe& m, Visitor& v) {
   v.key("orthogonality", m.adalora.orthogonality, Numbers::kNotNegative, "weight of the penalty on a and b");
   v.close();
   v.open("basis");
-  v.key("variant", m.basis.variant, Choices{"weight", "random", "svd_of_random"}, "weight | random | svd_of_random");
+  v.key("variant", m.basis.variant, Choices{"weight", "random", "svd_of_random", "inputs"},
+        "weight | random | svd_of_random | inputs: of W weighted by what it reads of the training texts");
   v.key("vectors", m.basis.vectors, Choices{"top", "middle", "bottom"}, "top | middle | bottom singular vectors");
   v.key("sigma", m.basis.sigma, "singular values on the input side");
   v.key("seed", m.basis.seed, Numbers::kSeed, "of the random variants");

@@ -99,6 +99,10 @@ bool starts_from_gradient(const Recipe& recipe) {
   return method_basis(recipe.method).variant == "gradient" && recipe.train.init_adapter.empty();
 }
 
+bool starts_from_inputs(const Recipe& recipe) {
+  return method_basis(recipe.method).variant == "inputs" && recipe.train.init_adapter.empty();
+}
+
 HeadLayout task_head(const std::string& kind, const Task& task, const Architecture& architecture,
                      const std::string& where) {
   const bool decoder = architecture.kind == ModelKind::kDecoder;

@@ -23,6 +23,8 @@ BasisRecipe method_basis(const MethodRecipe& method);
 bool starts_from_basis(const MethodRecipe& method);
 /// Whether that basis and R come from the task's own gradient before the first step (train/gradient_start.h).
 bool starts_from_gradient(const Recipe& recipe);
+/// Whether that basis comes from what projections read of the task's texts (train/input_basis.h).
+bool starts_from_inputs(const Recipe& recipe);
 
 /// The head that a recipe's `head: kind` means for a task on a family: none for language models. Throws Error where
 /// task, head and family do not go together.

@@ -1,12 +1,16 @@
 """Every method through the program: dry run, training, resume, eval, predict, merge, export. Arguments: PROGRAM ORACLES."""
 
+import csv
 import json
 import shutil
 import sys
 import unittest
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
 from support.tiny_run import TinyRunTest, make_recipe, results_of, run, train_command
+from transformers import AutoModel, BertTokenizerFast
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 RANK, SITES = 4, 12  # three layers of query, value, attention output [32, 32] and MLP output [64 -> 32]
@@ -18,6 +22,11 @@ METHODS = {
     ),
     "lora_xs, basis of a random matrix": ({"name": "lora_xs", "basis": {"variant": "svd_of_random"}}, SITES * 16),
     "lora_xs, bottom": ({"name": "lora_xs", "init_std": 0.3, "basis": {"vectors": "bottom"}}, SITES * 16),
+    "lora_xs, basis of its inputs": ({"name": "lora_xs", "basis": {"variant": "inputs"}}, SITES * 16),
+    "lora_xs, a rank per module of the inputs": (
+        {"name": "lora_xs", "rank_pattern": {"query": 2}, "basis": {"variant": "inputs", "sigma": False}},
+        9 * 16 + 3 * 4,
+    ),
     "lora_xs, a rank per module": ({"name": "lora_xs", "rank_pattern": {"query": 2}}, 9 * 16 + 3 * 4),
     "lora_xs, dropout": ({"name": "lora_xs", "init_std": 0.3, "dropout": 0.2}, SITES * 16),
     "lora, dropout": ({"name": "lora", "dropout": 0.3}, 9 * RANK * 64 + 3 * RANK * 96),
@@ -136,6 +145,8 @@ class MethodsTest(TinyRunTest):
             ({"name": "lora", "rank": 0}, ["method.rank"]),
             ({"name": "pissa", "rank": 33}, ["method.rank", "1 to 32"]),
             ({"name": "lorra"}, ["did you mean lora?"]),
+            ({"name": "lora", "init": "svd", "basis": {"variant": "inputs"}}, ["basis.variant", "lora", "inputs"]),
+            ({"name": "lora_xs", "basis": {"variant": "inputs", "vectors": "bottom"}}, ["basis.vectors", "bottom"]),
             ({"name": "full", "rank": 8}, ["method.rank", "no such key for full"]),
             ({"name": "lora", "d_initial": 1}, ["method.d_initial", "vera"]),
             ({"name": "vera", "rank_pattern": {"query": 2}}, ["method.rank_pattern"]),
@@ -183,6 +194,42 @@ class MethodsTest(TinyRunTest):
         self.assertEqual([path.name for path in (self.folder / "further").glob("*.basis.safetensors")], [bases[0].name])
         bases[0].unlink()
         self.refused([PROGRAM, "eval", *on_model, "--adapter", str(adapter), *data], "--basis FILE", "gradient")
+
+    def test_the_basis_of_inputs_is_best_on_the_texts(self) -> None:
+        """Its share of what the projections give on the training texts, as transformers computes them."""
+        self.json_of(self.command("texts", {"name": "lora_xs", "basis": {"variant": "inputs"}}))
+        kept = load_file(next((self.folder / "texts").glob("*.basis.safetensors")))
+        model = AutoModel.from_pretrained(self.folder / "model").double().eval()
+        tokenizer = BertTokenizerFast(str(self.folder / "model/vocab.txt"))
+        weights, inputs = {}, {}
+
+        def look(name: str, layer: torch.nn.Linear, first: bool) -> None:
+            """`first`: of the last layer only the first token asks."""
+            weights[name], inputs[name] = layer.weight.detach(), []
+            layer.register_forward_pre_hook(lambda _, given: inputs[name].append(given[0][0, : 1 if first else None]))
+
+        for number, layer in enumerate(model.encoder.layer):
+            last = number == 2
+            look(f"layers.{number}.query", layer.attention.self.query, last)
+            look(f"layers.{number}.value", layer.attention.self.value, False)
+            look(f"layers.{number}.attention_output", layer.attention.output.dense, last)
+            look(f"layers.{number}.mlp_output", layer.output.dense, last)
+        with torch.no_grad(), (self.folder / "train.csv").open() as file:
+            for line in csv.DictReader(file):
+                model(**tokenizer(line["text"], truncation=True, max_length=32, return_tensors="pt"))
+        self.assertEqual(set(kept), {f"{name}.{part}" for name in weights for part in "ab"})
+        for name, weight in weights.items():
+            with self.subTest(name):
+                x = torch.cat(inputs[name])
+                seen = x.T @ x / len(x)
+                seen += 1e-3 * seen.trace() / len(seen) * torch.eye(len(seen), dtype=seen.dtype)
+                outputs = weight @ seen @ weight.T
+                most = torch.linalg.eigvalsh(outputs)[-RANK:].sum()
+                b = kept[f"{name}.b"].double()
+                torch.testing.assert_close((b.T @ outputs @ b).trace(), most, rtol=1e-5, atol=0)
+                torch.testing.assert_close(kept[f"{name}.a"].double(), b.T @ weight, rtol=1e-5, atol=1e-6)
+                of_weight = torch.linalg.svd(weight)[0][:, :RANK]
+                self.assertLess((of_weight.T @ outputs @ of_weight).trace(), 0.99 * most)  # control
 
     def test_a_residual_base_is_not_kept_as_stored(self) -> None:
         self.refused(self.command("tight", {"name": "pissa"}, "--memory", "tight"), "train.memory", "pissa", "tight")

@@ -1,4 +1,5 @@
-// Whether another basis than W's own singular vectors does better: LoRA-SB's, from the task's gradient, at five ranks.
+// Whether another basis than W's own singular vectors does better, at five ranks: LoRA-SB's, from the task's gradient,
+// and that of W weighted by what it reads of the task's texts.
 #include "api/studies/arms.h"
 #include "io/error.h"
 
@@ -12,6 +13,10 @@ Comparison basis_comparison(const StudyRequest& request) {
     comparison.arms.push_back({concat("task gradient, r = ", rank),
                                {"method.name=lora_sb", "method.init_std=null", concat("method.rank=", rank)},
                                "task gradient",
+                               concat("W, r = ", rank)});
+    comparison.arms.push_back({concat("W on the task's texts, r = ", rank),
+                               {concat("method.rank=", rank), "method.basis.variant=inputs"},
+                               "W on the task's texts",
                                concat("W, r = ", rank)});
   }
   return comparison;
