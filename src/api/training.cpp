@@ -9,6 +9,7 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/gguf.h"
+#include "io/peak_memory.h"
 #include "io/sha256.h"
 #include "ops/device.h"
 #include "ops/frozen_gemm.h"
@@ -219,6 +220,7 @@ TrainResult TrainingRun::run(const TrainObserver& observer, const RunOptions& op
   RunFolder folder(recipe_.output, recipe_template(recipe_), options.resume);
   write_start();
   TrainResult result = train(setup_, folder, options.allow_drift, observer);
+  result.peak_memory_bytes = peak_memory_bytes();
   if (find_method(setup_.layout.method, where_).traits.owns_weight) write_merged(result);
   write_file_atomically(folder.path() / "result.json", summarize_run(setup_, result).dump(1) + "\n",
                         Existing::kReplaced);

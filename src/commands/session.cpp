@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 
 #include <array>
-#include <fstream>
 #include <iostream>
 #include <string_view>
 
@@ -80,17 +79,6 @@ OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions
   progress.begin("loading");
   return open_adapter_on_model(open_model(options.model, settings), options.adapter, open_options_of(options),
                                settings);
-}
-
-int64_t peak_memory_bytes() {
-  // Not getrusage: its figure survives exec, so a large parent would count as ours.
-  std::ifstream status("/proc/self/status");
-  constexpr std::string_view kPeak = "VmHWM:";
-  constexpr int64_t kKilobyte = 1024;
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(kPeak)) return std::stoll(line.substr(kPeak.size())) * kKilobyte;
-  }
-  return 0;
 }
 
 std::string human_bytes(int64_t bytes) {

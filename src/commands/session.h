@@ -26,9 +26,6 @@ OpenOptions open_options_of(const AdapterOptions& options);
 /// The adapter that the options name, on its model.
 OpenedAdapter open_adapter_of(const AdapterOptions& options, const CommonOptions& common);
 
-/// Largest resident set of this process so far.
-int64_t peak_memory_bytes();
-
 /// "24.6 KB", in powers of 1000.
 std::string human_bytes(int64_t bytes);
 

@@ -160,8 +160,7 @@ int run(const TrainOptions& options, const CommonOptions& common) {
       .stop_requested = [] { return Interrupt::pending(); }};
   try {
     const TrainResult result = run.run(observer, {.resume = options.resume, .allow_drift = options.allow_drift});
-    nlohmann::json done = summarize_run(setup, result);
-    done["peak_memory_bytes"] = peak_memory_bytes();
+    const nlohmann::json done = summarize_run(setup, result);
     write_run_report(recipe.output, done, options.beside, report_notes(recipe, setup));
     if (common.json) {
       std::cout << done.dump() << '\n';

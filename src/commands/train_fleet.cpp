@@ -12,6 +12,7 @@
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "io/error.h"
+#include "io/peak_memory.h"
 #include "train/fleet_summary.h"
 
 namespace loraxs {

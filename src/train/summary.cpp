@@ -131,6 +131,7 @@ nlohmann::json summarize_run(const TrainSetup& setup, const TrainResult& result)
           {"adapter_bytes", result.adapter_bytes},
           {"sentences_per_second", static_cast<double>(result.sentences) / seconds},
           {"tokens_per_second", static_cast<double>(result.tokens) / seconds},
+          {"peak_memory_bytes", result.peak_memory_bytes},
           {"steps", result.steps},
           {"settings", settings},
           {"seeds", chosen.at("seeds")}};

@@ -25,7 +25,8 @@ struct TrainResult {
   double train_seconds = 0;  // steps alone
   int64_t sentences = 0, tokens = 0;
   int64_t steps = 0;
-  int64_t adapter_bytes = 0;  // of one file
+  int64_t adapter_bytes = 0;      // of one file
+  int64_t peak_memory_bytes = 0;  // of the process, see io/peak_memory.h
 };
 
 }  // namespace loraxs

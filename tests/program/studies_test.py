@@ -87,6 +87,9 @@ class StudiesTest(unittest.TestCase):
     def test_speed_measures_each_method(self) -> None:
         self.succeeds(self.study("speed", "--quick"))
         self.assertGreater(min(float(row["seconds for 1,000 sentences"]) for row in self.rows("speed")), 0)
+        peaks = [float(row["peak memory, MB"]) for row in self.rows("speed")]
+        self.assertGreater(min(peaks), 50)
+        self.assertGreater(len(set(peaks)), 2)  # each training's own, not the largest so far
 
     def test_a_stopped_study_goes_on_to_the_same_csv(self) -> None:
         self.succeeds(self.study("vectors", folder="whole"))

@@ -1,10 +1,21 @@
-// §3: bytes, parameters and seconds of every method under one recipe. Times are this machine's: its table alone is not
-// the same each time.
+// §3: bytes, parameters, seconds and memory of every method under one recipe. Times are this machine's: its table alone
+// is not the same each time.
 #include <algorithm>
 
 #include "api/studies/arms.h"
 
 namespace loraxs {
+
+namespace {
+
+/// None of a run that did not say.
+std::optional<double> peak_megabytes(const nlohmann::json& done) {
+  constexpr double kMegabyte = 1e6;
+  if (!done.contains("peak_memory_bytes")) return {};
+  return done.at("peak_memory_bytes").get<double>() / kMegabyte;
+}
+
+}  // namespace
 
 StudyFindings run_speed(const Study& study, const StudyRequest& request) {
   constexpr int64_t kSteps = 40;
@@ -17,7 +28,8 @@ StudyFindings run_speed(const Study& study, const StudyRequest& request) {
                                                {"head parameters"},
                                                {"file bytes"},
                                                {"seconds for 1,000 sentences"},
-                                               {"tokens a second"}}},
+                                               {"tokens a second"},
+                                               {"peak memory, MB"}}},
                          .answer = {}};
   const auto by_time = [](const auto& x, const auto& y) { return *x[5].value < *y[5].value; };
   for (const std::filesystem::path& path : recipes) {
@@ -35,7 +47,7 @@ StudyFindings run_speed(const Study& study, const StudyRequest& request) {
       const double parameters = done.at("trained_parameters");
       findings.table.rows.push_back({done.at("task").get<std::string>(), arm.name, parameters,
                                      done.at("head_parameters").get<double>(), done.at("adapter_bytes").get<double>(),
-                                     seconds, done.at("tokens_per_second").get<double>()});
+                                     seconds, done.at("tokens_per_second").get<double>(), peak_megabytes(done)});
       chart.curves.push_back({.name = arm.name, .points = {{parameters, seconds}}});
       if (request.on_part) request.on_part(findings);
     }

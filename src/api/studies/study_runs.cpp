@@ -8,6 +8,7 @@
 #include "io/error.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
+#include "io/peak_memory.h"
 #include "io/sha256.h"
 #include "train/recipe_changes.h"
 #include "train/train_observer.h"
@@ -101,6 +102,7 @@ nlohmann::json StudyRuns::result(const Recipe& wanted, const std::string& name) 
     Recipe recipe = with_found_data(wanted, concat("study ", study_.name));
     recipe.output = folder.string();
     const Task task = recipe_task(recipe, concat("study ", study_.name));
+    forget_peak_memory();
     TrainingRun run(recipe, task, request_.settings, concat("study ", study_.name));
     const TrainObserver observer{.on_step =
                                      [&](const StepReport& report) {
