@@ -80,6 +80,27 @@ class EncoderTest(TrainedRunTest):
         names = list(expected[0][0]["scores"])
         self.assertIn(self.classify("anna/best", TEXTS)[2]["label"], names)
 
+    def test_more_tenants_than_places_are_all_answered(self) -> None:
+        keys, tenants = self.folder / "keys.json", [f"t{i}" for i in range(8)]
+        key = {}
+        for i, tenant in enumerate(tenants):
+            made = run([PROGRAM, "key", "create", str(keys), "--tenant", tenant])
+            key[tenant] = made.stdout.strip()
+            put = run([PROGRAM, "store", "put", f"{self.url}#{tenant}/own", str(self.files[i]), "--cache", str(self.folder / "cache")])  # fmt: skip
+            self.assertEqual(put.returncode, 0, put.stderr)
+        expected = {tenant: self.predicted(self.files[i])[0]["label"] for i, tenant in enumerate(tenants)}
+        with Server(PROGRAM, *self.words, "--resident-rows", 2, "--keys", keys) as server:
+
+            def ask(tenant: str) -> tuple[int, dict]:
+                body = {"model": f"{tenant}/own", "input": TEXTS[0]}
+                return server.ask("POST", "/v1/classify", body, key=key[tenant])
+
+            with ThreadPoolExecutor(32) as pool:
+                answers = list(pool.map(ask, tenants * 30))
+            for tenant, (status, answer) in zip(tenants * 30, answers, strict=True):
+                self.assertEqual(status, 200, answer)
+                self.assertEqual(answer["data"][0]["label"], expected[tenant])
+
     def test_vectors_are_those_of_transformers(self) -> None:
         tokenizer, model = (
             AutoTokenizer.from_pretrained(self.folder / "model"),
