@@ -293,10 +293,10 @@ class CrowdTest(unittest.TestCase):
 
     def test_a_crowd_of_adapters_keeps_no_other_tenant_waiting(self) -> None:
         words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32", "--keys", KEYS]
-        with Server(PROGRAM, *words, "--resident-rows", 4, "--sequences", 4) as server:
+        with Server(PROGRAM, *words, "--resident-rows", 1, "--sequences", 4) as server:
 
             def answer(tenant: str, name: str) -> float:
-                body = {"model": name, "prompt": "a", "max_tokens": 40, "ignore_eos": True, "temperature": 0}
+                body = {"model": name, "prompt": "a", "max_tokens": 100, "ignore_eos": True, "temperature": 0}
                 status, said = server.ask("POST", "/v1/completions", body, key=KEY[tenant])
                 self.assertEqual(status, 200, said)
                 return time.monotonic()
@@ -308,7 +308,7 @@ class CrowdTest(unittest.TestCase):
                 asked = time.monotonic()
                 served = pool.submit(answer, "bob", "bob/own").result()
                 between = sum(asked < each.result() < served for each in crowd)
-            # Those that had their places go on, and four of any turn end together.
+            # Those that have the place, and 16 at most that share it, go first.
             self.assertLessEqual(between, 24)
             self.assertGreater(sum(each.result() > served for each in crowd), 40)
 
