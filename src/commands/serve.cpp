@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <iostream>
 #include <random>
@@ -86,23 +87,24 @@ void check_engine(Answering& engine, const CommonOptions& common) {
   for (const auto& [key, value] : line.items()) std::cout << key << ": " << json_text(value) << '\n';
 }
 
-/// SIGINT and SIGTERM, from construction on held back for wait(): threads started meanwhile never see them.
+/// SIGINT, SIGTERM and SIGHUP, from construction on held back for wait(): threads started meanwhile never see them.
 class EndSignals {
  public:
   EndSignals() {
     sigemptyset(&set_);
     sigaddset(&set_, SIGINT);
     sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, &before_);
   }
   ~EndSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   EndSignals(const EndSignals&) = delete;
   EndSignals& operator=(const EndSignals&) = delete;
 
-  /// Until one comes; the next one ends the program.
-  void wait() {
+  /// Until one comes that ends, and the next one ends the program; SIGHUP reads again.
+  void wait(const std::function<void()>& reload) {
     int signal = 0;
-    sigwait(&set_, &signal);
+    while (sigwait(&set_, &signal) == 0 && signal == SIGHUP) reload();
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
 
@@ -178,6 +180,7 @@ int run(const ServeOptions& options, const CommonOptions& common) {
                                                      .port = static_cast<uint16_t>(options.port),
                                                      .tls_certificate = options.tls_certificate,
                                                      .tls_key = options.tls_key,
+                                                     .trusted_proxies = options.trusted_proxies,
                                                      .log = settings.log,
                                                      .answered =
                                                          [&](const HttpRecord& record) {
@@ -193,7 +196,14 @@ int run(const ServeOptions& options, const CommonOptions& common) {
     std::cerr << concat("listening=", scheme, "://", address, " model=", state.model, " precision=", state.precision,
                         "\n");
   }
-  signals.wait();
+  signals.wait([&] {
+    try {
+      server->reload_tls();
+      if (settings.log) settings.log(LogLevel::kInfo, "read again: TLS files");
+    } catch (const Error& error) {
+      if (settings.log) settings.log(LogLevel::kWarning, concat(error.what(), "; what was in use stays"));
+    }
+  });
   if (settings.log) settings.log(LogLevel::kInfo, "draining");
   server->drain(static_cast<double>(options.drain_seconds));
   return 0;  // the server goes before the engine, whose last words nobody hears

@@ -19,6 +19,7 @@ struct Caller {
   std::string tenant;     // whose models he sees; empty with sees_all: nobody's own
   bool sees_all = false;  // every tenant's: an operator, or a server without keys
   int64_t priority = 0;   // higher goes first
+  int64_t adapters = 0;   // that his tenant may keep in memory; 0: no bound
 };
 
 /// What a list of models says of one.

@@ -13,6 +13,7 @@ namespace loraxs {
 struct DecoderEngine::Job {
   int64_t id = 0;
   AnswerRequest request;
+  RowQueue* queue = nullptr;  // of its room; null: it needs no row
   std::shared_ptr<const PinnedRow> pin;
   int64_t scheduled = -1;  // the scheduler's id
   struct Sample {
@@ -82,7 +83,7 @@ void DecoderEngine::cancel(int64_t id) {
 
 void DecoderEngine::cancel_now(const JobPtr& job) {
   if (job->scheduled >= 0) return scheduler_->cancel(job->scheduled);
-  waiting_.remove(job);
+  loading_.remove(job);
   end_all(job, FinishReason::kCancelled, "");
 }
 
@@ -92,41 +93,31 @@ void DecoderEngine::take_in(const JobPtr& job) {
     job->samples.push_back({.stream = std::make_unique<TextStream>(model_.tokenizer(), job->request.stop)});
   }
   jobs_.emplace(job->id, job);
-  if (has_row(job)) return submit(job);
-  waiting_.push_back(job);
-}
-
-/// Whether its row is there, or it needs none; asks for the row.
-bool DecoderEngine::has_row(const JobPtr& job) {
-  if (job->request.model->key.empty()) return true;
-  if (!job->pin) {
-    job->pin = shelf_->pin(*job->request.model);
-    if (job->pin) ++held_[job->request.caller.tenant];
-  }
-  return job->pin && job->pin->ready();
+  const AnswerRequest& asked = job->request;
+  if (asked.model->key.empty()) return submit(job);
+  job->queue = &queues_[shelf_->room_of(*asked.model)];
+  job->queue->push(
+      {.id = job->id, .tenant = asked.caller.tenant, .priority = asked.caller.priority, .key = asked.model->key});
 }
 
 void DecoderEngine::admit() {
-  // Who holds the fewest places goes first where they are few, so that nobody's crowd keeps another out.
-  if (place_freed_ && waiting_.size() > 1) {
-    const auto holds = [&](const JobPtr& job) {
-      const auto found = held_.find(job->request.caller.tenant);
-      return job->pin || found == held_.end() ? 0 : found->second;
-    };
-    waiting_.sort(
-        [&](const JobPtr& x, const JobPtr& y) { return std::pair(holds(x), x->id) < std::pair(holds(y), y->id); });
+  const auto take = [&](int64_t id) {
+    const JobPtr& job = jobs_.at(id);
+    job->pin = shelf_->pin(*job->request.model);
+    return job->pin != nullptr;
+  };
+  for (auto& [room, queue] : queues_) {
+    for (const int64_t id : queue.give(take)) loading_.push_back(jobs_.at(id));
   }
-  for (auto next = waiting_.begin(); next != waiting_.end();) {
+  for (auto next = loading_.begin(); next != loading_.end();) {
     const JobPtr job = *next;
-    const bool may_ask = job->pin || place_freed_ || job->request.model->key.empty();
-    if (may_ask && has_row(job)) {
-      next = waiting_.erase(next);
+    if (job->pin->ready()) {
+      next = loading_.erase(next);
       submit(job);
     } else {
       ++next;
     }
   }
-  place_freed_ = false;
 }
 
 void DecoderEngine::submit(const JobPtr& job) {
@@ -224,12 +215,8 @@ void DecoderEngine::end(const JobPtr& job, AnswerEnd end) {
   job->request.on_end(std::move(end));
   if (--job->left > 0) return;
   jobs_.erase(job->id);
-  if (job->pin) {
-    job->pin.reset();
-    place_freed_ = true;
-    const auto held = held_.find(job->request.caller.tenant);
-    if (--held->second == 0) held_.erase(held);
-  }
+  job->pin.reset();
+  if (job->queue != nullptr) job->queue->erase(job->id);
   leave(job->request.caller.tenant);
 }
 
@@ -239,7 +226,7 @@ void DecoderEngine::start_over(const std::string& why) {
   std::vector<JobPtr> left;
   left.reserve(jobs_.size());
   for (const auto& [id, job] : jobs_) left.push_back(job);
-  waiting_.clear();
+  loading_.clear();
   for (const JobPtr& job : left) end_all(job, FinishReason::kError, "the engine failed; try again");
   scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
 }
@@ -254,25 +241,27 @@ EngineThread::Next DecoderEngine::work() {
     } catch (const std::exception& error) {
       start_over(error.what());
     }
-  } else if (!waiting_.empty()) {
-    wait_for_row();
+  } else if (loading_.empty()) {
+    refuse_without_places();
   }
   tell();
-  return computes || !waiting_.empty() ? EngineThread::Next::kAgain : EngineThread::Next::kWait;
+  if (computes) return EngineThread::Next::kAgain;
+  if (!loading_.empty()) return EngineThread::Next::kSoon;
+  return num_without_row() > 0 ? EngineThread::Next::kAgain : EngineThread::Next::kWait;
 }
 
-/// Nothing computes, and everybody waits for a row.
-void DecoderEngine::wait_for_row() {
-  const auto loading = std::find_if(waiting_.begin(), waiting_.end(), [](const JobPtr& job) { return job->pin; });
-  if (loading == waiting_.end() && !place_freed_) {  // nobody could let go of a place
-    const JobPtr job = waiting_.front();
-    waiting_.pop_front();
+int64_t DecoderEngine::num_without_row() const {
+  int64_t waiting = std::ssize(loading_);
+  for (const auto& [room, queue] : queues_) waiting += queue.num_waiting();
+  return waiting;
+}
+
+/// Nothing computes and no row is on its way: whoever waits for a place that no turn can give waits for nobody.
+void DecoderEngine::refuse_without_places() {
+  for (auto& [room, queue] : queues_) {
+    if (queue.num_waiting() == 0 || queue.has_changed()) continue;
+    const JobPtr job = jobs_.at(queue.front());
     return end_all(job, FinishReason::kError, "all places for adapters are kept by load_lora_adapter; unload one");
-  }
-  if (loading == waiting_.end()) return;
-  try {
-    (*loading)->pin->wait();
-  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): submit() tells it
   }
 }
 
@@ -280,7 +269,7 @@ void DecoderEngine::tell() {
   const SchedulerState now = scheduler_->state();
   publish([&](EngineState& state) {
     state.running = now.running;
-    state.waiting = now.waiting + static_cast<int64_t>(waiting_.size());
+    state.waiting = now.waiting + num_without_row();
     state.cache_blocks = now.blocks;
     state.free_blocks = now.free_blocks;
     state.prompt_tokens = now.prompt_tokens;

@@ -9,6 +9,7 @@
 
 #include "serve/engine.h"
 #include "serve/engine_thread.h"
+#include "serve/row_queue.h"
 #include "serve/shelf_engine.h"
 
 namespace loraxs {
@@ -32,12 +33,11 @@ class DecoderEngine final : public ShelfEngine {
   using JobPtr = std::shared_ptr<Job>;
 
   EngineThread::Next work();
-  void wait_for_row();
+  void refuse_without_places();
   void start_over(const std::string& why);
   void take_in(const JobPtr& job);
-  /// Submits what has its row; asks for the rows of the others.
+  /// Submits what has its row; asks for the rows of those whose turn it is.
   void admit();
-  bool has_row(const JobPtr& job);
   void submit(const JobPtr& job);
   TokenInfo info_of(const SampledToken& token) const;
   void tell_prompt(const Job& job, std::span<const SampledToken> tokens) const;
@@ -47,6 +47,7 @@ class DecoderEngine final : public ShelfEngine {
   void end_all(const JobPtr& job, FinishReason reason, const std::string& error);
   void end(const JobPtr& job, AnswerEnd end);
   const Tokenizer& tokenizer() const override { return model_.tokenizer(); }
+  int64_t num_without_row() const;
   void tell();
 
   EngineOptions options_;
@@ -54,9 +55,8 @@ class DecoderEngine final : public ShelfEngine {
   TextModel model_;
   Scheduler* scheduler_ = nullptr;            // model_'s
   size_t banks_ = 0;                          // of the shelf that the model has plugged in
-  std::list<JobPtr> waiting_;                 // for a row
-  bool place_freed_ = false;                  // since admit() last asked for rows
-  std::map<std::string, int64_t> held_;       // places that each tenant's requests hold
+  std::map<size_t, RowQueue> queues_;         // by room: who waits for a place or has one
+  std::list<JobPtr> loading_;                 // they have a place, and their row is on its way
   std::unordered_map<int64_t, JobPtr> jobs_;  // by id: all that have not ended
   EngineThread thread_;                       // last: it ends first
 };

@@ -243,20 +243,16 @@ void EncoderEngine::finish(const JobPtr& job, const std::string& error) {
 EngineThread::Next EncoderEngine::work() {
   std::vector<Text> batch = next_batch();
   if (batch.empty()) {  // everybody waits for a row, if anybody
-    for (auto& [tenant, texts] : waiting_) {
+    JobPtr without_place;
+    for (const auto& [tenant, texts] : waiting_) {
       if (texts.empty()) continue;
-      const JobPtr job = texts.front().job;
-      if (!job->pin) {
-        finish(job, "all places for adapters are kept by load_lora_adapter; unload one");
-        return EngineThread::Next::kAgain;
-      }
-      try {
-        job->pin->wait();
-      } catch (const Error&) {  // NOLINT(bugprone-empty-catch): compute() tells it
-      }
-      return EngineThread::Next::kAgain;
+      if (texts.front().job->pin) return EngineThread::Next::kSoon;
+      without_place = texts.front().job;
     }
-    return EngineThread::Next::kWait;
+    if (!without_place) return EngineThread::Next::kWait;
+    // No row is on its way: nobody could let go of a place.
+    finish(without_place, "all places for adapters are kept by load_lora_adapter; unload one");
+    return EngineThread::Next::kAgain;
   }
   try {
     compute(batch);

@@ -33,7 +33,9 @@ void EngineThread::run(const std::function<Next()>& work) {
     std::vector<std::function<void()>> tasks;
     {
       std::unique_lock lock(mutex_);
-      if (next == Next::kWait) posted_.wait(lock, [&] { return ends_ || !tasks_.empty(); });
+      const auto has_come = [&] { return ends_ || !tasks_.empty(); };
+      if (next == Next::kWait) posted_.wait(lock, has_come);
+      if (next == Next::kSoon) posted_.wait_for(lock, kPause, has_come);
       if (ends_) return;
       tasks.swap(tasks_);
     }

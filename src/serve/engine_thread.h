@@ -1,5 +1,6 @@
 // serve/engine_thread.h: the one thread that computes, and the tasks that others hand to it.
 #pragma once
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -8,11 +9,12 @@
 
 namespace loraxs {
 
-/// Runs `work` over and over: at once while it says kAgain, else when somebody posts. Tasks are run between two calls,
-/// in order.
+/// Runs `work` over and over: at once while it says kAgain, else when somebody posts, and after kPause at the latest
+/// where it says kSoon. Tasks are run between two calls, in order.
 class EngineThread {
  public:
-  enum class Next { kAgain, kWait };
+  enum class Next { kAgain, kSoon, kWait };
+  static constexpr auto kPause = std::chrono::microseconds(200);  // far less than a step
 
   EngineThread() = default;
   ~EngineThread() { stop(); }

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "serve/answering.h"
@@ -23,15 +24,21 @@ class Admission {
   virtual void used(int64_t tokens) = 0;
 };
 
+/// What a request may use.
+struct Demand {
+  int64_t tokens = 0;              // at most
+  int64_t bytes = 0;               // of its body
+  std::set<std::string> adapters;  // by ServedModel::key
+};
+
 /// Thread-safe. With no keys (--no-auth) everybody may do everything.
 class Gate {
  public:
   virtual ~Gate() = default;
   /// The caller of a request. Throws ApiError: 401 without a key that is known, 403 without the right.
   virtual Caller check(const HttpRequest& request, Right right) = 0;
-  /// Counts a request of so many tokens, at most, and bytes. Throws ApiError 429 with retry_after when a quota is
-  /// reached.
-  virtual std::unique_ptr<Admission> admit(const Caller& caller, int64_t tokens, int64_t bytes) = 0;
+  /// Counts a request. Throws ApiError 429 when a quota is reached, with retry_after where waiting helps.
+  virtual std::unique_ptr<Admission> admit(const Caller& caller, const Demand& demand) = 0;
 };
 
 }  // namespace loraxs

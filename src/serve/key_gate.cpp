@@ -36,6 +36,21 @@ KeyQuotas wider(const KeyQuotas& a, const KeyQuotas& b) {
   throw error;
 }
 
+/// Whether a request may use these beside those in use.
+void check_adapters(const std::map<std::string, int64_t>& in_use, const std::set<std::string>& wanted, int64_t most) {
+  const auto count = static_cast<int64_t>(wanted.size());
+  if (count > most) {
+    throw ApiError(kTooManyRequests,
+                   concat("expected at most ", most, " adapters, found ", count, " in one request; ask for fewer"), "",
+                   "too_many_adapters");
+  }
+  const auto fresh =
+      std::count_if(wanted.begin(), wanted.end(), [&](const auto& key) { return !in_use.contains(key); });
+  if (static_cast<int64_t>(in_use.size()) + fresh <= most || fresh == 0) return;
+  refuse_quota(concat("expected at most ", most, " adapters in requests at a time, found more; wait for one to end"), 1,
+               "too_many_adapters");
+}
+
 /// What stands behind "Authorization: Bearer ".
 std::string bearer_of(const HttpRequest& request) {
   const auto at = request.headers.find("authorization");
@@ -80,6 +95,7 @@ class KeyGate::Keys : public std::enable_shared_from_this<Keys> {
     KeyQuotas quotas;
     Bucket requests, tokens, bytes;
     int64_t streams = 0;
+    std::map<std::string, int64_t> adapters;  // by key: requests that use it
   };
 
   /// Which file it was when it was read.
@@ -130,10 +146,13 @@ class KeyGate::Keys : public std::enable_shared_from_this<Keys> {
       throw ApiError(kForbidden, concat("expected a key with the right ", right_name(right), ", found ", entry.id), "",
                      "insufficient_rights");
     }
-    return {.tenant = entry.tenant, .sees_all = has(Right::kOperate), .priority = entry.priority};
+    return {.tenant = entry.tenant,
+            .sees_all = has(Right::kOperate),
+            .priority = entry.priority,
+            .adapters = tenants_.at(entry.tenant).quotas.adapters};
   }
 
-  std::unique_ptr<Admission> admit(const Caller& caller, int64_t tokens, int64_t bytes);
+  std::unique_ptr<Admission> admit(const Caller& caller, const Demand& demand);
 
   KeyQuotas quotas(const std::string& tenant) {
     const std::lock_guard lock(mutex_);
@@ -142,12 +161,16 @@ class KeyGate::Keys : public std::enable_shared_from_this<Keys> {
     return at == tenants_.end() ? KeyQuotas() : at->second.quotas;
   }
 
-  void let_go(const std::string& tenant, int64_t back) {
+  void let_go(const std::string& tenant, const std::set<std::string>& adapters, int64_t back) {
     const std::lock_guard lock(mutex_);
     const auto at = tenants_.find(tenant);
     if (at == tenants_.end()) return;
     --at->second.streams;
     at->second.tokens.take(-back);
+    for (const std::string& each : adapters) {
+      const auto used = at->second.adapters.find(each);
+      if (--used->second == 0) at->second.adapters.erase(used);
+    }
   }
 
  private:
@@ -213,7 +236,7 @@ class FreeAdmission final : public Admission {
 
 }  // namespace
 
-std::unique_ptr<Admission> KeyGate::Keys::admit(const Caller& caller, int64_t tokens, int64_t bytes) {
+std::unique_ptr<Admission> KeyGate::Keys::admit(const Caller& caller, const Demand& demand) {
   const std::lock_guard lock(mutex_);
   const double now = options_.now();
   Tenant& tenant = tenants_[caller.tenant];
@@ -222,6 +245,7 @@ std::unique_ptr<Admission> KeyGate::Keys::admit(const Caller& caller, int64_t to
     refuse_quota(concat("expected at most ", quotas.streams, " requests at a time, found more; wait for one to end"), 1,
                  "too_many_streams");
   }
+  if (quotas.adapters > 0) check_adapters(tenant.adapters, demand.adapters, quotas.adapters);
   struct Wanted {
     Bucket& bucket;
     int64_t quota, amount;
@@ -229,8 +253,8 @@ std::unique_ptr<Admission> KeyGate::Keys::admit(const Caller& caller, int64_t to
   };
   const Wanted all[] = {
       {tenant.requests, quotas.requests_per_minute, 1, "requests", "requests_per_minute"},
-      {tenant.tokens, quotas.tokens_per_minute, tokens, "tokens", "tokens_per_minute"},
-      {tenant.bytes, quotas.bytes_per_minute, bytes, "bytes", "bytes_per_minute"},
+      {tenant.tokens, quotas.tokens_per_minute, demand.tokens, "tokens", "tokens_per_minute"},
+      {tenant.bytes, quotas.bytes_per_minute, demand.bytes, "bytes", "bytes_per_minute"},
   };
   for (const Wanted& each : all) {
     each.bucket.fill(now, each.quota);
@@ -249,22 +273,24 @@ std::unique_ptr<Admission> KeyGate::Keys::admit(const Caller& caller, int64_t to
   }
   for (const Wanted& each : all) each.bucket.take(each.amount);
   ++tenant.streams;
+  for (const std::string& each : demand.adapters) ++tenant.adapters[each];
   return std::make_unique<CountedAdmission>(
-      [self = shared_from_this(), name = caller.tenant](int64_t back) { self->let_go(name, back); }, tokens);
+      [self = shared_from_this(), name = caller.tenant, adapters = demand.adapters](int64_t back) {
+        self->let_go(name, adapters, back);
+      },
+      demand.tokens);
 }
 
 KeyGate::KeyGate(std::filesystem::path path, KeyGateOptions options)
     : keys_(std::make_shared<Keys>(std::move(path), std::move(options))) {}
 KeyGate::~KeyGate() = default;
 Caller KeyGate::check(const HttpRequest& request, Right right) { return keys_->check(request, right); }
-std::unique_ptr<Admission> KeyGate::admit(const Caller& caller, int64_t tokens, int64_t bytes) {
-  return keys_->admit(caller, tokens, bytes);
+std::unique_ptr<Admission> KeyGate::admit(const Caller& caller, const Demand& demand) {
+  return keys_->admit(caller, demand);
 }
 KeyQuotas KeyGate::quotas(const std::string& tenant) { return keys_->quotas(tenant); }
 
 Caller OpenGate::check(const HttpRequest&, Right) { return {.tenant = "", .sees_all = true, .priority = 0}; }
-std::unique_ptr<Admission> OpenGate::admit(const Caller&, int64_t, int64_t) {
-  return std::make_unique<FreeAdmission>();
-}
+std::unique_ptr<Admission> OpenGate::admit(const Caller&, const Demand&) { return std::make_unique<FreeAdmission>(); }
 
 }  // namespace loraxs

@@ -21,7 +21,8 @@ struct KeyGateOptions {
 ///
 /// Quotas are a tenant's: of each kind the largest that one of its keys has (none where one has none). What a minute
 /// may have is a bucket that fills evenly and holds one minute; tokens are taken when a request is admitted, as many as
-/// it may use, and what it did not use comes back.
+/// it may use, and what it did not use comes back. Adapters are counted by what they are: those of the tenant's
+/// requests that have not ended, each once.
 class KeyGate final : public Gate {
  public:
   /// Throws Error when the file cannot be read.
@@ -29,7 +30,7 @@ class KeyGate final : public Gate {
   ~KeyGate() override;
 
   Caller check(const HttpRequest& request, Right right) override;
-  std::unique_ptr<Admission> admit(const Caller& caller, int64_t tokens, int64_t bytes) override;
+  std::unique_ptr<Admission> admit(const Caller& caller, const Demand& demand) override;
   /// Of a tenant; without bounds for one that has no key.
   KeyQuotas quotas(const std::string& tenant);
 
@@ -44,7 +45,7 @@ class KeyGate final : public Gate {
 class OpenGate final : public Gate {
  public:
   Caller check(const HttpRequest& request, Right right) override;
-  std::unique_ptr<Admission> admit(const Caller& caller, int64_t tokens, int64_t bytes) override;
+  std::unique_ptr<Admission> admit(const Caller& caller, const Demand& demand) override;
 };
 
 }  // namespace loraxs

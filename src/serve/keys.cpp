@@ -189,6 +189,10 @@ std::string keys_text(const std::vector<KeyEntry>& keys) {
 }
 
 std::vector<KeyEntry> read_keys(const std::filesystem::path& path) {
+  if (std::error_code ignored; !std::filesystem::exists(std::filesystem::symlink_status(path, ignored))) {
+    throw Error(concat(path.string(), ": expected a file of keys, found none; loraxs key create ", path.string(),
+                       " --tenant NAME makes it"));
+  }
   const InputFile file(path);
   struct stat status {};
   constexpr unsigned kOfOthers = 077, kAllBits = 07777;

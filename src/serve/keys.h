@@ -16,7 +16,7 @@ struct KeyQuotas {
   int64_t tokens_per_minute = 0;  // of prompts and answers
   int64_t bytes_per_minute = 0;   // of requests' bodies
   int64_t streams = 0;            // answers under way at a time
-  int64_t adapters = 0;           // that the tenant may have
+  int64_t adapters = 0;           // different ones that requests use at a time, and that are kept in memory
   bool operator==(const KeyQuotas&) const = default;
 };
 

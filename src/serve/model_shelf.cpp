@@ -53,21 +53,6 @@ class MemoryFile {
   int file_;
 };
 
-/// What the store says of itself (its host, its file) is the operator's to read; clients hear that it does not answer.
-template <typename Ask>
-auto from_store(const LogSink& log, const Ask& ask) {
-  try {
-    return ask();
-  } catch (const ApiError&) {
-    throw;
-  } catch (const Error& error) {
-    if (log) log(LogLevel::kWarning, concat("store: ", error.what()));
-    ApiError away(503, "the store of adapters does not answer; try again", "", "store_unavailable");
-    away.retry_after = 1;
-    throw ApiError(away);
-  }
-}
-
 /// All that a model's numbers depend on beside the base: two rows of equal bytes differ in alpha or layout.
 std::string key_of(const std::string& kind_digest, const std::string& row_digest) {
   return concat(kind_digest, ":", row_digest);
@@ -100,8 +85,10 @@ ModelShelf::ModelShelf(const BaseModel& model, const ShelfOptions& options, cons
       base_name_(
           (std::filesystem::is_directory(model.folder) ? model.folder.filename() : model.folder.stem()).string()),
       started_(seconds_now()),
-      store_(options.store.empty() ? nullptr : open_store(parse_store_url(options.store))),
-      rooms_(model, store_.get(), options.rooms, settings) {
+      store_(options.store.empty()
+                 ? nullptr
+                 : std::make_shared<AskedStore>(open_store(parse_store_url(options.store)), settings.log)),
+      rooms_(model, store_ ? &store_->patient() : nullptr, options.rooms, settings) {
   if (base_name_.empty()) base_name_ = model.folder.parent_path().filename().string();
 }
 
@@ -110,8 +97,10 @@ std::shared_ptr<const PinnedRow> ModelShelf::pin(const ServedModel& model) const
   return rooms_.pin(row.room, row.key, row.load);
 }
 
+size_t ModelShelf::room_of(const ServedModel& model) const { return dynamic_cast<const RowModel&>(model).room; }
+
 int64_t ModelShelf::slot_of(const ServedModel& model, const PinnedRow& pin) const {
-  return rooms_.slot_of(dynamic_cast<const RowModel&>(model).room, pin);
+  return rooms_.slot_of(room_of(model), pin);
 }
 
 std::shared_ptr<ModelShelf::RowModel> ModelShelf::make_model(std::string id, std::string key, size_t room,
@@ -136,8 +125,8 @@ void ModelShelf::fail_unknown(const Caller& caller, const std::string& text) con
   const std::string tenant = slash == std::string::npos ? caller.tenant : text.substr(0, slash);
   if (store_ && !tenant.empty() && sees(caller, tenant) && is_adapter_name({tenant, "x"})) {
     std::vector<std::string> known = {kBase};
-    for (const RowInfo& each : from_store(log_, [&] { return store_->list({.tenant = tenant}); }))
-      known.push_back(tenant + "/" + each.name.name);
+    const auto of_tenant = store_->ask([tenant](Store& store) { return store.list({.tenant = tenant}); });
+    for (const RowInfo& each : of_tenant) known.push_back(tenant + "/" + each.name.name);
     if (const auto near = nearest_name(text.substr(0, text.find('@')), known)) hint = concat("; is ", *near, " meant?");
   }
   throw ApiError(404, concat("model: the model ", text, " does not exist", hint), "model", "model_not_found");
@@ -165,14 +154,14 @@ std::optional<ModelShelf::Version> ModelShelf::parse(const Caller& caller, const
 std::optional<ModelShelf::Entry> ModelShelf::read(const Caller& caller, const std::string& text) const {
   const std::optional<Version> asked = parse(caller, text);
   if (!asked) return std::nullopt;
-  Entry entry{.name = asked->name};
-  const auto take = [&](const RowValue& value) {
-    entry.header = value.header;
-    entry.tail = value.tail;
-    entry.row_bytes = value.row.size();
-  };
-  if (!from_store(log_, [&] { return store_->read(asked->name, asked->version, take); })) return std::nullopt;
-  return entry;
+  return store_->ask([asked = *asked](Store& store) {
+    std::optional<Entry> entry;
+    store.read(asked.name, asked.version, [&](const RowValue& value) {
+      entry = {
+          .name = asked.name, .header = value.header, .tail = std::string(value.tail), .row_bytes = value.row.size()};
+    });
+    return entry;
+  });
 }
 
 std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& caller, const std::string& text) {
@@ -181,7 +170,8 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& cal
   const auto& [name, header, tail, row_bytes] = *entry;
   const std::string where = concat(name.tenant, "/", name.name, "@", header.version);
   const AdapterRooms::Kind& kind = rooms_.kind(header.kind, where, [&] {
-    auto json = from_store(log_, [&] { return store_->shared(SharedKind::kKind, header.kind); });
+    auto json =
+        store_->ask([digest = entry->header.kind](Store& store) { return store.shared(SharedKind::kKind, digest); });
     if (!json) throw Error(concat(where, ": damaged: its kind is not there"));
     return *json;
   });
@@ -190,17 +180,26 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& cal
   auto model = make_model(where, key_of(digest_hex(header.kind), digest_hex(header.row_digest)), kind.room, kind.layout,
                           kind.alpha, file.labels);
   model->max_length = file.provenance.max_length;
-  model->load = [store = store_, name = name, header = header, where, beside = bank_entry(kind.alpha, file.labels),
-                 log = log_](std::span<float> row) {
-    const auto take = [&](const RowValue& value) {
-      if (value.header.row_digest != header.row_digest || value.header.numbers != row.size()) {
+  // Into numbers of its own: a call that was given up must not write into a place that is another's by then.
+  const auto read_row = [name = name, header = header, where](Store& store) {
+    std::optional<std::vector<float>> row;
+    store.read(name, header.version, [&](const RowValue& value) {
+      if (value.header.row_digest != header.row_digest || value.header.numbers != header.numbers) {
         throw Error(concat(where, ": expected the row that was asked for, found another"));
       }
-      decode_row(value.header.dtype, value.row, row);
-    };
-    if (!from_store(log, [&] { return store->read(name, header.version, take); })) {
-      throw Error(concat(where, ": was deleted while a request waited for it"));
+      row.emplace(header.numbers);
+      decode_row(value.header.dtype, value.row, *row);
+    });
+    return row;
+  };
+  model->load = [store = store_, read_row, where,
+                 beside = bank_entry(kind.alpha, file.labels)](std::span<float> place) {
+    const auto row = store->ask(read_row);
+    if (!row) throw Error(concat(where, ": was deleted while a request waited for it"));
+    if (row->size() != place.size()) {
+      throw Error(concat(where, ": expected ", place.size(), " numbers, found ", row->size()));
     }
+    std::copy(row->begin(), row->end(), place.begin());
     return beside;
   };
   return model;
@@ -326,7 +325,7 @@ std::vector<ModelInfo> ModelShelf::list(const Caller& caller, const std::string&
   if (const size_t slash = after.find('/'); slash != std::string::npos) {
     query.after = {after.substr(0, slash), after.substr(slash + 1)};
   }
-  for (const RowInfo& each : from_store(log_, [&] { return store_->list(query); })) {
+  for (const RowInfo& each : store_->ask([query](Store& store) { return store.list(query); })) {
     if (static_cast<int64_t>(models.size()) == limit) break;
     models.push_back(info_of({each.name, each.header, each.tail, each.row_bytes}));
   }
@@ -342,9 +341,23 @@ std::optional<ModelInfo> ModelShelf::info(const Caller& caller, const std::strin
 void ModelShelf::remove(const Caller& caller, const std::string& name) {
   const std::optional<Version> asked = parse(caller, name);
   if (!asked || !read(caller, name)) fail_unknown(caller, name);
-  from_store(log_, [&] { return store_->remove(asked->name, asked->version); });
+  store_->ask([asked = *asked](Store& store) { return store.remove(asked.name, asked.version); });
   const std::lock_guard lock(mutex_);
   kept_.erase(asked->name.tenant + "/" + asked->name.name);
+}
+
+/// Throws ApiError where the adapter's tenant keeps as many as he may.
+void ModelShelf::check_kept(const Caller& caller, const std::string& key) const {
+  const std::string tenant = key.substr(0, key.find('/') + 1);
+  const std::lock_guard lock(mutex_);
+  if (caller.adapters == 0 || kept_.contains(key)) return;
+  const auto kept =
+      std::count_if(kept_.begin(), kept_.end(), [&](const auto& each) { return each.first.starts_with(tenant); });
+  if (kept < caller.adapters) return;
+  throw ApiError(429,
+                 concat("expected at most ", caller.adapters, " adapters of ", tenant.substr(0, tenant.size() - 1),
+                        " kept in memory, found more; unload one"),
+                 "lora_name", "too_many_adapters");
 }
 
 void ModelShelf::keep(const Caller& caller, const std::string& name, bool pinned) {
@@ -355,6 +368,7 @@ void ModelShelf::keep(const Caller& caller, const std::string& name, bool pinned
     kept_.erase(key);
     return;
   }
+  check_kept(caller, key);
   auto row = pin(*model);
   if (!row) throw ApiError(503, "all places for adapters are in use; try again", "lora_name");
   row->wait();

@@ -12,6 +12,7 @@
 #include "api/settings.h"
 #include "serve/adapter_rooms.h"
 #include "serve/answering.h"
+#include "serve/asked_store.h"
 #include "store/store.h"
 
 namespace loraxs {
@@ -42,6 +43,8 @@ class ModelShelf {
   /// Holds the row of a model that is not the base; it may still be on its way. Null while all places of its room are
   /// held.
   std::shared_ptr<const PinnedRow> pin(const ServedModel& model) const;
+  /// The room of a model that is not the base.
+  size_t room_of(const ServedModel& model) const;
   /// In rooms().set().
   int64_t slot_of(const ServedModel& model, const PinnedRow& pin) const;
 
@@ -71,13 +74,14 @@ class ModelShelf {
                                               const std::vector<std::string>& labels);
   std::shared_ptr<const RowModel> stored(const Caller& caller, const std::string& text);
   std::shared_ptr<const RowModel> sum(const Caller& caller, const std::string& expression);
+  void check_kept(const Caller& caller, const std::string& key) const;
   ModelInfo base_info() const;
   ModelInfo info_of(const Entry& entry) const;
 
   LogSink log_;
   std::string base_name_;
-  int64_t started_ = 0;           // seconds since 1970
-  std::shared_ptr<Store> store_;  // null: none
+  int64_t started_ = 0;                // seconds since 1970
+  std::shared_ptr<AskedStore> store_;  // null: none
   AdapterRooms rooms_;
   mutable std::mutex mutex_;                                      // of what follows
   std::map<std::string, std::shared_ptr<const PinnedRow>> kept_;  // by name

@@ -1,5 +1,6 @@
 // A request's head: what is accepted has a path and a query of plain UTF-8, one length at most, fields in lower case,
-// and an id that may stand in a log; what is refused is refused with a status of its own.
+// and an id that may stand in a log; what is refused is refused with a status of its own. Whom a proxy names is an
+// address, and nobody else names anybody.
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "io/error.h"
 #include "serve/api_error.h"
+#include "serve/http/client_address.h"
 #include "serve/http/request_head.h"
 
 namespace {
@@ -37,6 +39,16 @@ bool is_plain(const std::string& text) {
          std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
+void look_behind_proxy(const std::map<std::string, std::string>& headers) {
+  static const TrustedProxies proxies({"127.0.0.1", "10.0.0.0/8", "2001:db8::/33"});
+  static const auto proxy = boost::asio::ip::make_address("127.0.0.1"),
+                    other = boost::asio::ip::make_address("8.8.8.8");
+  if (proxies.client_of(other, headers) != other) std::abort();
+  const auto client = proxies.client_of(proxy, headers);
+  const bool says = headers.contains("x-forwarded-for") || headers.contains("forwarded");
+  if (client != proxy && !says) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -59,6 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
     }
     if (head.head_only != (raw.method == "HEAD")) std::abort();
+    look_behind_proxy(request.headers);
   } catch (const ApiError& error) {
     if (error.status() < 400 || error.status() > 505 || std::string_view(error.what()).size() > kMessageBytes) {
       std::abort();

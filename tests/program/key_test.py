@@ -70,7 +70,7 @@ class KeyTest(unittest.TestCase):
             (["create", self.file, "--tenant", "a", "--rights", "cook"], "--rights"),
             (["create", self.file, "--tenant", "a", "--streams", -1], "--streams"),
             (["list", self.file, "--tenant", "a"], "--tenant: expected an action that has it, found key list"),
-            (["list", self.file.parent / "none"], "none"),
+            (["list", self.file.parent / "none"], "expected a file of keys, found none; loraxs key create"),
             (["revoke", self.file], "expected FILE and the ID"),
             (["revoke", self.file, "key-0"], "expected the id of a key in it, found key-0"),
         ):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import openai
 import torch
+from support.postgres import Postgres, programs
 from support.server import Server, check_page
 from support.tiny_run import TrainedRunTest, run
 from support.varied_adapter import write_varied
@@ -79,6 +80,31 @@ class EncoderTest(TrainedRunTest):
         self.assertEqual([row["label"] for row in together], [expected[i][0]["label"] for i in range(4)])
         names = list(expected[0][0]["scores"])
         self.assertIn(self.classify("anna/best", TEXTS)[2]["label"], names)
+
+    @unittest.skipUnless(programs(), "NOT RUN: no PostgreSQL server is installed (Debian: postgresql)")
+    def test_more_tenants_than_places_are_all_answered(self) -> None:
+        """On a store whose rows take a moment to come: whoever finds no place waits for those that load."""
+        database = Postgres().__enter__()
+        self.addCleanup(database.__exit__)
+        keys, tenants = self.folder / "keys.json", [f"t{i}" for i in range(8)]
+        cache, key = ["--cache", str(self.folder / "cache")], {}
+        for i, tenant in enumerate(tenants):
+            key[tenant] = run([PROGRAM, "key", "create", str(keys), "--tenant", tenant]).stdout.strip()
+            put = run([PROGRAM, "store", "put", f"{database.url}#{tenant}/own", str(self.files[i]), *cache])
+            self.assertEqual(put.returncode, 0, put.stderr)
+        expected = {t: [row["label"] for row in self.predicted(self.files[i])] for i, t in enumerate(tenants)}
+        words = ["--model", self.folder / "model", "--store", database.url, "--precision", "float32", *cache]
+        with Server(PROGRAM, *words, "--resident-rows", 1, "--keys", keys) as server:
+
+            def ask(tenant: str) -> tuple[int, dict]:
+                body = {"model": f"{tenant}/own", "input": TEXTS}
+                return server.ask("POST", "/v1/classify", body, key=key[tenant])
+
+            with ThreadPoolExecutor(32) as pool:
+                answers = list(pool.map(ask, tenants * 30))
+            for tenant, (status, answer) in zip(tenants * 30, answers, strict=True):
+                self.assertEqual(status, 200, answer)
+                self.assertEqual([row["label"] for row in answer["data"]], expected[tenant])
 
     def test_vectors_are_those_of_transformers(self) -> None:
         tokenizer, model = (

@@ -124,6 +124,42 @@ class PairTest(unittest.TestCase):
             urllib.request.urlopen(url + "/metrics", timeout=10)
         self.assertEqual(denied.exception.code, 403)
 
+    def test_a_database_that_hangs_is_no_outage_of_the_base(self) -> None:
+        url, hang_s = self.servers[0].url, 6
+        expected = ask(url, "anna/v")
+        base = ask(url, "base")
+        self.assertEqual((expected[0], base[0]), (200, 200))
+        locked = f"BEGIN; LOCK TABLE loraxs_rows; SELECT 'locked'; SELECT pg_sleep({hang_s}); COMMIT"
+        hangs = subprocess.Popen([str(programs() / "psql"), "-X", self.database.url, "-c", locked], stdout=subprocess.DEVNULL)  # fmt: skip
+        self.addCleanup(hangs.kill)
+        stop, refused = time.monotonic() + hang_s - 1, []
+
+        def crowd() -> None:
+            while time.monotonic() < stop:
+                refused.append(ask(url, "anna/v")[0])
+                time.sleep(0.02)
+
+        with ThreadPoolExecutor(8) as pool:
+            asking = [pool.submit(crowd) for _ in range(8)]
+            time.sleep(0.3)
+            seconds = []
+            while time.monotonic() < stop:
+                start = time.monotonic()
+                self.assertEqual(ask(url, "base"), base)
+                seconds.append(time.monotonic() - start)
+            for each in asking:
+                each.result()
+        self.assertIn(503, refused)
+        self.assertLess(max(seconds), 2.5, "a deadline, and what this machine takes")
+        self.assertLess(sorted(seconds)[len(seconds) // 2], 0.5)
+        self.assertGreater(len(refused), 100, "refused at once")
+        self.assertIsNone(hangs.poll(), "the control: it hangs all the time")
+        hangs.wait()
+        deadline = time.monotonic() + 15
+        while ask(url, "anna/v") != expected:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+
     def test_a_database_that_goes_and_comes_back(self) -> None:
         url = self.servers[0].url
         status, text = ask(url, "anna/v")

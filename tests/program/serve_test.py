@@ -2,16 +2,21 @@
 `generate` and `predict` answer alone. Arguments: PROGRAM, the folder that make_generation.py wrote."""
 
 import base64
+import http.client
 import json
 import random
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -285,6 +290,103 @@ class CrowdTest(unittest.TestCase):
             for pair in pairs[:12]:
                 stream(pair)
             self.assertLess(resident_bytes(server.process), 1.05 * before)
+
+    def test_a_crowd_of_adapters_keeps_no_other_tenant_waiting(self) -> None:
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32", "--keys", KEYS]
+        with Server(PROGRAM, *words, "--resident-rows", 1, "--sequences", 4) as server:
+
+            def answer(tenant: str, name: str) -> float:
+                body = {"model": name, "prompt": "a", "max_tokens": 100, "ignore_eos": True, "temperature": 0}
+                status, said = server.ask("POST", "/v1/completions", body, key=KEY[tenant])
+                self.assertEqual(status, 200, said)
+                return time.monotonic()
+
+            with ThreadPoolExecutor(100) as pool:
+                crowd = [pool.submit(answer, "anna", f"anna/v{i % ADAPTERS}") for i in range(96)]
+                while sum(each.done() for each in crowd) < 8:
+                    time.sleep(0.005)
+                asked = time.monotonic()
+                served = pool.submit(answer, "bob", "bob/own").result()
+                between = sum(asked < each.result() < served for each in crowd)
+            # Those that have the place, and 16 at most that share it, go first.
+            self.assertLessEqual(between, 24)
+            self.assertGreater(sum(each.result() > served for each in crowd), 40)
+
+    def test_adapters_of_a_key_are_bounded(self) -> None:
+        made = run("key", "create", KEYS, "--tenant", "few", "--rights", "infer", "manage", "--adapters", 1, "--json")
+        KEY["few"] = json.loads(made.stdout)["key"]
+        for i in range(2):
+            run("store", "put", reference(f"few/v{i}"), FILES[i], "--cache", CACHE)
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32", "--keys", KEYS]
+        with Server(PROGRAM, *words, key=KEY["few"]) as server:
+            pins = [server.ask("POST", "/v1/load_lora_adapter", {"lora_name": f"few/v{i}"}) for i in (0, 0, 1)]
+            self.assertEqual([status for status, _ in pins], [200, 200, 429])
+            self.assertIn("unload one", pins[-1][1]["error"]["message"])
+            self.assertEqual(server.ask("POST", "/v1/unload_lora_adapter", {"lora_name": "few/v0"})[0], 200)
+            self.assertEqual(server.ask("POST", "/v1/load_lora_adapter", {"lora_name": "few/v1"})[0], 200)
+            body = {"prompt": "a", "max_tokens": 400, "ignore_eos": True, "temperature": 0}
+            with ThreadPoolExecutor(8) as pool:
+                names = ["few/v0", "few/v0", "few/v1", "base"]
+                asked = [pool.submit(server.ask, "POST", "/v1/completions", body | {"model": name}) for name in names]
+                found = [each.result()[0] for each in asked]
+            self.assertEqual(found[3], 200)
+            self.assertEqual(found.count(429), 1 if found[0] == 200 else 2, found)
+
+    def test_certificates_are_read_again(self) -> None:
+        certificate, key = FOLDER / "c.pem", FOLDER / "k.pem"
+
+        def make() -> ssl.SSLContext:
+            words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            words += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+            subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+            return ssl.create_default_context(cadata=certificate.read_text())
+
+        def ready(context: ssl.SSLContext) -> bool:
+            try:
+                with urllib.request.urlopen(server.url + "/ready", timeout=20, context=context) as answer:
+                    return answer.status == 200
+            except urllib.error.URLError:
+                return False
+
+        old = make()
+        log = FOLDER / "access.jsonl"
+        words = ["--model", MODEL, "--tls-cert", certificate, "--tls-key", key, "--access-log", log]
+        with Server(PROGRAM, *words, "--trusted-proxy", "127.0.0.0/8") as server:
+            self.assertTrue(ready(old))
+            host = server.url.removeprefix("https://")
+            open_before = http.client.HTTPSConnection(host, context=old, timeout=60)
+            body = json.dumps({"model": "base", "prompt": "a", "max_tokens": 300, "ignore_eos": True, "stream": True})
+            headers = {"Content-Type": "application/json", "X-Forwarded-For": "10.1.2.3, 203.0.113.9"}
+            open_before.request("POST", "/v1/completions", body, headers)
+            stream = open_before.getresponse()
+            self.assertTrue(stream.readline())
+            certificate.write_text("none")
+            server.process.send_signal(signal.SIGHUP)
+            self.wait_for(lambda: any("what was in use stays" in line for line in server.said))
+            self.assertTrue(ready(old))
+            new = make()
+            self.assertTrue(ready(old), "the control: nobody has said so yet")
+            server.process.send_signal(signal.SIGHUP)
+            self.wait_for(lambda: ready(new))
+            self.assertFalse(ready(old))
+            self.assertTrue(stream.read().endswith(b"data: [DONE]\n\n"))
+            open_before.close()
+            self.wait_for(lambda: any(json.loads(line).get("peer") == "203.0.113.9" for line in log.read_text().splitlines()))  # fmt: skip
+
+    def wait_for(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not holds():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def test_options_that_cannot_be(self) -> None:
+        for words, said in (
+            (["--keys", FOLDER / "none.json"], "expected a file of keys, found none; loraxs key create"),
+            (["--trusted-proxy", "10.0.0.0/64"], "--trusted-proxy: expected an address, or a network"),
+        ):
+            done = subprocess.run([PROGRAM, "serve", "--model", str(MODEL), "--port", "0", *map(str, words)], check=False, capture_output=True, text=True, timeout=60)  # fmt: skip
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(said, done.stderr)
 
     def test_killed_and_started_again(self) -> None:
         words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32"]

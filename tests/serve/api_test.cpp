@@ -136,8 +136,10 @@ TEST_F(ApiTest, ChatAnswers) {
   EXPECT_EQ(server_.gate.open, 0);
   EXPECT_EQ(server_.gate.used, 5);
   EXPECT_EQ(server_.gate.asked, 12);
+  EXPECT_EQ(server_.gate.adapters, std::set<std::string>{"00ff"});
   ASSERT_EQ(server_.log.size(), 1U);
   EXPECT_EQ(server_.log[0]["tenant"], "anna");
+  EXPECT_EQ(server_.log[0]["peer"], "203.0.113.7");
   EXPECT_EQ(reply["id"], "chatcmpl-" + server_.log[0]["id"].get<std::string>());
   EXPECT_EQ(server_.log[0]["request"], "its-id");
   EXPECT_EQ(server_.log[0]["route"], "/v1/chat/completions");

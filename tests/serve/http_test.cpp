@@ -5,6 +5,8 @@
 #include <openssl/ssl.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include "serve/http/server.h"
 #include "serve/http_client.h"
@@ -495,13 +497,58 @@ class TlsClient {
   bool shaken_ = false;
 };
 
-TEST(HttpTest, TlsCarriesTheSame) {
-  const test::TemporaryFolder folder;
-  const std::string certificate = (folder / "c.pem").string(), key = (folder / "k.pem").string();
+void make_certificate(const std::string& certificate, const std::string& key) {
   const std::string make = concat(
       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -keyout ",
       key, " -out ", certificate, " 2>/dev/null");
   ASSERT_EQ(std::system(make.c_str()), 0) << "openssl is needed";
+}
+
+TEST(HttpTest, TlsFilesAreReadAgain) {
+  const test::TemporaryFolder folder;
+  const std::string certificate = (folder / "c.pem").string(), key = (folder / "k.pem").string(),
+                    old = (folder / "old.pem").string();
+  make_certificate(certificate, key);
+  std::filesystem::copy_file(certificate, old);
+  HeldServer held({.tls_certificate = certificate, .tls_key = key});
+  RawClient socket(held.port());
+  TlsClient before(socket, old);
+  ASSERT_TRUE(before.shaken());
+  before.send("GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+  HeldServer::Held one = held.take();
+  one.exchange->begin_events();
+  one.exchange->event("a");
+  before.until("data: a\n\n");
+  const auto shakes = [&](const std::string& trusted) {
+    const RawClient fresh(held.port());
+    return TlsClient(fresh, trusted).shaken();
+  };
+  // What cannot be used changes nothing.
+  std::ofstream(certificate) << "no certificate";
+  EXPECT_ERROR(held.server->reload_tls(), "c.pem: expected a certificate");
+  EXPECT_TRUE(shakes(old));
+  make_certificate(certificate, (folder / "other.pem").string());
+  EXPECT_ERROR(held.server->reload_tls(), "k.pem: expected the certificate's key");
+  EXPECT_TRUE(shakes(old));
+  make_certificate(certificate, key);
+  EXPECT_FALSE(shakes(certificate));  // the control: nobody said so yet
+  held.server->reload_tls();
+  EXPECT_TRUE(shakes(certificate));
+  EXPECT_FALSE(shakes(old));
+  // The stream goes on, and so does its connection.
+  one.exchange->event("b");
+  one.exchange->end();
+  EXPECT_NE(before.until("0\r\n\r\n").find("data: b\n\n"), std::string::npos);
+  before.send("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(before.until("127.0.0.1").find("200 OK"), std::string::npos);
+  HeldServer plain;
+  plain.server->reload_tls();
+}
+
+TEST(HttpTest, TlsCarriesTheSame) {
+  const test::TemporaryFolder folder;
+  const std::string certificate = (folder / "c.pem").string(), key = (folder / "k.pem").string();
+  make_certificate(certificate, key);
   EXPECT_ERROR(HttpServer({.tls_certificate = certificate, .tls_key = certificate}, {}),
                "expected the certificate's key");
   HeldServer held({.tls_certificate = certificate, .tls_key = key, .limits = {.header_seconds = 0.5}});

@@ -110,7 +110,8 @@ TEST(KeysTest, FilesThatOthersReadAreRefused) {
   create_key(folder / "k", entry_for("t"));
   std::filesystem::permissions(folder / "k", std::filesystem::perms(0640));
   EXPECT_ERROR(read_keys(folder / "k"), "expected mode 600, found 640");
-  EXPECT_ERROR(read_keys(folder / "missing"), "missing");
+  EXPECT_ERROR(read_keys(folder / "missing"), "missing: expected a file of keys, found none; loraxs key create ");
+  EXPECT_ERROR(KeyGate(folder / "missing"), "--tenant NAME makes it");
 }
 
 class GateTest : public testing::Test {
@@ -192,36 +193,57 @@ TEST_F(GateTest, QuotasAreATenants) {
   EXPECT_EQ(gate->quotas("anna").requests_per_minute, 3);
   EXPECT_EQ(gate->quotas("carl").adapters, 9);
   const Caller a{.tenant = "anna"}, b{.tenant = "ben"}, c{.tenant = "carl"};
-  for (int i = 0; i < 3; ++i) gate->admit(a, 1'000'000, 1'000'000);
-  ApiError error = refusal([&] { gate->admit(a, 1, 1); });
+  for (int i = 0; i < 3; ++i) gate->admit(a, {1'000'000, 1'000'000});
+  ApiError error = refusal([&] { gate->admit(a, {1, 1}); });
   EXPECT_EQ(error.status(), 429);
   EXPECT_EQ(error.retry_after, 20);  // a third of a minute
   EXPECT_EQ(error.code(), "requests_per_minute");
   now_ += 19.9;
-  refusal([&] { gate->admit(a, 1, 1); });
+  refusal([&] { gate->admit(a, {1, 1}); });
   now_ += 0.2;
-  gate->admit(a, 1, 1);
-  refusal([&] { gate->admit(a, 1, 1); });
+  gate->admit(a, {1, 1});
+  refusal([&] { gate->admit(a, {1, 1}); });
 
   // Tokens: what is not used comes back; bytes do not.
-  gate->admit(b, 500, 60)->used(200);
-  EXPECT_EQ(refusal([&] { gate->admit(b, 401, 1); }).retry_after, 1);
-  EXPECT_EQ(refusal([&] { gate->admit(b, 1, 41); }).code(), "bytes_per_minute");
-  EXPECT_EQ(refusal([&] { gate->admit(b, 601, 1); }).retry_after, 0) << "it never fits";
-  gate->admit(b, 400, 40);
-  EXPECT_EQ(refusal([&] { gate->admit(b, 1, 0); }).code(), "tokens_per_minute");
+  gate->admit(b, {500, 60})->used(200);
+  EXPECT_EQ(refusal([&] { gate->admit(b, {401, 1}); }).retry_after, 1);
+  EXPECT_EQ(refusal([&] { gate->admit(b, {1, 41}); }).code(), "bytes_per_minute");
+  EXPECT_EQ(refusal([&] { gate->admit(b, {601, 1}); }).retry_after, 0) << "it never fits";
+  gate->admit(b, {400, 40});
+  EXPECT_EQ(refusal([&] { gate->admit(b, {1, 0}); }).code(), "tokens_per_minute");
   now_ += 1'000;
-  gate->admit(b, 600, 100);
-  refusal([&] { gate->admit(b, 1, 0); });  // a minute at most is saved up
+  gate->admit(b, {600, 100});
+  refusal([&] { gate->admit(b, {1, 0}); });  // a minute at most is saved up
 
-  auto first = gate->admit(c, 0, 0), second = gate->admit(c, 0, 0);
-  EXPECT_EQ(refusal([&] { gate->admit(c, 0, 0); }).code(), "too_many_streams");
+  auto first = gate->admit(c, {0, 0}), second = gate->admit(c, {0, 0});
+  EXPECT_EQ(refusal([&] { gate->admit(c, {0, 0}); }).code(), "too_many_streams");
   first.reset();
-  first = gate->admit(c, 0, 0);
+  first = gate->admit(c, {0, 0});
   now_ += 10;
   revoke_key(path_, anna.entry.id, 5);
   EXPECT_EQ(gate->quotas("anna").requests_per_minute, 3);
-  refusal([&] { gate->admit(c, 0, 0); });  // a file that is read again forgets nobody's streams
+  refusal([&] { gate->admit(c, {0, 0}); });  // a file that is read again forgets nobody's streams
+}
+
+TEST_F(GateTest, AdaptersInUseAreCountedOnce) {
+  const NewKey anna = create_key(path_, entry_for("anna", {.adapters = 2}));
+  const auto gate = this->gate();
+  EXPECT_EQ(gate->check(with("Bearer " + anna.key), Right::kInfer).adapters, 2);
+  const Caller a{.tenant = "anna"}, other{.tenant = "ben"};
+  const auto using_these = [](std::set<std::string> adapters) { return Demand{.adapters = std::move(adapters)}; };
+  auto one = gate->admit(a, using_these({"x", "y"})), two = gate->admit(a, using_these({"x"}));
+  gate->admit(a, using_these({}));  // the base
+  ApiError error = refusal([&] { gate->admit(a, using_these({"z"})); });
+  EXPECT_EQ(error.status(), 429);
+  EXPECT_EQ(error.code(), "too_many_adapters");
+  EXPECT_EQ(error.retry_after, 1);
+  EXPECT_EQ(refusal([&] { gate->admit(a, using_these({"1", "2", "3"})); }).retry_after, 0) << "it never fits";
+  gate->admit(other, using_these({"z"}));
+  one.reset();
+  const auto three = gate->admit(a, using_these({"z"}));  // y is free, x still in use
+  EXPECT_EQ(refusal([&] { gate->admit(a, using_these({"y"})); }).code(), "too_many_adapters");
+  two.reset();
+  gate->admit(a, using_these({"y"}));
 }
 
 TEST(OpenGateTest, EverybodyMayDoEverything) {
@@ -229,7 +251,7 @@ TEST(OpenGateTest, EverybodyMayDoEverything) {
   const Caller caller = gate.check({}, Right::kOperate);
   EXPECT_TRUE(caller.sees_all);
   EXPECT_EQ(caller.tenant, "");
-  gate.admit(caller, 1, 1)->used(5);
+  gate.admit(caller, {1, 1})->used(5);
 }
 
 }  // namespace

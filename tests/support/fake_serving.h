@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -218,6 +219,8 @@ class KeyGate : public Gate {
     KeyGate& gate;
   };
   std::atomic<int64_t> open = 0, used = 0, asked = 0;
+  std::mutex mutex;
+  std::set<std::string> adapters;  // of the last one
   bool full = false;
 
   Caller check(const HttpRequest& request, Right right) override {
@@ -227,13 +230,15 @@ class KeyGate : public Gate {
     if (right == Right::kOperate) throw ApiError(403, "this key may not see metrics", "", "forbidden");
     return {.tenant = key->second.substr(std::min<size_t>(7, key->second.size()))};
   }
-  std::unique_ptr<Admission> admit(const Caller& /*caller*/, int64_t tokens, int64_t /*bytes*/) override {
+  std::unique_ptr<Admission> admit(const Caller& /*caller*/, const Demand& demand) override {
     if (full) {
       ApiError error(429, "the quota of tokens a minute is used", "", "rate_limit_exceeded");
       error.retry_after = 7;
       throw error;
     }
-    asked += tokens;
+    asked += demand.tokens;
+    const std::lock_guard lock(mutex);
+    adapters = demand.adapters;
     return std::make_unique<Counted>(*this);
   }
 };
@@ -306,7 +311,8 @@ struct ServerOf {
   }
   std::shared_ptr<FakeExchange> send(const std::string& method, const std::string& path, const std::string& body = "",
                                      const std::string& key = "anna") {
-    HttpRequest request{.method = method, .path = path, .headers = {{"x-request-id", "its-id"}}, .body = body};
+    HttpRequest request{
+        .method = method, .path = path, .headers = {{"x-request-id", "its-id"}}, .body = body, .peer = "203.0.113.7"};
     if (!key.empty()) request.headers["authorization"] = "Bearer " + key;
     return send(std::move(request));
   }

@@ -28,7 +28,8 @@ void KeyOptions::add_to(CLI::App& app) {
       {"--tokens-per-minute", tokens_per_minute, "create: of the tenant, of prompts and answers together; 0: no bound"},
       {"--bytes-per-minute", bytes_per_minute, "create: of the tenant, of requests' bodies; 0: no bound"},
       {"--streams", streams, "create: requests of the tenant at a time; 0: no bound"},
-      {"--adapters", adapters, "create: that the tenant may have; 0: no bound"}};
+      {"--adapters", adapters,
+       "create: different ones of the tenant's requests at a time, and kept in memory; 0: no bound"}};
   for (const Bound& bound : bounds) {
     app.add_option(bound.name, bound.value, bound.help)->check(CLI::NonNegativeNumber)->capture_default_str();
   }

@@ -15,6 +15,9 @@ void ServeOptions::add_to(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--tls-cert", tls_certificate, "PEM file: the certificate, and those that sign it");
   app.add_option("--tls-key", tls_key, "PEM file: its key");
+  app.add_option("--trusted-proxy", trusted_proxies,
+                 "Address, or network as 10.0.0.0/8, of a proxy whose X-Forwarded-For or Forwarded tells who asks; may "
+                 "be repeated; others' are not read");
   app.add_option("--keys", keys, "File of keys and tenants (loraxs key)");
   app.add_flag("--no-auth", no_auth, "Without --keys: everybody who reaches the address may do everything");
   app.add_option("--access-log", access_log, "File of a JSON line for each request, without texts; - = stderr");

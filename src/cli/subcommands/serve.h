@@ -16,6 +16,7 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int64_t port = 8000;  // 0: any, said when it listens
   std::string tls_certificate, tls_key;
+  std::vector<std::string> trusted_proxies;
   std::string keys;        // file of loraxs key; empty: everybody may do everything
   bool no_auth = false;    // said where that is so beyond this machine
   std::string access_log;  // file, or "-": stderr; empty: none

@@ -133,8 +133,13 @@ void AnswerRun::cancel_all() {
 
 void run_answers(const CallPtr& call, const std::string& name, std::unique_ptr<AnswerForm> form,
                  std::vector<AnswerRequest> requests) {
-  for (AnswerRequest& request : requests) request.name = name;
-  call->admit(most_tokens(*call, requests));
+  std::vector<ServedModelPtr> models;
+  models.reserve(requests.size());
+  for (AnswerRequest& request : requests) {
+    request.name = name;
+    models.push_back(request.model);
+  }
+  call->admit(most_tokens(*call, requests), models);
   std::make_shared<AnswerRun>(call, std::move(form))->start(std::move(requests));
 }
 

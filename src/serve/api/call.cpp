@@ -31,8 +31,12 @@ Call::Call(std::shared_ptr<const Service> service, std::shared_ptr<HttpExchange>
       id_(service_->options.unique()),
       created_(service_->options.now()) {}
 
-void Call::admit(int64_t tokens) {
-  admission_ = service_->gate.admit(caller, tokens, static_cast<int64_t>(request().body.size()));
+void Call::admit(int64_t tokens, const std::vector<ServedModelPtr>& models) {
+  Demand demand{.tokens = tokens, .bytes = static_cast<int64_t>(request().body.size())};
+  for (const ServedModelPtr& each : models) {
+    if (!each->key.empty()) demand.adapters.insert(each->key);
+  }
+  admission_ = service_->gate.admit(caller, demand);
 }
 
 void Call::used(int64_t prompt, int64_t cached, int64_t answer) {
@@ -101,6 +105,7 @@ void Call::finish(int status, const std::string& problem) {
       {"time", created_},
       {"request", request_id(request())},
       {"id", id_},
+      {"peer", request().peer},
       {"tenant", caller.tenant},
       {"method", request().method},
       {"route", route},

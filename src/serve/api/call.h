@@ -47,8 +47,8 @@ class Call {
   std::string model;  // for the log
   std::vector<std::pair<std::string, std::string>> error_headers;
 
-  /// Counts the call against its tenant's quotas until it has ended.
-  void admit(int64_t tokens);
+  /// Counts the call, so many tokens at most and its adapters, against its tenant's quotas until it has ended.
+  void admit(int64_t tokens, const std::vector<ServedModelPtr>& models);
   /// Tokens that the call used, so far.
   void used(int64_t prompt, int64_t cached, int64_t answer);
   void first_token();

@@ -114,7 +114,7 @@ void run_encode(const CallPtr& call, const std::string& name, const EncodeJob& j
   int64_t tokens = 0;
   for (const std::vector<int32_t>& input : job.inputs) tokens += static_cast<int64_t>(input.size());
   tokens *= static_cast<int64_t>(job.models.size());
-  call->admit(tokens);
+  call->admit(tokens, job.models);
   std::make_shared<EncodeRun>(call, std::move(reply), job.models.size(), tokens)->start(name, job);
 }
 

@@ -75,15 +75,17 @@ struct Connection::Request {
   RequestHead head;
   BodyBytes body_bytes;
   HttpRecord record;
+  std::unique_ptr<AddressCounts::Lease> counted;  // of a client behind a proxy
   Clock::time_point since = Clock::now();
   bool http_1_0 = false, closes = false;
 };
 
-Connection::Connection(HttpShared& shared, std::unique_ptr<Wire> wire, std::string peer,
+Connection::Connection(HttpShared& shared, std::unique_ptr<Wire> wire, const asio::ip::address& peer,
                        std::optional<ApiError> refusal)
     : shared_(shared),
       wire_(std::move(wire)),
-      peer_(std::move(peer)),
+      address_(peer),
+      peer_(peer.to_string()),
       refusal_(std::move(refusal)),
       woken_(shared.network, kNever),
       space_(shared.network, kNever) {
@@ -241,7 +243,17 @@ asio::awaitable<bool> Connection::read_head(Request& request) {
       given != request.head.request.headers.end()) {
     request.record.id = given->second;
   }
+  look_behind_proxy(request);
   co_return true;
+}
+
+/// A client behind a trusted proxy counts like one that is connected.
+void Connection::look_behind_proxy(Request& request) const {
+  const asio::ip::address client = shared_.proxies.client_of(address_, request.head.request.headers);
+  if (client == address_) return;
+  request.record.peer = client.to_string();
+  request.counted = shared_.addresses.take(client);
+  if (!request.counted) throw shared_.addresses.refusal();
 }
 
 asio::awaitable<bool> Connection::read_body(Request& request) {
@@ -297,7 +309,7 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
 
 asio::awaitable<bool> Connection::answer(Request& request) {
   HttpRequest given = std::move(request.head.request);
-  given.peer = peer_;
+  given.peer = request.record.peer;
   given.headers["x-request-id"] = request.record.id;
   hand_over(std::move(given));
   const bool whole = co_await send_answer(request);

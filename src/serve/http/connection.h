@@ -17,6 +17,7 @@
 
 #include "serve/api_error.h"
 #include "serve/http/answer_state.h"
+#include "serve/http/client_address.h"
 #include "serve/http/request_head.h"
 #include "serve/http/server.h"
 #include "serve/http/wire.h"
@@ -26,9 +27,14 @@ namespace loraxs {
 /// What all connections of a server share. On the network's thread but for what says otherwise.
 struct HttpShared {
   explicit HttpShared(HttpServerOptions given, HttpHandler handle)
-      : options(std::move(given)), handler(std::move(handle)) {}
+      : options(std::move(given)),
+        handler(std::move(handle)),
+        proxies(options.trusted_proxies),
+        addresses(options.limits.address_connections) {}
   const HttpServerOptions options;
   const HttpHandler handler;  // any thread
+  const TrustedProxies proxies;
+  AddressCounts addresses;
   boost::asio::io_context network{1};
   boost::asio::thread_pool handlers{kHandlerThreads};  // any thread
   std::size_t body_bytes = 0;                          // of requests that are read or answered
@@ -47,7 +53,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Clock = std::chrono::steady_clock;
   /// `refusal`: all that the client will be told.
-  Connection(HttpShared& shared, std::unique_ptr<Wire> wire, std::string peer, std::optional<ApiError> refusal);
+  Connection(HttpShared& shared, std::unique_ptr<Wire> wire, const boost::asio::ip::address& peer,
+             std::optional<ApiError> refusal);
 
   void start(std::function<void()> ended);  // `ended`: once, when everything is closed
   void tick(Clock::time_point now);
@@ -65,6 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<Next> serve_one();
   boost::asio::awaitable<bool> first_byte();
   boost::asio::awaitable<bool> read_head(Request& request);
+  void look_behind_proxy(Request& request) const;
   boost::asio::awaitable<bool> read_body(Request& request);
   boost::asio::awaitable<bool> fill(Parser& parser);
   boost::asio::awaitable<bool> answer(Request& request);
@@ -85,6 +93,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   HttpShared& shared_;
   std::unique_ptr<Wire> wire_;
+  const boost::asio::ip::address address_;
   const std::string peer_;
   std::optional<ApiError> refusal_;
   boost::asio::steady_timer woken_, space_;  // conditions: cancelled when they hold

@@ -12,7 +12,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <condition_variable>
-#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -25,26 +24,12 @@ namespace {
 
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
-constexpr int kTooMany = 429, kFull = 503;
+constexpr int kFull = 503;
 
 std::string endpoint_text(const tcp::endpoint& endpoint) {
   const std::string address = endpoint.address().to_string();
   return endpoint.address().is_v6() ? concat('[', address, "]:", endpoint.port())
                                     : concat(address, ':', endpoint.port());
-}
-
-/// An IPv4 address that came through an IPv6 socket is an IPv4 address.
-asio::ip::address plain_address(const asio::ip::address& address) {
-  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
-  return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
-}
-
-/// Who shares a bound: an IPv4 address, or a network of 64 bits, which is what one IPv6 customer has.
-std::string neighbourhood(const asio::ip::address& address) {
-  if (address.is_v4()) return address.to_string();
-  auto bytes = address.to_v6().to_bytes();
-  std::fill(bytes.begin() + bytes.size() / 2, bytes.end(), 0);
-  return asio::ip::address_v6(bytes).to_string();
 }
 
 /// The process may hold `files` more, as far as the system allows.
@@ -56,12 +41,12 @@ void allow_files(std::size_t files) {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-std::unique_ptr<asio::ssl::context> make_tls(const HttpServerOptions& options) {
+std::shared_ptr<asio::ssl::context> make_tls(const HttpServerOptions& options) {
   if (options.tls_certificate.empty() && options.tls_key.empty()) return nullptr;
   if (options.tls_certificate.empty() || options.tls_key.empty()) {
     throw Error("TLS: expected a certificate and its key, found one of them; give both or none");
   }
-  auto tls = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
+  auto tls = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   tls->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
                    asio::ssl::context::no_tlsv1_1 | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_mode(tls->native_handle(), SSL_MODE_RELEASE_BUFFERS);
@@ -122,6 +107,11 @@ class HttpServer::Core {
     asio::post(shared_.network, [this] { close_all(); });
     none_left_.wait(lock, [&] { return !accepts_ && open_ == 0; });
     return false;
+  }
+
+  void reload_tls() {
+    auto tls = make_tls(shared_.options);
+    asio::post(shared_.network, [this, tls = std::move(tls)] { tls_ = tls; });
   }
 
   uint16_t port() const { return port_; }
@@ -204,38 +194,36 @@ class HttpServer::Core {
     if (error) return;  // gone already
     const HttpLimits& limits = shared_.options.limits;
     const asio::ip::address address = plain_address(endpoint.address());
-    const std::string home = neighbourhood(address);
     std::optional<ApiError> refusal;
-    std::size_t& there = by_address_[home];
-    if (connections_.size() >= limits.connections) refusal.emplace(kFull, "the server has no connection free");
-    if (there >= limits.address_connections) {
-      refusal.emplace(kTooMany, concat("expected at most ", limits.address_connections,
-                                       " connections from one address, found more; reuse them, or close some"));
+    if (connections_.size() >= limits.connections) {
+      refusal.emplace(kFull, "the server has no connection free").retry_after = 1;
     }
-    if (refusal) {
-      refusal->retry_after = 1;
-      // Said without TLS alone, and to a few at a time: refusing must cost less than serving.
-      constexpr std::size_t kMostRefused = 64;
-      if (there == 0) by_address_.erase(home);
-      if (tls_ != nullptr || refused_ >= kMostRefused) return;
+    std::shared_ptr<AddressCounts::Lease> counted;  // the clients of a proxy count, not the proxy
+    if (!shared_.proxies.holds(address)) {
+      counted = shared_.addresses.take(address);
+      if (!counted) refusal = shared_.addresses.refusal();
     }
+    // Said without TLS alone, and to a few at a time: refusing must cost less than serving.
+    constexpr std::size_t kMostRefused = 64;
+    if (refusal && (tls_ != nullptr || refused_ >= kMostRefused)) return;
     socket.set_option(tcp::no_delay(true), error);
     socket.set_option(asio::socket_base::keep_alive(true), error);
     if (limits.kernel_bytes > 0) {
       socket.set_option(asio::socket_base::send_buffer_size(static_cast<int>(limits.kernel_bytes)), error);
     }
-    std::size_t& count = refusal ? refused_ : there;
-    ++count;
     const bool counts = !refusal;
-    auto connection = std::make_shared<Connection>(shared_, make_wire(std::move(socket), tls_.get()),
-                                                   address.to_string(), std::move(refusal));
+    if (!counts) {
+      counted.reset();
+      ++refused_;
+    }
+    auto connection =
+        std::make_shared<Connection>(shared_, make_wire(std::move(socket), tls_), address, std::move(refusal));
     (counts ? connections_ : refusals_).insert(connection.get());
     opened(1);
-    connection->start([this, home, counts, key = connection.get()] {
+    connection->start([this, counted = std::move(counted), counts, key = connection.get()]() mutable {
       if (counts) {
         connections_.erase(key);
-        const auto at = by_address_.find(home);
-        if (--at->second == 0) by_address_.erase(at);
+        counted.reset();
       } else {
         refusals_.erase(key);
         --refused_;
@@ -268,14 +256,13 @@ class HttpServer::Core {
   }
 
   HttpShared shared_;
-  std::unique_ptr<asio::ssl::context> tls_;
   std::vector<tcp::acceptor> acceptors_;
   std::vector<std::string> addresses_;
   uint16_t port_ = 0;
   asio::steady_timer ticks_{shared_.network};
   // Of the network's thread.
   std::set<Connection*> connections_, refusals_;
-  std::map<std::string, std::size_t> by_address_;
+  std::shared_ptr<asio::ssl::context> tls_;  // of connections to come; null: none
   std::size_t refused_ = 0;
   bool stopped_ = false;
 
@@ -292,6 +279,7 @@ HttpServer::~HttpServer() = default;
 uint16_t HttpServer::port() const { return core_->port(); }
 std::vector<std::string> HttpServer::addresses() const { return core_->addresses(); }
 HttpServerState HttpServer::state() const { return core_->state(); }
+void HttpServer::reload_tls() { core_->reload_tls(); }
 bool HttpServer::drain(double seconds) { return core_->drain(seconds); }
 
 }  // namespace loraxs

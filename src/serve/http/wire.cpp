@@ -48,7 +48,8 @@ class PlainWire final : public Wire {
 
 class TlsWire final : public Wire {
  public:
-  TlsWire(tcp::socket socket, asio::ssl::context& tls) : stream_(std::move(socket), tls) {}
+  TlsWire(tcp::socket socket, std::shared_ptr<asio::ssl::context> tls)
+      : tls_(std::move(tls)), stream_(std::move(socket), *tls_) {}
   asio::awaitable<WireResult> handshake() override {
     const auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::server, kResult);
     co_return WireResult{error};
@@ -62,14 +63,15 @@ class TlsWire final : public Wire {
   void close() override { close_socket(stream_.next_layer()); }
 
  private:
+  const std::shared_ptr<asio::ssl::context> tls_;  // the server may have another one by now
   asio::ssl::stream<tcp::socket> stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Wire> make_wire(tcp::socket socket, asio::ssl::context* tls) {
+std::unique_ptr<Wire> make_wire(tcp::socket socket, std::shared_ptr<asio::ssl::context> tls) {
   if (tls == nullptr) return std::make_unique<PlainWire>(std::move(socket));
-  return std::make_unique<TlsWire>(std::move(socket), *tls);
+  return std::make_unique<TlsWire>(std::move(socket), std::move(tls));
 }
 
 }  // namespace loraxs

@@ -26,7 +26,7 @@ class Wire {
   virtual void close() = 0;                                  // what is under way ends with an error
 };
 
-/// `tls`: null for a plain connection; else must outlive it.
-std::unique_ptr<Wire> make_wire(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context* tls);
+/// `tls`: null for a plain connection.
+std::unique_ptr<Wire> make_wire(boost::asio::ip::tcp::socket socket, std::shared_ptr<boost::asio::ssl::context> tls);
 
 }  // namespace loraxs
