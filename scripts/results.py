@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 STUDIES = ["glue", "parameters", "init", "vectors", "sigma", "importance", "delta", "budget", "storage", "speed", "instruct",
-           "combine", "seed", "size", "basis", "spend"]  # fmt: skip
+           "combine", "seed", "size", "basis", "spend", "personal"]  # fmt: skip
 PAGE = Path("docs/results.md")
 HEAD = """# Results
 

@@ -51,9 +51,9 @@ MissingFiles beside_train(const Task& task, MissingFiles missing);
 Task load_task(Fields& fields, const std::filesystem::path& base, MissingFiles missing = MissingFiles::kError,
                Splits splits = Splits::kAll);
 
-/// The task of records that stand in `examples`, a list as in a .json file: of classification, regression and chat; of
-/// its keys those without files, `validation` a part to hold out. `where` begins their errors: "users.jsonl:12:
-/// examples". Throws Error.
+/// The task of records that stand in `examples`, a list as in a .json file: of classification, regression, chat and
+/// text; of its keys those without files, `validation` a part to hold out. `where` begins their errors:
+/// "users.jsonl:12: examples". Throws Error.
 Task task_of_examples(Fields& fields, const nlohmann::ordered_json& examples, const std::string& where);
 
 /// The known name that `name` spells ("STS-B", "sts_b" and "stsb" are one task, ARC-e is arc_easy); empty: none.

@@ -73,13 +73,15 @@ std::vector<std::string> task_names() {
 }
 
 Task task_of_examples(Fields& fields, const nlohmann::ordered_json& examples, const std::string& where) {
-  const std::string name = fields.choice("name", "", {"classification", "regression", "chat"});
+  const std::string name = fields.choice("name", "", {"classification", "regression", "chat", "text"});
   if (!examples.is_array() || examples.empty()) {
     throw Error(concat(where, ": expected a list of examples, found ", shortened(json_text(examples), 40)));
   }
   Task task;
   if (name == "chat") {
     task = chat_of(examples, fields, where);
+  } else if (name == "text") {
+    task = text_of(examples, fields, where);
   } else {
     Table table = parse_table(json_text(examples), where + ".json", /*header=*/true);
     table.where = where;

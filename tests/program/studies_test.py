@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import shutil
 import signal
 import subprocess
@@ -123,6 +124,58 @@ class StudiesTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(before, {p: p.stat().st_mtime_ns for p in before})
         self.assertIn("runs_there=", done.stderr)
+
+    def speakers(self) -> Path:
+        """A recipe of a play's speakers on a tiny language model."""
+        words = ["good", "my", "lord", "night", "sweet", "war", "king", "love", "crown", "sword", "away", "tomorrow"]
+        generator = random.Random(5)
+        blocks = [f"SPEAKER {s}:\n{' '.join(generator.choices(words, k=8))}." for _ in range(12) for s in range(12)]
+        play = self.folder / "play.txt"
+        play.write_text("\n\n".join(blocks) + "\n")
+        recipe = make_recipe(self.folder)
+        recipe |= {"model": str(ORACLES / "generation"), "head": "none", "task": {"name": "text", "train": str(play)}}
+        path = self.folder / "speakers.json"
+        path.write_text(json.dumps(recipe))
+        return path
+
+    def without_seconds(self, folder: str) -> list[dict]:
+        rows = self.rows("personal", folder)
+        for row in rows:
+            row.pop("seconds per user")
+        return rows
+
+    def test_personal_adapters_are_compared_user_by_user(self) -> None:
+        recipes = (self.recipe, self.speakers())
+        text = self.succeeds(self.study("personal", "--quick", folder="personal", recipes=recipes))
+        self.assertIn("personal less shared", text)
+        rows = self.without_seconds("personal/quick")
+        named = {(row["task"], row["adapter"], row["examples"]): row for row in rows}
+        self.assertEqual(len(named), 2 * 4 * 3)
+        for task, baseline in (("recipe", "head alone"), ("speakers", "base")):
+            for adapter in ("personal", "personal from the mean", "shared", baseline):
+                sizes = [named[task, adapter, size] for size in ("2", "4", "all")]
+                self.assertEqual([row["users"] for row in sizes], ["4", "4", "8"])
+                means = [float(row["mean"]) for row in sizes]
+                self.assertAlmostEqual((means[0] + means[1]) / 2, means[2], places=6)
+        personal, shared = named["recipe", "personal", "all"], named["recipe", "shared", "all"]
+        self.assertEqual(float(shared["bytes per user"]) * 8, float(personal["bytes per user"]))
+        self.assertEqual(float(named["speakers", "base", "all"]["bytes per user"]), 0)
+        self.assertNotEqual(named["speakers", "base", "all"]["mean"], named["speakers", "personal", "all"]["mean"])
+        # Asked again nothing is trained, and the table is the same.
+        runs = {p: p.stat().st_mtime_ns for p in (self.folder / "personal").rglob("*.safetensors")}
+        self.succeeds(self.study("personal", "--quick", folder="personal", recipes=recipes))
+        self.assertEqual(runs, {p: p.stat().st_mtime_ns for p in (self.folder / "personal").rglob("*.safetensors")})
+        self.assertEqual(self.without_seconds("personal/quick"), rows)
+        # Killed at many moments it ends with the same scores.
+        command = self.study("personal", "--quick", folder="personal-killed", recipes=recipes)
+        for attempt in range(12):
+            try:
+                if subprocess.run(command, capture_output=True, check=False, timeout=0.3 + 0.2 * attempt).returncode == 0:
+                    break
+            except subprocess.TimeoutExpired:
+                continue
+        self.succeeds(command)
+        self.assertEqual(self.without_seconds("personal-killed/quick"), rows)
 
     def test_what_cannot_be_asked_is_refused(self) -> None:
         self.refused(self.study("vektors"), "found vektors", "did you mean vectors?")

@@ -22,5 +22,9 @@ StudyFindings run_combine(const Study& study, const StudyRequest& request);
 StudyFindings run_seed(const Study& study, const StudyRequest& request);
 StudyFindings run_size(const Study& study, const StudyRequest& request);
 StudyFindings run_spend(const Study& study, const StudyRequest& request);
+StudyFindings run_personal(const Study& study, const StudyRequest& request);
+
+/// Seconds of what is missing of the study `personal`.
+double estimate_personal(const Study& study, const StudyRequest& request);
 
 }  // namespace loraxs

@@ -62,11 +62,6 @@ std::vector<std::string> references_of(const ArmScores& scores, const Comparison
   return is_reference(scores.arm, comparison) ? std::vector<std::string>() : comparison.references;
 }
 
-std::string conclusion(const Estimate& difference, const std::string& metric) {
-  if (!difference.told()) return "cannot be told";
-  return (difference.mean > 0) != lower_is_better(metric) ? "better" : "worse";
-}
-
 /// What trains no parameters has no place on a logarithmic axis: a dashed line across the chart.
 void lay_levels(Chart& chart) {
   double low = INFINITY, high = 0;
@@ -215,7 +210,12 @@ ResultTable comparison_table(const std::vector<ArmScores>& scores, const Compari
   return table;
 }
 
-std::string told_difference(const Estimate& difference, const std::string& metric) {
+std::string conclusion(const Estimate& difference, const std::string& metric) {
+  if (!difference.told()) return "cannot be told";
+  return (difference.mean > 0) != lower_is_better(metric) ? "better" : "worse";
+}
+
+std::string told_difference(const Estimate& difference, const std::string& metric, const std::string& over) {
   char text[80];
   const bool share = is_share(metric);
   const double unit = share ? 100 : 1;
@@ -225,8 +225,8 @@ std::string told_difference(const Estimate& difference, const std::string& metri
   } else {
     std::snprintf(text, sizeof text, share ? "%+.2f points" : "%+.4f", unit * difference.mean);
   }
-  return concat(text, " (", difference.count,
-                difference.count == 1 ? " seed): " : " seeds): ", conclusion(difference, metric),
+  return concat(text, " (", difference.count, " ", over,
+                difference.count == 1 ? "): " : "s): ", conclusion(difference, metric),
                 difference.told() ? "" : " here");
 }
 

@@ -61,8 +61,10 @@ std::vector<Chart> score_charts(const std::vector<ArmScores>& scores);
 /// The table, and a sentence for each arm and reference: better, worse, or that it cannot be told here.
 ResultTable comparison_table(const std::vector<ArmScores>& scores, const Comparison& comparison);
 std::string comparison_answer(const std::vector<ArmScores>& scores, const Comparison& comparison);
-/// "A − B: 1.2 ± 0.3 points, better" with what the difference says.
-std::string told_difference(const Estimate& difference, const std::string& metric);
+/// "+1.20 ± 0.30 points (5 seeds): better" with what the difference says; `over`: what it was taken over.
+std::string told_difference(const Estimate& difference, const std::string& metric, const std::string& over = "seed");
+/// "better", "worse", "cannot be told": of a difference of a metric.
+std::string conclusion(const Estimate& difference, const std::string& metric);
 
 /// A comparison as a study's row: what it runs and how long that takes.
 template <Comparison (*of)(const StudyRequest&)>

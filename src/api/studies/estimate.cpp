@@ -32,16 +32,14 @@ double measured_flops() {
   return 2 * static_cast<double>(kSize * kSize * kSize) * products / seconds;
 }
 
-/// About how many tokens examples have: English words are cut into pieces of four to five bytes.
-double tokens_of(const std::vector<Example>& examples, int64_t max_length) {
-  constexpr double kBytes = 4.5, kMarks = 3;
-  double tokens = 0;
-  for (const Example& example : examples) {
-    const double bytes = static_cast<double>(example.first.size() + (example.second ? example.second->size() : 0));
-    tokens += std::min(static_cast<double>(max_length), bytes / kBytes + kMarks);
-  }
-  return tokens;
+/// Weights that a token is multiplied with.
+double weights_of(const Recipe& recipe) {
+  const ParsedConfig config = read_model_config(recipe.model, recipe.reading());
+  return static_cast<double>(count_weights(list_sites(*config.architecture, config.config)));
 }
+
+/// By a whole step, of a plain product's speed.
+constexpr double kReached = 0.6;
 
 struct DataTokens {
   double train = 0, validation = 0;
@@ -75,8 +73,21 @@ std::vector<Arm> all_arms(const Comparison& comparison) {
 
 }  // namespace
 
+double estimate_tokens(const std::vector<Example>& examples, int64_t max_length) {
+  constexpr double kBytes = 4.5, kMarks = 3;
+  double tokens = 0;
+  for (const Example& example : examples) {
+    const double bytes = static_cast<double>(example.first.size() + (example.second ? example.second->size() : 0));
+    tokens += std::min(static_cast<double>(max_length), bytes / kBytes + kMarks);
+  }
+  return tokens;
+}
+
+double estimate_seconds(const Recipe& recipe, double tokens) {
+  return tokens > 0 ? 2 * weights_of(recipe) * tokens / (kReached * measured_flops()) : 0;
+}
+
 double estimate_comparison(const Study& study, const StudyRequest& request, const Comparison& comparison) {
-  constexpr double kReached = 0.6;  // of a plain product's speed, by a whole step
   double work = 0;
   const StudyRuns runs(study, request, 0);
   for (const std::filesystem::path& path : study_recipes(study, request)) {
@@ -88,13 +99,13 @@ double estimate_comparison(const Study& study, const StudyRequest& request, cons
         const auto [data, fresh] = read.try_emplace(json_text(recipe.task));
         if (fresh) {
           const Task task = recipe_task(recipe, path.string());
-          data->second = {tokens_of(task.train, recipe.train.max_length),
-                          tokens_of(task.validation, recipe.train.max_length), static_cast<int64_t>(task.train.size())};
+          data->second = {estimate_tokens(task.train, recipe.train.max_length),
+                          estimate_tokens(task.validation, recipe.train.max_length),
+                          static_cast<int64_t>(task.train.size())};
         }
         const auto [model, unknown] = weights.try_emplace(recipe.model);
         if (unknown) {
-          const ParsedConfig config = read_model_config(recipe.model, recipe.reading());
-          model->second = static_cast<double>(count_weights(list_sites(*config.architecture, config.config)));
+          model->second = weights_of(recipe);
         }
         work += run_flops(recipe, data->second, model->second);
         if (request.settings.log) {

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "api/studies/comparison.h"
+#include "data/example.h"
+#include "train/recipe.h"
 
 namespace loraxs {
 
@@ -15,6 +17,13 @@ template <Comparison (*of)(const StudyRequest&)>
 double estimate_by(const Study& study, const StudyRequest& request) {
   return estimate_comparison(study, request, of(request));
 }
+
+/// About how many tokens examples have, each cut at `max_length`: English words are cut into pieces of four to five
+/// bytes.
+double estimate_tokens(const std::vector<Example>& examples, int64_t max_length);
+/// Seconds of so many tokens through the recipe's model, forward and backward counted as three.
+double estimate_seconds(const Recipe& recipe, double tokens);
+
 /// Of a study that trains nothing, or trains little.
 double estimate_nothing(const Study& study, const StudyRequest& request);
 

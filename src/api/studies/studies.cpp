@@ -65,6 +65,8 @@ const std::vector<Study>& studies() {
        StudyTasks::kEncoder, kEncoderRecipes, compare_by<basis_comparison>, estimate_by<basis_comparison>},
       {"spend", "Does a rank for each module by its gradient's energy beat one rank for all?", "Not in the paper.",
        StudyTasks::kEncoder, kEncoderRecipes, run_spend, estimate_nothing},
+      {"personal", "What is a personal adapter worth?", "Not in the paper, which promises a model for each user.",
+       StudyTasks::kEither, "studies/personal", run_personal, estimate_personal},
   };
   return all;
 }

@@ -39,7 +39,7 @@ struct StudyRequest {
 };
 
 /// Which tasks can answer the question.
-enum class StudyTasks { kEncoder, kLanguage, kNone };
+enum class StudyTasks { kEncoder, kLanguage, kEither, kNone };
 
 struct Study {
   const char* name;

@@ -1,10 +1,13 @@
 #include "api/studies/study_runs.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <span>
 
+#include "api/fleet.h"
 #include "api/training.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
@@ -60,7 +63,7 @@ Recipe study_recipe(const Study& study, const StudyRequest& request, const fs::p
   Recipe recipe = read_recipe(path, all);
   const std::string task = recipe.task.is_object() ? recipe.task.value("name", "") : "";
   if (task.empty()) throw Error(concat(path.string(), ": task.name: expected a task, found none"));
-  if (is_language_task(task) != (study.tasks == StudyTasks::kLanguage)) {
+  if (study.tasks != StudyTasks::kEither && is_language_task(task) != (study.tasks == StudyTasks::kLanguage)) {
     throw Error(concat(path.string(), ": task.name: study ", study.name, " asks ",
                        study.tasks == StudyTasks::kLanguage ? "a language model's loss on held-out answers"
                                                             : "an encoder's score on labelled texts",
@@ -73,6 +76,13 @@ std::string recipe_digest(const Recipe& recipe) {
   const nlohmann::json content = {{"model", recipe.model}, {"recipe", recipe_content(recipe)}};
   const std::string text = json_text(content);
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size()))).substr(0, 16);
+}
+
+std::string fleet_digest(const StudyFleet& fleet) {
+  Recipe recipe = fleet.recipe;
+  recipe.fleet["jobs"] = sha256_hex(fleet.jobs);
+  recipe.fleet["store"] = fleet.others;
+  return recipe_digest(recipe);
 }
 
 StudyRuns::StudyRuns(const Study& study, const StudyRequest& request, size_t parts)
@@ -113,8 +123,61 @@ nlohmann::json StudyRuns::result(const Recipe& wanted, const std::string& name) 
                                  .stop_requested = request_.stop_requested};
     run.run(observer, {.resume = fs::exists(folder)});
   }
+  return read_result(file);
+}
+
+nlohmann::json StudyRuns::read_result(const fs::path& file) const {
   const auto text = MappedFile::open(file);
   return parse_json(text->text(), file.string());
+}
+
+fs::path StudyRuns::beside(const std::string& digest, const char* name) const {
+  return request_.folder / (digest + name);
+}
+
+fs::path StudyRuns::adapters_of(const StudyFleet& fleet) const { return beside(fleet_digest(fleet), "-adapters"); }
+
+bool StudyRuns::finished(const StudyFleet& fleet) const {
+  return fs::exists(request_.folder / fleet_digest(fleet) / "result.json");
+}
+
+nlohmann::json StudyRuns::result(const StudyFleet& fleet, const std::string& name) {
+  begin_part(name);
+  const fs::path output = request_.folder / fleet_digest(fleet);
+  if (!finished(fleet)) train(fleet, output);
+  return read_result(output / "result.json");
+}
+
+void StudyRuns::train(const StudyFleet& fleet, const fs::path& output) {
+  const std::string digest = fleet_digest(fleet);
+  const fs::path jobs = beside(digest, "-users.jsonl"), store = adapters_of(fleet);
+  fs::create_directories(store);
+  write_file_atomically(jobs, fleet.jobs, Existing::kReplaced);
+  if (!fleet.others.empty()) {
+    fs::copy(beside(fleet.others, "-adapters"), store,
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  }
+  Recipe recipe = fleet.recipe;
+  recipe.fleet["jobs"] = jobs.string();
+  recipe.fleet["store"] = store.string();
+  recipe.fleet["on_error"] = "stop";
+  recipe.output = output.string();
+  FleetRun run(recipe, request_.settings, concat("study ", study_.name));
+  const auto begin = std::chrono::steady_clock::now();
+  const FleetObserver observer{.on_round = [&](const FleetCounts& counts) {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const auto done = static_cast<double>(counts.done), left = static_cast<double>(counts.jobs - counts.done);
+    progress_.step = counts.done, progress_.steps = counts.jobs;
+    progress_.seconds_left = done > 0 ? seconds / done * left : 0;
+    if (request_.on_progress) request_.on_progress(progress_);
+  }};
+  run.begin(observer, {.resume = fs::exists(output)});
+  while (run.step()) {
+    if (!request_.stop_requested || !request_.stop_requested()) continue;
+    run.save();
+    throw Interrupted(0);
+  }
+  run.finish();
 }
 
 }  // namespace loraxs

@@ -23,6 +23,15 @@ Recipe with_found_data(Recipe recipe, const std::string& where);
 /// 16 hexadecimal digits of the SHA-256 of model and recipe_content; where the data lie counts as the recipe says it.
 std::string recipe_digest(const Recipe& recipe);
 
+/// Users' adapters to train, by a recipe whose `fleet` names neither list nor store: both lie beside its run.
+struct StudyFleet {
+  Recipe recipe;
+  std::string jobs;    // the text of the list
+  std::string others;  // digest of the fleet whose adapters are put into the store before it begins; empty = none
+};
+/// As recipe_digest, with the list and the others.
+std::string fleet_digest(const StudyFleet& fleet);
+
 /// The runs of one study. Belongs to one thread.
 class StudyRuns {
  public:
@@ -35,6 +44,12 @@ class StudyRuns {
   std::filesystem::path folder_of(const Recipe& recipe) const;
   bool finished(const Recipe& recipe) const;
 
+  /// result.json of the fleet, the same way. A job that fails ends it. Throws Interrupted and Error.
+  nlohmann::json result(const StudyFleet& fleet, const std::string& name);
+  /// Of a fleet's adapters: TENANT/NAME.safetensors.
+  std::filesystem::path adapters_of(const StudyFleet& fleet) const;
+  bool finished(const StudyFleet& fleet) const;
+
   /// A part that trains nothing.
   void begin_part(const std::string& name);
   /// Throws Interrupted where the request asks to stop.
@@ -43,6 +58,11 @@ class StudyRuns {
   const StudyRequest& request() const { return request_; }
 
  private:
+  nlohmann::json read_result(const std::filesystem::path& file) const;
+  /// What stands beside the fleet's run.
+  std::filesystem::path beside(const std::string& digest, const char* name) const;
+  void train(const StudyFleet& fleet, const std::filesystem::path& output);
+
   const Study& study_;
   const StudyRequest& request_;
   StudyProgress progress_;

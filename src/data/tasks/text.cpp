@@ -24,6 +24,13 @@ std::vector<Example> read_texts(const std::filesystem::path& path, OnError on_er
   return {{.second = std::move(text)}};
 }
 
+Task empty_text() {
+  Task task{.name = "text", .kind = TaskKind::kLanguageModel, .metric = "loss"};
+  task.train_on = TrainOn::kAll;
+  task.windows = true;
+  return task;
+}
+
 }  // namespace
 
 Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles missing) {
@@ -33,9 +40,7 @@ Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles m
     fields.fail("train", "expected a .txt, .jsonl or .json file, found none");
   double fraction = fields.fraction("validation_fraction", 0);
   const OnError on_error = read_on_error(fields);
-  Task task{.name = "text", .kind = TaskKind::kLanguageModel, .metric = "loss"};
-  task.train_on = TrainOn::kAll;
-  task.windows = true;
+  Task task = empty_text();
   const auto read = [&](const std::string& file, MissingFiles absent) {
     if (file.empty() || leaves_empty(base / file, absent)) return std::vector<Example>();
     return read_texts(base / file, on_error, task.num_skipped);
@@ -61,6 +66,17 @@ Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles m
     text.resize(line + 1);
     task.train.front().second = text;
   }
+  return task;
+}
+
+Task text_of(const nlohmann::ordered_json& records, Fields& fields, const std::string& where) {
+  const ValidationSource validation = read_validation(fields, /*has_train=*/true);
+  Task task = empty_text();
+  task.train.reserve(records.size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    task.train.push_back({.second = record_text(records[i], "text", concat(where, "[", i, "]"))});
+  }
+  hold_out(task, validation.part, fields);
   return task;
 }
 

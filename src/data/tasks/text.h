@@ -1,6 +1,8 @@
 // data/tasks/text.h: plain text, learned token by token.
 #pragma once
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
 
 #include "data/task.h"
 
@@ -11,5 +13,7 @@ namespace loraxs {
 /// `validation_fraction` does).
 /// The texts are tokenised end to end, EOS between them, and cut every max_length tokens.
 Task load_text(Fields& fields, const std::filesystem::path& base, MissingFiles missing);
+/// The same of records that are at hand, a list, from which `validation` may hold out a part.
+Task text_of(const nlohmann::ordered_json& records, Fields& fields, const std::string& where);
 
 }  // namespace loraxs
