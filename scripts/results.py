@@ -29,7 +29,7 @@ def shown(value: str, error: str = "") -> str:
         number = float(value)
     except ValueError:
         return value
-    text = f"{number:g}" if number == int(number) else f"{number:.4g}"
+    text = f"{number:.0f}" if number == int(number) else f"{number:.4g}"
     return f"{text} ± {float(error):.2g}" if error else text
 
 
