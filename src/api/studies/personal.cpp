@@ -31,7 +31,7 @@ constexpr const char* kEverybody = "everybody";  // the name of the shared adapt
 UserPlan plan_of(bool language, bool quick) {
   if (quick) return {.users = 8, .others = 4, .test = 4, .sizes = {{2, 1}, {4, 1}}, .other = {2, 1}};
   if (language) {
-    return {.users = 40, .others = 64, .test = 12, .sizes = {{4, 4}, {8, 3}, {16, 2}, {32, 2}}, .other = {8, 2}};
+    return {.users = 40, .others = 64, .test = 6, .sizes = {{4, 3}, {8, 2}, {16, 1}, {32, 1}}, .other = {4, 1}};
   }
   return {.users = 256, .others = 64, .test = 48, .sizes = {{4, 12}, {16, 6}, {64, 3}, {256, 1}}, .other = {64, 2}};
 }

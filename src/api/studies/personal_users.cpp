@@ -151,7 +151,7 @@ std::string numbered(const char* letter, int64_t number) {
 
 // ---- speakers -------------------------------------------------------------------------------------------------------
 
-constexpr size_t kShortestSpeech = 20, kLongestSpeech = 240;
+constexpr size_t kShortestSpeech = 20, kLongestSpeech = 160;
 
 struct Speaker {
   std::string name;
