@@ -33,7 +33,7 @@ UserPlan plan_of(bool language, bool quick) {
   if (language) {
     return {.users = 40, .others = 64, .test = 6, .sizes = {{4, 3}, {8, 2}, {16, 1}, {32, 1}}, .other = {4, 1}};
   }
-  return {.users = 256, .others = 64, .test = 48, .sizes = {{4, 12}, {16, 6}, {64, 3}, {256, 1}}, .other = {64, 2}};
+  return {.users = 256, .others = 64, .test = 48, .sizes = {{4, 12}, {16, 6}, {64, 3}, {256, 1}}, .other = {64, 1}};
 }
 
 /// One way to serve the users of a recipe, and the fleet that makes it.
