@@ -1,8 +1,8 @@
 // What a personal adapter is worth: users who contradict each other, and speakers of a play, each with an adapter of
 // its own, with one that all share, and with none.
 #include <algorithm>
-#include <map>
 #include <memory>
+#include <set>
 
 #include "api/adapters.h"
 #include "api/studies/arms.h"
@@ -131,8 +131,10 @@ PersonalTask personal_task(const Study& study, const StudyRequest& request, cons
 }
 
 std::vector<PersonalTask> personal_tasks(const Study& study, const StudyRequest& request) {
+  const std::vector<fs::path> recipes = study_recipes(study, request);
   std::vector<PersonalTask> tasks;
-  for (const fs::path& path : study_recipes(study, request)) tasks.push_back(personal_task(study, request, path));
+  tasks.reserve(recipes.size());
+  for (const fs::path& path : recipes) tasks.push_back(personal_task(study, request, path));
   return tasks;
 }
 
