@@ -164,14 +164,16 @@ void StudyRuns::train(const StudyFleet& fleet, const fs::path& output) {
   recipe.output = output.string();
   FleetRun run(recipe, request_.settings, concat("study ", study_.name));
   const auto begin = std::chrono::steady_clock::now();
+  int64_t before = 0;  // jobs that were done when this began
   const FleetObserver observer{.on_round = [&](const FleetCounts& counts) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const auto done = static_cast<double>(counts.done), left = static_cast<double>(counts.jobs - counts.done);
+    const auto done = static_cast<double>(counts.done - before), left = static_cast<double>(counts.jobs - counts.done);
     progress_.step = counts.done, progress_.steps = counts.jobs;
     progress_.seconds_left = done > 0 ? seconds / done * left : 0;
     if (request_.on_progress) request_.on_progress(progress_);
   }};
   run.begin(observer, {.resume = fs::exists(output)});
+  before = run.counts().done;
   while (run.step()) {
     if (!request_.stop_requested || !request_.stop_requested()) continue;
     run.save();
