@@ -199,7 +199,9 @@ int run(const ServeOptions& options, const CommonOptions& common) {
   signals.wait([&] {
     try {
       server->reload_tls();
-      if (settings.log) settings.log(LogLevel::kInfo, "read again: TLS files");
+      if (!settings.log) return;
+      settings.log(LogLevel::kInfo,
+                   options.tls_key.empty() ? "SIGHUP: there are no TLS files to read again" : "read again: TLS files");
     } catch (const Error& error) {
       if (settings.log) settings.log(LogLevel::kWarning, concat(error.what(), "; what was in use stays"));
     }
