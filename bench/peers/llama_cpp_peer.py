@@ -1,7 +1,8 @@
-"""Greedy decoding of a GGUF file beside llama.cpp: llama_cpp_peer.py GGUF [--runs 5] [--batches 1 16] [--adapters] [--ours int8 float32].
+"""Greedy decoding of a GGUF file beside llama.cpp: llama_cpp_peer.py GGUF [--runs 5] [--batches 1 16] [--adapters] [--prompt 512] [--ours int8 float32].
 
 The same file on both sides, prompts of 32 ids, 64 new tokens, as many threads; batches without adapters, and with --adapters the
-largest batch with an adapter of r = 16 each besides (llama.cpp applies one set of adapters to a whole batch). Ours: int8, float32,
+largest batch with an adapter of r = 16 each besides (llama.cpp applies one set of adapters to a whole batch); --prompt adds
+the rate of reading one prompt of so many tokens. Ours: int8, float32,
 tight (float32 out of the file's blocks at every product), bfloat16. llama.cpp keeps the file's blocks; its cache is float16. Contenders
 take turns, --runs times; prints one JSON line with medians of tokens per second, prompts not counted. Needs the benchmarks built
 (CONTRIBUTING.md).
@@ -28,14 +29,14 @@ BATCH = 16
 
 
 class LlamaCpp:
-    def __init__(self, model: Path, threads: int, flash_attention: bool) -> None:
+    def __init__(self, model: Path, threads: int, flash_attention: bool, longest: int) -> None:
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(model)
         kinds = xllamacpp.llama_flash_attn_type
         parameters.flash_attn_type = (
             kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash_attention else kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        parameters.n_ctx = BATCH * (PROMPT_TOKENS + NEW_TOKENS + 32)
+        parameters.n_ctx = BATCH * (max(PROMPT_TOKENS, longest) + NEW_TOKENS + 32)
         parameters.n_parallel = BATCH
         parameters.n_gpu_layers = 0
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
@@ -45,8 +46,8 @@ class LlamaCpp:
         request = {"prompt": prompt, "n_predict": tokens, "temperature": 0, "ignore_eos": True, "cache_prompt": False}
         return self.server.handle_completions(request)["usage"]["completion_tokens"]
 
-    def seconds(self, batch: int, tokens: int) -> float:
-        prompts = [[(31 * i + 7 * p) % 40000 + 100 for p in range(PROMPT_TOKENS)] for i in range(batch)]
+    def seconds(self, batch: int, tokens: int, prompt_tokens: int = PROMPT_TOKENS) -> float:
+        prompts = [[(31 * i + 7 * p) % 40000 + 100 for p in range(prompt_tokens)] for i in range(batch)]
         start = time.perf_counter()
         with ThreadPoolExecutor(batch) as pool:
             made = list(pool.map(lambda prompt: self.answer(prompt, tokens), prompts))
@@ -56,6 +57,9 @@ class LlamaCpp:
 
     def rate(self, batch: int) -> float:
         return batch * (NEW_TOKENS - 1) / (self.seconds(batch, NEW_TOKENS) - self.seconds(batch, 1))
+
+    def prompt_rate(self, tokens: int) -> float:
+        return tokens / self.seconds(1, 1, tokens)
 
 
 def main() -> None:
@@ -67,6 +71,7 @@ def main() -> None:
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[1, BATCH])
     parser.add_argument("--adapters", action="store_true")
+    parser.add_argument("--prompt", type=int, default=0)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
@@ -85,26 +90,32 @@ def main() -> None:
         f"{len(workloads)} workloads, {args.runs} turns of ours ({', '.join(args.ours)}) and llama.cpp", file=sys.stderr
     )
 
-    def ours(name: str, batch: int, adapters: int) -> float:
+    def ours(name: str, batch: int, adapters: int, prompt_tokens: int = PROMPT_TOKENS) -> dict[str, float]:
         precision, memory = ("float32", "tight") if name == "tight" else (name, "normal")
-        words = [args.program, args.model, precision, memory, batch, adapters, args.rank, NEW_TOKENS, 1]
+        words = [args.program, args.model, precision, memory, batch, adapters, args.rank, NEW_TOKENS, 1, prompt_tokens]
         output = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, check=True, env=environment)
-        return json.loads(output.stdout)["tokens_per_second"]
+        return json.loads(output.stdout)
 
     found: dict[str, dict[str, list[float]]] = {}
 
-    def note(contender: str, batch: int, adapters: int, rate: float) -> None:
-        workload = f"{batch}" + (" adapters" if adapters else "")
+    def note(contender: str, workload: str, rate: float) -> None:
         found.setdefault(contender, {}).setdefault(workload, []).append(rate)
 
+    prompt_load = f"prompt of {args.prompt}"
     for _ in range(args.runs):
-        for batch, adapters in workloads:
-            for name in args.ours:
-                note(f"loraxs {name}", batch, adapters, ours(name, batch, adapters))
+        for name in args.ours:
+            for batch, adapters in workloads:
+                rate = ours(name, batch, adapters)["tokens_per_second"]
+                note(f"loraxs {name}", f"{batch}" + (" adapters" if adapters else ""), rate)
+            if args.prompt:
+                note(f"loraxs {name}", prompt_load, ours(name, 1, 0, args.prompt)["prompt_tokens_per_second"])
         for flash_attention in (False, True):
-            peer = LlamaCpp(args.model, threads, flash_attention)
+            contender = "llama.cpp" + (" flash attention" if flash_attention else "")
+            peer = LlamaCpp(args.model, threads, flash_attention, args.prompt)
             for batch in args.batches:
-                note("llama.cpp" + (" flash attention" if flash_attention else ""), batch, 0, peer.rate(batch))
+                note(contender, f"{batch}", peer.rate(batch))
+            if args.prompt:
+                note(contender, prompt_load, peer.prompt_rate(args.prompt))
             del peer
     medians = {
         name: {load: round(statistics.median(rates), 1) for load, rates in row.items()} for name, row in found.items()

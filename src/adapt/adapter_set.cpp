@@ -1,6 +1,7 @@
 #include "adapt/adapter_set.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "io/seeds.h"
 
@@ -51,8 +52,16 @@ int64_t Bank::add(const torch::Tensor& row, const BankEntry& entry) {
 void Bank::replace(int64_t index, const torch::Tensor& row, const BankEntry& entry) {
   TORCH_CHECK(row.numel() == layout->row_size, "Bank::replace: a row of ", row.numel(), " numbers, expected ",
               layout->row_size);
-  values.select(0, index).copy_(row);
   entries.at(index) = entry;
+  const auto lies_plain = [](const torch::Tensor& tensor) { return tensor.is_cpu() && tensor.is_contiguous(); };
+  if (row.scalar_type() == values.scalar_type() && lies_plain(row) &&
+      lies_plain(values)) {  // 2 us before a copy_ starts
+    const size_t bytes = row.nbytes();
+    std::memcpy(static_cast<char*>(values.mutable_data_ptr()) + static_cast<size_t>(index) * bytes,
+                row.const_data_ptr(), bytes);
+    return;
+  }
+  values.select(0, index).copy_(row);
 }
 
 AdapterSet AdapterSet::of_bank(std::shared_ptr<Bank> bank) {

@@ -1,6 +1,9 @@
 #include "adapt/resident_bank.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -15,6 +18,19 @@ std::string kind_name(const Layout& layout) {
       concat(layout.method, " on ", layout.sites.size(), " sites of rank ", layout.largest_rank(), " at most");
   if (layout.head.kind != "none") name += concat(", head ", layout.head.kind, " of ", layout.head.outputs, " outputs");
   return name;
+}
+
+constexpr size_t kPageBytes = 4096;
+constexpr std::chrono::milliseconds kRest{1};  // before memory is taken ahead: who waits for the last row goes on first
+
+/// Asks for pages of 2 MB where there are such: a row then meets few page faults, and few misses of the TLB later.
+void ask_for_large_pages([[maybe_unused]] const torch::Tensor& values) {
+#ifdef MADV_HUGEPAGE
+  const auto address = reinterpret_cast<uintptr_t>(values.mutable_data_ptr());
+  const uintptr_t begin = (address + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uintptr_t end = (address + values.nbytes()) / kPageBytes * kPageBytes;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
 }
 
 }  // namespace
@@ -48,7 +64,11 @@ ResidentBank::ResidentBank(ResidentKind kind, int64_t bytes, torch::Device devic
   }
   bank_ = std::make_shared<Bank>(Bank{.layout = kind_.layout, .entries = std::vector<BankEntry>(places)});
   bank_->values = torch::empty({places, kind_.layout->row_size}, torch::TensorOptions().device(device));
-  if (!device.is_cpu()) staging_.resize(kind_.layout->row_size);
+  if (device.is_cpu()) {
+    ask_for_large_pages(bank_->values);
+  } else {
+    staging_.resize(kind_.layout->row_size);
+  }
   places_.resize(places);
   for (int64_t place = 0; place < places; ++place) places_[place].idle = idle_.insert(idle_.end(), place);
   by_digest_.reserve(places);
@@ -109,11 +129,21 @@ void ResidentBank::rest(int64_t place) {
 
 void ResidentBank::run_loads() {
   std::unique_lock lock(mutex_);
+  const auto has_work = [&] { return ends_ || !loads_.empty(); };
   while (true) {
-    asked_.wait(lock, [&] { return ends_ || !loads_.empty(); });
+    const bool needs_memory = staging_.empty() && with_memory_ < std::min(capacity(), used_ + 1);
+    if (needs_memory && !asked_.wait_for(lock, kRest, has_work)) {
+      lock.unlock();
+      take_memory(with_memory_++);
+      lock.lock();
+      continue;
+    }
+    asked_.wait(lock, has_work);
     if (ends_) return;
     Load next = std::move(loads_.front());
     loads_.pop_front();
+    used_ = std::max(used_, next.place + 1);
+    with_memory_ = std::max(with_memory_, used_);
     lock.unlock();
     std::string error = load_into(next.place, next.load);  // nobody reads a place that is loading
     next.load = nullptr;                                   // what it holds may let go of a pin
@@ -129,6 +159,13 @@ void ResidentBank::run_loads() {
     if (place.pins == 0) rest(next.place);
     loaded_.notify_all();
   }
+}
+
+void ResidentBank::take_memory(int64_t place) {
+  const size_t row_bytes = static_cast<size_t>(kind_.layout->row_size) * sizeof(float);
+  volatile char* row = static_cast<char*>(bank_->values.mutable_data_ptr()) + static_cast<size_t>(place) * row_bytes;
+  for (size_t at = 0; at < row_bytes; at += kPageBytes) row[at] = 0;
+  row[row_bytes - 1] = 0;  // rows begin and end within pages
 }
 
 std::string ResidentBank::load_into(int64_t place, const RowLoader& load) {

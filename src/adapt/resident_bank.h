@@ -39,7 +39,8 @@ class PinnedRow;
 /// Made by std::make_shared: pins keep it.
 class ResidentBank : public std::enable_shared_from_this<ResidentBank> {
  public:
-  /// As many places as `bytes` hold; memory is taken when a place is first used. Throws Error when not one row fits.
+  /// As many places as `bytes` hold; memory is taken when a place is first used, and for one ahead of it while nothing
+  /// is to load. Throws Error when not one row fits.
   ResidentBank(ResidentKind kind, int64_t bytes, torch::Device device = torch::kCPU);
   ~ResidentBank();
   ResidentBank(const ResidentBank&) = delete;
@@ -74,6 +75,7 @@ class ResidentBank : public std::enable_shared_from_this<ResidentBank> {
   void unpin(int64_t place);
   void rest(int64_t place);  // nobody uses it and nobody writes it
   void run_loads();
+  void take_memory(int64_t place);  // of a place that was never used: its first load then meets no page fault
   /// -> the failure, empty: none
   std::string load_into(int64_t place, const RowLoader& load);
 
@@ -87,6 +89,7 @@ class ResidentBank : public std::enable_shared_from_this<ResidentBank> {
   std::list<int64_t> idle_;                             // places to take next: unused first, then longest idle
   std::deque<Load> loads_;
   int64_t num_loads_ = 0;
+  int64_t used_ = 0, with_memory_ = 0;  // places from the first on; the loading thread's own
   bool ends_ = false;
   std::thread thread_;
 };

@@ -26,9 +26,6 @@ LORAXS_INLINE Bytes8 bytes_at(const Byte* at) {
   return bytes;
 }
 
-/// The low (half 0) or high four bits of eight bytes.
-LORAXS_INLINE Bytes8 nibbles_at(const Byte* at, int half) { return half == 0 ? bytes_at(at) & 15 : bytes_at(at) >> 4; }
-
 /// GCC widens bytes in one instruction if they come out of another on vectors, else one by one.
 LORAXS_INLINE Ints ints(Bytes8 bytes) { return __builtin_convertvector(bytes, Ints); }
 LORAXS_INLINE Floats floats(Ints numbers) { return __builtin_convertvector(numbers, Floats); }
@@ -37,6 +34,10 @@ LORAXS_INLINE Floats floats(Ints numbers) { return __builtin_convertvector(numbe
 LORAXS_INLINE Ints bits_at(const Byte* at, int mask, int shift) {
   return ints(bytes_at(at) & static_cast<Byte>(mask << shift)) >> shift;
 }
+
+/// The low (half 0) or high four bits of eight bytes. Shifted when they are wide: CPUs shift no bytes, and GCC takes
+/// them one by one.
+LORAXS_INLINE Ints nibbles_at(const Byte* at, int half) { return bits_at(at, 15, 4 * half); }
 
 // One function per type: `out` gets the numbers of one block, eight at a time: left to the compiler, loops over bytes
 // come out four wide. Products are exact in float32 (11 bits of a scale, 5 to 13 of the rest), so a fused multiply-add
@@ -86,7 +87,7 @@ struct Q40 {  // d · (q − 8); low halves first
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block);
     for (int j = 0; j < 32; j += 8) {
-      Lanes::store(out + j, floats(ints(nibbles_at(block + 2 + j % 16, j / 16)) - 8) * d);
+      Lanes::store(out + j, floats(nibbles_at(block + 2 + j % 16, j / 16) - 8) * d);
     }
   }
 };
@@ -96,7 +97,7 @@ struct Q41 {  // d · q + m
   static LORAXS_INLINE void unpack(const Byte* block, float* out) {
     const float d = half_at(block), m = half_at(block + 2);
     for (int j = 0; j < 32; j += 8) {
-      Lanes::store(out + j, floats(ints(nibbles_at(block + 4 + j % 16, j / 16))) * d + m);
+      Lanes::store(out + j, floats(nibbles_at(block + 4 + j % 16, j / 16)) * d + m);
     }
   }
 };
@@ -105,7 +106,7 @@ struct Q41 {  // d · q + m
 LORAXS_INLINE Ints five_bits(const Byte* high, const Byte* low, int j) {
   const Ints shifts = {0, 1, 2, 3, 4, 5, 6, 7};
   const Ints fifth = (Ints{} + high[j / 8]) >> shifts & 1;
-  return ints(nibbles_at(low + j % 16, j / 16)) | fifth << 4;
+  return nibbles_at(low + j % 16, j / 16) | fifth << 4;
 }
 
 struct Q50 {  // d · (q − 16)
@@ -207,7 +208,7 @@ struct Q4K {  // d · scale · q − dmin · minimum, groups of 32
         unpack_group(block + 4, 2 * pair + half, scale, minimum);
         const float ds = d * scale, dm = dmin * minimum;
         float* group = out + 64 * pair + 32 * half;
-        for (int j = 0; j < 32; j += 8) Lanes::store(group + j, floats(ints(nibbles_at(low + j, half))) * ds - dm);
+        for (int j = 0; j < 32; j += 8) Lanes::store(group + j, floats(nibbles_at(low + j, half)) * ds - dm);
       }
     }
   }
@@ -227,7 +228,7 @@ struct Q5K {  // as Q4K; bit g of byte j of `high` is the fifth bit of number j 
         const float ds = d * scale, dm = dmin * minimum;
         float* group = out + 32 * number;
         for (int j = 0; j < 32; j += 8) {
-          const Ints q = ints(nibbles_at(low + j, half)) | bits_at(high + j, 1, number) << 4;
+          const Ints q = nibbles_at(low + j, half) | bits_at(high + j, 1, number) << 4;
           Lanes::store(group + j, floats(q) * ds - dm);
         }
       }
@@ -245,7 +246,7 @@ struct Q6K {  // d · scale · (q − 32), groups of 16; low four bits, high two
       for (int half = 0; half < 2; ++half) {
         const float ds = d * static_cast<float>(static_cast<int8_t>(block[192 + 2 * quarter + half]));
         for (int j = 16 * half; j < 16 * half + 16; j += 8) {
-          const Ints q = ints(nibbles_at(low + j, quarter % 4 / 2)) | bits_at(high + j, 3, 2 * (quarter % 4)) << 4;
+          const Ints q = nibbles_at(low + j, quarter % 4 / 2) | bits_at(high + j, 3, 2 * (quarter % 4)) << 4;
           Lanes::store(out + 32 * quarter + j, floats(q - 32) * ds);
         }
       }

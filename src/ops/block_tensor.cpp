@@ -23,16 +23,26 @@ LORAXS_INLINE void unpack_row(const Byte* blocks, int64_t elements, float* out) 
 }
 
 /// ROWS rows of x times WEIGHTS rows of W, both `columns` long: Σ x w in 32 chains, four vectors of eight, and one for
-/// what is left. CHAINS of the four vectors are summed at a time, as many as registers hold: 3 × 3 of one beside three
-/// of W and one of x are 13 of AVX2's 16, and a panel of W and x stays in the first-level cache for all four. The order
-/// of additions is the same in every form, so a row of x gives the same bits whoever stands beside it. 3 × 3 reaches
-/// 0.8 of oneDNN's GEMM at 60 rows (AVX2); one row is bound by its loads.
+/// what is left. CHAINS of the four vectors are summed at a time, as many as registers hold: 4 × 3 of one beside three
+/// of W and one of x are AVX2's 16, and a panel of W and x stays in the first-level cache for all four. The order of
+/// additions is the same in every form, so a row of x gives the same bits whoever stands beside it. One row is bound by
+/// its loads.
 template <int ROWS, int WEIGHTS, int CHAINS>
 LORAXS_INLINE void dot_tile(float sums[ROWS][WEIGHTS], const float* x, int64_t x_stride, const float* w,
                             int64_t columns) {
-  constexpr int64_t kStep = 32, kPanel = 512;
-  const int64_t whole = columns / kStep * kStep, panel = CHAINS == 4 ? whole : kPanel;
-  Floats chains[4][ROWS][WEIGHTS] = {};
+  constexpr int64_t kStep = 32, kPanel = 768;
+  const int64_t whole = columns / kStep * kStep, panels = CHAINS == 4 ? 1 : (whole + kPanel - 1) / kPanel;
+  const int64_t panel = panels < 2 ? whole : (whole / kStep + panels - 1) / panels * kStep;  // all of about one size
+  Floats chains[4][ROWS][WEIGHTS];
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < WEIGHTS; ++j)
+        chains[c][i][j] = Floats{};  // by vectors: `= {}` becomes rep stos, 6 % of a step
+    }
+  }
   for (int64_t begin = 0; begin < whole; begin += panel) {
     const int64_t end = begin + panel < whole ? begin + panel : whole;
 #pragma GCC unroll 1
@@ -40,9 +50,9 @@ LORAXS_INLINE void dot_tile(float sums[ROWS][WEIGHTS], const float* x, int64_t x
       Floats part[CHAINS][ROWS][WEIGHTS];
 #pragma GCC unroll 4
       for (int c = 0; c < CHAINS; ++c) {
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 3
+#pragma GCC unroll 4
           for (int j = 0; j < WEIGHTS; ++j) part[c][i][j] = chains[first + c][i][j];
         }
       }
@@ -51,21 +61,21 @@ LORAXS_INLINE void dot_tile(float sums[ROWS][WEIGHTS], const float* x, int64_t x
         for (int c = 0; c < CHAINS; ++c) {
           const int64_t at = k + 8 * c;
           Floats weights[WEIGHTS];
-#pragma GCC unroll 3
+#pragma GCC unroll 4
           for (int j = 0; j < WEIGHTS; ++j) weights[j] = Lanes::load(w + j * columns + at);
-#pragma GCC unroll 3
+#pragma GCC unroll 4
           for (int i = 0; i < ROWS; ++i) {
             const Floats row = Lanes::load(x + i * x_stride + at);
-#pragma GCC unroll 3
+#pragma GCC unroll 4
             for (int j = 0; j < WEIGHTS; ++j) part[c][i][j] += row * weights[j];
           }
         }
       }
 #pragma GCC unroll 4
       for (int c = 0; c < CHAINS; ++c) {
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 3
+#pragma GCC unroll 4
           for (int j = 0; j < WEIGHTS; ++j) chains[first + c][i][j] = part[c][i][j];
         }
       }
@@ -98,21 +108,35 @@ LORAXS_INLINE void multiply_tile(const Product& p, int64_t row, const float* w, 
   }
 }
 
-constexpr int64_t kTile = 3, kWeights = 6;  // rows of x and W in a tile; rows of W that are unpacked at a time
+constexpr int kTileRows = 4, kTileWeights = 3;
+constexpr int64_t kWeights = 6;  // rows of W that are unpacked at a time
 
-/// Columns [column, column + weights) of the product; w [weights, columns], weights 1 or kWeights.
+/// ROWS rows of the product.
+template <int ROWS, int CHAINS, typename T>
+LORAXS_INLINE void multiply_strip(const Product& p, int64_t row, const float* w, int64_t weights, int64_t column) {
+  for (int64_t j = 0; j < weights; j += kTileWeights) {
+    multiply_tile<ROWS, kTileWeights, CHAINS, T>(p, row, w + j * p.columns, column + j);
+  }
+}
+
+/// Columns [column, column + weights) of the product; w [weights, columns], weights 1 or some of kTileWeights.
 template <typename T>
 LORAXS_INLINE void multiply_rows(const float* w, int64_t weights, const Product& p, int64_t column) {
-  int64_t row = 0;
-  if (weights == kWeights) {
-    for (; row + kTile <= p.rows; row += kTile) {
-      for (int64_t j = 0; j < kWeights; j += kTile) {
-        multiply_tile<kTile, kTile, 1, T>(p, row, w + j * p.columns, column + j);
-      }
-    }
+  if (weights == 1) {
+    for (int64_t row = 0; row < p.rows; ++row) multiply_tile<1, 1, 4, T>(p, row, w, column);
+    return;
   }
-  for (; row < p.rows; ++row) {
-    for (int64_t j = 0; j < weights; ++j) multiply_tile<1, 1, 4, T>(p, row, w + j * p.columns, column + j);
+  int64_t row = 0;
+  for (; row + kTileRows <= p.rows; row += kTileRows) multiply_strip<kTileRows, 1, T>(p, row, w, weights, column);
+  switch (p.rows - row) {
+    case 3:
+      return multiply_strip<3, 1, T>(p, row, w, weights, column);
+    case 2:
+      return multiply_strip<2, 2, T>(p, row, w, weights, column);
+    case 1:
+      return multiply_strip<1, 4, T>(p, row, w, weights, column);
+    default:
+      return;
   }
 }
 
@@ -237,12 +261,16 @@ void block_product_(const torch::Tensor& out, const torch::Tensor& x, const Bloc
                         .x_stride = wide.stride(0),
                         .out_stride = out.stride(0)};
   const bool as_stored = tensor.type == BlockType::kF32 && tensor.interleaved_heads == 0;  // nothing to unpack
-  constexpr int64_t kGrain = 32;
-  const int64_t step = x.size(0) < kTile ? 1 : kWeights;
-  at::parallel_for(0, tensor.rows(), kGrain, [&](int64_t begin, int64_t end) {
+  constexpr int64_t kGrainWork = 1 << 15;  // multiply-adds below which a second thread does not pay
+  const int64_t step = x.size(0) < kTileWeights ? 1 : kWeights, rows = tensor.rows();
+  const int64_t tiles = (rows + kTileWeights - 1) / kTileWeights;  // threads share whole ones
+  const int64_t tile_work = std::max<int64_t>(1, kTileWeights * columns * x.size(0));
+  at::parallel_for(0, tiles, (kGrainWork + tile_work - 1) / tile_work, [&](int64_t begin, int64_t end) {
     std::vector<float> scratch(as_stored ? 0 : step * columns);
-    for (int64_t row = begin; row < end;) {
-      const int64_t count = row + step <= end ? step : 1;
+    const int64_t last = std::min(rows, end * kTileWeights);
+    for (int64_t row = begin * kTileWeights; row < last;) {
+      const int64_t left = std::min(step, last - row),
+                    count = left < kTileWeights ? 1 : left / kTileWeights * kTileWeights;
       for (int64_t j = 0; j < (as_stored ? 0 : count); ++j)
         unpack(row_at(tensor, row + j), columns, scratch.data() + j * columns);
       multiply(as_stored ? reinterpret_cast<const float*>(row_at(tensor, row)) : scratch.data(), count, product, row);

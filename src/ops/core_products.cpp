@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kTransposeRows = 8;   // below, transposing R costs more than multiplying with it
 constexpr int64_t kColumnRows = 24;     // a decode step: threads share the columns; from here on the rows
-constexpr int64_t kBlockRows = 24;      // a multiple of the GEMM's six
+constexpr int64_t kBlockRows = 48;      // that a thread takes at most at a time
 constexpr int64_t kTinyRows = 96;       // segments that one thread takes whole on the way back
 constexpr int64_t kTaskWork = 1 << 16;  // multiply-adds below which a second thread does not pay
 using Eight = simd::Vector<8>::Value;
@@ -145,6 +145,13 @@ void add_block(T* y, int64_t stride, const CoreSite& core, int64_t begin, int64_
   }
 }
 
+/// Such that threads get as many blocks each, of about one size: of 64 rows two threads take 32, not 48 and 16.
+int64_t rows_of_a_block(int64_t rows) {
+  const int64_t threads = at::get_num_threads(), turns = (rows + threads * kBlockRows - 1) / (threads * kBlockRows);
+  constexpr int64_t kEven = 2;  // of the GEMM's heights, the one that any number nearly is a multiple of
+  return (rows + turns * threads * kEven - 1) / (turns * threads * kEven) * kEven;
+}
+
 int64_t tiles_of(const CoreSite& core) { return (core.site->out_features + simd::kWidth - 1) / simd::kWidth; }
 
 template <typename T>
@@ -157,11 +164,12 @@ void add_outputs(const torch::Tensor& y, std::span<const CoreSite> sites) {
     work += core.site->rank * (core.site->out_features + core.site->rank);
   }
   if (rows > kColumnRows) {
-    at::parallel_for(0, (rows + kBlockRows - 1) / kBlockRows, std::max<int64_t>(1, kTaskWork / (kBlockRows * work)),
+    const int64_t block_rows = rows_of_a_block(rows);
+    at::parallel_for(0, (rows + block_rows - 1) / block_rows, std::max<int64_t>(1, kTaskWork / (block_rows * work)),
                      [&](int64_t begin, int64_t end) {
                        for (int64_t block = begin; block < end; ++block) {
                          for (const CoreSite& core : sites)
-                           add_block(data, stride, core, block * kBlockRows, std::min(rows, (block + 1) * kBlockRows),
+                           add_block(data, stride, core, block * block_rows, std::min(rows, (block + 1) * block_rows),
                                      0, core.site->out_features);
                        }
                      });

@@ -57,18 +57,16 @@ std::vector<std::optional<double>> Evaluation::score_on(ExampleView RunExamples:
 
 std::vector<JobScore> Evaluation::score(const std::vector<JobRun*>& jobs) {
   const std::vector<std::optional<double>> values = score_on(&RunExamples::choosing, jobs);
-  std::vector<JobRun*> better;
+  const std::vector<std::optional<double>> reported = score_on(&RunExamples::reported, jobs);
   for (size_t i = 0; i < jobs.size(); ++i) {
-    if (values[i] && jobs[i]->take_score(metric_, *values[i], engine_.row(jobs[i]->slot()))) better.push_back(jobs[i]);
-  }
-  const std::vector<std::optional<double>> reported = score_on(&RunExamples::reported, better);
-  for (size_t i = 0; i < better.size(); ++i) {
-    if (reported[i]) better[i]->take_validation(*reported[i]);
+    if (values[i]) jobs[i]->take_score(metric_, *values[i], engine_.row(jobs[i]->slot()));
+    if (reported[i]) jobs[i]->take_validation(metric_, *reported[i]);
   }
   std::vector<JobScore> scores;
   scores.reserve(jobs.size());
   for (size_t i = 0; i < jobs.size(); ++i) {
-    scores.push_back({.job = jobs[i], .loss = jobs[i]->close_interval(), .value = values[i]});
+    scores.push_back(
+        {.job = jobs[i], .loss = jobs[i]->close_interval(), .value = values[i], .validation = reported[i]});
   }
   return scores;
 }

@@ -12,8 +12,9 @@ namespace loraxs {
 /// What an evaluation says of one job.
 struct JobScore {
   JobRun* job = nullptr;
-  double loss = 0;              // mean of the steps since the last one
-  std::optional<double> value;  // on the examples that choose, if there are any
+  double loss = 0;                   // mean of the steps since the last one
+  std::optional<double> value;       // on the examples that choose, if there are any
+  std::optional<double> validation;  // on validation data, where others choose
 };
 
 /// Scores jobs in the rows of an engine; tells the jobs, and ends those that can be scored no more. No files. Belongs

@@ -98,9 +98,15 @@ bool JobRun::take_score(const std::string& metric, double value, const torch::Te
     ++best.stale;
     return false;
   }
-  best = {.step = state_.step, .epoch = epoch_of(state_.step), .value = value};
+  best = {.step = state_.step, .epoch = epoch_of(state_.step), .value = value, .best_validation = best.best_validation};
   rows_.best.copy_(row);
   return true;
+}
+
+void JobRun::take_validation(const std::string& metric, double value) {
+  BestEpoch& best = state_.best;
+  if (best.step == state_.step) best.validation = value;
+  if (!best.best_validation || is_better(metric, value, *best.best_validation)) best.best_validation = value;
 }
 
 double JobRun::close_interval() {

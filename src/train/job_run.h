@@ -74,8 +74,8 @@ class JobRun {
 
   /// Takes the score of the row as it is. Whether it is the best so far: then the row is kept.
   bool take_score(const std::string& metric, double value, const torch::Tensor& row);
-  /// The best row's score on validation data, where others chose it.
-  void take_validation(double value) { state_.best.validation = value; }
+  /// Takes the score of the row as it is on validation data, where others choose; after take_score.
+  void take_validation(const std::string& metric, double value);
   /// Mean loss of the steps since the last evaluation; a new interval begins.
   double close_interval();
   /// Σ of losses since the last call.

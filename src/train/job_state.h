@@ -9,10 +9,11 @@ namespace loraxs {
 /// What a job knows of its best evaluation.
 struct BestEpoch {
   int64_t step = 0;
-  int64_t epoch = 0;                 // from 1; 0 = none yet
-  double value = 0;                  // on the examples that choose
-  std::optional<double> validation;  // on validation data, where others choose
-  int64_t stale = 0;                 // evaluations since then
+  int64_t epoch = 0;                      // from 1; 0 = none yet
+  double value = 0;                       // on the examples that choose
+  std::optional<double> validation;       // on validation data, where others choose
+  std::optional<double> best_validation;  // the best there of all evaluations, whichever was chosen
+  int64_t stale = 0;                      // evaluations since then
 };
 
 /// Where and why a job ended before the others: numbers that are not finite.

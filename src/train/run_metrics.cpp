@@ -85,7 +85,7 @@ void RunMetrics::evaluated(const std::vector<JobScore>& scores) {
     if (score.value) {
       event[score_key(setup_.metric)] = shown.value = *score.value;
       shown.best = state.best.step == state.step;
-      if (shown.best && state.best.validation) event["validation"] = *state.best.validation;
+      if (score.validation) event["validation"] = *score.validation;
     }
     folder_.append_metrics(event);
     if (observer_.on_epoch) observer_.on_epoch(shown);

@@ -23,11 +23,16 @@ double number_from_json(const nlohmann::json& json) {
   return json.get<double>();
 }
 
+nlohmann::json optional_to_json(const std::optional<double>& value) {
+  return value ? number_to_json(*value) : nlohmann::json();
+}
+
 nlohmann::json to_json(const BestEpoch& best) {
   return {{"step", best.step},
           {"epoch", best.epoch},
           {"value", number_to_json(best.value)},
-          {"validation", best.validation ? number_to_json(*best.validation) : nlohmann::json()},
+          {"validation", optional_to_json(best.validation)},
+          {"best_validation", optional_to_json(best.best_validation)},
           {"stale", best.stale}};
 }
 
@@ -37,6 +42,8 @@ BestEpoch best_from_json(const nlohmann::json& json) {
                  .value = number_from_json(json.at("value")),
                  .stale = json.at("stale")};
   if (!json.at("validation").is_null()) best.validation = number_from_json(json.at("validation"));
+  const nlohmann::json best_validation = json.value("best_validation", nlohmann::json());  // not in older ones
+  if (!best_validation.is_null()) best.best_validation = number_from_json(best_validation);
   return best;
 }
 

@@ -38,6 +38,7 @@ nlohmann::json summarize_setting(const std::vector<const JobResult*>& jobs, bool
                      {"value", or_null(value)},
                      {"best_epoch", job->best.epoch},
                      {"best_step", job->best.step}});
+    if (split) seeds.back()["best_validation"] = or_null(job->best.best_validation);
     if (job->ended) seeds.back()["ended"] = {{"step", job->ended->step}, {"reason", job->ended->reason}};
   }
   return {{"learning_rate", jobs.front()->job.learning_rate},

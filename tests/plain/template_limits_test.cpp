@@ -10,6 +10,7 @@
 
 #include "io/error.h"
 #include "support/expect_error.h"
+#include "support/growth.h"
 #include "support/repeated.h"
 #include "text/chat_template.h"
 #include "text/jinja/builtin.h"
@@ -268,23 +269,11 @@ std::vector<std::string> linear_statements(int64_t size) {
       "{% filter upper %}{% for x in range(" + n + ") %}{{ x }}{% endfor %}{% endfilter %}"};
 }
 
-/// Processor time, so that neighbours do not count.
-double seconds_of(const std::function<void()>& run) {
-  const auto start = jinja::processor_time();
-  run();
-  return std::chrono::duration<double>(jinja::processor_time() - start).count();
-}
-
 void expect_linear(const std::string& small, const std::string& large) try {
   Rendered one, two;
-  double first = seconds_of([&] { one = rendered(small); }), second = seconds_of([&] { two = rendered(large); });
+  test::expect_linear_work([&] { one = rendered(small); }, [&] { two = rendered(large); }, 0.005);
   EXPECT_LT(two.steps, 3 * one.steps + 100);
   EXPECT_LT(two.bytes, 3 * one.bytes + 1000);
-  for (int i = 0; i < 3 && second > 3 * first + 0.005; ++i) {  // a single run may be unlucky
-    first = std::min(first, seconds_of([&] { rendered(small); }));
-    second = std::min(second, seconds_of([&] { rendered(large); }));
-  }
-  EXPECT_LT(second, 3 * first + 0.005) << "of " << first << " s";
 } catch (const TemplateError& error) {
   ADD_FAILURE() << error.what();
 }

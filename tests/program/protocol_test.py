@@ -68,6 +68,7 @@ class ProtocolTest(TinyRunTest):
         self.assertEqual(seed["best_epoch"], chosen["epoch"])
         self.assertEqual(done["selection_value"], chosen["accuracy"])
         self.assertEqual(done["value"], chosen["validation"])
+        self.assertEqual(seed["best_validation"], max(e["validation"] for e in events))
         self.assertAlmostEqual((done["selection_value"] * 24) % 1, 0, places=6)  # 24 of 96 were held out
         self.assertEqual(done["steps"], 4 * -(-72 // 16))
         command = [PROGRAM, "eval", "--model", str(self.folder / "model"), "--adapter", str(self.folder / "split/seed-0/best.safetensors"), "--cache", str(self.folder / "cache"), "--task", "classification", "--data", str(self.folder / "validation.csv"), "--json"]  # fmt: skip

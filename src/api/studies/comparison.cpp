@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "eval/metrics.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/text_file.h"
@@ -37,9 +38,25 @@ std::vector<Recipe> repeating_recipes(Recipe recipe, const nlohmann::json& chose
   return recipes;
 }
 
-void take_scores(const nlohmann::json& done, ScoresBySeed& scores) {
-  for (const nlohmann::json& seed : done.at("seeds")) {
-    if (seed.at("value").is_number()) scores[seed.at("seed").get<int64_t>()] = seed.at("value").get<double>();
+const char* score_key(ChosenBy chosen_by) { return chosen_by == ChosenBy::kHeldOut ? "value" : "best_validation"; }
+
+/// Of a run over all rates, the setting that is chosen; else the run's only one.
+const nlohmann::json& chosen_setting(const nlohmann::json& done, ChosenBy chosen_by) {
+  const nlohmann::json& settings = done.at("settings");
+  const auto rank = [&](const nlohmann::json& setting) {
+    const nlohmann::json& value = chosen_by == ChosenBy::kHeldOut ? setting.at("selection_value")
+                                                                  : setting.at("seeds").at(0).at(score_key(chosen_by));
+    return value.is_number() ? value.get<double>() : NAN;
+  };
+  return *std::max_element(settings.begin(), settings.end(), [&](const nlohmann::json& x, const nlohmann::json& y) {
+    return is_better(done.at("metric"), rank(y), rank(x));
+  });
+}
+
+void take_scores(const nlohmann::json& setting, ChosenBy chosen_by, ScoresBySeed& scores) {
+  for (const nlohmann::json& seed : setting.at("seeds")) {
+    const nlohmann::json& value = seed.at(score_key(chosen_by));
+    if (value.is_number()) scores[seed.at("seed").get<int64_t>()] = value.get<double>();
   }
 }
 
@@ -84,23 +101,18 @@ void lay_levels(Chart& chart) {
 
 std::vector<Protocol> protocols_of(const Comparison& comparison) {
   std::vector<Protocol> protocols = {{}};
-  if (comparison.best_epoch) protocols.push_back({", best epoch", {"train.selection=best_epoch"}});
+  if (comparison.best_epoch) protocols.push_back({ChosenBy::kReported, ", best epoch"});
   return protocols;
 }
 
-Arm under(const Protocol& protocol, Arm arm) {
-  arm.changes.insert(arm.changes.end(), protocol.changes.begin(), protocol.changes.end());
-  return arm;
-}
-
-std::vector<Recipe> missing_trainings(const Recipe& recipe, const StudyRuns& runs) {
+std::vector<Recipe> missing_trainings(const Recipe& recipe, const StudyRuns& runs, ChosenBy chosen_by) {
   const Recipe choosing = choosing_recipe(recipe);
   nlohmann::json chosen = {{"learning_rate", recipe.train.learning_rate.front()},
                            {"head_learning_rate", recipe.train.head_learning_rate.front()}};
   std::vector<Recipe> missing;
   if (runs.finished(choosing)) {
     const auto file = runs.folder_of(choosing) / "result.json";
-    chosen = parse_json(read_text_file(file), file.string());
+    chosen = chosen_setting(parse_json(read_text_file(file), file.string()), chosen_by);
   } else {
     missing.push_back(choosing);
   }
@@ -142,22 +154,25 @@ std::vector<Chart> score_charts(const std::vector<ArmScores>& scores) {
   return charts;
 }
 
-ArmScores train_arm(const Study& study, StudyRuns& runs, const std::filesystem::path& path, const Arm& arm) {
+ArmScores train_arm(const Study& study, StudyRuns& runs, const std::filesystem::path& path, const Arm& arm,
+                    ChosenBy chosen_by) {
   const Recipe recipe = study_recipe(study, runs.request(), path, arm.changes);
   const Recipe choosing = choosing_recipe(recipe);
-  const nlohmann::json chosen = runs.result(choosing, concat(arm.name, ", rates"));
-  ArmScores scores{.task = chosen.at("task"),
-                   .metric = chosen.at("metric"),
+  const nlohmann::json rates = runs.result(choosing, concat(arm.name, ", rates"));
+  const nlohmann::json& chosen = chosen_setting(rates, chosen_by);
+  ArmScores scores{.task = rates.at("task"),
+                   .metric = rates.at("metric"),
                    .arm = arm,
-                   .parameters = chosen.at("trained_parameters"),
-                   .file_bytes = chosen.at("adapter_bytes"),
+                   .parameters = rates.at("trained_parameters"),
+                   .file_bytes = rates.at("adapter_bytes"),
                    .learning_rate = chosen.at("learning_rate"),
                    .head_learning_rate = chosen.at("head_learning_rate"),
-                   .seconds_per_thousand = 1000 / std::max(1e-9, chosen.at("sentences_per_second").get<double>()),
+                   .seconds_per_thousand = 1000 / std::max(1e-9, rates.at("sentences_per_second").get<double>()),
                    .runs = {runs.folder_of(choosing)}};
-  take_scores(chosen, scores.scores);
+  take_scores(chosen, chosen_by, scores.scores);
   for (const Recipe& repeating : repeating_recipes(recipe, chosen)) {
-    take_scores(runs.result(repeating, concat(arm.name, ", seeds")), scores.scores);
+    const nlohmann::json repeated = runs.result(repeating, concat(arm.name, ", seeds"));
+    take_scores(repeated.at("settings").at(0), chosen_by, scores.scores);
     scores.runs.push_back(runs.folder_of(repeating));
   }
   return scores;
@@ -254,10 +269,9 @@ std::vector<ArmScores> run_comparison(const Study& study, const StudyRequest& re
   for (const Protocol& protocol : protocols) {
     for (const std::filesystem::path& recipe : recipes) {
       for (const Arm& arm : comparison.arms) {
-        const Arm asked = under(protocol, arm);
-        const bool there = missing_trainings(study_recipe(study, request, recipe, asked.changes), runs).empty();
-        if (request.trained_only && !there) continue;
-        scores.push_back(train_arm(study, runs, recipe, asked));
+        const Recipe asked = study_recipe(study, request, recipe, arm.changes);
+        if (request.trained_only && !missing_trainings(asked, runs, protocol.chosen_by).empty()) continue;
+        scores.push_back(train_arm(study, runs, recipe, arm, protocol.chosen_by));
         scores.back().task += protocol.suffix;
         if (request.on_part) {
           request.on_part(

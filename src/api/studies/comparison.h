@@ -29,9 +29,14 @@ struct ArmScores {
   std::vector<std::filesystem::path> runs;  // that the scores came from, the one that chose rates first
 };
 
-/// The arm on the recipe: all rates of the grid with the first seed, whose score on the held-out part chooses; then the
-/// other seeds at that rate. Two parts of `runs`; a method that starts from a gradient takes one a seed.
-ArmScores train_arm(const Study& study, StudyRuns& runs, const std::filesystem::path& recipe, const Arm& arm);
+/// What chooses rates and epochs: a held-out part of the training data, or, as in the paper, the reported data. Both
+/// read the same trainings.
+enum class ChosenBy : uint8_t { kHeldOut, kReported };
+
+/// The arm on the recipe: all rates of the grid with the first seed, whose score chooses; then the other seeds at that
+/// rate. Two parts of `runs`; a method that starts from a gradient takes one a seed.
+ArmScores train_arm(const Study& study, StudyRuns& runs, const std::filesystem::path& recipe, const Arm& arm,
+                    ChosenBy chosen_by = ChosenBy::kHeldOut);
 
 /// How a comparison is told.
 struct Comparison {
@@ -40,17 +45,16 @@ struct Comparison {
   bool best_epoch = false;              // once more with epochs and rates chosen on the reported data, as in the paper
 };
 
-/// Changes of the recipe that a comparison is made under, and what they are called behind the task.
+/// What chooses in a comparison, one after the other, and what that is called behind the task.
 struct Protocol {
+  ChosenBy chosen_by = ChosenBy::kHeldOut;
   std::string suffix;
-  std::vector<std::string> changes;
 };
 std::vector<Protocol> protocols_of(const Comparison& comparison);
-/// The arm under the protocol.
-Arm under(const Protocol& protocol, Arm arm);
 
 /// The trainings of an arm's recipe that are not done yet; rates that nobody has chosen yet are the grid's first.
-std::vector<Recipe> missing_trainings(const Recipe& recipe, const StudyRuns& runs);
+std::vector<Recipe> missing_trainings(const Recipe& recipe, const StudyRuns& runs,
+                                      ChosenBy chosen_by = ChosenBy::kHeldOut);
 
 /// Every arm on every recipe, told after each.
 std::vector<ArmScores> run_comparison(const Study& study, const StudyRequest& request, const Comparison& comparison);

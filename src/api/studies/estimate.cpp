@@ -55,20 +55,25 @@ double run_flops(const Recipe& recipe, const DataTokens& data, double weights) {
   const double passes = static_cast<double>(plan.total_steps * recipe.train.batch_size) /
                         static_cast<double>(std::max<int64_t>(1, data.examples));
   const auto evaluations = static_cast<double>(plan.epochs);
-  const double tokens = 3 * passes * (1 - held_out) * data.train +
-                        evaluations * (held_out * data.train + (held_out > 0 ? 0.5 : 1) * data.validation);
+  const double tokens =
+      3 * passes * (1 - held_out) * data.train + evaluations * (held_out * data.train + data.validation);
   return jobs * 2 * weights * tokens;
 }
 
-/// The arms under every protocol.
-std::vector<Arm> all_arms(const Comparison& comparison) {
-  const std::vector<Protocol> protocols = protocols_of(comparison);
-  std::vector<Arm> arms;
-  arms.reserve(protocols.size() * comparison.arms.size());
-  for (const Protocol& protocol : protocols) {
-    for (const Arm& arm : comparison.arms) arms.push_back(under(protocol, arm));
+/// What the arm misses, whatever chooses; each training once.
+std::vector<Recipe> missing_of(const Study& study, const StudyRequest& request, const std::filesystem::path& path,
+                               const Arm& arm, const Comparison& comparison, const StudyRuns& runs) {
+  const Recipe recipe = study_recipe(study, request, path, arm.changes);
+  std::map<std::string, Recipe> missing;  // by digest
+  for (const Protocol& protocol : protocols_of(comparison)) {
+    for (Recipe& each : missing_trainings(recipe, runs, protocol.chosen_by)) {
+      missing.try_emplace(recipe_digest(each), std::move(each));
+    }
   }
-  return arms;
+  std::vector<Recipe> all;
+  all.reserve(missing.size());
+  for (auto& [digest, each] : missing) all.push_back(std::move(each));
+  return all;
 }
 
 }  // namespace
@@ -93,8 +98,8 @@ double estimate_comparison(const Study& study, const StudyRequest& request, cons
   for (const std::filesystem::path& path : study_recipes(study, request)) {
     std::map<std::string, DataTokens> read;  // by the task's section
     std::map<std::string, double> weights;   // by model
-    for (const Arm& arm : all_arms(comparison)) {
-      for (const Recipe& missing : missing_trainings(study_recipe(study, request, path, arm.changes), runs)) {
+    for (const Arm& arm : comparison.arms) {
+      for (const Recipe& missing : missing_of(study, request, path, arm, comparison, runs)) {
         const Recipe recipe = with_found_data(missing, path.string());
         const auto [data, fresh] = read.try_emplace(json_text(recipe.task));
         if (fresh) {

@@ -7,9 +7,9 @@ namespace loraxs {
 Comparison glue_comparison(const StudyRequest&) {
   Comparison comparison{
       .arms = {{"LoRA r = 8",
-                {"method={name: lora, rank: 8, targets: [query, value]}", "train.learning_rate=[5e-4,2e-3]"}},
+                {"method={name: lora, rank: 8, targets: [query, value]}", "train.learning_rate=[2e-3,5e-3]"}},
                {"VeRA r = 256",
-                {"method={name: vera, rank: 256, targets: [query, value]}", "train.learning_rate=[3e-3,1e-2]"}},
+                {"method={name: vera, rank: 256, targets: [query, value]}", "train.learning_rate=[1e-2,3e-2]"}},
                {"full fine-tuning", {"method={name: full, targets: all-linear}", "train.learning_rate=[5e-5,2e-4]"}},
                {"head alone",
                 {"method.train_sites=false", "train.learning_rate=[1e-3]", "train.head_learning_rate=[1e-3,5e-3]"}}},
