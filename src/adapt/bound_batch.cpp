@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "io/error.h"
+
 namespace loraxs {
 namespace {
 
@@ -47,6 +49,11 @@ void BoundBatch::bind_slots(const SlotTable& table, const PackedBatch& batch) {
   const auto adapters_of = [&](const std::vector<SlotSegment>& segments) {
     auto adapters = std::make_shared<std::vector<SegmentAdapters>>();
     for (const SlotSegment& segment : segments) {
+      if (segment.slot == kNoSlot && !model_.reservation().residual.empty()) {
+        throw Error(
+            "batch: expected an adapter for every sequence, found one without; the adapters in use take a part "
+            "off the base's weights, which cannot answer beside them");
+      }
       if (segment.slot == kNoSlot) continue;
       const SlotTable::BoundBank& bound = table.bank_of(segment.slot);
       const Bank& bank = *bound.bank;

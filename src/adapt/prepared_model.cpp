@@ -169,6 +169,14 @@ class Joining {
 
 }  // namespace
 
+void PreparedModel::check(const Reservation& reservation, const PrepareOptions& options) {
+  if (options.memory == WeightMemory::kNormal || reservation.residual.empty()) return;
+  throw Error(
+      concat("a method that takes a part off the base's weights: expected memory normal and precision auto, float32 or "
+             "bfloat16, found ",
+             options.memory == WeightMemory::kTight ? "memory tight" : "precision int8"));
+}
+
 PreparedModel::PreparedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, Reservation reservation,
                              const PrepareOptions& options)
     : config_(model.config),
@@ -177,13 +185,8 @@ PreparedModel::PreparedModel(const BaseModel& model, std::shared_ptr<const Basis
       options_(options),
       backbone_(make_backbone(model, options.dtype, options.device)) {
   torch::NoGradGuard no_grad;
+  check(reservation_, options);
   const bool tight = options.memory == WeightMemory::kTight;
-  if (options.memory != WeightMemory::kNormal && !reservation_.residual.empty()) {
-    throw Error(
-        concat("a method that takes a part off the base's weights: expected memory normal and precision auto, "
-               "float32 or bfloat16, found ",
-               tight ? "memory tight" : "precision int8"));
-  }
   TORCH_CHECK(options.memory != WeightMemory::kInt8 ||
                   (options.dtype == torch::kFloat32 && options.device.is_cpu() && !options.both_ways),
               "PreparedModel: small integers are multiplied forward, on the CPU, with float32 beside them");

@@ -37,8 +37,11 @@ struct SlotTable {
 /// live on it at a time, of several threads.
 class PreparedModel {
  public:
+  /// Throws Error for a residual base in memory that holds the file's own numbers: what a constructor would throw.
+  static void check(const Reservation& reservation, const PrepareOptions& options);
+
   /// `basis` must cover the reserved sites at their ranks; a basis that is not nested must have exactly those ranks.
-  /// TORCH_CHECKs otherwise. Throws Error for a residual base in tight memory, which holds the file's own weights.
+  /// TORCH_CHECKs otherwise. Throws Error as check().
   PreparedModel(const BaseModel& model, std::shared_ptr<const Basis> basis, Reservation reservation,
                 const PrepareOptions& options);
 

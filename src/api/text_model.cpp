@@ -1,5 +1,7 @@
 #include "api/text_model.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "adapt/base_bytes.h"
@@ -99,13 +101,13 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
       (busy || model_->prepared()->reservation().covers(wanted))) {
     return model_->use(std::move(adapters));
   }
+  const PrepareOptions options{.dtype = compute_dtype_, .device = device_, .memory = memory_};
+  PreparedModel::check(wanted, options);  // before what is there is let go
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
   model_.reset();  // one copy of the prepared weights at a time
-  auto prepared =
-      std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted),
-                                      PrepareOptions{.dtype = compute_dtype_, .device = device_, .memory = memory_});
+  auto prepared = std::make_shared<PreparedModel>(base_, std::move(basis), std::move(wanted), options);
   model_ = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
 }
 
@@ -130,6 +132,12 @@ Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos, double gap_m
 }
 
 BeamScheduler& TextModel::beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos) {
+  const int64_t each = KvCache::blocks_for(context_) * KvCache::bytes_per_block(base_.config, compute_dtype_);
+  const int64_t memory = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), most = std::max<int64_t>(1, memory / each);
+  if (beams > most) {
+    throw Error(concat("beams: expected at most ", most, ", whose caches of ", context_, " tokens fit into the ",
+                       memory >> 30, " GB of this machine, found ", beams, "; a shorter context takes less"));
+  }
   SchedulerOptions options = new_cache(searches * beams, beams, ignore_eos);
   beam_scheduler_ = std::make_unique<BeamScheduler>(*cached_, std::move(options));
   return *beam_scheduler_;

@@ -17,6 +17,7 @@
 #include "io/error.h"
 #include "io/json.h"
 #include "io/seeds.h"
+#include "io/text_file.h"
 
 namespace loraxs {
 namespace {
@@ -38,22 +39,25 @@ class ChatSession {
         settings_(settings_of(common)),
         sampling_(sampling_of(options.text)),
         model_(text_model_of(options.text, /*prefers_int8=*/true), settings_) {
+    check_typed(options.text.system, "--system");
     conversation_.set_system(options.text.system);
     use_adapter(options.text.adapter.adapter);
     model_.encode(question(options.text.system, "?"));  // no template: say so before the first question
   }
 
-  void run() {
+  /// Whether every line was done; a person has seen what was not.
+  bool run() {
     const Interrupt interrupt({SIGINT}, /*ends_waits=*/true);
     const bool person = isatty(STDIN_FILENO) != 0;
     if (person && !common_.quiet) std::cerr << "/help lists the commands.\n";
     InputLines input;
+    bool failed = false;
     for (std::string line;;) {
       if (person) std::cout << "> " << std::flush;
       switch (input.next(line)) {
         case InputLines::Event::kEnd:
           if (person) std::cout << '\n';
-          return;
+          return person || !failed;
         case InputLines::Event::kInterrupted:
           std::cout << '\n';
           std::cerr << "/quit or Ctrl-D leaves.\n";
@@ -64,13 +68,15 @@ class ChatSession {
       if (line.ends_with('\r')) line.pop_back();
       if (line.find_first_not_of(" \t") == std::string::npos) continue;
       try {
+        check_typed(line, "this line");
         if (line.starts_with('/')) {
-          if (!command(line)) return;
+          if (!command(line)) return person || !failed;
         } else {
           answer(line);
         }
       } catch (const Error& error) {  // a mistake in one line does not end the conversation
         std::cerr << "loraxs: " << error.what() << '\n';
+        failed = true;
       }
     }
   }
@@ -83,10 +89,10 @@ class ChatSession {
   /// Says what is used now.
   std::string use_adapter(const std::string& name) {
     std::string used = "adapter: none, the base model answers";
-    adapter_.clear();
     if (name.empty() || name == "none") {
       model_.use(nullptr, {});
       slot_ = kNoSlot;
+      adapter_.clear();
     } else {
       const OpenedAdapters opened =
           open_adapters(model_.base(), {name}, open_options_of(options_.text.adapter), settings_);
@@ -221,8 +227,7 @@ class ChatSession {
 }  // namespace
 
 int run(const ConversationOptions& options, const CommonOptions& common) {
-  ChatSession(options, common).run();
-  return 0;
+  return ChatSession(options, common).run() ? 0 : 2;
 }
 
 }  // namespace loraxs

@@ -7,6 +7,7 @@
 #include <optional>
 #include <sstream>
 
+#include "adapt/method.h"
 #include "api/adapters.h"
 #include "api/answers.h"
 #include "commands/progress.h"
@@ -83,6 +84,11 @@ std::vector<Prompt> read_prompts(const GenerateOptions& options) {
   const std::string& adapter = options.text.adapter.adapter;
   if (options.input.empty() && !options.prompt) throw Error("generate: expected --prompt or --input, found neither");
   if (options.input.empty()) {
+    check_typed(*options.prompt, "--prompt");
+    check_typed(options.text.system, "--system");
+    if (!options.chat && !options.text.system.empty()) {
+      throw Error("generate: --system: expected --chat beside it, found a plain prompt, which has no turns");
+    }
     Prompt prompt{.where = "--prompt", .text = *options.prompt, .adapter = adapter};
     if (options.chat) prompt.conversation = Example{.messages = {text_turn("user", *options.prompt)}};
     if (options.chat && !options.text.system.empty()) {
@@ -194,11 +200,16 @@ class LineAdapters {
     for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
     model.use(opened.basis, opened.set());
     slots_ = opened.slots;
+    for (const auto& bank : opened.banks) takes_from_base_ |= find_method(bank->layout->method, "").traits.residual;
   }
 
   int64_t slot(const Prompt& prompt) const { return prompt.adapter.empty() ? kNoSlot : slots_[place(prompt)]; }
   /// Why the prompt's adapter did not open; empty: it did.
   std::string error(const Prompt& prompt) const {
+    if (prompt.adapter.empty() && takes_from_base_) {
+      return concat(prompt.where, ": expected an adapter, found none; those of other lines take a part off the base's ",
+                    "weights, which cannot answer beside them: ask it in a call of its own");
+    }
     if (prompt.adapter.empty() || errors_[place(prompt)].empty()) return "";
     return concat(prompt.where, ": ", errors_[place(prompt)]);
   }
@@ -209,6 +220,7 @@ class LineAdapters {
   }
   std::vector<std::string> paths_, errors_;
   std::vector<int64_t> slots_;
+  bool takes_from_base_ = false;  // PiSSA
 };
 
 AnswerOptions answering_of(const GenerateOptions& options) {

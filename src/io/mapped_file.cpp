@@ -61,6 +61,10 @@ void on_lost_page(int signal, siginfo_t* info, void*) {
 WatchedReading::WatchedReading(const std::string& lost) : before_(reading) { reading = &lost; }
 WatchedReading::~WatchedReading() { reading = before_; }
 
+void end_watched_reading() {
+  if (reading != nullptr) end_with(*reading);
+}
+
 MappedFile::MappedFile(std::filesystem::path path, std::span<const std::byte> bytes)
     : path_(std::move(path)), bytes_(bytes) {
   if (bytes_.size() <= kCopiedBytes) return;

@@ -89,4 +89,10 @@ void check_utf8(std::string_view text, const std::string& where) {
                      "; a file of Windows: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"));
 }
 
+void check_typed(std::string_view text, const std::string& where) {
+  const size_t at = first_invalid_utf8(text);
+  if (at == std::string_view::npos) return;
+  throw Error(concat(where, ": expected UTF-8, found ", text.substr(at, 1), " behind ", at, " bytes"));
+}
+
 }  // namespace loraxs

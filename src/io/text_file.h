@@ -16,5 +16,7 @@ std::string text_extension(const std::filesystem::path& path);
 /// Throws Error "WHERE:LINE: …" for bytes that are no UTF-8, which tokenizers would silently replace;
 /// told as what they are where a file's first bytes say it (Parquet, .xlsx, gzip, …).
 void check_utf8(std::string_view text, const std::string& where);
+/// The same for what somebody typed: "WHERE: …".
+void check_typed(std::string_view text, const std::string& where);
 
 }  // namespace loraxs

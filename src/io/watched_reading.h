@@ -17,4 +17,7 @@ class WatchedReading {
   const std::string* before_;
 };
 
+/// Ends the process the same way for a reading thread that found damage without a signal; returns where none reads.
+void end_watched_reading();
+
 }  // namespace loraxs

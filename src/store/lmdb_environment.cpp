@@ -85,6 +85,17 @@ void check_heads(const std::filesystem::path& file) {
   }
 }
 
+/// LMDB meets a page that it takes for impossible: what it would say of itself is an assertion and an abort.
+void on_impossible_page(MDB_env*, const char*) { end_watched_reading(); }
+
+/// What LMDB's EIO for a page that was written in part stands for, where no byte is free.
+int reason_of(int code, const std::filesystem::path& folder) {
+  constexpr std::uintmax_t kFull = 1 << 16;
+  std::error_code unknown;
+  const std::filesystem::space_info space = std::filesystem::space(folder, unknown);
+  return code == EIO && !unknown && space.available < kFull ? ENOSPC : code;
+}
+
 }  // namespace
 
 void check_lmdb(int code, const char* action, const std::filesystem::path& folder) {
@@ -114,7 +125,7 @@ void check_lmdb(int code, const char* action, const std::filesystem::path& folde
     case MDB_PANIC:
       throw Error(concat(where, ": cannot ", action, " after a failed write; open the store again"));
     default:
-      if (code > 0) fail_to(action, folder, code);
+      if (code > 0) fail_to(action, folder, reason_of(code, folder));
       throw Error(concat(where, ": cannot ", action, ": ", mdb_strerror(code)));
   }
 }
@@ -208,6 +219,7 @@ std::shared_ptr<LmdbEnvironment> LmdbEnvironment::open(const std::filesystem::pa
     check_lmdb(mdb_env_set_mapsize(environment->env_, map_bytes), "open", folder);
     check_lmdb(mdb_env_set_maxreaders(environment->env_, kReaders), "open", folder);
     check_lmdb(mdb_env_set_maxdbs(environment->env_, kLmdbTables), "open", folder);
+    check_lmdb(mdb_env_set_assert(environment->env_, on_impossible_page), "open", folder);
     const int code = mdb_env_open(environment->env_, folder.c_str(), flags | MDB_NOTLS, 0644);
     if (code == MDB_SUCCESS) {
       environment->read_only_ = flags != 0;

@@ -123,6 +123,35 @@ class GenerateTest(unittest.TestCase):
         self.assertTrue(all(texts[i] != texts[i + 2] for i in range(0, 18, 3)), "adapters changed nothing")
         self.assertNotEqual(texts, [row["text"] for row in lines_of("--input", prompt_file(rows), *draw[:-1], "4")])
 
+    def test_a_residual_base_answers_no_line_without_its_adapter(self) -> None:
+        """PiSSA takes a part off the weights: what stands beside it would read a base that is none."""
+        folder = Path(CACHE.name)
+        (folder / "some.txt").write_text("\n\n".join(PROMPTS[:2] * 4))
+        recipe = {
+            "model": str(MODEL),
+            "head": "none",
+            "method": {"name": "pissa", "rank": 2, "targets": "all-linear"},
+            "task": {"name": "text", "train": str(folder / "some.txt")},
+            "train": {"epochs": 1, "max_steps": 2, "batch_size": 2, "learning_rate": [1e-2], "max_length": 32},
+            "output": str(folder / "pissa"),
+        }
+        (folder / "pissa.json").write_text(json.dumps(recipe))
+        trained = subprocess.run([PROGRAM, "train", str(folder / "pissa.json"), "-q", "--cache", CACHE.name], check=False, capture_output=True, text=True)  # fmt: skip
+        self.assertEqual(trained.returncode, 0, trained.stderr)
+        adapter = next(str(path) for path in (folder / "pissa").rglob("*.safetensors") if path.name == "last.safetensors")  # fmt: skip
+        rows = [{"prompt": PROMPTS[0], "adapter": adapter}, {"prompt": PROMPTS[0]}]
+        for order in (rows, rows[::-1]):
+            done = run("generate", "--json", "--input", prompt_file(order), "-n", "8")
+            self.assertEqual(done.returncode, 2)
+            found = {row.get("adapter"): row for row in map(json.loads, done.stdout.splitlines())}
+            self.assertIn("take a part off the base's weights", found[None]["error"])
+            self.assertEqual(found[adapter]["text"], lines_of("--prompt", PROMPTS[0], "-n", "8", "--adapter", adapter)[0]["text"])  # fmt: skip
+        words = [PROGRAM, "chat", "--model", str(MODEL), "--cache", CACHE.name, "--precision", "int8", "-n", "4"]
+        done = subprocess.run(words, input=f"/adapter {adapter}\nHi\n", capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)  # refused, and the base answers on
+        self.assertIn("found precision int8", done.stderr)
+        self.assertTrue(done.stdout.strip())
+
     def test_a_sum_of_adapters_is_one_adapter(self) -> None:
         """By --adapter and by line, alone and beside its parts; the control: the parts say other things."""
         parts = [str(MODEL / f"adapter-{i}.safetensors") for i in range(2)]
@@ -226,6 +255,9 @@ class GenerateTest(unittest.TestCase):
             ),
             (["--prompt", "a", "--length-penalty", "2"], "belong to beam search"),
             (["--prompt", "a", "--beams", "0"], "--beams"),
+            (["--prompt", "a", "--beams", "100000000"], "beams: expected at most"),
+            (["--prompt", "a", "--system", "b"], "--system: expected --chat beside it"),
+            (["--prompt", os.fsdecode(b"a\xff")], "--prompt: expected UTF-8, found \\xff behind 1 bytes"),
         ):
             result = run("generate", *words)
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)
@@ -350,10 +382,12 @@ class FailureTest(unittest.TestCase):
     def test_a_chat_goes_on(self) -> None:
         words = model_command(PROGRAM, "chat", self.broken, CACHE.name, "-q", "-n", "5")
         saved = Path(CACHE.name) / "goes-on.json"
-        lines = f"a\n{PROMPTS[1].splitlines()[0]}\na\n/save {saved}\n"
-        done = subprocess.run(words, input=lines, capture_output=True, text=True, check=False, timeout=300)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stderr, "^loraxs: chat: token 1 of the answer: expected finite logits")
+        lines = os.fsdecode(b"a\xff\n") + f"a\n{PROMPTS[1].splitlines()[0]}\na\n/save {saved}\n"
+        done = subprocess.run(words, input=os.fsencode(lines), capture_output=True, check=False, timeout=300)
+        said = done.stderr.decode()
+        self.assertEqual(done.returncode, 2, said)
+        self.assertRegex(said, r"^loraxs: this line: expected UTF-8, found \\xff behind 1 bytes\n")
+        self.assertRegex(said, "loraxs: chat: token 1 of the answer: expected finite logits")
         turns = [turn["content"] for turn in json.loads(saved.read_text())["messages"] if turn["role"] == "user"]
         self.assertEqual(turns, ["a", "a"])
 

@@ -117,6 +117,26 @@ TEST(LmdbDamageTest, AFlippedByteAnywhereIsNamed) {
   EXPECT_GT(refused, flips / 10);
 }
 
+TEST(LmdbDamageTest, APageOfAnotherSortIsNamed) {
+  constexpr std::size_t kPage = 4096, kFlagsAt = 10;  // where a page says what it is
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  const std::filesystem::path data = folder / "s" / "1" / "data.mdb";
+  const std::string whole = bytes_of(data);
+  int refused = 0;
+  for (std::size_t page = 2; page < std::min<std::size_t>(40, whole.size() / kPage); ++page) {
+    for (const char mask : {'\x03', '\xff'}) {  // of the first, LMDB would assert and abort
+      std::string damaged = whole;
+      damaged[page * kPage + kFlagsAt] ^= mask;
+      write_bytes(data, damaged);
+      const int outcome = read_all(folder / "s", true);
+      EXPECT_TRUE(outcome == kRight || outcome == kRefused) << "page " << page << ": " << outcome;
+      refused += outcome == kRefused ? 1 : 0;
+    }
+  }
+  EXPECT_GT(refused, 10);
+}
+
 TEST(LmdbDamageTest, ACutFileIsNamed) {
   const test::TemporaryFolder folder;
   fill(folder / "s");
