@@ -26,10 +26,10 @@ constexpr std::chrono::milliseconds kRest{1};  // before memory is taken ahead: 
 /// Asks for pages of 2 MB where there are such: a row then meets few page faults, and few misses of the TLB later.
 void ask_for_large_pages([[maybe_unused]] const torch::Tensor& values) {
 #ifdef MADV_HUGEPAGE
-  const auto address = reinterpret_cast<uintptr_t>(values.mutable_data_ptr());
-  const uintptr_t begin = (address + kPageBytes - 1) / kPageBytes * kPageBytes;
-  const uintptr_t end = (address + values.nbytes()) / kPageBytes * kPageBytes;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  auto* const first = static_cast<char*>(values.mutable_data_ptr());
+  const size_t past_a_page = reinterpret_cast<uintptr_t>(first) % kPageBytes;
+  const size_t skipped = past_a_page == 0 ? 0 : kPageBytes - past_a_page;
+  if (values.nbytes() > skipped) madvise(first + skipped, values.nbytes() - skipped, MADV_HUGEPAGE);
 #endif
 }
 

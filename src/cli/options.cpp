@@ -2,11 +2,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void CommonOptions::add_to(CLI::App& app, bool opens_model) {
-  app.add_option("-t,--threads", threads, "Threads (default: all cores that the process may use)")
-      ->check(CLI::PositiveNumber);
+  app.add_option("-t,--threads", threads, "Threads (default: all cores that the process may use)")->check(above_zero());
   app.add_flag("--json", json, "Results as JSON lines");
   app.add_flag("-q,--quiet", quiet, "Neither progress nor warnings on stderr, errors alone");
   app.add_option("--cache", cache, "Folder for bases and base ids (default: ~/.cache/loraxs, or in XDG_CACHE_HOME)");
@@ -41,15 +42,15 @@ void TaskOptions::add_to(CLI::App& app) {
   app.add_option("--data", data, "Folder of the task, or the file of one's own data")->required();
   app.add_option("--set", set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
   add_columns(app, text, text_pair, label);
-  app.add_option("--limit", limit, "The first so many examples; 0 = all")->check(CLI::NonNegativeNumber);
+  app.add_option("--limit", limit, "The first so many examples; 0 = all")->check(at_least_zero());
 }
 
 void DecodingOptions::add_to(CLI::App& app) {
   adapter.add_to(app, /*required=*/false);
   app.add_option("-c,--context", context, "Tokens of prompt and answer together; 0 = as many as the model takes")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_zero());
   app.add_option("--memory-gb", memory_gb, "GiB the process may take: bounds the cache of keys and values")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_zero());
   app.add_option("-n,--max-new-tokens", max_new_tokens,
                  max_new_tokens > 0 ? "Longest answer in tokens" : "Longest answer in tokens; 0 = as the task has it")
       ->capture_default_str();
@@ -72,7 +73,7 @@ void SearchOptions::add_to(CLI::App& app) {
   app.add_option(
          "--beams", beams,
          beams > 0 ? "Beam search with so many beams" : "Beam search with so many beams; 0 = as the task has it")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
   app.add_option("--length-penalty", length_penalty, "Beams: an answer's score is divided by tokens to this power")
       ->capture_default_str();

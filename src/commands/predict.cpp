@@ -12,6 +12,7 @@
 #include "commands/session.h"
 #include "data/prediction_input.h"
 #include "io/json.h"
+#include "io/printable.h"
 
 namespace loraxs {
 namespace {
@@ -68,7 +69,7 @@ int run(const PredictOptions& options, const CommonOptions& common) {
     const nlohmann::ordered_json& beside = input.beside[number++];
     if (!prediction.error.empty()) {
       failed = true;
-      std::cerr << "loraxs: " << source << ": text " << number << ": " << prediction.error << '\n';
+      std::cerr << "loraxs: " << printable(source) << ": text " << number << ": " << prediction.error << '\n';
     }
     print_prediction(prediction, predictor.labels(), beside, common.json);
   }

@@ -254,7 +254,7 @@ class GenerateTest(unittest.TestCase):
                 "neither penalties, biases nor log-probabilities",
             ),
             (["--prompt", "a", "--length-penalty", "2"], "belong to beam search"),
-            (["--prompt", "a", "--beams", "0"], "--beams"),
+            (["--prompt", "a", "--beams", "0"], "--beams: expected a number above 0, found 0"),
             (["--prompt", "a", "--beams", "100000000"], "beams: expected at most"),
             (["--prompt", "a", "--system", "b"], "--system: expected --chat beside it"),
             (["--prompt", os.fsdecode(b"a\xff")], "--prompt: expected UTF-8, found \\xff behind 1 bytes"),

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void EvalOptions::add_to(CLI::App& app) {
@@ -15,10 +17,10 @@ void EvalOptions::add_to(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--answers", answers,
                  "Language models: file of all answers, JSON lines; a broken run goes on where it was");
-  app.add_option("--batch", batch, "Prompts computed together")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", batch, "Prompts computed together")->check(above_zero())->capture_default_str();
   app.add_option("--window", window, "Plain text: tokens of a window")->check(CLI::Range(2, 1 << 20));
   app.add_option("--stride", stride, "Plain text: a window begins every so many tokens; 0 = window")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_zero());
 }
 
 }  // namespace loraxs

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void GenerateOptions::add_to(CLI::App& app) {
@@ -13,10 +15,10 @@ void GenerateOptions::add_to(CLI::App& app) {
   app.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end of text");
   app.add_option("--logprobs", logprobs, "Log-probabilities, with so many likely tokens each");
   app.add_option("--n", samples, "Answers per prompt: draws, or the best of the beams")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
   search.add_to(app);
-  app.add_option("--batch", batch, "Prompts computed together")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", batch, "Prompts computed together")->check(above_zero())->capture_default_str();
 }
 
 }  // namespace loraxs

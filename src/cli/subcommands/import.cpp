@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void ImportOptions::add_to(CLI::App& app) {
@@ -11,11 +13,11 @@ void ImportOptions::add_to(CLI::App& app) {
   one->excludes(many);
   app.add_option("--out", out, "Adapter file to write (a folder with --in)")->required();
   app.add_option("--rank", rank, "Project on the model's basis of this rank; 0 = as it is, exactly")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least_zero())
       ->capture_default_str();
   app.add_option("--basis", basis, "Basis file to project on");
   app.add_option("--threshold", threshold, "Largest relative residual a projection may leave in a module")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least_zero())
       ->capture_default_str();
   app.add_option("--labels", labels, "Classes of the head (default: the model's id2label)")->delimiter(',');
 }

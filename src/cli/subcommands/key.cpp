@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void KeyOptions::add_to(CLI::App& app) {
@@ -31,7 +33,7 @@ void KeyOptions::add_to(CLI::App& app) {
       {"--adapters", adapters,
        "create: different ones of the tenant's requests at a time, and kept in memory; 0: no bound"}};
   for (const Bound& bound : bounds) {
-    app.add_option(bound.name, bound.value, bound.help)->check(CLI::NonNegativeNumber)->capture_default_str();
+    app.add_option(bound.name, bound.value, bound.help)->check(at_least_zero())->capture_default_str();
   }
   app.add_option("--priority", priority, "create: requests of a higher one go first, -1000 to 1000")
       ->capture_default_str();

@@ -2,12 +2,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void NearestOptions::add_to(CLI::App& app) {
   adapter.add_to(app);
   app.add_option("--in", folder, "Folder of adapters")->required();
-  app.add_option("--top", top, "How many to list; 0 = all")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--top", top, "How many to list; 0 = all")->check(at_least_zero())->capture_default_str();
 }
 
 }  // namespace loraxs

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void ParamsOptions::add_to(CLI::App& app) {
@@ -9,9 +11,7 @@ void ParamsOptions::add_to(CLI::App& app) {
   app.add_option("--rank", ranks, "Ranks")->delimiter(',');
   app.add_option("--targets", targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
   app.add_option("--labels", labels, "Outputs of the head")->capture_default_str();
-  app.add_option("--vera-rank", vera_rank, "Rank of VeRA's shared pair")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  app.add_option("--vera-rank", vera_rank, "Rank of VeRA's shared pair")->check(above_zero())->capture_default_str();
   app.add_flag("--list", list, "List the sites instead");
 }
 

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/checks.h"
+
 namespace loraxs {
 
 void StoreOptions::add_to(CLI::App& app) {
@@ -19,7 +21,7 @@ void StoreOptions::add_to(CLI::App& app) {
       ->check(CLI::IsMember({"float32", "bfloat16", "int8"}))
       ->capture_default_str();
   app.add_option("--keep", keep, "put: versions of a name to keep at most; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least_zero())
       ->capture_default_str();
   app.add_option("--model", model, "put: the base, to print what rounding costs; stat: to print LoRA's size beside");
   app.add_flag("--versions", versions, "list: all versions of one name");
