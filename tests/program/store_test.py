@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 
 from support.tiny_run import TrainedRunTest, run
+from support.varied_adapter import write_varied
 
 PROGRAM, ORACLES, MODEL = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 TEXTS = "abc xyz\nhello kq\nxyz\nkq kq abc\n"
@@ -133,6 +134,43 @@ class StoreTest(TrainedRunTest):
         self.assertEqual(mean, self.out_of("predict", f"mean({files})", "--input", texts, "--json"))
         near = self.out_of("nearest", f"{self.url}#bob/mean", "--in", f"{self.url}#anna/*", "--json").splitlines()
         self.assertEqual({json.loads(line)["adapter"][-1] for line in near}, {"a", "b"})
+
+    def combined(self, expression: str, out: object) -> list[str]:
+        model = ["--model", str(self.folder / "model"), "--cache", str(self.folder / "cache")]
+        return [PROGRAM, "combine", expression, "--out", str(out), *model]
+
+    def test_a_sum_says_the_version_that_it_became(self) -> None:
+        for version, expression in enumerate((f"{self.files[0]}", f"0.5*{self.files[0]} + 0.5*{self.files[1]}"), 1):
+            done = run(self.combined(expression, f"{self.url}#lm/zero"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(done.stdout.startswith(f"{self.url}#lm/zero@{version}: "), done.stdout)
+        self.refused(
+            self.combined(str(self.files[0]), f"{self.url}#lm/zero@3"), "#lm/zero: version: expected none", "@3"
+        )
+        self.refused(self.combined(str(self.files[0]), f"{self.url}#lm/"), "expected one adapter")
+        self.assertEqual(len(self.store("list", f"{self.url}#lm/zero", "--versions")), 2)
+
+    def test_numbers_that_are_too_large_are_refused(self) -> None:
+        out = self.place / "inf.safetensors"
+        for place in (out, f"{self.url}#anna/inf"):
+            said = self.refused(
+                self.combined(f"1e45*{self.files[0]}", place), "1e45*", "expected finite numbers in the sum"
+            )
+            self.assertIn("the factor is too large", said)
+        texts = self.place / "texts.txt"
+        texts.write_text(TEXTS)
+        on_model = ["--model", str(self.folder / "model"), "--cache", str(self.folder / "cache")]
+        self.refused([PROGRAM, "predict", *on_model, "--input", str(texts), "--adapter", f"1e45*{self.files[0]}"],
+                     "expected finite numbers in the sum")  # fmt: skip
+        huge = str(write_varied(self.files[0], self.place / "huge.safetensors", 1, 1e37))
+        for dtype in ("bfloat16", "int8"):
+            put = [PROGRAM, "store", "put", f"{self.url}#anna/huge", huge, "--dtype", dtype, *on_model]
+            self.refused(put, huge, "expected finite outputs")
+        merged = self.place / "merged"
+        self.refused([PROGRAM, "merge", *on_model, "--adapter", huge, "--out", str(merged)], "expected finite outputs")
+        rounded = [*on_model, "--adapter", huge, "--format", "loraxs", "--dtype", "bfloat16", "--out", str(out)]
+        self.refused([PROGRAM, "export", *rounded], "expected finite outputs")
+        self.assertEqual([path.name for path in sorted(self.place.iterdir())], ["huge.safetensors", "texts.txt"])
 
     def test_stat_verify_copy_backup_compact(self) -> None:
         self.put_both()
