@@ -191,6 +191,18 @@ class StoreTest(TrainedRunTest):
         self.assertEqual([line["version"] for line in versions], [2])
         self.assertEqual(self.store("list", f"{self.url}#anna/c", "--versions", code=2), [])
 
+    def test_show_describes_a_stored_adapter(self) -> None:
+        shown = []
+        for name in (self.put_both()[0], self.files[0]):
+            done = run([PROGRAM, "show", str(name), "--json"])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            shown.append(json.loads(done.stdout))
+        self.assertEqual(shown[0]["bytes"], 4 * shown[0]["numbers"])
+        own = {"path": "", "bytes": 0, "model": ""}  # of the file, and of the run that it lies in
+        self.assertEqual(shown[0] | own, shown[1] | own)
+        self.refused([PROGRAM, "show", f"{self.url}#anna/c"], "found none of that name")
+        self.refused([PROGRAM, "show", self.url], "expected one adapter")
+
     def test_stat_verify_copy_backup_compact(self) -> None:
         self.put_both()
         stat = self.store("stat", self.url, "--model", self.folder / "model")[0]
