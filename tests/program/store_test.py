@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 from safetensors import safe_open
-from support.tiny_run import TrainedRunTest, run
+from support.tiny_run import TrainedRunTest, run, train_command
 from support.varied_adapter import write_varied
 
 PROGRAM, ORACLES, MODEL = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -261,6 +261,11 @@ class StoreTest(TrainedRunTest):
                     ["copy", self.url, f"{self.url}2#anna/a"],
                     ["backup", f"{self.url}#anna/a", "--out", f"{self.place}/b"],
                 )
+            ),
+            (
+                train_command(PROGRAM, self.folder, "x", "--set", f"output={self.url}"),
+                "output: expected a folder",
+                self.url,
             ),
             ([PROGRAM, "store", "get", f"{self.url}#anna/a"], "expected --out FILE"),
             ([PROGRAM, "store", "get", f"{self.url}#anna/a", "--out", file], "expected nothing there"),
