@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "adapt/adapter_record.h"
 #include "adapt/exchange/gguf_adapter.h"
@@ -49,28 +50,53 @@ OutputCheck check_outputs(const OpenedAdapter& opened, AdaptedModel& written) {
   AdaptedModel base(opened.model, opened.basis, AdapterSet::of_bank(plain), torch::kFloat32);
   const PackedBatch batch = probe_batch(opened.model, 0);
   const torch::Tensor reference = outputs_of(adapted, batch);
-  return {.difference = largest_change(outputs_of(written, batch), reference),
-          .effect = largest_change(outputs_of(base, batch), reference)};
+  const OutputCheck check{.difference = largest_change(outputs_of(written, batch), reference),
+                          .effect = largest_change(outputs_of(base, batch), reference)};
+  if (std::isfinite(check.difference) && std::isfinite(check.effect)) return check;
+  throw Error(concat(opened.file.path.string(), ": expected finite outputs of the model with it, before and after it ",
+                     "is written, found infinity or NaN; its numbers are too large, for this model or for the type"));
+}
+
+/// What `check` finds of `out`, which was just written: where it throws, nothing is left there.
+template <typename Check>
+auto check_or_remove(const std::filesystem::path& out, Check check) {
+  try {
+    return check();
+  } catch (const Error&) {
+    std::error_code ignored;
+    std::filesystem::remove_all(out, ignored);
+    throw;
+  }
 }
 
 }  // namespace
 
-CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
-                               const std::filesystem::path& out, const Settings& settings) {
-  const bool to_store = is_store_url(out.string());
-  if (!to_store) refuse_existing(out, "--out");
+void refuse_sum_at(const std::filesystem::path& out) {
+  if (!is_store_url(out.string())) {
+    refuse_existing(out, "--out");
+    return;
+  }
+  const StoreReference reference = parse_store_reference(out.string());
+  reference.refuse_version();
+  static_cast<void>(reference.adapter());
+}
+
+WrittenSum combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
+                         const std::filesystem::path& out, const Settings& settings) {
+  refuse_sum_at(out);
   CombinedAdapters combined = combine_adapters(model, expression, head, {}, settings);
   AdapterProvenance provenance = combined.opened.files[combined.head].provenance;
   provenance.summary = "";
-  if (!to_store) {
+  if (!is_store_url(out.string())) {
     write_adapter(out, combined.bank, 0, model, *combined.opened.basis, provenance);
-    return combined;
+    return {.sum = std::move(combined), .written = out.string()};
   }
   AdapterFile adapter = adapter_of(combined.bank, 0, model, *combined.opened.basis, provenance);
   adapter.path = combined.opened.files[combined.head].path;  // where a basis that travels lies
   const StoreReference reference = parse_store_reference(out.string());
-  put_adapters(*open_store(reference.url, OpenStore::kCreate), {{reference.adapter(), &adapter}});
-  return combined;
+  const AdapterName name = reference.adapter();
+  const std::vector<PutResult> put = put_adapters(*open_store(reference.url, OpenStore::kCreate), {{name, &adapter}});
+  return {.sum = std::move(combined), .written = shown_reference(reference.url, name, put.front().version)};
 }
 
 MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& out, const std::string& dtype) {
@@ -95,10 +121,12 @@ MergeCheck merge_to(const OpenedAdapter& opened, const std::filesystem::path& ou
         write_model_folder(out, merge_model(base, *opened.basis, *opened.bank, 0), opened.bank.get(), 0, type.dtype);
   }
   // The head alone on the merged weights must give what the adapter gives on the base.
-  const BaseModel written = load_base_model(out, "", opened.model.reading);
-  AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(std::make_shared<Bank>(head_of(*opened.bank, 0))),
-                     torch::kFloat32);
-  return {.base_id = written.base_id, .outputs = check_outputs(opened, plain), .left_out = left_out};
+  return check_or_remove(out, [&]() -> MergeCheck {
+    const BaseModel written = load_base_model(out, "", opened.model.reading);
+    AdaptedModel plain(written, opened.basis, AdapterSet::of_bank(std::make_shared<Bank>(head_of(*opened.bank, 0))),
+                       torch::kFloat32);
+    return {.base_id = written.base_id, .outputs = check_outputs(opened, plain), .left_out = left_out};
+  });
 }
 
 void export_adapter(const OpenedAdapter& opened, const std::string& format, const std::filesystem::path& out) {
@@ -128,10 +156,12 @@ OutputCheck export_rounded(const OpenedAdapter& opened, const std::string& dtype
   refuse_existing(out, "--out");
   const torch::ScalarType type = *merged_type(dtype, /*to_gguf=*/false).dtype;
   write_adapter(out, *opened.bank, 0, opened.model, *opened.basis, opened.file.provenance, Existing::kRefused, type);
-  OpenedAdapter rounded = opened;
-  rounded.bank = std::make_shared<Bank>(open_adapter(read_adapter(out), *opened.bank->layout, *opened.basis));
-  AdaptedModel written = adapted_model(rounded, "float32");
-  return check_outputs(opened, written);
+  return check_or_remove(out, [&] {
+    OpenedAdapter rounded = opened;
+    rounded.bank = std::make_shared<Bank>(open_adapter(read_adapter(out), *opened.bank->layout, *opened.basis));
+    AdaptedModel written = adapted_model(rounded, "float32");
+    return check_outputs(opened, written);
+  });
 }
 
 PackedBatch probe_batch(const BaseModel& model, int64_t slot) {

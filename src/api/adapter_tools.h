@@ -9,11 +9,19 @@
 
 namespace loraxs {
 
-/// Writes the sum "0.7*a.safetensors + 0.3*b.safetensors" to `out` and returns its bank of one with what it was made
-/// of. `head` is auto, none or the name of the adapter whose head is kept. Throws Error when `out` exists or the
-/// adapters are on different bases.
-CombinedAdapters combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
-                               const std::filesystem::path& out, const Settings& settings);
+struct WrittenSum {
+  CombinedAdapters sum;
+  std::string written;  // `out`, in a store with its version
+};
+
+/// Throws Error where combine_files cannot write: a file that exists, a reference with a version.
+void refuse_sum_at(const std::filesystem::path& out);
+
+/// Writes the sum "0.7*a.safetensors + 0.3*b.safetensors" to `out`, a file or URL#tenant/name, and returns its bank of
+/// one with what it was made of. `head` is auto, none or the name of the adapter whose head is kept. Throws Error as
+/// refuse_sum_at, and when the adapters are on different bases.
+WrittenSum combine_files(const BaseModel& model, const std::string& expression, const std::string& head,
+                         const std::filesystem::path& out, const Settings& settings);
 
 /// How far what was written is from base and adapter, on sequences of random ids: largest change of a logit (of a
 /// hidden state, where an encoder has no head), relative to the largest.

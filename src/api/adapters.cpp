@@ -166,13 +166,13 @@ OpenedAdapters open_files(const BaseModel& model, const std::vector<std::string>
   return opened;
 }
 
-/// A sum of opened adapters, each in the bank of its slot.
+/// The sum `expression` of opened adapters, each in the bank of its slot.
 struct Sum {
   Bank bank;        // of one
   size_t head = 0;  // the term whose head and history the sum carries
 };
 Sum sum_of(const BaseModel& model, const OpenedAdapters& opened, const std::vector<CombineTerm>& terms,
-           const std::vector<int64_t>& slots, const std::string& head) {
+           const std::vector<int64_t>& slots, const std::string& head, const std::string& expression) {
   std::vector<CombineInput> inputs;
   OpenedAdapters own;  // the terms' alone
   HeadRule rule{.kind = head == "auto" || head == "none" ? head : "take"};
@@ -188,7 +188,11 @@ Sum sum_of(const BaseModel& model, const OpenedAdapters& opened, const std::vect
   }
   if (!found) throw Error(concat("--head ", head, ": expected auto, none or one of the adapters in the expression"));
   if (rule.kind == "auto") rule.start = common_start(model, own);
-  return {.bank = combine(inputs, rule), .head = rule.take};
+  Sum sum{.bank = combine(inputs, rule), .head = rule.take};
+  if (torch::isfinite(sum.bank.values).all().item<bool>()) return sum;
+  constexpr size_t kShown = 300;
+  throw Error(concat(shortened(expression, kShown), ": expected finite numbers in the sum, found infinity or NaN; ",
+                     terms.size() > 1 ? "a factor" : "the factor", " is too large"));
 }
 
 /// What a sum would be as a file.
@@ -254,7 +258,7 @@ OpenedAdapters open_adapters(const BaseModel& model, const std::vector<std::stri
       AdapterFile file = files.files[slots.front()];
       auto bank = files.banks[slots.front()];
       if (!is_file(terms[i], names[i])) {
-        Sum sum = sum_of(model, files, terms[i], slots, "auto");
+        Sum sum = sum_of(model, files, terms[i], slots, "auto", names[i]);
         bank = std::make_shared<Bank>(std::move(sum.bank));
         file = file_of_sum(names[i], files.files[slots[sum.head]], *bank);
       }
@@ -311,7 +315,7 @@ CombinedAdapters combine_adapters(const BaseModel& model, const std::string& exp
   paths.reserve(terms.size());
   for (const CombineTerm& term : terms) paths.push_back(term.name);
   CombinedAdapters combined{.opened = open_files(model, paths, options, settings, {})};
-  Sum sum = sum_of(model, combined.opened, terms, combined.opened.slots, head);
+  Sum sum = sum_of(model, combined.opened, terms, combined.opened.slots, head, expression);
   combined.head = sum.head;
   combined.bank = std::move(sum.bank);
   return combined;

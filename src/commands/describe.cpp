@@ -6,6 +6,7 @@
 #include "io/error.h"
 #include "io/gguf.h"
 #include "io/safetensors.h"
+#include "store/reference.h"
 
 namespace loraxs {
 namespace {
@@ -88,6 +89,7 @@ bool has_adapters(const std::filesystem::path& folder) {
 }  // namespace
 
 Description describe_path(const std::filesystem::path& path, const Settings& settings) {
+  if (is_store_url(path.string())) return describe_adapter(path);
   if (!std::filesystem::exists(path)) throw Error(concat(path.string(), ": expected a file or folder, found none"));
   if (std::filesystem::is_directory(path)) {
     const auto has = [&](const char* name) { return std::filesystem::exists(path / name); };

@@ -24,8 +24,8 @@ struct Description {
   void say(const std::string& what, const std::string& fact) { facts.emplace_back(what, fact); }
 };
 
-/// An adapter, basis, safetensors or GGUF file; the folder of a run, of adapters, of a model, or of PEFT's. Throws
-/// Error for anything else.
+/// An adapter, basis, safetensors or GGUF file; an adapter of a store; the folder of a run, of adapters, of a model, or
+/// of PEFT's. Throws Error for anything else.
 Description describe_path(const std::filesystem::path& path, const Settings& settings);
 
 // By kind:

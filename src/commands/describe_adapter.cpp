@@ -4,6 +4,7 @@
 
 #include "adapt/adapter_file.h"
 #include "adapt/exchange/peft_reader.h"
+#include "api/store.h"
 #include "commands/describe.h"
 #include "commands/session.h"
 #include "io/error.h"
@@ -18,6 +19,7 @@ using Json = nlohmann::ordered_json;
 
 /// The base model's place, as the recipe of the run that the adapter lies in says it; empty: it lies in none.
 std::string model_of_run(const std::filesystem::path& adapter) {
+  if (is_store_url(adapter.string())) return "";
   const std::filesystem::path recipe = std::filesystem::absolute(adapter).parent_path().parent_path() / "recipe.yaml";
   if (!std::filesystem::exists(recipe)) return "";
   try {
@@ -25,6 +27,13 @@ std::string model_of_run(const std::filesystem::path& adapter) {
   } catch (const Error&) {
     return "";  // what stands two folders up need not be a run's
   }
+}
+
+/// Of its file, or of its row in a store.
+int64_t adapter_bytes(const std::filesystem::path& adapter) {
+  if (!is_store_url(adapter.string())) return static_cast<int64_t>(std::filesystem::file_size(adapter));
+  const StoreReference reference = parse_store_reference(adapter.string());
+  return static_cast<int64_t>(open_store(reference.url)->get(reference.adapter(), reference.version).row.size());
 }
 
 /// Of "0-5" or [0, 1, 5]; 0: neither.
@@ -66,9 +75,9 @@ int64_t rank_of(const nlohmann::json& layout) {
 }  // namespace
 
 Description describe_adapter(const std::filesystem::path& path) {
-  const AdapterFile adapter = read_adapter(path);
+  const AdapterFile adapter = load_adapter(path);
   const nlohmann::json layout = parse_json(adapter.layout_json, path.string());
-  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path));
+  const int64_t bytes = adapter_bytes(path);
   const std::string model = model_of_run(path);
   Description found{.json = {{"kind", "adapter"},
                              {"path", path.string()},

@@ -1,6 +1,7 @@
 #include "cli/subcommands/store.h"
 
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "api/adapter_tools.h"
@@ -29,8 +30,36 @@ void expect_no(bool given, const char* option, const StoreOptions& options) {
   if (given) throw Error(concat(option, ": expected an action that has it, found store ", options.action));
 }
 
-std::shared_ptr<Store> open_named(const std::string& reference) {
-  return open_store(parse_store_reference(reference).url);
+/// Of an action on all that a store holds.
+StoreUrl url_of_all(const std::string& word, const StoreOptions& options) {
+  if (word.find('#') == std::string::npos) return parse_store_url(word);
+  throw Error(concat(word, ": store ", options.action,
+                     ": expected the store's URL alone, as all of it is meant, found ", word.substr(word.find('#'))));
+}
+
+/// Says problems as they come and counts them.
+OnProblem said_and_counted(uint64_t& problems) {
+  return [&problems](const std::string& problem) {
+    ++problems;
+    std::cerr << "loraxs: " << safe_message(problem) << '\n';
+  };
+}
+
+/// The names of the files' adapters. Throws Error where two would be one.
+std::vector<AdapterName> names_of(const std::vector<std::string>& files, const StoreReference& target) {
+  std::vector<AdapterName> names;
+  names.reserve(files.size());
+  std::map<std::string, std::string> files_of;
+  for (const std::string& file : files) {
+    names.push_back({.tenant = target.tenant, .name = target.name.empty() ? adapter_stem(file) : target.name});
+    const std::string& name = names.back().name;
+    check_adapter_name(names.back(), file);
+    const auto [before, is_new] = files_of.emplace(name, file);
+    if (is_new) continue;
+    throw Error(concat(file, ": expected a stem that no other file has, as it becomes the name, found ", name, " of ",
+                       before->second, " too; URL#tenant/name names one file"));
+  }
+  return names;
 }
 
 // With a model: what rounding the row costs, said before anything is put.
@@ -44,7 +73,8 @@ int run_put(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 2, SIZE_MAX, "URL#tenant/name FILE, or URL#tenant/ FILE…");
   const StoreReference target = parse_store_reference(options.words.front());
   const std::vector<std::string> files(options.words.begin() + 1, options.words.end());
-  if (target.tenant.empty() || target.many || target.version > 0 || (!target.name.empty() && files.size() > 1)) {
+  target.refuse_version();
+  if (target.tenant.empty() || target.many || (!target.name.empty() && files.size() > 1)) {
     throw Error(concat(options.words.front(),
                        ": expected URL#tenant/name for one file, URL#tenant/ for several, found ", files.size(),
                        files.size() == 1 ? " file" : " files"));
@@ -54,14 +84,9 @@ int run_put(const StoreOptions& options, const CommonOptions& common) {
     throw Error("--dtype int8: expected --model, which says what tensors a row has, as each gets a scale; found none");
   }
   std::vector<AdapterFile> adapters;
-  std::vector<AdapterName> names;
+  const std::vector<AdapterName> names = names_of(files, target);
   adapters.reserve(files.size());
-  names.reserve(files.size());
-  for (const std::string& file : files) {
-    names.push_back({.tenant = target.tenant, .name = target.name.empty() ? adapter_stem(file) : target.name});
-    check_adapter_name(names.back(), file);
-    adapters.push_back(load_adapter(file));
-  }
+  for (const std::string& file : files) adapters.push_back(load_adapter(file));
   const Settings settings = settings_of(common);
   std::optional<BaseModel> model;
   if (!options.model.empty()) model.emplace(open_model(options.model, settings));
@@ -136,20 +161,26 @@ void print_row(const CommonOptions& common, const StoreUrl& url, const RowInfo& 
 int run_list(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL, URL#tenant/begin or URL#tenant/name with --versions");
   const StoreReference wanted = parse_store_reference(options.words.front());
+  if (wanted.version > 0) {
+    throw Error(concat(options.words.front(), ": version: expected none, as --versions lists all of a name, found @",
+                       wanted.version));
+  }
   const auto store = open_store(wanted.url);
+  uint64_t problems = 0;
+  const OnProblem on_problem = said_and_counted(problems);
   if (!common.json) std::cout << "| adapter | version | dtype | row | created | task |\n|---|---|---|---|---|---|\n";
   if (options.versions) {
     const AdapterName name = wanted.adapter();
-    const std::vector<RowInfo> versions = store->versions(name);
-    if (versions.empty()) store->fail_unknown(name, 0);
+    const std::vector<RowInfo> versions = store->versions(name, on_problem);
+    if (versions.empty() && problems == 0) store->fail_unknown(name, 0);
     for (const RowInfo& each : versions) print_row(common, wanted.url, each);
-    return 0;
+    return problems == 0 ? 0 : 2;
   }
-  ListQuery query{.tenant = wanted.tenant, .prefix = wanted.name};
+  ListQuery query{.tenant = wanted.tenant, .prefix = wanted.name, .on_problem = on_problem};
   while (true) {
     const std::vector<RowInfo> page = store->list(query);
     for (const RowInfo& each : page) print_row(common, wanted.url, each);
-    if (page.size() < query.limit) return 0;
+    if (page.size() < query.limit) return problems == 0 ? 0 : 2;
     query.after = page.back().name;
   }
 }
@@ -188,9 +219,9 @@ int64_t lora_bytes(const AdapterFile& adapter, const BaseModel& model) {
 
 int run_stat(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL");
-  const auto store = open_named(options.words.front());
+  const auto store = open_store(url_of_all(options.words.front(), options));
   const StoreStat stat = store->stat();
-  const uint64_t each = stat.versions > 0 ? stat.file_bytes / stat.versions : 0;
+  const uint64_t each = stat.adapters > 0 ? stat.file_bytes / stat.adapters : 0;
   Json json = {{"store", store->url().text}, {"adapters", stat.adapters},
                {"versions", stat.versions},  {"tenants", stat.tenants},
                {"kinds", stat.kinds},        {"bases", stat.bases},
@@ -212,12 +243,9 @@ int run_stat(const StoreOptions& options, const CommonOptions& common) {
 
 int run_verify(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL");
-  const auto store = open_named(options.words.front());
+  const auto store = open_store(url_of_all(options.words.front(), options));
   uint64_t problems = 0;
-  const uint64_t read = store->verify([&](const std::string& problem) {
-    ++problems;
-    std::cerr << "loraxs: " << safe_message(problem) << '\n';
-  });
+  const uint64_t read = store->verify(said_and_counted(problems));
   print_result(common, {{"store", store->url().text}, {"versions", read}, {"problems", problems}},
                concat(store->url().text, ": ", read, " versions read, ", problems, " problems"));
   return problems == 0 ? 0 : 2;
@@ -225,7 +253,7 @@ int run_verify(const StoreOptions& options, const CommonOptions& common) {
 
 int run_copy(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 2, 2, "URL URL");
-  const StoreUrl from = parse_store_url(options.words[0]), to = parse_store_url(options.words[1]);
+  const StoreUrl from = url_of_all(options.words[0], options), to = url_of_all(options.words[1], options);
   const auto source = open_store(from);
   const uint64_t copied = copy_store(*source, *open_store(to, OpenStore::kCreate));
   print_result(common, {{"from", from.text}, {"to", to.text}, {"versions", copied}},
@@ -236,7 +264,7 @@ int run_copy(const StoreOptions& options, const CommonOptions& common) {
 int run_backup(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL and --out FOLDER");
   if (options.out.empty()) throw Error("store backup: expected --out FOLDER, found none");
-  open_named(options.words.front())->backup(options.out);
+  open_store(url_of_all(options.words.front(), options))->backup(options.out);
   print_result(common, {{"store", options.words.front()}, {"out", options.out}},
                concat(options.out, ": a store as ", options.words.front(), " was at one moment"));
   return 0;
@@ -244,7 +272,7 @@ int run_backup(const StoreOptions& options, const CommonOptions& common) {
 
 int run_compact(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL");
-  const auto store = open_named(options.words.front());
+  const auto store = open_store(url_of_all(options.words.front(), options));
   const uint64_t before = store->stat().file_bytes;
   store->compact();
   const uint64_t after = store->stat().file_bytes;

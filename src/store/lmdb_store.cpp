@@ -67,21 +67,23 @@ class LmdbStore : public Store {
       }
       if (!row_here || found.size() >= query.limit) return found;
       before = rows.key();
-      found.push_back(info_at(rows.key(), rows.value(), names.value()));
+      tell_problem(query.on_problem, [&] { found.push_back(info_at(rows.key(), rows.value(), names.value())); });
       more = rows.next();
       more_names = names.next();
     }
   }
 
-  std::vector<RowInfo> versions(const AdapterName& name) override {
+  std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem) override {
     const LmdbTransaction transaction = environment()->begin_read();
     std::vector<RowInfo> found;
     const auto keep = [&](const RowValue& value) { found.push_back(info_of(name, value)); };
-    if (!is_adapter_name(name) || !read_in(transaction, name, 0, keep)) return found;
+    bool is_there = is_adapter_name(name);
+    if (is_there) tell_problem(on_problem, [&] { is_there = read_in(transaction, name, 0, keep); });
+    if (!is_there) return found;
     const std::string prefix = history_prefix(name);
     LmdbCursor cursor(transaction, LmdbTable::kHistory);
     for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
-      keep(older_value(cursor.key(), cursor.value(), name));
+      tell_problem(on_problem, [&] { keep(older_value(cursor.key(), cursor.value(), name)); });
     }
     return found;
   }
@@ -342,7 +344,9 @@ void check_folder(const StoreUrl& url) {
   const std::filesystem::path folder = url.path;
   std::error_code code;
   if (!std::filesystem::is_directory(folder, code)) {
-    throw Error(concat(url.text, ": expected a store, found no such folder; loraxs store put makes one"));
+    throw Error(concat(url.text, ": expected a store, found ",
+                       std::filesystem::exists(folder, code) ? "a file; a store is a folder"
+                                                             : "no such folder; loraxs store put makes one"));
   }
   if (!std::filesystem::exists(folder / kFormatFile, code)) {
     throw Error(concat(url.text, ": expected a folder that loraxs store put made, found another",

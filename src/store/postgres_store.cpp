@@ -201,27 +201,31 @@ class PostgresStore : public Store {
     if (!wanted.tenant.empty()) {
       check_adapter_name({.tenant = wanted.tenant, .name = wanted.prefix.empty() ? "a" : wanted.prefix}, url().text);
     }
-    const auto found = query(
-        "SELECT DISTINCT ON (tenant, name) tenant, name, version, value FROM loraxs_rows "
-        "WHERE ($1::text = '' OR tenant = $1::text) AND starts_with(name, $2::text) AND (tenant, name) > ($3::text, "
-        "$4::text) "
-        "ORDER BY tenant, name, version DESC LIMIT $5::bigint",
-        {pg_text(wanted.tenant), pg_text(wanted.tenant.empty() ? "" : wanted.prefix), pg_text(wanted.after.tenant),
-         pg_text(wanted.after.name), pg_number(wanted.limit)});
     std::vector<RowInfo> page;
-    page.reserve(static_cast<std::size_t>(found.rows()));
-    for (int row = 0; row < found.rows(); ++row) page.push_back(listed_row(url(), found, row));
+    for (AdapterName after = wanted.after; page.size() < wanted.limit;) {  // again where damaged rows were left out
+      const std::size_t room = wanted.limit - page.size();
+      const auto found = query(
+          "SELECT DISTINCT ON (tenant, name) tenant, name, version, value FROM loraxs_rows "
+          "WHERE ($1::text = '' OR tenant = $1::text) AND starts_with(name, $2::text) AND (tenant, name) > ($3::text, "
+          "$4::text) "
+          "ORDER BY tenant, name, version DESC LIMIT $5::bigint",
+          {pg_text(wanted.tenant), pg_text(wanted.tenant.empty() ? "" : wanted.prefix), pg_text(after.tenant),
+           pg_text(after.name), pg_number(room)});
+      append_rows(page, found, wanted.on_problem);
+      const auto rows = static_cast<std::size_t>(found.rows());
+      if (rows < room) break;
+      after = {.tenant = found.text(found.rows() - 1, 0), .name = found.text(found.rows() - 1, 1)};
+    }
     return page;
   }
 
-  std::vector<RowInfo> versions(const AdapterName& name) override {
+  std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem) override {
     const auto found = query(
         "SELECT tenant, name, version, value FROM loraxs_rows WHERE tenant = $1::text AND name = $2::text ORDER BY "
         "version DESC",
         {pg_text(name.tenant), pg_text(name.name)});
     std::vector<RowInfo> all;
-    all.reserve(static_cast<std::size_t>(found.rows()));
-    for (int row = 0; row < found.rows(); ++row) all.push_back(listed_row(url(), found, row));
+    append_rows(all, found, on_problem);
     return all;
   }
 
@@ -336,6 +340,14 @@ class PostgresStore : public Store {
   }
 
  private:
+  /// Those that are damaged are told, and left out.
+  void append_rows(std::vector<RowInfo>& rows, const PostgresResult& found, const OnProblem& on_problem) const {
+    rows.reserve(rows.size() + static_cast<std::size_t>(found.rows()));
+    for (int row = 0; row < found.rows(); ++row) {
+      tell_problem(on_problem, [&] { rows.push_back(listed_row(url(), found, row)); });
+    }
+  }
+
   PostgresResult query(const char* statement, const std::vector<PostgresParameter>& parameters) {
     if (pinned_ != nullptr) return pinned_->run(statement, parameters);
     std::optional<PostgresResult> result;

@@ -144,6 +144,12 @@ AdapterName StoreReference::adapter() const {
   return {.tenant = tenant, .name = name};
 }
 
+void StoreReference::refuse_version() const {
+  if (version == 0) return;
+  throw Error(concat(url.text, "#", tenant, "/", name, ": version: expected none, as what is written gets the next ",
+                     "number, found @", version));
+}
+
 std::string shown_reference(const StoreUrl& url, const AdapterName& name, std::uint64_t version) {
   return concat(url.text, "#", name.tenant, "/", name.name, version > 0 ? concat("@", version) : "");
 }

@@ -49,6 +49,8 @@ struct StoreReference {
 
   /// Throws Error unless it names one adapter.
   AdapterName adapter() const;
+  /// Throws Error where it has a version: what is written gets the next.
+  void refuse_version() const;
 };
 /// Throws Error.
 StoreReference parse_store_reference(const std::string& text);

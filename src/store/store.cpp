@@ -45,6 +45,7 @@ void tell_problem(const OnProblem& on_problem, const std::function<void()>& chec
   try {
     check();
   } catch (const Error& error) {
+    if (!on_problem) throw;
     on_problem(error.what());
   }
 }
@@ -65,7 +66,8 @@ void Store::fail_unknown(const AdapterName& name, std::uint64_t version) {
     if (const std::vector<RowInfo> there = versions(name); !there.empty()) {
       throw Error(concat(shown_reference(url_, name, version), ": expected a version from ",
                          there.back().header.version, " to ", there.front().header.version,
-                         " that was kept, found none of that number"));
+                         " that was kept, found none of that number; loraxs store list ", shown_reference(url_, name),
+                         " --versions shows them"));
     }
   }
   constexpr std::size_t kLookedThrough = 1000;

@@ -46,11 +46,17 @@ struct RowInfo {
   std::string tail;
 };
 
+/// Hears a sentence of a thing that is wrong.
+using OnProblem = std::function<void(const std::string& problem)>;
+/// Runs `check`; the Error that it throws is a problem that is told. Where nobody hears, it is thrown on.
+void tell_problem(const OnProblem& on_problem, const std::function<void()>& check);
+
 struct ListQuery {
   std::string tenant;        // empty: all
   std::string prefix;        // of names, with a tenant
   AdapterName after;         // names behind this one; empty: from the first
   std::size_t limit = 1000;  // names at most
+  OnProblem on_problem;      // hears of damaged rows, which are left out; none: the first one's Error is thrown
 };
 
 struct StoreStat {
@@ -59,10 +65,6 @@ struct StoreStat {
   std::uint64_t value_bytes = 0;  // of all versions: headers, rows and tails
   std::uint64_t file_bytes = 0;   // what the store takes on its disk
 };
-
-using OnProblem = std::function<void(const std::string& problem)>;
-/// Runs `check`; the Error that it throws is a problem that is told.
-void tell_problem(const OnProblem& on_problem, const std::function<void()>& check);
 
 /// One transaction of writes; what it reads cannot change before it ends.
 class WriteTransaction {
@@ -98,8 +100,8 @@ class Store {
                          const std::function<void(std::size_t index, const RowValue* value)>& use) = 0;
   /// The newest of each name in order of tenant and name, `limit` at most: a page. Ask for the next behind its last.
   virtual std::vector<RowInfo> list(const ListQuery& query) = 0;
-  /// Newest first; none where the adapter is not there.
-  virtual std::vector<RowInfo> versions(const AdapterName& name) = 0;
+  /// Newest first; none where the adapter is not there. `on_problem` as ListQuery's.
+  virtual std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem = {}) = 0;
   /// Checked against its digest.
   virtual std::optional<std::string> shared(SharedKind kind, const Digest& digest) = 0;
   virtual std::vector<Digest> shared_digests(SharedKind kind) = 0;

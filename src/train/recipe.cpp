@@ -236,6 +236,10 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
   if (recipe.model.empty()) fail("model", "a Hugging Face model folder, found none");
   if (!recipe.task.is_object()) fail("task", "{name: …, data: …}, found none");
   if (recipe.output.empty()) fail("output", "a folder for the run, found none");
+  if (recipe.output.find("://") != std::string::npos) {
+    fail("output", concat("a folder for the run, found the URL ", shortened(recipe.output, 100),
+                          "; loraxs store put brings its adapters into a store"));
+  }
   constexpr size_t kMostJobs = 100'000;
   const size_t settings = recipe.train.learning_rate.size() * recipe.train.head_learning_rate.size();
   if (settings > kMostJobs || settings * recipe.train.seeds.size() > kMostJobs) {

@@ -6,7 +6,9 @@ import sys
 import unittest
 from pathlib import Path
 
-from support.tiny_run import TrainedRunTest, run
+from safetensors import safe_open
+from support.tiny_run import TrainedRunTest, run, train_command
+from support.varied_adapter import write_varied
 
 PROGRAM, ORACLES, MODEL = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 TEXTS = "abc xyz\nhello kq\nxyz\nkq kq abc\n"
@@ -134,15 +136,85 @@ class StoreTest(TrainedRunTest):
         near = self.out_of("nearest", f"{self.url}#bob/mean", "--in", f"{self.url}#anna/*", "--json").splitlines()
         self.assertEqual({json.loads(line)["adapter"][-1] for line in near}, {"a", "b"})
 
+    def combined(self, expression: str, out: object) -> list[str]:
+        model = ["--model", str(self.folder / "model"), "--cache", str(self.folder / "cache")]
+        return [PROGRAM, "combine", expression, "--out", str(out), *model]
+
+    def test_a_sum_says_the_version_that_it_became(self) -> None:
+        for version, expression in enumerate((f"{self.files[0]}", f"0.5*{self.files[0]} + 0.5*{self.files[1]}"), 1):
+            done = run(self.combined(expression, f"{self.url}#lm/zero"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(done.stdout.startswith(f"{self.url}#lm/zero@{version}: "), done.stdout)
+        self.refused(
+            self.combined(str(self.files[0]), f"{self.url}#lm/zero@3"), "#lm/zero: version: expected none", "@3"
+        )
+        self.refused(self.combined(str(self.files[0]), f"{self.url}#lm/"), "expected one adapter")
+        self.assertEqual(len(self.store("list", f"{self.url}#lm/zero", "--versions")), 2)
+
+    def test_numbers_that_are_too_large_are_refused(self) -> None:
+        out = self.place / "inf.safetensors"
+        for place in (out, f"{self.url}#anna/inf"):
+            said = self.refused(
+                self.combined(f"1e45*{self.files[0]}", place), "1e45*", "expected finite numbers in the sum"
+            )
+            self.assertIn("the factor is too large", said)
+        texts = self.place / "texts.txt"
+        texts.write_text(TEXTS)
+        on_model = ["--model", str(self.folder / "model"), "--cache", str(self.folder / "cache")]
+        self.refused([PROGRAM, "predict", *on_model, "--input", str(texts), "--adapter", f"1e45*{self.files[0]}"],
+                     "expected finite numbers in the sum")  # fmt: skip
+        huge = str(write_varied(self.files[0], self.place / "huge.safetensors", 1, 1e37))
+        for dtype in ("bfloat16", "int8"):
+            put = [PROGRAM, "store", "put", f"{self.url}#anna/huge", huge, "--dtype", dtype, *on_model]
+            self.refused(put, huge, "expected finite outputs")
+        merged = self.place / "merged"
+        self.refused([PROGRAM, "merge", *on_model, "--adapter", huge, "--out", str(merged)], "expected finite outputs")
+        rounded = [*on_model, "--adapter", huge, "--format", "loraxs", "--dtype", "bfloat16", "--out", str(out)]
+        self.refused([PROGRAM, "export", *rounded], "expected finite outputs")
+        self.assertEqual([path.name for path in sorted(self.place.iterdir())], ["huge.safetensors", "texts.txt"])
+
+    def test_a_damaged_row_is_said_beside_the_others(self) -> None:
+        self.put_both()
+        self.store("put", f"{self.url}#anna/b", self.files[0])
+        data = self.place / "s" / "1" / "data.mdb"
+        with safe_open(self.files[1], "np") as file:  # version 1 of b
+            row = file.get_tensor("row").tobytes()[:64]
+        self.store("put", f"{self.url}#anna/c", self.files[1])
+        before = data.read_bytes()
+        self.assertIn(row, before)
+        data.write_bytes(before.replace(row, bytes([row[0] ^ 1]) + row[1:]))
+        listed = run([PROGRAM, "store", "list", self.url])
+        self.assertEqual((listed.returncode, len(listed.stdout.splitlines())), (2, 4), listed.stdout)
+        self.assertIn("#anna/c: damaged", listed.stderr)
+        self.assertEqual([line["name"] for line in self.store("list", self.url, code=2)], ["a", "b"])
+        versions = self.store("list", f"{self.url}#anna/b", "--versions", code=2)
+        self.assertEqual([line["version"] for line in versions], [2])
+        self.assertEqual(self.store("list", f"{self.url}#anna/c", "--versions", code=2), [])
+
+    def test_show_describes_a_stored_adapter(self) -> None:
+        shown = []
+        for name in (self.put_both()[0], self.files[0]):
+            done = run([PROGRAM, "show", str(name), "--json"])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            shown.append(json.loads(done.stdout))
+        self.assertEqual(shown[0]["bytes"], 4 * shown[0]["numbers"])
+        own = {"path": "", "bytes": 0, "model": ""}  # of the file, and of the run that it lies in
+        self.assertEqual(shown[0] | own, shown[1] | own)
+        self.refused([PROGRAM, "show", f"{self.url}#anna/c"], "found none of that name")
+        self.refused([PROGRAM, "show", self.url], "expected one adapter")
+
     def test_stat_verify_copy_backup_compact(self) -> None:
         self.put_both()
         stat = self.store("stat", self.url, "--model", self.folder / "model")[0]
         self.assertEqual((stat["adapters"], stat["tenants"], stat["kinds"]), (2, 1, 1))
         self.assertGreater(stat["lora_bytes_per_adapter"], 0)
+        self.store("put", f"{self.url}#anna/a", self.files[1])  # a version more is no adapter more
+        stat = self.store("stat", self.url)[0]
+        self.assertEqual((stat["versions"], stat["bytes_per_adapter"]), (3, stat["bytes"] // 2))
         self.assertEqual(self.store("verify", self.url)[0]["problems"], 0)
         self.store("backup", self.url, "--out", self.place / "backup")
         self.assertEqual(
-            self.store("copy", f"lmdb://{self.place / 'backup'}", f"lmdb://{self.place / 'copy'}")[0]["versions"], 2
+            self.store("copy", f"lmdb://{self.place / 'backup'}", f"lmdb://{self.place / 'copy'}")[0]["versions"], 3
         )
         self.store("compact", self.url)
         listed = [self.store("list", url) for url in (self.url, f"lmdb://{self.place / 'copy'}")]
@@ -159,7 +231,11 @@ class StoreTest(TrainedRunTest):
         for command, *parts in (
             ([*predict, f"{self.url}#anna/c"], "#anna/c", "found none of that name"),
             ([*predict, f"{self.url}#carl/a"], "found no adapter of carl"),
-            ([*predict, f"{self.url}#anna/a@7"], "expected a version from 1 to 1"),
+            (
+                [*predict, f"{self.url}#anna/a@7"],
+                "expected a version from 1 to 1",
+                f"list {self.url}#anna/a --versions",
+            ),
             ([*predict, f"{self.url}-none#anna/a"], "found no such folder"),
             ([*predict, "redis://host#anna/a"], "found the scheme redis"),
             ([*predict, "postgresql://u@127.0.0.1:1/db#anna/a"], "cannot connect to PostgreSQL"),
@@ -167,6 +243,30 @@ class StoreTest(TrainedRunTest):
             ([PROGRAM, "store", "put", f"{self.url}#anna/a b", file], "name: expected 1 to 128 letters"),
             ([PROGRAM, "store", "put", f"{self.url}#{'a' * 10_240}/b", file], "tenant: expected 1 to 64"),
             ([PROGRAM, "store", "put", f"{self.url}#anna/x", f"{self.folder}/model"], "found a folder"),
+            ([PROGRAM, "store", "put", f"{self.url}#anna/x@5", file], "#anna/x: version: expected none", "found @5"),
+            (
+                [PROGRAM, "store", "put", f"{self.url}#anna/", *map(str, self.files)],
+                *map(str, self.files),
+                "found best of",
+            ),
+            ([PROGRAM, "store", "put", f"lmdb://{texts}#anna/x", file], "found a file; a store is a folder"),
+            ([PROGRAM, "store", "list", f"{self.url}#anna/a@1"], "--versions lists all of a name, found @1"),
+            ([PROGRAM, "store", "list", f"{self.url}#anna/a@1", "--versions"], "found @1"),
+            *(
+                ([PROGRAM, "store", *words], "expected the store's URL alone", "#anna/a")
+                for words in (
+                    ["verify", f"{self.url}#anna/a"],
+                    ["stat", f"{self.url}#anna/a"],
+                    ["compact", f"{self.url}#anna/a"],
+                    ["copy", self.url, f"{self.url}2#anna/a"],
+                    ["backup", f"{self.url}#anna/a", "--out", f"{self.place}/b"],
+                )
+            ),
+            (
+                train_command(PROGRAM, self.folder, "x", "--set", f"output={self.url}"),
+                "output: expected a folder",
+                self.url,
+            ),
             ([PROGRAM, "store", "get", f"{self.url}#anna/a"], "expected --out FILE"),
             ([PROGRAM, "store", "get", f"{self.url}#anna/a", "--out", file], "expected nothing there"),
             ([PROGRAM, "store", "stat", self.url, "--keep", "2"], "--keep: expected an action that has it"),

@@ -173,8 +173,47 @@ TEST(LmdbDamageTest, AnotherPutHealsARow) {
   EXPECT_THAT(problems, testing::IsEmpty());
 }
 
+TEST(LmdbDamageTest, ListsWhatIsWholeBesideADamagedRow) {
+  const test::TemporaryFolder folder;
+  fill(folder / "s");
+  const std::filesystem::path data = folder / "s" / "1" / "data.mdb";
+  std::string bytes = bytes_of(data);
+  for (const std::uint64_t seed : {4U, 1006U}) {  // n4's newest version and n6's older one
+    const std::vector<std::byte> row = random_row(seed, 64 + 20 * (seed % 1000));
+    const std::string begin(reinterpret_cast<const char*>(row.data()), 64);
+    ASSERT_NE(bytes.find(begin), std::string::npos);
+    for (std::size_t at = bytes.find(begin); at != std::string::npos; at = bytes.find(begin)) bytes[at] ^= 1;
+  }
+  write_bytes(data, bytes);
+  const auto store = open_store(lmdb_url(folder / "s"));
+  EXPECT_ERROR(store->list({}), "#anna/n4: damaged");
+  std::vector<std::string> problems;
+  const OnProblem hear = [&](const std::string& problem) { problems.push_back(problem); };
+  std::size_t listed = 0;
+  ListQuery query{.limit = 7, .on_problem = hear};
+  for (bool more = true; more;) {
+    const std::vector<RowInfo> page = store->list(query);
+    listed += page.size();
+    more = page.size() == query.limit;
+    if (more) query.after = page.back().name;
+  }
+  EXPECT_EQ(listed, kNames - 1);
+  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n4: damaged")));
+  problems.clear();
+  const std::vector<RowInfo> fourth = store->versions({"anna", "n4"}, hear),
+                             sixth = store->versions({"anna", "n6"}, hear);
+  ASSERT_EQ(fourth.size(), 1U);
+  EXPECT_EQ(fourth.front().header.version, 1U);
+  ASSERT_EQ(sixth.size(), 1U);
+  EXPECT_EQ(sixth.front().header.version, 2U);
+  EXPECT_THAT(problems,
+              testing::ElementsAre(testing::HasSubstr("#anna/n4: damaged"), testing::HasSubstr("#anna/n6@1: damaged")));
+}
+
 TEST(LmdbStoreTest, WhatIsNoStoreIsNamed) {
   const test::TemporaryFolder folder;
+  write_bytes(folder / "t.csv", "a,b\n");
+  EXPECT_ERROR(open_store(lmdb_url(folder / "t.csv"), OpenStore::kCreate), "found a file");
   EXPECT_ERROR(open_store(lmdb_url(folder / "none")), "found no such folder");
   EXPECT_ERROR(open_store(lmdb_url(folder / "no" / "parent"), OpenStore::kCreate), "No such file");
   std::filesystem::create_directory(folder / "other");

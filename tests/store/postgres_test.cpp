@@ -88,6 +88,15 @@ TEST_F(PostgresStoreTest, ADamagedValueIsNamed) {
   PostgresServer::instance().run_sql(
       url_, "UPDATE loraxs_rows SET value = set_byte(value, 200, 255 - get_byte(value, 200)) WHERE name = 'a'");
   EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a: damaged: its checksum");
+  EXPECT_ERROR(store->list({}), "#anna/a@1: damaged");
+  std::vector<std::string> problems;
+  const OnProblem hear = [&](const std::string& problem) { problems.push_back(problem); };
+  const std::vector<RowInfo> listed = store->list({.limit = 1, .on_problem = hear});
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed.front().name.name, "b");
+  EXPECT_THAT(store->versions({"anna", "a"}, hear), testing::IsEmpty());
+  EXPECT_THAT(problems, testing::Each(testing::HasSubstr("#anna/a@1: damaged")));
+  EXPECT_EQ(problems.size(), 2U);
   PostgresServer::instance().run_sql(
       url_, "UPDATE loraxs_rows SET value = (SELECT value FROM loraxs_rows WHERE name = 'b') WHERE name = 'a'");
   EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a: damaged: its checksum");  // whole, and another's

@@ -92,6 +92,7 @@ TEST_P(StoreTest, VersionsStay) {
   EXPECT_EQ(store_->get({"anna", "a"}).row, random_row(2));
   EXPECT_EQ(versions({"anna", "a"}).size(), 6U);
   EXPECT_ERROR(store_->get({"anna", "a"}, 9), "expected a version from 1 to 6");
+  EXPECT_ERROR(store_->get({"anna", "a"}, 9), "#anna/a --versions shows them");
   EXPECT_ERROR(store_->rollback({"anna", "a"}, 9), "expected a version from 1 to 6");
 }
 
