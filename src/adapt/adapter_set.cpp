@@ -54,8 +54,8 @@ void Bank::replace(int64_t index, const torch::Tensor& row, const BankEntry& ent
               layout->row_size);
   entries.at(index) = entry;
   const auto lies_plain = [](const torch::Tensor& tensor) { return tensor.is_cpu() && tensor.is_contiguous(); };
-  if (row.scalar_type() == values.scalar_type() && lies_plain(row) &&
-      lies_plain(values)) {  // 2 us before a copy_ starts
+  // A copy_ needs 2 us before it begins.
+  if (row.scalar_type() == values.scalar_type() && lies_plain(row) && lies_plain(values)) {
     const size_t bytes = row.nbytes();
     std::memcpy(static_cast<char*>(values.mutable_data_ptr()) + static_cast<size_t>(index) * bytes,
                 row.const_data_ptr(), bytes);

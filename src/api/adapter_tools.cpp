@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "adapt/adapter_record.h"
 #include "adapt/exchange/gguf_adapter.h"
@@ -178,7 +179,8 @@ PackedBatch probe_batch(const BaseModel& model, int64_t slot) {
 }
 
 double largest_change(const torch::Tensor& x, const torch::Tensor& reference) {
-  return ((x - reference).abs().max() / reference.abs().max()).item<double>();
+  constexpr double kLeast = std::numeric_limits<float>::min();  // outputs may all be zero: 0 * an adapter
+  return ((x - reference).abs().max() / reference.abs().max().clamp_min(kLeast)).item<double>();
 }
 
 }  // namespace loraxs

@@ -38,7 +38,8 @@ class TextModel {
   /// prepared for throws Error. Adapters that come and go by the thousand: a ResidentBank's set() is plugged in once.
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
   /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
-  /// scheduler() or beam_scheduler(), or a use() that prepares the base anew.
+  /// scheduler() or beam_scheduler(), or a use() that prepares the base anew. Throws Error for more beams than memory
+  /// holds.
   Scheduler& scheduler(int64_t sequences, bool ignore_eos = false, double gap_ms = 0);
   BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
 
