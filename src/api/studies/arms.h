@@ -4,6 +4,10 @@
 
 namespace loraxs {
 
+/// Table 1's LoRA and full fine-tuning, with the rates that every study gives them: one training serves all.
+Arm lora_arm();
+Arm full_arm();
+
 Comparison glue_comparison(const StudyRequest& request);
 Comparison init_comparison(const StudyRequest& request);
 Comparison vectors_comparison(const StudyRequest& request);

@@ -1,4 +1,4 @@
-// Whether another basis than W's own singular vectors does better, at five ranks: LoRA-SB's, from the task's gradient,
+// Whether another basis than W's own singular vectors does better, at three ranks: LoRA-SB's, from the task's gradient,
 // and that of W weighted by what it reads of the task's texts.
 #include "api/studies/arms.h"
 #include "io/error.h"
@@ -7,7 +7,7 @@ namespace loraxs {
 
 Comparison basis_comparison(const StudyRequest& request) {
   Comparison comparison;
-  const std::vector<int> ranks = request.quick ? std::vector<int>{4, 8} : std::vector<int>{4, 8, 16, 32, 64};
+  const std::vector<int> ranks = request.quick ? std::vector<int>{4, 8} : std::vector<int>{4, 16, 64};
   for (const int rank : ranks) {
     comparison.arms.push_back({concat("W, r = ", rank), {concat("method.rank=", rank)}, "W"});
     comparison.arms.push_back({concat("task gradient, r = ", rank),

@@ -55,10 +55,7 @@ std::filesystem::path shallow_model(const std::filesystem::path& model, const st
 
 StudyFindings run_size(const Study& study, const StudyRequest& request) {
   const Comparison comparison{.references = {"LoRA r = 8"}};
-  const std::vector<Arm> arms = {
-      {.name = "LoRA r = 8",
-       .changes = {"method={name: lora, rank: 8, targets: [query, value]}", "train.learning_rate=[5e-4,2e-3]"}},
-      {.name = "LoRA-XS r = 16", .changes = {"method.rank=16"}}};
+  const std::vector<Arm> arms = {lora_arm(), {.name = "LoRA-XS r = 16", .changes = {"method.rank=16"}}};
   const std::vector<std::filesystem::path> recipes = study_recipes(study, request);
   constexpr size_t kDepths = 3;
   StudyRuns runs(study, request, 2 * recipes.size() * arms.size() * kDepths);

@@ -54,7 +54,7 @@ const std::vector<Study>& studies() {
        "above "
        "LoRA on LLaMA3-8B and below on LLaMA2-7B (C4, C5).",
        StudyTasks::kLanguage, "studies/instruct", compare_by<instruct_comparison>, estimate_by<instruct_comparison>},
-      {"combine", "Can two tasks live in one row?", "Not in the paper.", StudyTasks::kEncoder, "studies/combine",
+      {"combine", "Can two tasks live in one row?", "Not in the paper.", StudyTasks::kEncoder, kEncoderRecipes,
        run_combine, estimate_nothing},
       {"seed", "How far apart are the rows of two seeds, and does their mean work?", "Not in the paper.",
        StudyTasks::kEncoder, kEncoderRecipes, run_seed, estimate_nothing},

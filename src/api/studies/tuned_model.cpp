@@ -2,7 +2,7 @@
 
 #include "adapt/merge.h"
 #include "api/predictor.h"
-#include "api/studies/comparison.h"
+#include "api/studies/arms.h"
 #include "api/training.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -25,8 +25,7 @@ std::filesystem::path adapter_of_seed(const std::vector<std::filesystem::path>& 
 }
 
 TunedModels tuned_models(const Study& study, StudyRuns& runs, const std::filesystem::path& path) {
-  const Arm arm{.name = "full fine-tuning",
-                .changes = {"method={name: full, targets: all-linear}", "train.learning_rate=[5e-5,2e-4]"}};
+  const Arm arm = full_arm();
   const ArmScores scores = train_arm(study, runs, path, arm);
   const Recipe recipe = with_found_data(study_recipe(study, runs.request(), path, arm.changes), path.string());
   TunedModels tuned{.base = open_model(recipe.model, runs.request().settings),
