@@ -1,7 +1,8 @@
-"""Trains LoRA-XS, LoRA or the weights themselves with transformers + PEFT on QNLI-like pairs or single sentences and prints one
-JSON line.
+"""Trains LoRA-XS, LoRA, VeRA or the weights themselves with transformers + PEFT on QNLI-like pairs or single sentences and prints
+one JSON line.
 
-modes: reference (float32, padded to 128, random order), best (dynamic padding, batches of similar length), head-only.
+modes: reference (float32, padded to 128, random order), shuffled (padded to a batch's longest, random order), best (the same with
+batches of similar length), head-only.
 """
 
 import argparse
@@ -25,9 +26,14 @@ def adapt(model, args: argparse.Namespace):
     """The model with what `--method` trains; parameters of the adapter and of the head."""
     if args.method == "lora_xs":
         std = 0.0 if args.mode == "head-only" else 1e-5
-        model = add_lora_xs(model, TARGETS, args.rank, 16, args.seed, std)
+        model = add_lora_xs(model, args.targets, args.rank, args.alpha, args.seed, std)
     elif args.method == "lora":
-        config = peft.LoraConfig(task_type="SEQ_CLS", r=args.rank, lora_alpha=16, target_modules=TARGETS)
+        config = peft.LoraConfig(task_type="SEQ_CLS", r=args.rank, lora_alpha=args.alpha, target_modules=args.targets)
+        model = peft.get_peft_model(model, config)
+    elif args.method == "vera":
+        config = peft.VeraConfig(
+            task_type="SEQ_CLS", r=args.rank, target_modules=args.targets, projection_prng_key=args.seed
+        )
         model = peft.get_peft_model(model, config)
     else:  # what our `method: full` on all-linear trains: the projections and the classifier, or everything
         for name, parameter in model.named_parameters():
@@ -77,17 +83,21 @@ def score(model, tokenizer, texts, labels, autocast) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="models/minilm")
-    parser.add_argument("--mode", choices=["reference", "best", "head-only"], default="best")
-    parser.add_argument("--method", choices=["lora_xs", "lora", "full"], default="lora_xs")
+    parser.add_argument("--mode", choices=["reference", "shuffled", "best", "head-only"], default="best")
+    parser.add_argument("--method", choices=["lora_xs", "lora", "vera", "full"], default="lora_xs")
     parser.add_argument("--everything", action="store_true", help="full: embeddings and norms too")
     parser.add_argument("--train", default="data/qnli/train.tsv")
     parser.add_argument("--validation", default="")
+    parser.add_argument("--validation-first", type=int, default=0, help="score the first N rows")
     parser.add_argument("--columns", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--label", type=int, default=3)
     parser.add_argument("--no-header", action="store_true")
     parser.add_argument("--regression", action="store_true")
     parser.add_argument("--first", type=int, default=0, help="train on the first N rows")
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--alpha", type=float, default=16)
+    parser.add_argument("--targets", nargs="+", default=TARGETS)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--max-steps", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
@@ -111,7 +121,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     if args.first:
         texts, labels = texts[: args.first], labels[: args.first]
-    steps = args.max_steps or args.epochs * -(-len(texts) // 32)
+    steps = args.max_steps or args.epochs * -(-len(texts) // args.batch_size)
     schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
     generator = torch.Generator().manual_seed(args.seed)
 
@@ -123,7 +133,7 @@ def main() -> None:
     started, trained, elapsed = time.perf_counter(), 0, 0.0
     while done < steps:
         model.train()
-        for batch in batches_of(lengths, 32, args.mode == "best", generator):
+        for batch in batches_of(lengths, args.batch_size, args.mode == "best", generator):
             if done == steps:
                 break
             begin = time.perf_counter()
@@ -144,6 +154,8 @@ def main() -> None:
                 rates.append(len(batch) / seconds)
         if args.validation:
             rows, targets = read_rows(args, args.validation)
+            if args.validation_first:
+                rows, targets = rows[: args.validation_first], targets[: args.validation_first]
             values.append(score(model, tokenizer, rows, targets, autocast))
     print(
         json.dumps(
