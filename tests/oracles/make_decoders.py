@@ -143,6 +143,7 @@ def write_trajectory(folder, sequences, targets, rank, alpha, steps=50, batch=4)
             for site, module in sites.items():
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.clone(), module.b.clone()
                 tensors[f"r.{site}"] = module.r.detach().clone()
+        trajectory.shake(model, number)
         rs = [module.r for module in sites.values()]
         optimizer = torch.optim.AdamW(rs, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
         losses, rows = [], []
@@ -157,7 +158,7 @@ def write_trajectory(folder, sequences, targets, rank, alpha, steps=50, batch=4)
         return losses, rows
 
     exact = run(torch.float64, order)
-    rounded = [run(torch.float32, order[: steps // 2], number) for number in range(trajectory.ORDERS)]
+    rounded = [run(torch.float32, order[: steps // 2], number) for number in range(trajectory.RUNS)]
     tensors |= trajectory.spread(exact, rounded)
     tensors |= {"loss64": torch.tensor(exact[0], dtype=torch.float64), "rows64": torch.stack(exact[1])}
     metadata = {"rank": str(rank), "alpha": str(alpha)}

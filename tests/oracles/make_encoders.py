@@ -208,6 +208,7 @@ def write_trajectory(folder, sequences, labels, rank, alpha, steps=100, batch=4)
         if dtype == torch.float64:
             for site, module in sites.items():
                 tensors[f"basis.{site}.a"], tensors[f"basis.{site}.b"] = module.a.float(), module.b.float()
+        trajectory.shake(model, number)
         rs = [module.r for module in sites.values()]
         heads = list(model.classifier.parameters())
         groups = [{"params": rs, "lr": 1e-2}] + ([{"params": heads, "lr": 5e-3}] if head == "trained" else [])
@@ -228,7 +229,7 @@ def write_trajectory(folder, sequences, labels, rank, alpha, steps=100, batch=4)
 
     for head in ("frozen", "trained"):
         exact = run(head, torch.float64, order)
-        rounded = [run(head, torch.float32, order[: steps // 2], number) for number in range(trajectory.ORDERS)]
+        rounded = [run(head, torch.float32, order[: steps // 2], number) for number in range(trajectory.RUNS)]
         tensors |= {f"{name}.{head}": values for name, values in trajectory.spread(exact, rounded).items()}
         tensors[f"loss64.{head}"] = torch.tensor(exact[0], dtype=torch.float64)
         tensors[f"rows64.{head}"] = torch.stack(exact[1])

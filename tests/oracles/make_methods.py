@@ -181,6 +181,7 @@ def write(out, family, method):
 
     def run(dtype, order, number=0):
         model, parts, _ = adapt(family, folder, method, dtype)
+        trajectory.shake(model, number)
         optimizer = torch.optim.AdamW(parts.values(), lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
         losses, rows = [], []
         for step, indices in enumerate(order, start=1):
@@ -200,7 +201,7 @@ def write(out, family, method):
         return losses, rows
 
     exact = run(torch.float64, order)
-    rounded = [run(torch.float32, order[: STEPS // 2], number) for number in range(trajectory.ORDERS)]
+    rounded = [run(torch.float32, order[: STEPS // 2], number) for number in range(trajectory.RUNS)]
     tensors |= trajectory.spread(exact, rounded)
     tensors |= {"losses64": torch.tensor(exact[0], dtype=torch.float64), "rows64": torch.stack(exact[1])}
     metadata = {"base": family.folder, "method": method, "targets": ",".join(family.targets), "names": ",".join(parts)}

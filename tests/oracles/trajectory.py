@@ -4,12 +4,25 @@ Rounding grows with the steps, here as there, until it says nothing about either
 
 import torch
 
-ORDERS = 3  # float32 runs, each adding up a step's sequences in another order: samples of what rounding becomes
+RUNS = 6  # float32 runs: samples of what rounding becomes
 
 
 def rotated(indices, number):
     """The sequences of a step in the order of float32 run `number`."""
     return torch.roll(indices, number)
+
+
+def shake(model, number):
+    """What run `number` has instead of the frozen weights: each, or its neighbour below or above. A product in float32 is the exact
+    product of weights that are off by a few roundings; which way, another library or CPU decides."""
+    if number == 0:
+        return
+    generator = torch.Generator().manual_seed(number)
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            way = torch.randint(-1, 2, parameter.shape, generator=generator)
+            with torch.no_grad():
+                parameter.copy_(torch.where(way == 0, parameter, torch.nextafter(parameter, way * torch.inf)))
 
 
 def spread(exact, runs):
