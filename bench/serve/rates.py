@@ -5,7 +5,7 @@ Each line is a ratio of two workloads that take turns within one run, the median
   adapters64   64 streams with an adapter each against 64 on the base
   adapters16   16 with 16
   turns        64 streams over all stored adapters in turn against one adapter for all
-  http         16 streams over HTTP against `generate` in process, prompts included
+  http         16 streams over HTTP against `generate` in process, prompts included; --gap-ms 0, which `generate` has
   cold         milliseconds to the first token, p50 and p99: adapters never asked for before against one that is resident
   gap          p99 of the time between two tokens of 8 streams while prompts of --long tokens arrive, against without
   tenants      p95 of a request a second while another tenant sends --flood at once, against alone
@@ -155,10 +155,8 @@ def main() -> None:
         4096,
         "--sequences",
         64,
-        "--gap-ms",
-        options.gap_ms,
     ]
-    with Server(options.program, *words) as server:
+    with Server(options.program, *words, "--gap-ms", options.gap_ms) as server:
         port = int(server.url.rsplit(":", 1)[1])
 
         def of(models: list[str], streams: int, requests: int):
@@ -171,20 +169,6 @@ def main() -> None:
             median_ratio("adapters16", options.runs, of(names[:16], 16, 16), of(["base"], 16, 16))
         if wanted("turns"):
             median_ratio("turns", options.runs, of(names, 64, 256), of(names[:1], 64, 256))
-        if wanted("http"):
-            lines = folder / "lines.jsonl"
-            lines.write_text(
-                "".join(json.dumps({"prompt": f"{'so many words are here ' * 6}{i}"}) + "\n" for i in range(16))
-            )
-
-            def in_process() -> float:
-                """generate's own rates, for as many tokens of prompts and answers as the streams have."""
-                words = [options.program, "generate", "--model", options.model, "--input", str(lines), "--batch", "16", "-n", str(NEW_TOKENS), "--ignore-eos"]  # fmt: skip
-                told = subprocess.run(words, check=True, capture_output=True, text=True).stderr
-                prompt, answer = (float(re.search(rf"{kind}_tokens_per_second=([\d.]+)", told)[1]) for kind in ("prompt", "answer"))  # fmt: skip
-                return 16 * NEW_TOKENS / (16 * PROMPT_TOKENS / prompt + 16 * (NEW_TOKENS - 1) / answer)
-
-            median_ratio("http", options.runs, of(["base"], 16, 16), in_process)
         if wanted("cold"):
             first = lambda name, i: asyncio.run(Stream(port, name, prompt_of(i), 1).run())
             times = {"cold": [], "warm": []}
@@ -226,8 +210,28 @@ def main() -> None:
             median_ratio(
                 "gap", options.runs, lambda: asyncio.run(gaps(True)), lambda: asyncio.run(gaps(False)), "ms, p99"
             )
+    if wanted("http"):
+        over_http(options, words, folder)
     if wanted("tenants"):
         tenants(options, url, names[0])
+
+
+def over_http(options: argparse.Namespace, words: list, folder: Path) -> None:
+    lines = folder / "lines.jsonl"
+    lines.write_text("".join(json.dumps({"prompt": f"{'so many words are here ' * 6}{i}"}) + "\n" for i in range(16)))
+
+    def in_process() -> float:
+        """generate's own rates, for as many tokens of prompts and answers as the streams have."""
+        words = [options.program, "generate", "--model", options.model, "--input", str(lines), "--batch", "16", "-n", str(NEW_TOKENS), "--ignore-eos"]  # fmt: skip
+        told = subprocess.run(words, check=True, capture_output=True, text=True).stderr
+        prompt, answer = (float(re.search(rf"{kind}_tokens_per_second=([\d.]+)", told)[1]) for kind in ("prompt", "answer"))  # fmt: skip
+        return 16 * NEW_TOKENS / (16 * PROMPT_TOKENS / prompt + 16 * (NEW_TOKENS - 1) / answer)
+
+    with Server(options.program, *words, "--gap-ms", 0) as server:
+        port = int(server.url.rsplit(":", 1)[1])
+        asyncio.run(rate(port, ["base"], 8, 8))
+        streams = lambda: asyncio.run(rate(port, ["base"], 16, 16))
+        median_ratio("http", options.runs, streams, in_process)
 
 
 def tenants(options: argparse.Namespace, url: str, name: str) -> None:

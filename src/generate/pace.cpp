@@ -8,17 +8,22 @@ namespace {
 /// Weight of the newest step: a change of the batch is followed within a few steps, one slow step is not.
 constexpr double kNewest = 0.25;
 
+/// Of a step of answers alone: with it and what a step's estimate is off by, a gap stays within twice such a step.
+constexpr double kBesideAnswers = 0.85;
+
 void learn(double& estimate, double measured) {
   estimate = estimate == 0 ? measured : estimate + kNewest * (measured - estimate);
 }
 
 }  // namespace
 
-int64_t Pace::prompt_tokens(int64_t budget) const {
+int64_t Pace::prompt_tokens(int64_t budget, int64_t answers, int64_t prompts) const {
   if (gap_ms_ <= 0) return budget;
   const int64_t smallest = std::min(kSmallestChunk, budget);
   if (token_ms_ <= 0) return smallest;
-  const double room = std::max(gap_ms_ - answers_ms_, answers_ms_) / token_ms_;
+  const double waiting = static_cast<double>(prompts) / static_cast<double>(std::max<int64_t>(1, answers));
+  const double share = std::clamp(waiting, 1.0, kMostShare);
+  const double room = share * std::max(gap_ms_ - answers_ms_, kBesideAnswers * answers_ms_) / token_ms_;
   return room >= static_cast<double>(budget) ? budget : std::max(smallest, static_cast<int64_t>(room));
 }
 

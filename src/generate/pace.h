@@ -9,13 +9,16 @@ namespace loraxs {
 class Pace {
  public:
   static constexpr int64_t kSmallestChunk = 16;  // tokens: prompts go on, whatever the gap
+  static constexpr double kMostShare = 4;
 
   /// `gap_ms` is the time that running answers should wait for their next token at most, or twice a step without
-  /// prompts where that is longer: with many answers, prompts go on as well; 0: no bound.
+  /// prompts where that is longer: with many answers, prompts go on as well; and up to kMostShare times that where as
+  /// many times more prompts wait than answers run, since who waits for a first word waits too; 0: no bound.
   explicit Pace(double gap_ms) : gap_ms_(gap_ms) {}
 
-  /// Tokens of prompts for a step with answers; at most `budget`.
-  int64_t prompt_tokens(int64_t budget) const;
+  /// Tokens of prompts for a step with so many answers, beside so many prompts that could go on or begin; at most
+  /// `budget`.
+  int64_t prompt_tokens(int64_t budget, int64_t answers, int64_t prompts) const;
   /// A step with so many tokens of prompts, and with answers or without, took `ms`.
   void measured(int64_t prompt_tokens, bool has_answers, double ms);
 

@@ -123,8 +123,11 @@ void Scheduler::schedule() {
   std::vector<Lane*> prompts;
   const int64_t preempted_before = state_.preemptions;
   const int64_t budget = schedule_answers(options_.tokens_per_step, prompts);
-  const bool beside_answers = budget < options_.tokens_per_step;
-  schedule_prompts(beside_answers ? pace_.prompt_tokens(budget) : budget, std::move(prompts), preempted_before);
+  const int64_t answers = options_.tokens_per_step - budget;
+  const int64_t waiting =
+      std::min<int64_t>(std::ssize(lanes_) - std::ssize(running_), options_.max_sequences - taken_seats());
+  const int64_t beside_answers = pace_.prompt_tokens(budget, answers, std::ssize(prompts) + waiting);
+  schedule_prompts(answers > 0 ? beside_answers : budget, std::move(prompts), preempted_before);
 }
 
 /// -> what is left of the budget. Lanes with more than one token to compute are left to `prompts`.

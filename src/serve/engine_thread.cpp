@@ -2,9 +2,12 @@
 
 #include <utility>
 
+#include "ops/worker_threads.h"
+
 namespace loraxs {
 
 void EngineThread::start(std::function<Next()> work) {
+  release_worker_threads();  // those that loaded the model
   thread_ = std::thread([this, work = std::move(work)] { run(work); });
 }
 

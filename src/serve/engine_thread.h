@@ -21,7 +21,7 @@ class EngineThread {
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
 
-  /// `work` throws nothing.
+  /// `work` throws nothing. It alone computes from here on, not the calling thread.
   void start(std::function<Next()> work);
   /// Any thread; dropped after stop().
   void post(std::function<void()> task);

@@ -198,19 +198,24 @@ TEST(FairnessTest, WhoWaitsCostsNothing) {
 
 TEST(PaceTest, PromptsTakeWhatTheGapLeavesBesideAnswers) {
   Pace pace(/*gap_ms=*/50);
-  EXPECT_EQ(pace.prompt_tokens(512), Pace::kSmallestChunk);  // nothing is known
-  EXPECT_EQ(pace.prompt_tokens(3), 3);
+  EXPECT_EQ(pace.prompt_tokens(512, 8, 1), Pace::kSmallestChunk);  // nothing is known
+  EXPECT_EQ(pace.prompt_tokens(3, 8, 1), 3);
   for (int i = 0; i < 40; ++i) {
     pace.measured(0, true, 20);
-    const int64_t chunk = pace.prompt_tokens(512);
+    const int64_t chunk = pace.prompt_tokens(512, 8, 1);
     pace.measured(chunk, true, 20 + 5 + 0.2 * static_cast<double>(chunk));  // 5 ms whatever the chunk
   }
-  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(512)), 25 / 0.2, 10);
-  const auto token = 30.0 / static_cast<double>(pace.prompt_tokens(512));  // ms, as it has learnt
+  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(512, 8, 1)), 25 / 0.2, 10);
+  const int64_t beside_one = pace.prompt_tokens(512, 8, 1);
+  EXPECT_EQ(pace.prompt_tokens(512, 8, 8), beside_one);
+  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(5000, 8, 24)), 3 * static_cast<double>(beside_one), 3);
+  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(5000, 1, 60)), Pace::kMostShare * static_cast<double>(beside_one),
+              4);
+  const auto token = 30.0 / static_cast<double>(pace.prompt_tokens(512, 8, 1));  // ms, as it has learnt
   for (int i = 0; i < 40; ++i) pace.measured(0, true, 60);
-  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(512)), 60 / token,
-              10);  // answers alone take longer: as long again
-  EXPECT_EQ(Pace(0).prompt_tokens(512), 512);
+  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(512, 8, 1)), 51 / token,
+              10);  // answers alone take longer: nearly as long again
+  EXPECT_EQ(Pace(0).prompt_tokens(512, 8, 1), 512);
 }
 
 /// A clock that goes on as a model's steps would: 10 ms, 1 ms an answer's token, half a ms a prompt's.
