@@ -130,9 +130,11 @@ int run_put(const StoreOptions& options, const CommonOptions& common) {
 int run_get(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL#tenant/name[@version] and --out FILE");
   if (options.out.empty()) throw Error("store get: expected --out FILE, found none");
-  get_adapter_file(options.words.front(), options.out);
-  print_result(common, {{"adapter", options.words.front()}, {"out", options.out}},
-               concat(options.out, ": written from ", options.words.front()));
+  const StoreReference wanted = parse_store_reference(options.words.front());
+  const uint64_t version = get_adapter_file(options.words.front(), options.out);
+  const std::string name = shown_reference(wanted.url, wanted.adapter(), version);
+  print_result(common, {{"adapter", name}, {"version", version}, {"out", options.out}},
+               concat(options.out, ": written from ", name));
   return 0;
 }
 

@@ -90,8 +90,13 @@ class StoreTest(TrainedRunTest):
     def test_get_writes_the_file_that_was_put(self) -> None:
         for name, file in zip(self.put_both(), self.files, strict=True):
             out = self.place / f"{name[-1]}.safetensors"
-            self.store("get", name, "--out", out)
+            said = self.store("get", name, "--out", out)[0]
+            self.assertEqual(said, {"adapter": f"{name}@1", "version": 1, "out": str(out)})
             self.assertEqual(out.read_bytes(), file.read_bytes())
+        self.store("put", f"{self.url}#anna/a", self.files[1])
+        out = self.place / "newest.safetensors"
+        done = run([PROGRAM, "store", "get", f"{self.url}#anna/a", "--out", str(out)])
+        self.assertEqual(done.stdout, f"{out}: written from {self.url}#anna/a@2\n")
 
     def test_versions(self) -> None:
         a = f"{self.url}#anna/a"
@@ -237,6 +242,7 @@ class StoreTest(TrainedRunTest):
             shown.append(json.loads(done.stdout))
         self.assertEqual(shown[0]["bytes"], 4 * shown[0]["numbers"])
         own = {"path": "", "bytes": 0, "model": ""}  # of the file, and of the run that it lies in
+        self.assertEqual((shown[0].pop("version"), shown[0].pop("dtype")), (1, "float32"))
         self.assertEqual(shown[0] | own, shown[1] | own)
         self.refused([PROGRAM, "show", f"{self.url}#anna/c"], "found none of that name")
         self.refused([PROGRAM, "show", self.url], "expected one adapter")
