@@ -352,8 +352,8 @@ class PostgresStore : public Store {
     }
   }
 
-  /// The server reuses the room; its own VACUUM FULL gives it back, and holds everybody meanwhile. No row is
-  /// read.
+  /// The server reuses the room; its own VACUUM FULL gives it back, and holds everybody meanwhile.
+  /// It reads no row.
   void compact(const OnProblem& /*on_problem*/) override {
     pool_->with([](PostgresConnection& connection) { connection.run("VACUUM loraxs_rows"); });
   }
