@@ -146,8 +146,12 @@ class EvalTest(unittest.TestCase):
         turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "hello abc, it is me"}]
         Path(path_of("text.txt")).write_text(Path(__file__).read_text()[:3000])
         for task, data in (("chat", write("chat.jsonl", [{"messages": turns}])), ("text", path_of("text.txt"))):
-            words = ("--task", task, "--data", data, *(("--window", "64") if task == "text" else ()), "--precision")
-            exact, rounded = (result_of(*words, precision) for precision in ("float32", "int8"))
+            words = command("--task", task, "--data", data, "--json", *(("--window", "64") if task == "text" else ()))
+            exact, rounded = (
+                json.loads(subprocess.run([precision if word == "float32" else word for word in words],
+                                          check=True, capture_output=True, text=True).stdout)
+                for precision in ("float32", "int8")
+            )  # fmt: skip
             self.assertEqual((exact["precision"], rounded["precision"]), ("float32", "int8"))
             self.assertNotEqual(exact["loss"], rounded["loss"], "int8 changed nothing")
             self.assertAlmostEqual(rounded["loss"] / exact["loss"], 1, delta=0.02)
