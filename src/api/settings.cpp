@@ -49,9 +49,8 @@ torch::ScalarType resolve_precision(const std::string& precision, std::string* r
   if (precision == "float32" || precision == "fp32") return torch::kFloat32;
   if (precision == "bfloat16" || precision == "bf16") return torch::kBFloat16;
   if (precision != "auto") {
-    throw Error(concat(
-        "precision: expected auto, float32, bfloat16 or float64, found ", precision,
-        precision == "int8" ? "; answers alone are made with int8: chat, generate, eval of generated text" : ""));
+    throw Error(concat("precision: expected auto, float32, bfloat16 or float64, found ", precision,
+                       precision == "int8" ? "; int8 is of language models: chat, generate, serve and eval" : ""));
   }
 #if defined(__x86_64__) && defined(__GNUC__)
   if (isa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16")) {

@@ -43,7 +43,7 @@ void write_basis_bytes(const AdapterFile& adapter, const std::filesystem::path& 
 
 }  // namespace
 
-AdapterFile get_adapter(Store& store, const AdapterName& name, std::uint64_t version) {
+StoredAdapter get_stored_adapter(Store& store, const AdapterName& name, std::uint64_t version) {
   const StoredRow stored = store.get(name, version);
   const std::string where = shown_reference(store.url(), name, version);
   const std::optional<std::string> kind = store.shared(SharedKind::kKind, stored.header.kind);
@@ -59,14 +59,21 @@ AdapterFile get_adapter(Store& store, const AdapterName& name, std::uint64_t ver
   const nlohmann::json entry = parse_json(stored.tail, where, {.bytes = kTailBytes});
   AdapterFile adapter = adapter_of(path, parse_kind(*kind, where), entry, std::move(row));
   adapter.row_digest = digest_hex(stored.header.row_digest);
-  return adapter;
+  return {.adapter = std::move(adapter), .header = stored.header, .row_bytes = stored.row.size()};
+}
+
+StoredAdapter get_stored_adapter(const std::string& reference) {
+  const StoreReference parsed = parse_store_reference(reference);
+  const AdapterName name = parsed.adapter();
+  return get_stored_adapter(*open_store(parsed.url), name, parsed.version);
+}
+
+AdapterFile get_adapter(Store& store, const AdapterName& name, std::uint64_t version) {
+  return get_stored_adapter(store, name, version).adapter;
 }
 
 AdapterFile load_adapter(const std::filesystem::path& name) {
-  if (!is_store_url(name.string())) return read_adapter(name);
-  const StoreReference reference = parse_store_reference(name.string());
-  const AdapterName adapter = reference.adapter();
-  return get_adapter(*open_store(reference.url), adapter, reference.version);
+  return is_store_url(name.string()) ? get_stored_adapter(name.string()).adapter : read_adapter(name);
 }
 
 std::vector<std::filesystem::path> adapters_of(const std::filesystem::path& place) {
@@ -174,11 +181,12 @@ std::vector<PutResult> put_adapters(Store& store, const std::vector<NamedAdapter
   return store.put(batch, options.keep);
 }
 
-void get_adapter_file(const std::string& reference, const std::filesystem::path& out) {
+std::uint64_t get_adapter_file(const std::string& reference, const std::filesystem::path& out) {
   refuse_existing(out, "--out");
-  const AdapterFile adapter = load_adapter(reference);
+  const auto [adapter, header, row_bytes] = get_stored_adapter(reference);
   if (adapter.basis.travels()) write_basis_bytes(adapter, travelling_basis(out, adapter.basis_id));
   write_adapter(out, adapter);
+  return header.version;
 }
 
 }  // namespace loraxs

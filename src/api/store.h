@@ -47,9 +47,17 @@ std::vector<std::uint32_t> row_segments(const Layout& layout);
 /// The row as it comes back after it was stored so.
 std::vector<float> rounded_row(const AdapterFile& adapter, const PutOptions& options);
 
-/// An adapter as a store holds it. Throws Error where it is not there.
+/// An adapter as a store holds it. Throw Error where it is not there.
 AdapterFile get_adapter(Store& store, const AdapterName& name, std::uint64_t version = 0);
-/// Writes it as a file, with its basis beside where it travels.
-void get_adapter_file(const std::string& reference, const std::filesystem::path& out);
+struct StoredAdapter {
+  AdapterFile adapter;
+  RowHeader header;
+  std::size_t row_bytes = 0;
+};
+StoredAdapter get_stored_adapter(Store& store, const AdapterName& name, std::uint64_t version = 0);
+/// Of a reference, URL#tenant/name[@version].
+StoredAdapter get_stored_adapter(const std::string& reference);
+/// Writes it as a file, with its basis beside where it travels. -> its version
+std::uint64_t get_adapter_file(const std::string& reference, const std::filesystem::path& out);
 
 }  // namespace loraxs

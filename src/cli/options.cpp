@@ -22,14 +22,17 @@ void CommonOptions::add_to(CLI::App& app, bool opens_model) {
 
 void AdapterOptions::add_to(CLI::App& app, bool required) {
   add_model(app);
-  app.add_option("--adapter", adapter, "Adapter file, or a sum: \"0.5*a.safetensors + 0.5*b.safetensors\"")
+  app.add_option("--adapter", adapter,
+                 "Adapter: a file, one of a store (URL#tenant/name[@version]), or a sum of such: \"0.5*a.safetensors + "
+                 "0.5*b.safetensors\"")
       ->required(required);
 }
 
 void AdapterOptions::add_model(CLI::App& app) {
   app.add_option("--model", model, "Hugging Face folder or GGUF file of the base model")->required();
   app.add_option("--basis", basis, "Basis file the adapter was trained with (else it is computed and checked)");
-  app.add_option("--precision", precision, "auto, float32, bfloat16, float64; of answers int8: small integers")
+  app.add_option("--precision", precision,
+                 "auto, float32, bfloat16, float64; of language models' answers and losses int8: small integers")
       ->check(CLI::IsMember({"auto", "float32", "fp32", "bfloat16", "bf16", "float64", "int8"}));
   app.add_option("--memory", memory, "normal, or tight: weights stay as stored")
       ->check(CLI::IsMember({"normal", "tight"}));

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <tuple>
 
+#include "cli/checks.h"
 #include "io/fields.h"
 
 namespace loraxs {
@@ -32,6 +33,7 @@ struct AllOf<std::variant<Options...>> {
     CLI::App& sub = *app.add_subcommand(is.name, is.help);
     options.add_to(sub);
     common.add_to(sub, is.opens_model);
+    check_numbers(sub);
     sub.footer("Example:\n  " + std::string(is.example));
   }
 };

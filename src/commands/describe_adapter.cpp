@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -10,6 +11,7 @@
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/safetensors.h"
+#include "store/row_numbers.h"
 #include "train/recipe.h"
 
 namespace loraxs {
@@ -27,13 +29,6 @@ std::string model_of_run(const std::filesystem::path& adapter) {
   } catch (const Error&) {
     return "";  // what stands two folders up need not be a run's
   }
-}
-
-/// Of its file, or of its row in a store.
-int64_t adapter_bytes(const std::filesystem::path& adapter) {
-  if (!is_store_url(adapter.string())) return static_cast<int64_t>(std::filesystem::file_size(adapter));
-  const StoreReference reference = parse_store_reference(adapter.string());
-  return static_cast<int64_t>(open_store(reference.url)->get(reference.adapter(), reference.version).row.size());
 }
 
 /// Of "0-5" or [0, 1, 5]; 0: neither.
@@ -75,9 +70,11 @@ int64_t rank_of(const nlohmann::json& layout) {
 }  // namespace
 
 Description describe_adapter(const std::filesystem::path& path) {
-  const AdapterFile adapter = load_adapter(path);
+  std::optional<StoredAdapter> stored;
+  if (is_store_url(path.string())) stored.emplace(get_stored_adapter(path.string()));
+  const AdapterFile adapter = stored ? std::move(stored->adapter) : read_adapter(path);
   const nlohmann::json layout = parse_json(adapter.layout_json, path.string());
-  const int64_t bytes = adapter_bytes(path);
+  const auto bytes = static_cast<int64_t>(stored ? stored->row_bytes : std::filesystem::file_size(path));
   const std::string model = model_of_run(path);
   Description found{.json = {{"kind", "adapter"},
                              {"path", path.string()},
@@ -96,6 +93,10 @@ Description describe_adapter(const std::filesystem::path& path) {
                              {"gemm", adapter.provenance.gemm_record}}};
   const nlohmann::json training = json_or_null(adapter.provenance.summary);
   if (!training.is_null()) found.json["training"] = training;
+  if (stored) {
+    found.json["version"] = stored->header.version;
+    found.json["dtype"] = row_dtype_name(stored->header.dtype);
+  }
 
   found.say("what", concat("adapter, ", adapter.method, ", rank ", rank_of(layout), ", alpha ", adapter.alpha));
   if (const std::string places = places_of(layout); !places.empty()) found.say("adapts", places);
@@ -115,6 +116,8 @@ Description describe_adapter(const std::filesystem::path& path) {
     }
     found.say("trained", how);
   }
+  if (stored)
+    found.say("stored", concat("version ", stored->header.version, ", ", row_dtype_name(stored->header.dtype)));
   found.say("size", concat(human_bytes(bytes), ", ", adapter.row.size(), " numbers"));
   if (adapter.provenance.max_length > 0) found.say("texts", concat("up to ", adapter.provenance.max_length, " tokens"));
   return found;

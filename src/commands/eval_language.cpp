@@ -289,13 +289,19 @@ int run_eval_language(const EvalOptions& options, const CommonOptions& common, c
   }
   Json scores = Json::array();
   for (const Task& task : tasks.tasks) {
-    Json score = {{"task", task.name}, {"model", options.text.adapter.model}, {"adapter", adapter}};
+    Json score = {{"task", task.name},
+                  {"model", options.text.adapter.model},
+                  {"adapter", adapter},
+                  {"precision", model.precision()}};
     score.update(score_language_task(asked, task, options, tasks.several, progress));
     scores.push_back(std::move(score));
   }
   Json result = scores.front();
   if (tasks.several) {
-    result = {{"task", "commonsense"}, {"model", options.text.adapter.model}, {"adapter", adapter}};
+    result = {{"task", "commonsense"},
+              {"model", options.text.adapter.model},
+              {"adapter", adapter},
+              {"precision", model.precision()}};
     result.update(mean_of_sets(scores, tasks.absent));
   }
   if (common.json) {

@@ -130,9 +130,11 @@ int run_put(const StoreOptions& options, const CommonOptions& common) {
 int run_get(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL#tenant/name[@version] and --out FILE");
   if (options.out.empty()) throw Error("store get: expected --out FILE, found none");
-  get_adapter_file(options.words.front(), options.out);
-  print_result(common, {{"adapter", options.words.front()}, {"out", options.out}},
-               concat(options.out, ": written from ", options.words.front()));
+  const StoreReference wanted = parse_store_reference(options.words.front());
+  const uint64_t version = get_adapter_file(options.words.front(), options.out);
+  const std::string name = shown_reference(wanted.url, wanted.adapter(), version);
+  print_result(common, {{"adapter", name}, {"version", version}, {"out", options.out}},
+               concat(options.out, ": written from ", name));
   return 0;
 }
 
@@ -255,31 +257,48 @@ int run_copy(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 2, 2, "URL URL");
   const StoreUrl from = url_of_all(options.words[0], options), to = url_of_all(options.words[1], options);
   const auto source = open_store(from);
-  const uint64_t copied = copy_store(*source, *open_store(to, OpenStore::kCreate));
-  print_result(common, {{"from", from.text}, {"to", to.text}, {"versions", copied}},
-               concat(to.text, ": ", copied, " versions copied from ", from.text));
-  return 0;
+  uint64_t problems = 0;
+  const CopyReport copy = copy_store(*source, *open_store(to, OpenStore::kCreate), said_and_counted(problems));
+  std::string text = concat(to.text, ": ", copy.copied, " versions copied from ", from.text);
+  if (copy.renumbered > 0) text += concat(", ", copy.renumbered, " under new numbers, as theirs were given already");
+  if (problems > 0) text += concat("; ", problems, " damaged, left out");
+  print_result(common,
+               {{"from", from.text},
+                {"to", to.text},
+                {"versions", copy.copied},
+                {"renumbered", copy.renumbered},
+                {"problems", problems}},
+               text);
+  return problems == 0 ? 0 : 2;
 }
 
 int run_backup(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL and --out FOLDER");
   if (options.out.empty()) throw Error("store backup: expected --out FOLDER, found none");
-  open_store(url_of_all(options.words.front(), options))->backup(options.out);
-  print_result(common, {{"store", options.words.front()}, {"out", options.out}},
-               concat(options.out, ": a store as ", options.words.front(), " was at one moment"));
-  return 0;
+  const auto store = open_store(url_of_all(options.words.front(), options));
+  uint64_t problems = 0;
+  store->backup(options.out, said_and_counted(problems));
+  const char* const damaged =
+      store->url().scheme == StoreScheme::kLmdb ? " damaged, kept as found" : " damaged, left out";
+  print_result(common, {{"store", options.words.front()}, {"out", options.out}, {"problems", problems}},
+               concat(options.out, ": a store as ", options.words.front(), " was at one moment",
+                      problems > 0 ? concat("; ", problems, damaged) : ""));
+  return problems == 0 ? 0 : 2;
 }
 
 int run_compact(const StoreOptions& options, const CommonOptions& common) {
   expect_words(options, 1, 1, "URL");
   const auto store = open_store(url_of_all(options.words.front(), options));
   const uint64_t before = store->stat().file_bytes;
-  store->compact();
+  uint64_t problems = 0;
+  store->compact(said_and_counted(problems));
   const uint64_t after = store->stat().file_bytes;
-  print_result(common, {{"store", store->url().text}, {"bytes_before", before}, {"bytes", after}},
+  print_result(common,
+               {{"store", store->url().text}, {"bytes_before", before}, {"bytes", after}, {"problems", problems}},
                concat(store->url().text, ": ", human_bytes(static_cast<int64_t>(before)), " became ",
-                      human_bytes(static_cast<int64_t>(after))));
-  return 0;
+                      human_bytes(static_cast<int64_t>(after)),
+                      problems > 0 ? concat("; ", problems, " damaged, kept as found") : ""));
+  return problems == 0 ? 0 : 2;
 }
 
 struct StoreAction {

@@ -23,6 +23,10 @@ Record record_of(std::uint64_t number) { return {number, XXH3_64bits(&number, si
 }  // namespace
 
 Generation::Generation(std::filesystem::path file) : file_(std::move(file)) {
+  if (std::error_code code; !std::filesystem::exists(file_, code)) {
+    throw Error(concat(file_.string(), ": damaged: the store lacks this file of its own; put a backup in the store's ",
+                       "place"));
+  }
   const InputFile input(file_);
   Record record = {};
   if (input.size() == sizeof record) input.read(std::as_writable_bytes(std::span(record)));

@@ -210,7 +210,11 @@ LmdbEnvironment::LmdbEnvironment(std::filesystem::path folder)
 std::shared_ptr<LmdbEnvironment> LmdbEnvironment::open(const std::filesystem::path& folder, std::uint64_t map_gb,
                                                        bool create) {
   const std::filesystem::path data = folder / kDataFile;
-  if (!create) check_heads(data);
+  if (!create) {
+    if (std::error_code code; !std::filesystem::exists(data, code))
+      fail_file(data, "the store lacks this file of its own");
+    check_heads(data);
+  }
   std::shared_ptr<LmdbEnvironment> environment(new LmdbEnvironment(folder));
   const std::size_t map_bytes = std::size_t{map_gb > 0 ? map_gb : kMapGb} << 30;
   const WatchedReading watched(environment->lost_);

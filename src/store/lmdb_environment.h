@@ -23,6 +23,7 @@ enum class LmdbTable : std::size_t {
   kNames = 2,    // tenant 0 name                     -> version of the newest; what is in one but not the other: damage
   kShared = 3,   // kind byte, digest                 -> bytes
   kState = 4,    // "state"                           -> StoreState
+                 // tenant 0 name                     -> the highest version that was given, where it was deleted
 };
 inline constexpr std::size_t kLmdbTables = 5;
 

@@ -30,6 +30,8 @@ StoreState state_of(const LmdbTransaction& transaction) {
   return state;
 }
 
+bool is_state_key(std::string_view key) { return key == kStateKey; }
+
 void put_state(LmdbTransaction& transaction, StoreState state) {
   state.transaction = transaction.id();
   state.checksum = checksum_of(state);

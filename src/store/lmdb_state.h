@@ -23,13 +23,15 @@ struct StoreState {
 /// other rows than there are.
 StoreState state_of(const LmdbTransaction& transaction);
 void check_state(const LmdbTransaction& transaction);
+/// Of the table `state`: the state's own, and no name's.
+bool is_state_key(std::string_view key);
 /// As that of this transaction.
 void put_state(LmdbTransaction& transaction, StoreState state);
 
-/// The record of a name: the version of its newest row, and a checksum of both.
+/// The record of a name: the version of its newest row, or the highest that was deleted, and a checksum of both.
 using NameRecord = std::array<std::byte, sizeof(std::uint64_t) + sizeof(std::uint32_t)>;
 NameRecord name_record(std::string_view key, std::uint64_t version);
-/// The version of the newest. Throws Error, which `where` starts, where the record is damaged.
+/// That version. Throws Error, which `where` starts, where the record is damaged.
 std::uint64_t version_in(std::span<const std::byte> record, std::string_view key, const std::string& where);
 
 }  // namespace loraxs

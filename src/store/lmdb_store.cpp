@@ -73,41 +73,58 @@ class LmdbStore : public Store {
     }
   }
 
-  std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem) override {
+  std::vector<LastNumber> last_numbers(const AdapterName& after, std::size_t limit,
+                                       const OnProblem& on_problem) override {
     const LmdbTransaction transaction = environment()->begin_read();
+    const std::string from = after.tenant.empty() ? std::string() : adapter_key(after) + '\x01';
+    LmdbCursor names(transaction, LmdbTable::kNames), kept(transaction, LmdbTable::kState);
+    bool more_names = names.seek(from), more_kept = kept.seek(from);
+    std::vector<LastNumber> found;
+    while (found.size() < limit) {
+      while (more_kept && is_state_key(kept.key())) more_kept = kept.next();
+      if (!more_names && !more_kept) break;
+      const bool names_first = more_names && (!more_kept || names.key() <= kept.key());
+      const std::string key(names_first ? names.key() : kept.key());
+      LastNumber last;
+      for (const auto& [cursor, more] : {std::pair(&names, &more_names), std::pair(&kept, &more_kept)}) {
+        if (!*more || cursor->key() != key) continue;
+        tell_problem(on_problem, [&] {
+          last.name = name_of_key(key, url().text);
+          last.version = std::max(last.version, version_in(cursor->value(), key, url().text));
+        });
+        *more = cursor->next();
+      }
+      if (!last.name.tenant.empty()) found.push_back(std::move(last));
+    }
+    return found;
+  }
+
+  std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem) override {
     std::vector<RowInfo> found;
-    const auto keep = [&](const RowValue& value) { found.push_back(info_of(name, value)); };
-    bool is_there = is_adapter_name(name);
-    if (is_there) tell_problem(on_problem, [&] { is_there = read_in(transaction, name, 0, keep); });
-    if (!is_there) return found;
+    if (!is_adapter_name(name)) return found;
+    const LmdbTransaction transaction = environment()->begin_read();
+    const std::string key = adapter_key(name);
+    const auto row = transaction.find(LmdbTable::kRows, key), record = transaction.find(LmdbTable::kNames, key);
+    if (!row && !record) return found;
+    tell_problem(on_problem, [&] {
+      if (!row || !record) fail_torn(shown_reference(url(), name), "its name or its row is not there");
+      found.push_back(info_at(key, *row, *record));
+    });
     const std::string prefix = history_prefix(name);
     LmdbCursor cursor(transaction, LmdbTable::kHistory);
     for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
-      tell_problem(on_problem, [&] { keep(older_value(cursor.key(), cursor.value(), name)); });
+      tell_problem(on_problem,
+                   [&] { found.push_back(info_of(name, older_value(cursor.key(), cursor.value(), name))); });
     }
     return found;
   }
 
   std::optional<std::string> shared(SharedKind kind, const Digest& digest) override {
-    const LmdbTransaction transaction = environment()->begin_read();
-    const auto found = transaction.find(LmdbTable::kShared, shared_key(kind, digest));
-    if (!found) return std::nullopt;
-    std::string bytes(reinterpret_cast<const char*>(found->data()), found->size());
-    check_shared(kind, digest, bytes, url().text);
-    return bytes;
+    return shared_in(environment()->begin_read(), kind, digest);
   }
 
   std::vector<Digest> shared_digests(SharedKind kind) override {
-    const LmdbTransaction transaction = environment()->begin_read();
-    std::vector<Digest> digests;
-    const std::string prefix(1, static_cast<char>(kind));
-    LmdbCursor cursor(transaction, LmdbTable::kShared);
-    for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
-      if (cursor.key().size() != 1 + sizeof(Digest)) fail_torn(url().text, "the name of a kind is none");
-      digests.emplace_back();
-      std::memcpy(digests.back().data(), cursor.key().data() + 1, sizeof(Digest));
-    }
-    return digests;
+    return shared_digests_in(environment()->begin_read(), kind);
   }
 
   StoreStat stat() override {
@@ -138,62 +155,14 @@ class LmdbStore : public Store {
 
   std::uint64_t verify(const OnProblem& on_problem) override {
     const LmdbTransaction transaction = environment()->begin_read();
-    std::uint64_t read = 0;
-    const auto attempt = [&](const auto& check) { tell_problem(on_problem, check); };
-    attempt([&] { check_state(transaction); });
-    for (const SharedKind kind : {SharedKind::kKind, SharedKind::kBasis}) {
-      attempt([&] {
-        for (const Digest& digest : shared_digests(kind)) {
-          attempt([&] {
-            const std::optional<std::string> bytes = shared(kind, digest);
-            if (bytes && kind == SharedKind::kKind) parse_kind(*bytes, url().text);
-          });
-        }
-      });
-    }
-    const auto check_value = [&](const RowValue& value, const RowPlace& place) {
-      check_row_digest(value, place);
-      if (!transaction.find(LmdbTable::kShared, shared_key(SharedKind::kKind, value.header.kind))) {
-        fail_torn(place.text(), concat("its kind ", digest_hex(value.header.kind).substr(0, 16), "… is not there"));
-      }
-    };
-    attempt([&] {
-      LmdbCursor rows(transaction, LmdbTable::kRows), names(transaction, LmdbTable::kNames);
-      std::string before;
-      bool more = rows.seek(""), more_names = names.seek("");
-      for (; more && more_names; more = rows.next(), more_names = names.next(), ++read) {
-        if (rows.key() != names.key() || rows.key() <= before) {
-          fail_torn(url().text, concat("its rows and its names differ at ", shown_key(rows.key())));
-        }
-        before = rows.key();
-        attempt([&] {
-          const AdapterName name = name_of_key(rows.key(), url().text);
-          info_at(rows.key(), rows.value(), names.value());
-          check_value(decode_value(rows.value(), name, 0), {url(), name});
-        });
-      }
-      if (more != more_names) fail_torn(url().text, "its rows and its names differ at the end");
-    });
-    attempt([&] {
-      LmdbCursor cursor(transaction, LmdbTable::kHistory);
-      std::string before;
-      for (bool more = cursor.seek(""); more; more = cursor.next(), ++read) {
-        if (cursor.key() <= before) fail_torn(url().text, "its older rows are out of order");
-        before = cursor.key();
-        attempt([&] {
-          const AdapterName name = name_of_history_key(cursor.key(), url().text);
-          const RowPlace place{url(), name, version_of_key(cursor.key())};
-          check_value(older_value(cursor.key(), cursor.value(), name), place);
-          if (!transaction.find(LmdbTable::kNames, adapter_key(name))) fail_torn(place.text(), "its name is not there");
-        });
-      }
-    });
-    return read;
+    tell_problem(on_problem, [&] { check_state(transaction); });
+    return verify_in(transaction, on_problem, /*digests=*/true);
   }
 
-  void compact() override {
+  void compact(const OnProblem& on_problem) override {
     const WriteLock lock(folder_ / kLockFile, "compact");
     const auto opened = environment();
+    verify_in(opened->begin_read(), on_problem, /*digests=*/false);
     remove_leftovers();
     const std::uint64_t next = generation_.number() + 1;
     write_folder_atomically(folder_ / std::to_string(next),
@@ -203,13 +172,15 @@ class LmdbStore : public Store {
     std::filesystem::remove_all(opened->folder(), ignored);
   }
 
-  void backup(const std::filesystem::path& folder) override {
+  void backup(const std::filesystem::path& folder, const OnProblem& on_problem) override {
     refuse_existing(folder, "--out");
     const auto opened = environment();
     write_folder_atomically(folder, [&](const std::filesystem::path& aside) {
       lay_out(aside);
       make_folder(aside / "1");
       copy_generation(*opened, aside / "1");
+      const auto copy = LmdbEnvironment::open(aside / "1", 0, /*create=*/false);
+      verify_in(copy->begin_read(), on_problem, /*digests=*/false);  // of that moment, and with this store's name
     });
   }
 
@@ -220,7 +191,7 @@ class LmdbStore : public Store {
   }
 
  protected:
-  void write(const std::function<void(WriteTransaction&)>& changes) override {
+  void write(Changes /*what*/, const std::function<void(WriteTransaction&)>& changes) override {
     const WriteLock lock(folder_ / kLockFile, "write");
     const auto opened = environment();
     try {
@@ -259,24 +230,118 @@ class LmdbStore : public Store {
   }
 
   bool read_in(const LmdbTransaction& transaction, const AdapterName& name, std::uint64_t version,
-               const std::function<void(const RowValue&)>& use) const {
+               const std::function<void(const RowValue&)>& use) {
     const std::string key = adapter_key(name);
+    if (version != 0) {
+      const std::string old_key = history_key(name, version);
+      if (const auto old = transaction.find(LmdbTable::kHistory, old_key)) {
+        use(older_value(old_key, *old, name));
+        return true;
+      }
+    }
     const auto newest = transaction.find(LmdbTable::kRows, key);
-    const auto where = [&] { return shown_reference(url(), name, version); };
     if (!newest) {
       if (!transaction.find(LmdbTable::kNames, key)) return false;
-      fail_torn(where(), "its name is there and its row is not");
+      fail_torn(shown_reference(url(), name, version), "its name is there and its row is not");
     }
-    const RowValue value = decode_value(*newest, name, version);
-    if (version == 0 || value.header.version == version) {
-      use(value);
-      return true;
+    RowValue value;
+    try {
+      value = decode_value(*newest, name, version);
+    } catch (const Error&) {
+      const auto record = transaction.find(LmdbTable::kNames, key);
+      if (!record) fail_torn(shown_reference(url(), name), "its row is there and its name is not");
+      const std::uint64_t there = version_in(*record, key, url().text);
+      if (version != 0 && version != there) return false;
+      fail_damaged_newest(*newest, name, there);
     }
-    const std::string old_key = history_key(name, version);
-    const auto old = transaction.find(LmdbTable::kHistory, old_key);
-    if (!old) return false;
-    use(older_value(old_key, *old, name));
+    if (version != 0 && version != value.header.version) return false;
+    use(value);
     return true;
+  }
+
+  std::optional<std::string> shared_in(const LmdbTransaction& transaction, SharedKind kind,
+                                       const Digest& digest) const {
+    const auto found = transaction.find(LmdbTable::kShared, shared_key(kind, digest));
+    if (!found) return std::nullopt;
+    std::string bytes(reinterpret_cast<const char*>(found->data()), found->size());
+    check_shared(kind, digest, bytes, url().text);
+    return bytes;
+  }
+
+  std::vector<Digest> shared_digests_in(const LmdbTransaction& transaction, SharedKind kind) const {
+    std::vector<Digest> digests;
+    const std::string prefix(1, static_cast<char>(kind));
+    LmdbCursor cursor(transaction, LmdbTable::kShared);
+    for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix); more = cursor.next()) {
+      if (cursor.key().size() != 1 + sizeof(Digest)) fail_torn(url().text, "the name of a kind is none");
+      digests.emplace_back();
+      std::memcpy(digests.back().data(), cursor.key().data() + 1, sizeof(Digest));
+    }
+    return digests;
+  }
+
+  /// All but the counts of the state; `digests`: SHA-256 of the rows too, behind their XXH3.
+  std::uint64_t verify_in(const LmdbTransaction& transaction, const OnProblem& on_problem, bool digests) const {
+    std::uint64_t read = 0;
+    const auto attempt = [&](const auto& check) { tell_problem(on_problem, check); };
+    for (const SharedKind kind : {SharedKind::kKind, SharedKind::kBasis}) {
+      attempt([&] {
+        for (const Digest& digest : shared_digests_in(transaction, kind)) {
+          attempt([&] {
+            const std::optional<std::string> bytes = shared_in(transaction, kind, digest);
+            if (bytes && kind == SharedKind::kKind) parse_kind(*bytes, url().text);
+          });
+        }
+      });
+    }
+    const auto check_value = [&](const RowValue& value, const RowPlace& place) {
+      if (digests) check_row_digest(value, place);
+      if (!transaction.find(LmdbTable::kShared, shared_key(SharedKind::kKind, value.header.kind))) {
+        fail_torn(place.text(), concat("its kind ", digest_hex(value.header.kind).substr(0, 16), "… is not there"));
+      }
+    };
+    attempt([&] {
+      LmdbCursor rows(transaction, LmdbTable::kRows), names(transaction, LmdbTable::kNames);
+      std::string before;
+      bool more = rows.seek(""), more_names = names.seek("");
+      for (; more && more_names; more = rows.next(), more_names = names.next(), ++read) {
+        if (rows.key() != names.key() || rows.key() <= before) {
+          fail_torn(url().text, concat("its rows and its names differ at ", shown_key(rows.key())));
+        }
+        before = rows.key();
+        attempt([&] {
+          const AdapterName name = name_of_key(rows.key(), url().text);
+          const std::uint64_t version = info_at(rows.key(), rows.value(), names.value()).header.version;
+          check_value(decode_value(rows.value(), name, version), {url(), name, version});
+        });
+      }
+      if (more != more_names) fail_torn(url().text, "its rows and its names differ at the end");
+    });
+    attempt([&] {
+      LmdbCursor cursor(transaction, LmdbTable::kHistory);
+      std::string before;
+      for (bool more = cursor.seek(""); more; more = cursor.next(), ++read) {
+        if (cursor.key() <= before) fail_torn(url().text, "its older rows are out of order");
+        before = cursor.key();
+        attempt([&] {
+          const AdapterName name = name_of_history_key(cursor.key(), url().text);
+          const RowPlace place{url(), name, version_of_key(cursor.key())};
+          check_value(older_value(cursor.key(), cursor.value(), name), place);
+          if (!transaction.find(LmdbTable::kNames, adapter_key(name))) fail_torn(place.text(), "its name is not there");
+        });
+      }
+    });
+    attempt([&] {
+      LmdbCursor cursor(transaction, LmdbTable::kState);
+      for (bool more = cursor.seek(""); more; more = cursor.next()) {
+        if (is_state_key(cursor.key())) continue;
+        attempt([&] {
+          name_of_key(cursor.key(), url().text);
+          version_in(cursor.value(), cursor.key(), url().text);
+        });
+      }
+    });
+    return read;
   }
 
   RowValue decode_value(std::span<const std::byte> bytes, const AdapterName& name, std::uint64_t version) const {
@@ -294,8 +359,9 @@ class LmdbStore : public Store {
 
   RowInfo info_at(std::string_view key, std::span<const std::byte> row, std::span<const std::byte> record) const {
     const AdapterName name = name_of_key(key, url().text);
-    const RowValue value = decode_value(row, name, 0);
-    if (version_in(record, key, url().text) != value.header.version) {
+    const std::uint64_t version = version_in(record, key, url().text);
+    const RowValue value = decode_value(row, name, version);
+    if (version != value.header.version) {
       fail_torn(shown_reference(url(), name), "its newest version is another than its name says");
     }
     return info_of(name, value);
@@ -349,6 +415,10 @@ void check_folder(const StoreUrl& url) {
                                                              : "no such folder; loraxs store put makes one"));
   }
   if (!std::filesystem::exists(folder / kFormatFile, code)) {
+    if (std::filesystem::exists(folder / kCurrentFile, code)) {
+      throw Error(concat((folder / kFormatFile).string(), ": damaged: the store lacks this file of its own; put a ",
+                         "backup in the store's place"));
+    }
     throw Error(concat(url.text, ": expected a folder that loraxs store put made, found another",
                        std::filesystem::exists(folder / "data.mdb", code) ? ", of some other LMDB program" : ""));
   }

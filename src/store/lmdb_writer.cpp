@@ -42,6 +42,18 @@ std::vector<std::uint64_t> LmdbWriter::versions(const AdapterName& name) {
   return found;
 }
 
+std::uint64_t LmdbWriter::last_number(const AdapterName& name) {
+  const std::string key = adapter_key(name);
+  return std::max(newest_version(key), kept_number(key));
+}
+
+void LmdbWriter::keep_number(const AdapterName& name, std::uint64_t version) {
+  const std::string key = adapter_key(name);
+  if (kept_number(key) >= version) return;
+  changed_ = true;
+  transaction_.put(LmdbTable::kState, key, name_record(key, version));
+}
+
 void LmdbWriter::add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) {
   changed_ = true;
   const std::string key = adapter_key(name);
@@ -106,6 +118,11 @@ void LmdbWriter::add_shared(SharedKind kind, const Digest& digest, std::string_v
 std::uint64_t LmdbWriter::newest_version(const std::string& key) const {
   if (key > last_key_) return 0;
   const auto record = transaction_.find(LmdbTable::kNames, key);
+  return record ? version_in(*record, key, url_.text) : 0;
+}
+
+std::uint64_t LmdbWriter::kept_number(const std::string& key) const {
+  const auto record = transaction_.find(LmdbTable::kState, key);
   return record ? version_in(*record, key, url_.text) : 0;
 }
 

@@ -25,6 +25,8 @@ class LmdbWriter : public WriteTransaction {
   void expect(std::span<const AdapterName> /*names*/) override {}
   std::optional<RowValue> find(const AdapterName& name, std::uint64_t version) override;
   std::vector<std::uint64_t> versions(const AdapterName& name) override;
+  std::uint64_t last_number(const AdapterName& name) override;
+  void keep_number(const AdapterName& name, std::uint64_t version) override;
   void add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) override;
   void erase(const AdapterName& name, std::uint64_t version) override;
   void add_shared(SharedKind kind, const Digest& digest, std::string_view bytes) override;
@@ -32,6 +34,7 @@ class LmdbWriter : public WriteTransaction {
  private:
   /// 0: there is none.
   std::uint64_t newest_version(const std::string& key) const;
+  std::uint64_t kept_number(const std::string& key) const;
   bool is_whole(std::span<const std::byte> value, const AdapterName& name) const;
 
   LmdbTransaction& transaction_;

@@ -1,5 +1,6 @@
 #include "store/postgres_store.h"
 
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -11,9 +12,9 @@
 namespace loraxs {
 namespace {
 
-constexpr std::uint64_t kSchemaVersion = 1;
+constexpr std::uint64_t kSchemaVersion = 2;  // version 1, without numbers, is read, and a write makes it this one
 // Rows are not compressed: they do not become smaller. Names are compared as bytes, as LMDB compares them.
-constexpr const char* kMigrations[] = {
+constexpr const char* kFirstTables[] = {
     "CREATE TABLE loraxs_schema (version bigint NOT NULL)",
     "INSERT INTO loraxs_schema VALUES (1)",
     "CREATE TABLE loraxs_shared (kind bigint, digest bytea, bytes bytea NOT NULL, PRIMARY KEY (kind, digest))",
@@ -21,6 +22,11 @@ constexpr const char* kMigrations[] = {
        PRIMARY KEY (tenant, name, version)))",
     "ALTER TABLE loraxs_rows ALTER COLUMN value SET STORAGE EXTERNAL",
     "ALTER TABLE loraxs_shared ALTER COLUMN bytes SET STORAGE EXTERNAL"};
+// The highest numbers of versions that were deleted.
+constexpr const char* kNumbersTable[] = {
+    R"(CREATE TABLE loraxs_numbers (tenant text COLLATE "C", name text COLLATE "C", version bigint NOT NULL,
+       PRIMARY KEY (tenant, name)))",
+    "UPDATE loraxs_schema SET version = 2"};
 constexpr std::uint64_t kMigrationLock = 0x6c6f72617873;  // "loraxs"
 
 void check_version(const StoreUrl& url, std::uint64_t asked, const RowValue& value, const AdapterName& name) {
@@ -74,6 +80,11 @@ class PostgresWriter : public WriteTransaction {
       newest_[{found.text(row, 0), found.text(row, 1)}] = {.version = found.number(row, 2),
                                                            .value = {value.begin(), value.end()}};
     }
+    const PostgresResult kept = connection_.run(
+        "SELECT n.tenant, n.name, n.version FROM loraxs_numbers n JOIN unnest($1::text[], $2::text[]) AS w(tenant, "
+        "name) ON n.tenant = w.tenant AND n.name = w.name",
+        {pg_names(tenants), pg_names(mine)});
+    for (int row = 0; row < kept.rows(); ++row) kept_[{kept.text(row, 0), kept.text(row, 1)}] = kept.number(row, 2);
   }
 
   std::optional<RowValue> find(const AdapterName& name, std::uint64_t version) override {
@@ -105,6 +116,19 @@ class PostgresWriter : public WriteTransaction {
     versions.reserve(static_cast<std::size_t>(found.rows()));
     for (int row = 0; row < found.rows(); ++row) versions.push_back(found.number(row, 0));
     return versions;
+  }
+
+  std::uint64_t last_number(const AdapterName& name) override {
+    const auto kept = kept_.find(name);
+    return std::max(newest_.at(name).version, kept == kept_.end() ? 0 : kept->second);
+  }
+
+  void keep_number(const AdapterName& name, std::uint64_t version) override {
+    connection_.run(
+        "INSERT INTO loraxs_numbers VALUES ($1::text, $2::text, $3::bigint) ON CONFLICT (tenant, name) DO UPDATE "
+        "SET version = greatest(loraxs_numbers.version, excluded.version)",
+        {pg_text(name.tenant), pg_text(name.name), pg_number(version)});
+    kept_[name] = std::max(kept_[name], version);
   }
 
   void add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) override {
@@ -142,7 +166,8 @@ class PostgresWriter : public WriteTransaction {
   PostgresConnection& connection_;
   const StoreUrl& url_;
   std::map<AdapterName, Newest> newest_;
-  std::string queued_;  // rows in COPY's binary form
+  std::map<AdapterName, std::uint64_t> kept_;  // numbers that are not given again
+  std::string queued_;                         // rows in COPY's binary form
   std::vector<std::byte> old_;
 };
 
@@ -152,7 +177,8 @@ class PostgresStore : public Store {
     pool_->with([&](PostgresConnection& connection) { check_schema(connection, how); });
   }
   /// A view of one moment: all reads in the transaction that `connection` is in.
-  PostgresStore(const StoreUrl& url, PostgresConnection& connection) : Store(url), pinned_(&connection) {}
+  PostgresStore(const StoreUrl& url, PostgresConnection& connection)
+      : Store(url), pinned_(&connection), schema_(schema_of(connection)) {}
 
   bool read(const AdapterName& name, std::uint64_t version, const std::function<void(const RowValue&)>& use) override {
     check_adapter_name(name, url().text);
@@ -162,9 +188,7 @@ class PostgresStore : public Store {
         "ORDER BY version DESC LIMIT 1",
         {pg_text(name.tenant), pg_text(name.name), pg_number(version)});
     if (found.rows() == 0) return false;
-    const RowValue value = decode_row_value(found.bytes(0, 1), {url(), name, version});
-    check_version(url(), found.number(0, 0), value, name);
-    use(value);
+    use(checked_value(found.bytes(0, 1), name, found.number(0, 0), /*is_newest=*/version == 0));
     return true;
   }
 
@@ -190,8 +214,7 @@ class PostgresStore : public Store {
         use(i, nullptr);
         continue;
       }
-      const RowValue value = decode_row_value(found.bytes(row, 2), {url(), names[i]});
-      check_version(url(), found.number(row, 1), value, names[i]);
+      const RowValue value = checked_value(found.bytes(row, 2), names[i], found.number(row, 1), /*is_newest=*/true);
       use(i, &value);
       ++row;
     }
@@ -217,6 +240,32 @@ class PostgresStore : public Store {
       after = {.tenant = found.text(found.rows() - 1, 0), .name = found.text(found.rows() - 1, 1)};
     }
     return page;
+  }
+
+  std::vector<LastNumber> last_numbers(const AdapterName& after, std::size_t limit,
+                                       const OnProblem& /*on_problem*/) override {
+    const std::vector<PostgresParameter> page = {pg_text(after.tenant), pg_text(after.name), pg_number(limit)};
+    const auto found =
+        has_numbers()
+            ? query(
+                  "SELECT tenant, name, max(version) FROM ("
+                  "(SELECT DISTINCT ON (tenant, name) tenant, name, version FROM loraxs_rows "
+                  "WHERE (tenant, name) > ($1::text, $2::text) ORDER BY tenant, name, version DESC LIMIT $3::bigint) "
+                  "UNION ALL (SELECT tenant, name, version FROM loraxs_numbers "
+                  "WHERE (tenant, name) > ($1::text, $2::text) ORDER BY tenant, name LIMIT $3::bigint)) a "
+                  "GROUP BY tenant, name ORDER BY tenant, name LIMIT $3::bigint",
+                  page)
+            : query(
+                  "SELECT DISTINCT ON (tenant, name) tenant, name, version FROM loraxs_rows "
+                  "WHERE (tenant, name) > ($1::text, $2::text) ORDER BY tenant, name, version DESC LIMIT $3::bigint",
+                  page);
+    std::vector<LastNumber> numbers;
+    numbers.reserve(static_cast<std::size_t>(found.rows()));
+    for (int row = 0; row < found.rows(); ++row) {
+      numbers.push_back(
+          {.name = {.tenant = found.text(row, 0), .name = found.text(row, 1)}, .version = found.number(row, 2)});
+    }
+    return numbers;
   }
 
   std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem) override {
@@ -304,11 +353,12 @@ class PostgresStore : public Store {
   }
 
   /// The server reuses the room; its own VACUUM FULL gives it back, and holds everybody meanwhile.
-  void compact() override {
+  /// It reads no row.
+  void compact(const OnProblem& /*on_problem*/) override {
     pool_->with([](PostgresConnection& connection) { connection.run("VACUUM loraxs_rows"); });
   }
 
-  void backup(const std::filesystem::path& folder) override {
+  void backup(const std::filesystem::path& folder, const OnProblem& on_problem) override {
     refuse_existing(folder, "--out");
     pool_->with([&](PostgresConnection& connection) {
       connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -317,7 +367,7 @@ class PostgresStore : public Store {
         const std::filesystem::path store = std::filesystem::absolute(aside) / "store";
         {
           const auto copy = open_store(parse_store_url("lmdb://" + store.string()), OpenStore::kCreate);
-          copy_store(moment, *copy);
+          copy_store(moment, *copy, on_problem);
         }
         for (const auto& entry : std::filesystem::directory_iterator(store)) {
           std::filesystem::rename(entry.path(), aside / entry.path().filename());
@@ -329,9 +379,13 @@ class PostgresStore : public Store {
   }
 
  protected:
-  void write(const std::function<void(WriteTransaction&)>& changes) override {
+  void write(Changes what, const std::function<void(WriteTransaction&)>& changes) override {
     pool_->with([&](PostgresConnection& connection) {
+      if (schema_ < kSchemaVersion) make_tables(connection);
       connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ");
+      // Before the first look: one that adds under way when another erases would not see what number was kept.
+      connection.run(what == Changes::kErase ? "LOCK TABLE loraxs_numbers IN EXCLUSIVE MODE"
+                                             : "LOCK TABLE loraxs_numbers IN ROW SHARE MODE");
       PostgresWriter writer(connection, url());
       changes(writer);
       writer.flush();
@@ -348,6 +402,19 @@ class PostgresStore : public Store {
     }
   }
 
+  RowValue checked_value(std::span<const std::byte> bytes, const AdapterName& name, std::uint64_t version,
+                         bool is_newest) {
+    RowValue value;
+    try {
+      value = decode_row_value(bytes, {url(), name, version});
+    } catch (const Error&) {
+      if (!is_newest) throw;
+      fail_damaged_newest(bytes, name, version);
+    }
+    check_version(url(), version, value, name);
+    return value;
+  }
+
   PostgresResult query(const char* statement, const std::vector<PostgresParameter>& parameters) {
     if (pinned_ != nullptr) return pinned_->run(statement, parameters);
     std::optional<PostgresResult> result;
@@ -355,33 +422,56 @@ class PostgresStore : public Store {
     return std::move(*result);
   }
 
-  void check_schema(PostgresConnection& connection, OpenStore how) const {
+  static std::uint64_t schema_of(PostgresConnection& connection) {
     // Of the catalogue's rows: to_regclass may answer from a cache that is older than the lock.
-    constexpr const char* kIsThere =
+    const PostgresResult there = connection.run(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'loraxs_schema' AND schemaname = ANY "
-        "(current_schemas(false)))";
-    const auto is_there = [&] { return connection.run(kIsThere).number(0, 0) == 1; };
-    if (!is_there()) {
+        "(current_schemas(false)))");
+    if (there.number(0, 0) == 0) return 0;
+    const PostgresResult found = connection.run("SELECT coalesce(max(version), 0) FROM loraxs_schema");
+    return found.number(0, 0);
+  }
+
+  /// What an older program left, or nobody, becomes what this one writes.
+  void make_tables(PostgresConnection& connection) {
+    connection.run("BEGIN");
+    connection.run("SELECT pg_advisory_xact_lock($1::bigint)", {pg_number(kMigrationLock)});
+    const std::uint64_t version = schema_of(connection);
+    if (version == 0) {
+      for (const char* statement : kFirstTables) connection.run(statement);
+    }
+    if (version <= 1) {
+      for (const char* statement : kNumbersTable) connection.run(statement);
+    }
+    connection.run("COMMIT");
+    schema_ = std::max(version, kSchemaVersion);
+  }
+
+  void check_schema(PostgresConnection& connection, OpenStore how) {
+    schema_ = schema_of(connection);
+    if (schema_ == 0) {
       if (how == OpenStore::kExisting) {
         throw Error(concat(url().text, ": expected a store, found a database without its tables; loraxs store put ",
                            "makes them"));
       }
-      connection.run("BEGIN");
-      connection.run("SELECT pg_advisory_xact_lock($1::bigint)", {pg_number(kMigrationLock)});
-      if (!is_there()) {
-        for (const char* statement : kMigrations) connection.run(statement);
-      }
-      connection.run("COMMIT");
+      make_tables(connection);
     }
-    const PostgresResult found = connection.run("SELECT max(version) FROM loraxs_schema");
-    const std::uint64_t version = found.rows() == 1 && !found.is_null(0, 0) ? found.number(0, 0) : 0;
-    if (version == kSchemaVersion) return;
-    throw Error(concat(url().text, ": expected tables of version ", kSchemaVersion, ", found version ", version,
-                       version > kSchemaVersion ? "; a newer loraxs made them" : ""));
+    if (schema_ <= kSchemaVersion) return;
+    throw Error(concat(url().text, ": expected tables of version ", kSchemaVersion, ", found version ", schema_.load(),
+                       "; a newer loraxs made them"));
+  }
+
+  /// Another program may have made them since this one looked.
+  bool has_numbers() {
+    if (schema_ < kSchemaVersion && pinned_ == nullptr) {
+      pool_->with([&](PostgresConnection& connection) { schema_ = schema_of(connection); });
+    }
+    return schema_ >= kSchemaVersion;
   }
 
   std::shared_ptr<PostgresPool> pool_;
   PostgresConnection* pinned_ = nullptr;
+  std::atomic<std::uint64_t> schema_ = 0;
 };
 
 }  // namespace

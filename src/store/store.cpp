@@ -11,6 +11,8 @@
 namespace loraxs {
 namespace {
 
+const OnProblem kPassOver = [](const std::string&) {};
+
 std::int64_t microseconds_now() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
@@ -29,10 +31,11 @@ void prune(WriteTransaction& transaction, const AdapterName& name, std::uint64_t
 
 PutResult put_one(WriteTransaction& transaction, const NewRow& row, RowHeader header, const std::string& where) {
   const std::optional<RowValue> newest = transaction.find(row.name, 0);
+  const std::uint64_t last = transaction.last_number(row.name);
   if (newest && header.version <= newest->header.version && is_same(*newest, row, header)) {
     return {.version = newest->header.version, .added = false};
   }
-  header.version = std::max(header.version, (newest ? newest->header.version : 0) + 1);
+  header.version = std::max(header.version, last + 1);
   const std::vector<std::byte> value =
       encode_row_value(row.name, {.header = header, .row = row.row, .tail = row.tail}, where);
   transaction.add(row.name, header, value);
@@ -63,7 +66,10 @@ StoredRow Store::get(const AdapterName& name, std::uint64_t version) {
 
 void Store::fail_unknown(const AdapterName& name, std::uint64_t version) {
   if (version > 0) {
-    if (const std::vector<RowInfo> there = versions(name); !there.empty()) {
+    std::string damaged;
+    const std::vector<RowInfo> there = versions(name, [&](const std::string& problem) { damaged = problem; });
+    if (there.empty() && !damaged.empty()) throw Error(damaged);
+    if (!there.empty()) {
       throw Error(concat(shown_reference(url_, name, version), ": expected a version from ",
                          there.back().header.version, " to ", there.front().header.version,
                          " that was kept, found none of that number; loraxs store list ", shown_reference(url_, name),
@@ -72,7 +78,8 @@ void Store::fail_unknown(const AdapterName& name, std::uint64_t version) {
   }
   constexpr std::size_t kLookedThrough = 1000;
   std::vector<std::string> names;
-  for (const RowInfo& each : list({.tenant = name.tenant, .limit = kLookedThrough})) names.push_back(each.name.name);
+  for (const RowInfo& each : list({.tenant = name.tenant, .limit = kLookedThrough, .on_problem = kPassOver}))
+    names.push_back(each.name.name);
   if (names.empty()) {
     throw Error(concat(shown_reference(url_, name), ": expected a tenant of the store, found no adapter of ",
                        name.tenant, "; loraxs store list shows what is there"));
@@ -103,7 +110,7 @@ std::vector<PutResult> Store::put(std::span<const NewRow> rows, std::uint64_t ke
     for (std::size_t bytes = 0; end < rows.size() && (end == begin || bytes < kBatchBytes); ++end) {
       bytes += rows[end].row.size();
     }
-    write([&](WriteTransaction& transaction) {
+    write(Changes::kAdd, [&](WriteTransaction& transaction) {
       transaction.expect(std::span(names).subspan(begin, end - begin));
       for (std::size_t i = begin; i < end; ++i) {
         results[i] = put_one(transaction, rows[i], headers[i], shown_reference(url_, rows[i].name));
@@ -118,12 +125,12 @@ PutResult Store::put(const NewRow& row, std::uint64_t keep) { return put(std::sp
 
 void Store::put_shared(SharedKind kind, const Digest& digest, std::string_view bytes) {
   check_shared(kind, digest, bytes, url_.text);
-  write([&](WriteTransaction& transaction) { transaction.add_shared(kind, digest, bytes); });
+  write(Changes::kAdd, [&](WriteTransaction& transaction) { transaction.add_shared(kind, digest, bytes); });
 }
 
 PutResult Store::rollback(const AdapterName& name, std::uint64_t version) {
   std::optional<PutResult> result;
-  write([&](WriteTransaction& transaction) {
+  write(Changes::kAdd, [&](WriteTransaction& transaction) {
     transaction.expect(std::span(&name, 1));
     const std::optional<RowValue> found = transaction.find(name, version);
     if (!found) return;
@@ -140,10 +147,12 @@ PutResult Store::rollback(const AdapterName& name, std::uint64_t version) {
 
 std::uint64_t Store::remove(const AdapterName& name, std::uint64_t version) {
   std::uint64_t removed = 0;
-  write([&](WriteTransaction& transaction) {
+  write(Changes::kErase, [&](WriteTransaction& transaction) {
     removed = 0;
     transaction.expect(std::span(&name, 1));
-    for (const std::uint64_t each : transaction.versions(name)) {
+    const std::vector<std::uint64_t> there = transaction.versions(name);
+    for (const std::uint64_t each : there) {
+      if (each == there.front() && (version == 0 || version == each)) transaction.keep_number(name, each);
       if (version != 0 && each != version) continue;
       transaction.erase(name, each);
       ++removed;
@@ -153,18 +162,46 @@ std::uint64_t Store::remove(const AdapterName& name, std::uint64_t version) {
   return removed;
 }
 
+void Store::keep_numbers(std::span<const LastNumber> numbers) {
+  if (numbers.empty()) return;
+  std::vector<AdapterName> names;
+  names.reserve(numbers.size());
+  for (const LastNumber& each : numbers) names.push_back(each.name);
+  write(Changes::kErase, [&](WriteTransaction& transaction) {
+    transaction.expect(names);
+    for (const LastNumber& each : numbers) {
+      if (transaction.last_number(each.name) < each.version) transaction.keep_number(each.name, each.version);
+    }
+  });
+}
+
+void Store::fail_damaged_newest(std::span<const std::byte> value, const AdapterName& name, std::uint64_t version) {
+  std::string problem;
+  tell_problem([&](const std::string& said) { problem = said; },
+               [&] {
+                 decode_row_value(value, {url_, name, version});
+               });
+  for (const RowInfo& older : versions(name, kPassOver)) {
+    if (older.header.version >= version) continue;
+    throw Error(concat(problem, "; loraxs store rollback ", shown_reference(url_, name, older.header.version),
+                       " makes the version before it the newest"));
+  }
+  throw Error(problem);
+}
+
 std::shared_ptr<Store> open_store(const StoreUrl& url, OpenStore how) {
   return url.scheme == StoreScheme::kLmdb ? open_lmdb_store(url, how) : open_postgres_store(url, how);
 }
 
-std::uint64_t copy_store(Store& from, Store& to) {
+CopyReport copy_store(Store& from, Store& to, const OnProblem& on_problem) {
   for (const SharedKind kind : {SharedKind::kKind, SharedKind::kBasis}) {
     for (const Digest& digest : from.shared_digests(kind)) {
-      if (const std::optional<std::string> bytes = from.shared(kind, digest)) to.put_shared(kind, digest, *bytes);
+      std::optional<std::string> bytes;
+      tell_problem(on_problem, [&] { bytes = from.shared(kind, digest); });
+      if (bytes) to.put_shared(kind, digest, *bytes);
     }
   }
-  std::uint64_t copied = 0;
-  ListQuery query;
+  CopyReport report;
   std::vector<StoredRow> batch;
   std::size_t batch_bytes = 0;
   const auto flush = [&] {
@@ -173,20 +210,28 @@ std::uint64_t copy_store(Store& from, Store& to) {
     for (const StoredRow& each : batch) {
       rows.push_back({.name = each.name, .header = each.header, .row = each.row, .tail = each.tail});
     }
-    for (const PutResult& result : to.put(rows)) copied += result.added ? 1 : 0;
+    const std::vector<PutResult> results = to.put(rows);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      report.copied += results[i].added ? 1 : 0;
+      report.renumbered += results[i].added && results[i].version != rows[i].header.version ? 1 : 0;
+    }
     batch.clear();
     batch_bytes = 0;
   };
+  constexpr std::size_t kPage = 1000;
+  AdapterName after;
   while (true) {
-    const std::vector<RowInfo> page = from.list(query);
-    for (const RowInfo& newest : page) {
-      const std::vector<RowInfo> there = to.versions(newest.name);
+    const std::vector<LastNumber> page = from.last_numbers(after, kPage, on_problem);
+    std::vector<LastNumber> given;  // and not to be seen from the rows that are copied
+    for (const LastNumber& last : page) {
+      const std::vector<RowInfo> there = to.versions(last.name, kPassOver);  // what is damaged there, another put heals
       const std::uint64_t known = there.empty() ? 0 : there.front().header.version;
-      std::vector<RowInfo> versions = from.versions(newest.name);
+      const std::vector<RowInfo> versions = from.versions(last.name, on_problem);
+      if (versions.empty() || versions.front().header.version < last.version) given.push_back(last);
       for (auto each = versions.rbegin(); each != versions.rend(); ++each) {
         if (each->header.version <= known) continue;
-        const bool found = from.read(newest.name, each->header.version, [&](const RowValue& value) {
-          batch.push_back({.name = newest.name,
+        const bool found = from.read(last.name, each->header.version, [&](const RowValue& value) {
+          batch.push_back({.name = last.name,
                            .header = value.header,
                            .row = {value.row.begin(), value.row.end()},
                            .tail = std::string(value.tail)});
@@ -195,11 +240,11 @@ std::uint64_t copy_store(Store& from, Store& to) {
         if (found && batch_bytes >= Store::kBatchBytes / 4) flush();  // one that went meanwhile is not copied
       }
     }
-    if (page.size() < query.limit) break;
-    query.after = page.back().name;
+    if (!batch.empty()) flush();
+    to.keep_numbers(given);
+    if (page.size() < kPage) return report;
+    after = page.back().name;
   }
-  if (!batch.empty()) flush();
-  return copied;
 }
 
 }  // namespace loraxs

@@ -46,7 +46,8 @@ struct RowInfo {
   std::string tail;
 };
 
-/// Hears a sentence of a thing that is wrong.
+/// Hears a sentence of a thing that is wrong, and what was asked for goes on without it. Where nobody hears, the first
+/// one's Error is thrown.
 using OnProblem = std::function<void(const std::string& problem)>;
 /// Runs `check`; the Error that it throws is a problem that is told. Where nobody hears, it is thrown on.
 void tell_problem(const OnProblem& on_problem, const std::function<void()>& check);
@@ -57,6 +58,17 @@ struct ListQuery {
   AdapterName after;         // names behind this one; empty: from the first
   std::size_t limit = 1000;  // names at most
   OnProblem on_problem;      // hears of damaged rows, which are left out; none: the first one's Error is thrown
+};
+
+/// The highest version number that a name was ever given, also where that version was deleted.
+struct LastNumber {
+  AdapterName name;
+  std::uint64_t version = 0;
+};
+
+struct CopyReport {
+  std::uint64_t copied = 0;      // versions
+  std::uint64_t renumbered = 0;  // of those: put under the next number, as their own had been given already
 };
 
 struct StoreStat {
@@ -75,7 +87,11 @@ class WriteTransaction {
   /// `version` 0: the newest. The views last until the next call.
   virtual std::optional<RowValue> find(const AdapterName& name, std::uint64_t version) = 0;
   virtual std::vector<std::uint64_t> versions(const AdapterName& name) = 0;  // newest first
-  /// A newer version than all there are.
+  /// The highest number that the name was ever given; 0: none.
+  virtual std::uint64_t last_number(const AdapterName& name) = 0;
+  /// Neither `version` nor a lower number is given to the name again, whatever is erased.
+  virtual void keep_number(const AdapterName& name, std::uint64_t version) = 0;
+  /// A newer version than all there are, its number above last_number().
   virtual void add(const AdapterName& name, const RowHeader& header, std::span<const std::byte> value) = 0;
   virtual void erase(const AdapterName& name, std::uint64_t version) = 0;
   virtual void add_shared(SharedKind kind, const Digest& digest, std::string_view bytes) = 0;  // nothing where it is
@@ -100,6 +116,10 @@ class Store {
                          const std::function<void(std::size_t index, const RowValue* value)>& use) = 0;
   /// The newest of each name in order of tenant and name, `limit` at most: a page. Ask for the next behind its last.
   virtual std::vector<RowInfo> list(const ListQuery& query) = 0;
+  /// Every name that has versions or had some, in order, behind `after` (empty: from the first), `limit` at most.
+  /// Reads no rows: damaged ones count.
+  virtual std::vector<LastNumber> last_numbers(const AdapterName& after, std::size_t limit,
+                                               const OnProblem& on_problem = {}) = 0;
   /// Newest first; none where the adapter is not there. `on_problem` as ListQuery's.
   virtual std::vector<RowInfo> versions(const AdapterName& name, const OnProblem& on_problem = {}) = 0;
   /// Checked against its digest.
@@ -110,8 +130,8 @@ class Store {
   /// -> versions read.
   virtual std::uint64_t verify(const OnProblem& on_problem) = 0;
 
-  /// A copy of `version`. Throws where it is not there: unknown tenant, name (with near names of the same tenant) or
-  /// version.
+  /// A copy of `version`; a damaged newest one does not hide those before it. Throws where it is not there: unknown
+  /// tenant, name (with near names of the same tenant) or version.
   StoredRow get(const AdapterName& name, std::uint64_t version = 0);
   /// The sentence of that.
   [[noreturn]] void fail_unknown(const AdapterName& name, std::uint64_t version);
@@ -123,20 +143,29 @@ class Store {
   void put_shared(SharedKind kind, const Digest& digest, std::string_view bytes);
   /// The version becomes the newest again, under a new number; history stays.
   PutResult rollback(const AdapterName& name, std::uint64_t version);
-  /// A version, or (0) all of the name. -> versions that went. Throws where there is none.
+  /// A version, or (0) all of the name. -> versions that went. Their numbers are not given again. Throws where there is
+  /// none.
   std::uint64_t remove(const AdapterName& name, std::uint64_t version = 0);
+  /// As WriteTransaction::keep_number.
+  void keep_numbers(std::span<const LastNumber> numbers);
 
-  /// Gives the bytes of what was deleted or replaced back to the disk. Readers and writers go on.
-  virtual void compact() = 0;
+  /// Gives the bytes of what was deleted or replaced back to the disk. Readers and writers go on. Damaged rows keep
+  /// their bytes; `on_problem` hears of each where rows are copied (LMDB).
+  virtual void compact(const OnProblem& on_problem = {}) = 0;
   /// The store as it is at one moment, as an LMDB store in the new folder `folder`, while others read and write.
-  virtual void backup(const std::filesystem::path& folder) = 0;
+  /// `on_problem` hears of damaged rows: a copy of an LMDB store has their bytes too, one of PostgreSQL lacks them.
+  virtual void backup(const std::filesystem::path& folder, const OnProblem& on_problem = {}) = 0;
 
   static constexpr std::size_t kBatchBytes = std::size_t{64} << 20;
 
  protected:
   explicit Store(StoreUrl url) : url_(std::move(url)) {}
+  enum class Changes { kAdd, kErase };  // kErase: numbers are kept, which no writer beside may miss
   /// Runs `changes` in a transaction that is durable at return. It may be run again where another program came between.
-  virtual void write(const std::function<void(WriteTransaction&)>& changes) = 0;
+  virtual void write(Changes what, const std::function<void(WriteTransaction&)>& changes) = 0;
+  /// Throws the Error of a newest value that is damaged: it names the `version`, and the one to roll back to.
+  [[noreturn]] void fail_damaged_newest(std::span<const std::byte> value, const AdapterName& name,
+                                        std::uint64_t version);
 
  private:
   StoreUrl url_;
@@ -146,8 +175,8 @@ enum class OpenStore { kExisting, kCreate };
 /// Opened once per process, however often it is asked for. kCreate makes it where nothing is. Throws Error.
 std::shared_ptr<Store> open_store(const StoreUrl& url, OpenStore how = OpenStore::kExisting);
 
-/// Copies all versions of all adapters that `to` lacks, with their numbers, kinds and bases. May be repeated.
-/// -> versions copied
-std::uint64_t copy_store(Store& from, Store& to);
+/// Copies all versions of all adapters that are newer than what `to` has, with their numbers, kinds and bases, and what
+/// numbers were given. May be repeated. `on_problem` hears of what is damaged, and left out.
+CopyReport copy_store(Store& from, Store& to, const OnProblem& on_problem = {});
 
 }  // namespace loraxs

@@ -26,6 +26,44 @@ class CommandsTest(TrainedRunTest):
         return json.loads(done.stdout)
 
 
+class NumbersTest(unittest.TestCase):
+    def refused(self, words: list[str], said: str) -> None:
+        done = run([PROGRAM, *words])
+        self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+        self.assertRegex(done.stderr, f"^loraxs: {said}\n$")
+
+    def test_every_option_refuses_what_is_no_number_of_its_kind(self) -> None:
+        wrong = {
+            "UINT": {
+                "-1": "whole number of at least 0",
+                "18446744073709551616": "whole number of at most 1844674407370",
+            },
+            "INT": {"1.5": "whole number", "9223372036854775808": "(whole )?number", "010": "whole number"},
+            "FLOAT": {"nan": "(finite )?number", "1e999": "finite number"},
+        }
+        found = set()
+        for name in re.findall(r"^  (\w+) ", run([PROGRAM, "--help"]).stdout.split("Subcommands:")[1], re.MULTILINE):
+            options = re.findall(
+                r"^  (?:-\w,)?(--[\w-]+) (UINT|INT|FLOAT)", run([PROGRAM, name, "--help"]).stdout, re.MULTILINE
+            )
+            for option, kind in options:
+                found.add(kind)
+                for value, said in wrong[kind].items():
+                    with self.subTest(command=name, option=option, value=value):
+                        self.refused([name, option, value], f"{option}: expected a {said}.*, found {re.escape(value)}")
+        self.assertEqual(found, set(wrong))
+
+    def test_counts_are_not_negative(self) -> None:
+        for name, option, value in (
+            ("generate", "--logprobs", "-1"),
+            ("basis", "--rank", "-1"),
+            ("params", "--rank", "4,-1"),
+            ("params", "--labels", "-1"),
+            ("sweep", "--points", "-1"),
+        ):
+            self.refused([name, option, value], f"{option}: expected a number (of at least|above) 0, found -1")
+
+
 class ResumeTest(CommandsTest):
     def interrupted(self, command: list[str], output: Path) -> str:
         """The message after Ctrl-C, pressed when there is something to go on from."""
@@ -192,6 +230,16 @@ class MessageTest(CommandsTest):
 
 
 class HelpTest(CommandsTest):
+    def test_options_that_take_a_reference_say_so(self) -> None:
+        for name, option, said in (
+            ("predict", "--adapter", "URL#tenant/name[@version]"),
+            ("generate", "--adapter", "URL#tenant/name[@version]"),
+            ("nearest", "--adapter", "URL#tenant/name[@version]"),
+            ("nearest", "--in", "URL#tenant/ or URL#tenant/begin*"),
+        ):
+            help_of = run([PROGRAM, name, "--help"]).stdout
+            self.assertIn(said, re.search(rf"^  {option} .*(\n {{10,}}.*)*", help_of, re.MULTILINE)[0])
+
     def test_every_help_ends_with_an_example_that_works(self) -> None:
         """In a folder like the repository, with tiny models: one after the other, in the order of --help."""
         place = self.folder / "place"

@@ -142,6 +142,20 @@ class EvalTest(unittest.TestCase):
             self.assertAlmostEqual(result["perplexity"] / math.exp(total / count), 1, delta=1e-5)
             self.assertEqual((result["targets"], result["window"], result["stride"]), (count, window, stride))
 
+    def test_int8_scores_the_rounded_weights(self) -> None:
+        turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "hello abc, it is me"}]
+        Path(path_of("text.txt")).write_text(Path(__file__).read_text()[:3000])
+        for task, data in (("chat", write("chat.jsonl", [{"messages": turns}])), ("text", path_of("text.txt"))):
+            words = command("--task", task, "--data", data, "--json", *(("--window", "64") if task == "text" else ()))
+            exact, rounded = (
+                json.loads(subprocess.run([precision if word == "float32" else word for word in words],
+                                          check=True, capture_output=True, text=True).stdout)
+                for precision in ("float32", "int8")
+            )  # fmt: skip
+            self.assertEqual((exact["precision"], rounded["precision"]), ("float32", "int8"))
+            self.assertNotEqual(exact["loss"], rounded["loss"], "int8 changed nothing")
+            self.assertAlmostEqual(rounded["loss"] / exact["loss"], 1, delta=0.02)
+
     def test_answers_are_those_of_generate_and_both_scores_are_counted(self) -> None:
         rows = commonsense_rows(6)
         data, answers = write("beams.jsonl", rows), path_of("beams-answers.jsonl")

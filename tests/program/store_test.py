@@ -90,8 +90,13 @@ class StoreTest(TrainedRunTest):
     def test_get_writes_the_file_that_was_put(self) -> None:
         for name, file in zip(self.put_both(), self.files, strict=True):
             out = self.place / f"{name[-1]}.safetensors"
-            self.store("get", name, "--out", out)
+            said = self.store("get", name, "--out", out)[0]
+            self.assertEqual(said, {"adapter": f"{name}@1", "version": 1, "out": str(out)})
             self.assertEqual(out.read_bytes(), file.read_bytes())
+        self.store("put", f"{self.url}#anna/a", self.files[1])
+        out = self.place / "newest.safetensors"
+        done = run([PROGRAM, "store", "get", f"{self.url}#anna/a", "--out", str(out)])
+        self.assertEqual(done.stdout, f"{out}: written from {self.url}#anna/a@2\n")
 
     def test_versions(self) -> None:
         a = f"{self.url}#anna/a"
@@ -102,7 +107,10 @@ class StoreTest(TrainedRunTest):
         self.assertEqual([line["version"] for line in self.store("list", a, "--versions")], [3, 2, 1])
         self.assertEqual(self.store("put", a, self.files[1], "--keep", 2)[0]["version"], 4)
         self.assertEqual([line["version"] for line in self.store("list", a, "--versions")], [4, 3])
+        self.store("delete", f"{a}@4")
+        self.assertEqual(self.store("put", a, self.files[1])[0]["version"], 5)
         self.assertEqual(self.store("delete", a)[0]["deleted_versions"], 2)
+        self.assertEqual(self.store("put", a, self.files[1])[0]["version"], 6)
 
     def test_rounding_is_measured_where_a_model_is_at_hand(self) -> None:
         changes = {}
@@ -185,11 +193,46 @@ class StoreTest(TrainedRunTest):
         data.write_bytes(before.replace(row, bytes([row[0] ^ 1]) + row[1:]))
         listed = run([PROGRAM, "store", "list", self.url])
         self.assertEqual((listed.returncode, len(listed.stdout.splitlines())), (2, 4), listed.stdout)
-        self.assertIn("#anna/c: damaged", listed.stderr)
+        self.assertIn("#anna/c@1: damaged", listed.stderr)
         self.assertEqual([line["name"] for line in self.store("list", self.url, code=2)], ["a", "b"])
         versions = self.store("list", f"{self.url}#anna/b", "--versions", code=2)
         self.assertEqual([line["version"] for line in versions], [2])
         self.assertEqual(self.store("list", f"{self.url}#anna/c", "--versions", code=2), [])
+        # Of four versions b@1 and c@1 are damaged.
+        backup, copy = self.place / "backup", f"lmdb://{self.place / 'copy'}"
+        for words, result in (
+            (["backup", self.url, "--out", backup], {"problems": 2}),
+            (["compact", self.url], {"problems": 2}),
+            (["copy", self.url, copy], {"versions": 2, "renumbered": 0, "problems": 2}),
+        ):
+            done = run([PROGRAM, "store", *map(str, words), "--json"])
+            self.assertEqual(done.returncode, 2, done.stderr)
+            said = json.loads(done.stdout)
+            self.assertEqual(said | result, said)
+            for name in ("b@1", "c@1"):
+                self.assertIn(f"{self.url}#anna/{name}: damaged", done.stderr)
+        for url, versions in ((self.url, 4), (f"lmdb://{backup}", 4), (copy, 2)):
+            self.assertEqual(self.store("stat", url)[0]["versions"], versions)
+        self.assertEqual(self.store("verify", copy)[0]["problems"], 0)
+        self.store("put", f"{self.url}#anna/c", self.files[0])
+        self.assertEqual([line["version"] for line in self.store("list", f"{self.url}#anna/c", "--versions")], [2])
+
+    def test_older_versions_stand_behind_a_damaged_one(self) -> None:
+        a = f"{self.url}#anna/a"
+        for file in self.files:
+            self.store("put", a, file)
+        with safe_open(self.files[1], "np") as file:
+            row = file.get_tensor("row").tobytes()[:64]
+        data = self.place / "s" / "1" / "data.mdb"
+        data.write_bytes(data.read_bytes().replace(row, bytes([row[0] ^ 1]) + row[1:]))
+        out = self.place / "out.safetensors"
+        get = [PROGRAM, "store", "get", a, "--out", str(out)]
+        self.refused(get, f"{a}@2: damaged", f"; loraxs store rollback {a}@1 makes the version before it the newest")
+        self.store("get", f"{a}@1", "--out", out)
+        self.assertEqual(out.read_bytes(), self.files[0].read_bytes())
+        self.assertEqual([line["version"] for line in self.store("list", a, "--versions", code=2)], [1])
+        self.assertEqual(self.store("rollback", f"{a}@1")[0]["version"], 3)
+        self.assertEqual(self.store("delete", f"{a}@1")[0]["deleted_versions"], 1)
 
     def test_show_describes_a_stored_adapter(self) -> None:
         shown = []
@@ -199,6 +242,7 @@ class StoreTest(TrainedRunTest):
             shown.append(json.loads(done.stdout))
         self.assertEqual(shown[0]["bytes"], 4 * shown[0]["numbers"])
         own = {"path": "", "bytes": 0, "model": ""}  # of the file, and of the run that it lies in
+        self.assertEqual((shown[0].pop("version"), shown[0].pop("dtype")), (1, "float32"))
         self.assertEqual(shown[0] | own, shown[1] | own)
         self.refused([PROGRAM, "show", f"{self.url}#anna/c"], "found none of that name")
         self.refused([PROGRAM, "show", self.url], "expected one adapter")

@@ -164,7 +164,7 @@ TEST(LmdbDamageTest, AnotherPutHealsARow) {
   EXPECT_ERROR(store->get({"anna", "n40"}), "its checksum (XXH3) is another");
   std::vector<std::string> problems;
   store->verify([&](const std::string& problem) { problems.push_back(problem); });
-  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n40: damaged")));
+  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n40@1: damaged")));
   const PutResult healed = store->put(new_row({"anna", "n40"}, row, store->shared_digests(SharedKind::kKind).front()));
   EXPECT_TRUE(healed.added);
   EXPECT_EQ(store->get({"anna", "n40"}).row, row);
@@ -186,7 +186,7 @@ TEST(LmdbDamageTest, ListsWhatIsWholeBesideADamagedRow) {
   }
   write_bytes(data, bytes);
   const auto store = open_store(lmdb_url(folder / "s"));
-  EXPECT_ERROR(store->list({}), "#anna/n4: damaged");
+  EXPECT_ERROR(store->list({}), "#anna/n4@2: damaged");
   std::vector<std::string> problems;
   const OnProblem hear = [&](const std::string& problem) { problems.push_back(problem); };
   std::size_t listed = 0;
@@ -198,7 +198,7 @@ TEST(LmdbDamageTest, ListsWhatIsWholeBesideADamagedRow) {
     if (more) query.after = page.back().name;
   }
   EXPECT_EQ(listed, kNames - 1);
-  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n4: damaged")));
+  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n4@2: damaged")));
   problems.clear();
   const std::vector<RowInfo> fourth = store->versions({"anna", "n4"}, hear),
                              sixth = store->versions({"anna", "n6"}, hear);
@@ -206,8 +206,100 @@ TEST(LmdbDamageTest, ListsWhatIsWholeBesideADamagedRow) {
   EXPECT_EQ(fourth.front().header.version, 1U);
   ASSERT_EQ(sixth.size(), 1U);
   EXPECT_EQ(sixth.front().header.version, 2U);
-  EXPECT_THAT(problems,
-              testing::ElementsAre(testing::HasSubstr("#anna/n4: damaged"), testing::HasSubstr("#anna/n6@1: damaged")));
+  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/n4@2: damaged"),
+                                             testing::HasSubstr("#anna/n6@1: damaged")));
+}
+
+/// A store in which the newest version of n4 is damaged, and the only one of n12.
+std::shared_ptr<Store> open_with_damaged_newest(const std::filesystem::path& folder) {
+  fill(folder);
+  const std::filesystem::path data = folder / "1" / "data.mdb";
+  std::string bytes = bytes_of(data);
+  for (const std::uint64_t seed : {4U, 12U}) {
+    const std::vector<std::byte> row = random_row(seed, 64 + 20 * seed);
+    const std::string begin(reinterpret_cast<const char*>(row.data()), 64);
+    for (std::size_t at = bytes.find(begin); at != std::string::npos; at = bytes.find(begin)) bytes[at] ^= 1;
+  }
+  write_bytes(data, bytes);
+  return open_store(lmdb_url(folder));
+}
+
+TEST(LmdbDamageTest, ADamagedNewestVersionHidesNoOlderOne) {
+  const test::TemporaryFolder folder;
+  const auto store = open_with_damaged_newest(folder / "s");
+  const std::vector<std::byte> older = random_row(1004, 64 + 20 * 4);
+  EXPECT_ERROR(store->get({"anna", "n4"}), "#anna/n4@2: damaged: its checksum");
+  EXPECT_ERROR(store->get({"anna", "n4"}),
+               "; loraxs store rollback " + lmdb_url(folder / "s").text + "#anna/n4@1 makes the version before it");
+  EXPECT_ERROR(store->get({"anna", "n4"}, 2), "#anna/n4@2: damaged");
+  EXPECT_EQ(store->get({"anna", "n4"}, 1).row, older);
+  EXPECT_ERROR(store->get({"anna", "n4"}, 7), "expected a version from 1 to 1 that was kept");
+  EXPECT_ERROR(store->get({"anna", "n12"}, 7), "#anna/n12@1: damaged");
+  EXPECT_ERROR(store->get({"anna", "n99"}), "found none of that name");
+  EXPECT_EQ(store->rollback({"anna", "n4"}, 1).version, 3U);
+  EXPECT_EQ(store->get({"anna", "n4"}).row, older);
+}
+
+TEST(LmdbDamageTest, ADamagedNewestVersionIsDeletedAlone) {
+  const test::TemporaryFolder folder;
+  const auto store = open_with_damaged_newest(folder / "s");
+  EXPECT_EQ(store->remove({"anna", "n4"}, 2), 1U);
+  EXPECT_EQ(store->get({"anna", "n4"}).header.version, 1U);
+  EXPECT_EQ(store->remove({"anna", "n12"}), 1U);
+  std::vector<std::string> problems;
+  store->verify([&](const std::string& problem) { problems.push_back(problem); });
+  EXPECT_THAT(problems, testing::IsEmpty());
+}
+
+TEST(LmdbDamageTest, CopiesSayWhatIsDamaged) {
+  const test::TemporaryFolder folder;
+  const auto store = open_with_damaged_newest(folder / "s");
+  const std::uint64_t versions = store->stat().versions;
+  std::vector<std::string> problems;
+  const OnProblem hear = [&](const std::string& problem) { problems.push_back(problem); };
+  const auto both_are_named = testing::UnorderedElementsAre(testing::HasSubstr("/s#anna/n4@2: damaged"),
+                                                            testing::HasSubstr("/s#anna/n12@1: damaged"));
+  // Another store: what is whole, and the numbers of what is not.
+  EXPECT_ERROR(copy_store(*store, *open_store(lmdb_url(folder / "none"), OpenStore::kCreate)), "damaged");
+  const auto copy = open_store(lmdb_url(folder / "copy"), OpenStore::kCreate);
+  EXPECT_EQ(copy_store(*store, *copy, hear).copied, versions - 2);
+  EXPECT_THAT(problems, both_are_named);
+  EXPECT_EQ(copy->get({"anna", "n4"}).header.version, 1U);
+  const std::vector<std::byte> row = random_row(77);
+  const Digest kind = copy->shared_digests(SharedKind::kKind).front();
+  EXPECT_EQ(copy->put(new_row({"anna", "n4"}, row, kind)).version, 3U);
+  EXPECT_EQ(copy->put(new_row({"anna", "n12"}, row, kind)).version, 2U);
+  // A backup and a compaction: all of it.
+  EXPECT_ERROR(store->backup(folder / "backup"), "damaged");
+  EXPECT_FALSE(std::filesystem::exists(folder / "backup"));
+  problems.clear();
+  store->backup(folder / "backup", hear);
+  EXPECT_THAT(problems, both_are_named);
+  const auto backup = open_store(lmdb_url(folder / "backup"));
+  EXPECT_EQ(backup->stat().versions, versions);
+  EXPECT_ERROR(backup->get({"anna", "n4"}), "/backup#anna/n4@2: damaged");
+  problems.clear();
+  store->compact(hear);
+  EXPECT_THAT(problems, both_are_named);
+  EXPECT_EQ(store->stat().versions, versions);
+  EXPECT_EQ(store->get({"anna", "n4"}, 1).row, random_row(1004, 64 + 20 * 4));
+}
+
+TEST(LmdbDamageTest, AFileThatTheStoreLacksIsNamed) {
+  for (const char* lost : {"loraxs-store", "current", "1/data.mdb", "1"}) {
+    const test::TemporaryFolder folder;
+    fill(folder / "s");
+    std::filesystem::remove_all(folder / "s" / lost);
+    const std::string file = std::string(lost) == "1" ? "1/data.mdb" : lost;
+    EXPECT_ERROR(open_store(lmdb_url(folder / "s")),
+                 (folder / "s" / file).string() + ": damaged: the store lacks this file of its own");
+  }
+  for (const char* made_again : {"writer", "1/lock.mdb"}) {
+    const test::TemporaryFolder folder;
+    fill(folder / "s");
+    std::filesystem::remove(folder / "s" / made_again);
+    EXPECT_EQ(open_store(lmdb_url(folder / "s"))->get({"anna", "n4"}).header.version, 2U) << made_again;
+  }
 }
 
 TEST(LmdbStoreTest, WhatIsNoStoreIsNamed) {

@@ -9,6 +9,7 @@
 #include "support/expect_error.h"
 #include "support/postgres_server.h"
 #include "support/store_rows.h"
+#include "support/temporary_folder.h"
 
 namespace loraxs {
 namespace {
@@ -49,8 +50,44 @@ TEST_F(PostgresStoreTest, TablesThatAreNotThereOrNewerAreNamed) {
   EXPECT_ERROR(open(), "expected a store, found a database without its tables");
   open(OpenStore::kCreate);
   open();
-  PostgresServer::instance().run_sql(url_, "UPDATE loraxs_schema SET version = 2");
-  EXPECT_ERROR(open(), "expected tables of version 1, found version 2; a newer loraxs made them");
+  PostgresServer::instance().run_sql(url_, "UPDATE loraxs_schema SET version = 3");
+  EXPECT_ERROR(open(), "expected tables of version 2, found version 3; a newer loraxs made them");
+}
+
+TEST_F(PostgresStoreTest, TablesOfVersion1AreReadAndBroughtTo2ByAWrite) {
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) put(*open(OpenStore::kCreate), "a", seed);
+  PostgresServer::instance().run_sql(url_, "DROP TABLE loraxs_numbers");
+  PostgresServer::instance().run_sql(url_, "UPDATE loraxs_schema SET version = 1");
+  const auto store = open();
+  EXPECT_EQ(store->get({"anna", "a"}).row, random_row(2));
+  EXPECT_EQ(store->last_numbers({}, 10).front().version, 2U);
+  store->remove({"anna", "a"}, 2);
+  EXPECT_EQ(put(*store, "a", 3).version, 3U);
+  EXPECT_EQ(open()->get({"anna", "a"}).row, random_row(3));
+}
+
+TEST_F(PostgresStoreTest, ADamagedNewestVersionHidesNoOlderOne) {
+  const auto store = open(OpenStore::kCreate);
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) put(*store, "a", seed);
+  put(*store, "b", 7);
+  PostgresServer::instance().run_sql(
+      url_, "UPDATE loraxs_rows SET value = set_byte(value, 200, 255 - get_byte(value, 200)) WHERE version = 2");
+  EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a@2: damaged");
+  EXPECT_ERROR(store->get({"anna", "a"}), "; loraxs store rollback " + url_ + "#anna/a@1 makes the version before it");
+  EXPECT_EQ(store->get({"anna", "a"}, 1).row, random_row(1));
+  EXPECT_ERROR(store->get({"anna", "a"}, 7), "expected a version from 1 to 1");
+  const test::TemporaryFolder folder;
+  std::vector<std::string> problems;
+  const OnProblem hear = [&](const std::string& problem) { problems.push_back(problem); };
+  EXPECT_ERROR(store->backup(folder / "backup"), "#anna/a@2: damaged");
+  store->backup(folder / "backup", hear);
+  EXPECT_THAT(problems, testing::ElementsAre(testing::HasSubstr("#anna/a@2: damaged")));
+  const auto backup = open_store(parse_store_url("lmdb://" + (folder / "backup").string()));
+  EXPECT_EQ(backup->stat().versions, 2U);
+  EXPECT_EQ(put(*backup, "a", 9).version, 3U);
+  EXPECT_EQ(store->rollback({"anna", "a"}, 1).version, 3U);
+  EXPECT_EQ(store->get({"anna", "a"}).row, random_row(1));
+  EXPECT_EQ(store->remove({"anna", "a"}, 2), 1U);
 }
 
 TEST_F(PostgresStoreTest, ProgramsThatMakeTheTablesTogetherMakeThemOnce) {
@@ -87,7 +124,7 @@ TEST_F(PostgresStoreTest, ADamagedValueIsNamed) {
   put(*store, "b", 2);
   PostgresServer::instance().run_sql(
       url_, "UPDATE loraxs_rows SET value = set_byte(value, 200, 255 - get_byte(value, 200)) WHERE name = 'a'");
-  EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a: damaged: its checksum");
+  EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a@1: damaged: its checksum");
   EXPECT_ERROR(store->list({}), "#anna/a@1: damaged");
   std::vector<std::string> problems;
   const OnProblem hear = [&](const std::string& problem) { problems.push_back(problem); };
@@ -99,7 +136,7 @@ TEST_F(PostgresStoreTest, ADamagedValueIsNamed) {
   EXPECT_EQ(problems.size(), 2U);
   PostgresServer::instance().run_sql(
       url_, "UPDATE loraxs_rows SET value = (SELECT value FROM loraxs_rows WHERE name = 'b') WHERE name = 'a'");
-  EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a: damaged: its checksum");  // whole, and another's
+  EXPECT_ERROR(store->get({"anna", "a"}), "#anna/a@1: damaged: its checksum");  // whole, and another's
   EXPECT_TRUE(put(*store, "a", 1).added);
   EXPECT_EQ(store->get({"anna", "a"}).row, random_row(1));
 }

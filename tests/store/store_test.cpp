@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <set>
 #include <thread>
 
 #include "io/error.h"
@@ -115,6 +116,67 @@ TEST_P(StoreTest, DeletesVersionsAndNames) {
   EXPECT_EQ(store_->stat().versions, 1U);
 }
 
+TEST_P(StoreTest, ANumberIsNeverGivenAgain) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) put({"anna", "a"}, seed);
+  put({"anna", "b"}, 9);
+  store_->remove({"anna", "a"}, 3);
+  EXPECT_EQ(put({"anna", "a"}, 4).version, 4U);
+  store_->remove({"anna", "a"}, 4);
+  EXPECT_EQ(store_->rollback({"anna", "a"}, 1).version, 5U);
+  store_->remove({"anna", "a"});
+  EXPECT_EQ(store_->stat().adapters, 1U);
+  store_->compact();
+  const auto copy = open_store(parse_store_url("lmdb://" + (folder_ / "copy").string()), OpenStore::kCreate);
+  copy_store(*store_, *copy);
+  store_->backup(folder_ / "backup");
+  const auto backup = open_store(parse_store_url("lmdb://" + (folder_ / "backup").string()));
+  const std::vector<std::byte> row = random_row(6);
+  for (Store* each : {store_.get(), copy.get(), backup.get()}) {
+    EXPECT_EQ(each->put(new_row({"anna", "a"}, row, kind_)).version, 6U) << each->url().text;
+    EXPECT_EQ(each->put(new_row({"anna", "b"}, row, kind_)).version, 2U) << each->url().text;
+    std::vector<std::string> problems;
+    each->verify([&](const std::string& problem) { problems.push_back(problem); });
+    EXPECT_THAT(problems, testing::IsEmpty());
+  }
+  // What was deleted and comes back by a copy is another version of the same row.
+  copy->remove({"anna", "a"});
+  const CopyReport report = copy_store(*store_, *copy);
+  EXPECT_EQ(report.copied, 1U);
+  EXPECT_EQ(report.renumbered, 1U);
+  EXPECT_EQ(copy->get({"anna", "a"}, 7).row, row);
+  EXPECT_EQ(copy_store(*store_, *copy).copied, 0U);
+}
+
+TEST_P(StoreTest, LastNumbersComeInPages) {
+  for (const char* name : {"a", "b", "c", "d", "e"}) put({"anna", name}, 1);
+  for (const char* name : {"b", "c", "e"}) store_->remove({"anna", name});
+  put({"anna", "c"}, 2);
+  std::vector<std::string> found;
+  AdapterName after;
+  for (std::vector<LastNumber> page; !(page = store_->last_numbers(after, 2)).empty(); after = page.back().name) {
+    for (const LastNumber& each : page) found.push_back(each.name.name + "@" + std::to_string(each.version));
+  }
+  EXPECT_EQ(found, (std::vector<std::string>{"a@1", "b@1", "c@2", "d@1", "e@1"}));
+}
+
+TEST_P(StoreTest, WritersThatDeleteTakeNoNumberTwice) {
+  constexpr std::uint64_t kWriters = 4, kPuts = 25;
+  std::vector<std::vector<std::uint64_t>> given(kWriters);
+  std::vector<std::thread> writers;
+  for (std::uint64_t writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([&, writer] {
+      for (std::uint64_t i = 0; i < kPuts; ++i) {
+        given[writer].push_back(put({"anna", "one"}, 1000 * writer + i).version);
+        store_->remove({"anna", "one"}, given[writer].back());
+      }
+    });
+  }
+  for (std::thread& each : writers) each.join();
+  std::set<std::uint64_t> all;
+  for (const std::vector<std::uint64_t>& each : given) all.insert(each.begin(), each.end());
+  EXPECT_EQ(all.size(), kWriters * kPuts);
+}
+
 TEST_P(StoreTest, ListsByTenantPrefixAndPage) {
   for (const char* name : {"a.1", "a.2", "b", "a"}) put({"anna", name}, 1);
   put({"anna2", "a"}, 1);
@@ -195,8 +257,8 @@ TEST_P(StoreTest, CopiesToAnotherStoreWithHistory) {
   for (std::uint64_t i = 0; i < 20; ++i) put({"anna", "n" + std::to_string(i % 4)}, i);
   store_->remove({"anna", "n1"}, 2);
   const auto copy = open_store(parse_store_url("lmdb://" + (folder_ / "copy").string()), OpenStore::kCreate);
-  EXPECT_EQ(copy_store(*store_, *copy), 19U);
-  EXPECT_EQ(copy_store(*store_, *copy), 0U);
+  EXPECT_EQ(copy_store(*store_, *copy).copied, 19U);
+  EXPECT_EQ(copy_store(*store_, *copy).copied, 0U);
   EXPECT_EQ(copy->shared(SharedKind::kKind, kind_), test::kind_of_test());
   for (const RowInfo& newest : store_->list({})) {
     const std::vector<RowInfo> mine = store_->versions(newest.name), theirs = copy->versions(newest.name);

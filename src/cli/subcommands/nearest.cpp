@@ -8,7 +8,8 @@ namespace loraxs {
 
 void NearestOptions::add_to(CLI::App& app) {
   adapter.add_to(app);
-  app.add_option("--in", folder, "Folder of adapters")->required();
+  app.add_option("--in", folder, "Where to look: a folder of adapters, or a store's, URL#tenant/ or URL#tenant/begin*")
+      ->required();
   app.add_option("--top", top, "How many to list; 0 = all")->check(at_least_zero())->capture_default_str();
 }
 

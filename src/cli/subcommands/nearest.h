@@ -11,7 +11,7 @@ namespace loraxs {
 struct NearestOptions {
   static constexpr Subcommand kSubcommand = {
       .name = "nearest",
-      .help = "Adapters of a folder by the distance of their updates",
+      .help = "Adapters of a folder or a store by the distance of their updates",
       .example =
           "loraxs nearest --model models/minilm --adapter runs/classification/seed-0/best.safetensors --in "
           "runs/classification/seed-0"};

@@ -13,7 +13,7 @@ void ServeOptions::add_to(CLI::App& app) {
   app.add_option("--host", host, "Address to listen at; beyond this machine it needs --keys or --no-auth")
       ->capture_default_str();
   app.add_option("-p,--port", port, "0 = any that is free, which is said")
-      ->check(CLI::Range(0, kPorts))
+      ->check(whole_number_between(0, kPorts))
       ->capture_default_str();
   app.add_option("--tls-cert", tls_certificate, "PEM file: the certificate, and those that sign it");
   app.add_option("--tls-key", tls_key, "PEM file: its key");
