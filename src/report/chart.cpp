@@ -68,42 +68,62 @@ struct Box {
   }
 };
 
-/// Places of labels that keep clear of points and of each other where there is room.
+/// Labels that keep clear of points and of each other, each nearer to its own point than to any other. One that finds
+/// no such place is left out: the point's title says it.
 class Labels {
  public:
   Labels(double left, double right, double top, double bottom) : frame_{left, right, top, bottom} {}
 
-  void add_point(double x, double y) { taken_.push_back({x - 4, x + 4, y - 4, y + 4}); }
+  void add_point(double x, double y) {
+    points_.emplace_back(x, y);
+    taken_.push_back({x - 4, x + 4, y - 4, y + 4});
+  }
 
   std::string text(double x, double y, const std::string& label) {
     constexpr double kSmall = 6.0, kHalf = 6;  // width of a letter, half of a line
     const double width = kSmall * static_cast<double>(label.size());
-    const std::pair<double, double> candidates[] = {{x - width / 2, y - 12}, {x - width / 2, y + 14}, {x + 8, y},
-                                                    {x - width - 8, y},      {x + 6, y - 12},         {x + 6, y + 14},
-                                                    {x - width - 6, y - 12}, {x - width - 6, y + 14}};
-    const std::pair<double, double>* chosen = nullptr;
-    for (const auto& candidate : candidates) {
-      const Box box = {candidate.first, candidate.first + width, candidate.second - kHalf, candidate.second + kHalf};
-      const bool inside =
-          box.left >= frame_.left && box.right <= frame_.right && box.top >= frame_.top && box.bottom <= frame_.bottom;
-      if (!inside || std::any_of(taken_.begin(), taken_.end(), [&](const Box& other) { return box.meets(other); })) {
-        continue;
+    for (const double away : {0.0, 13.0, 26.0}) {  // further where it is crowded
+      const double above = y - 12 - away, below = y + 14 + away;
+      const std::pair<double, double> candidates[] = {
+          {x - width / 2, above}, {x - width / 2, below}, {x + 8 + away, y},      {x - width - 8 - away, y},
+          {x + 6, above},         {x + 6, below},         {x - width - 6, above}, {x - width - 6, below}};
+      for (const auto& [left, middle] : candidates) {
+        const Box box = {left, left + width, middle - kHalf, middle + kHalf};
+        if (!is_free(box) || !is_nearest(x, y, left + width / 2, middle)) continue;
+        taken_.push_back(box);
+        return concat("<text class=\"label\" x=\"", left, "\" y=\"", middle + 4, "\">", escape_html(label), "</text>");
       }
-      chosen = &candidate;
-      taken_.push_back(box);
-      break;
     }
-    if (chosen == nullptr) {
-      chosen = &candidates[0];
-    }
-    return concat("<text class=\"label\" x=\"", chosen->first, "\" y=\"", chosen->second + 4, "\">", escape_html(label),
-                  "</text>");
+    return {};
   }
 
  private:
+  bool is_free(const Box& box) const {
+    return box.left >= frame_.left && box.right <= frame_.right && box.top >= frame_.top &&
+           box.bottom <= frame_.bottom &&
+           std::none_of(taken_.begin(), taken_.end(), [&](const Box& other) { return box.meets(other); });
+  }
+  /// Whether of all points (x, y) is the nearest to the middle of a label.
+  bool is_nearest(double x, double y, double label_x, double label_y) const {
+    const double own = std::hypot(x - label_x, y - label_y);
+    return std::none_of(points_.begin(), points_.end(), [&](const std::pair<double, double>& point) {
+      return std::hypot(point.first - label_x, point.second - label_y) < own;
+    });
+  }
+
   Box frame_;
+  std::vector<std::pair<double, double>> points_;
   std::vector<Box> taken_;
 };
+
+/// A curve's points in the order in which their labels take their places: its ends first.
+std::vector<const ChartPoint*> by_place(const std::vector<ChartPoint>& points) {
+  std::vector<const ChartPoint*> order;
+  order.reserve(points.size());
+  for (const ChartPoint& point : points) order.push_back(&point);
+  if (order.size() > 2) std::rotate(order.begin() + 1, order.end() - 1, order.end());
+  return order;
+}
 
 std::string line(const char* of_class, double x1, double y1, double x2, double y2) {
   return concat("<line class=\"", of_class, "\" x1=\"", x1, "\" x2=\"", x2, "\" y1=\"", y1, "\" y2=\"", y2, "\"/>");
@@ -198,9 +218,9 @@ std::string svg_chart(const Chart& chart) {
                  "\" cx=\"", x, "\" cy=\"", y, "\" r=\"", joined ? 2.5 : 4.0, "\"><title>", escape_html(curve.name),
                  point.label.empty() ? "" : ", " + escape_html(point.label), ": ", short_number(point.x), ", ",
                  short_number(point.y), point.error > 0 ? " ± " + short_number(point.error) : "", "</title></circle>");
-      if (!point.label.empty()) {
-        svg += labels.text(x, y, point.label);
-      }
+    }
+    for (const ChartPoint* point : by_place(curve.points)) {
+      if (!point->label.empty()) svg += labels.text(px(point->x), py(point->y), point->label);
     }
     const double at = left + legend[i].x, y = legend_top + kLine * legend[i].line;
     if (joined) {
