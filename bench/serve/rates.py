@@ -150,7 +150,7 @@ def gaps_beside(port: int, names: list[str], others):
     async def gaps(with_others: bool) -> float:
         beside = [asyncio.create_task(others())] if with_others else []
         if with_others:
-            await asyncio.sleep(1)
+            await asyncio.sleep(3)
         done = await asyncio.gather(*(Stream(port, names[i], prompt_of(i), 256).run() for i in range(8)))
         for task in beside:
             if task.done():
