@@ -4,15 +4,17 @@ a store of random adapters of rank 16 on all linear modules (made in --folder, o
 Each line is a ratio of two workloads that take turns within one run, the median over runs, with both rates:
   adapters64   64 streams with an adapter each against 64 on the base
   adapters16   16 with 16
-  turns        64 streams over all stored adapters in turn against one adapter for all
+  turns        64 streams over all stored adapters in turn (--adapters 10000) against one adapter for all
   http         16 streams over HTTP against `generate` in process, prompts included; --gap-ms 0, which `generate` has
   cold         milliseconds to the first token, p50 and p99: adapters never asked for before against one that is resident
-  gap          p99 of the time between two tokens of 8 streams while prompts of --long tokens arrive, against without
-  tenants      p95 of a request a second while another tenant sends --flood at once, against alone
+  gap          p99 of the time between two tokens of 8 streams while prompts of --long tokens arrive, one after the other, against without
+  idle         the same while 2,000 connections say nothing, 50 send a byte a second and 50 do not read
+  tenants      p95 of a request a second for --seconds while another tenant sends --flood at once, against alone
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import re
 import statistics
@@ -31,9 +33,6 @@ PROMPT_TOKENS, NEW_TOKENS, RANK = 32, 64, 16
 
 def make_store(program: str, model: str, folder: Path, adapters: int) -> str:
     """The URL of a store with so many adapters, t/a0 …; made where it is not there."""
-    url = f"lmdb://{folder / f'store-{adapters}'}"
-    if (folder / f"store-{adapters}").exists():
-        return url
     first = folder / "first.safetensors"
     if not first.exists():
         (folder / "text.txt").write_text("To be, or not to be: that is the question.\n" * 40)
@@ -44,6 +43,14 @@ def make_store(program: str, model: str, folder: Path, adapters: int) -> str:
         (folder / "recipe.yaml").write_text(json.dumps(recipe))
         subprocess.run([program, "train", str(folder / "recipe.yaml"), "-q"], check=True, stdout=subprocess.DEVNULL)
         first.write_bytes((folder / "run/seed-0/last.safetensors").read_bytes())
+    return fill_store(program, first, folder, f"store-{adapters}", adapters)
+
+
+def fill_store(program: str, first: Path, folder: Path, name: str, adapters: int) -> str:
+    """The URL of a store in `folder` with so many adapters like `first`, t/a0 …; made where it is not whole."""
+    url, whole = f"lmdb://{folder / name}", folder / f"{name}.whole"
+    if whole.exists():
+        return url
     batch = 200
     for begin in range(0, adapters, batch):
         files = [
@@ -55,6 +62,7 @@ def make_store(program: str, model: str, folder: Path, adapters: int) -> str:
         )
         for file in files:
             file.unlink()
+    whole.touch()
     return url
 
 
@@ -73,6 +81,13 @@ class Stream:
         text = json.dumps(body).encode()
         self.start = time.perf_counter()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+        try:
+            await self.read(reader, writer, text)
+        finally:
+            writer.close()
+        return self
+
+    async def read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, text: bytes) -> None:
         writer.write(
             b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             % len(text)
@@ -90,8 +105,6 @@ class Stream:
             if b'"usage":{' in line:
                 self.tokens = json.loads(line[6:])["usage"]["completion_tokens"]
                 self.arrivals.pop()
-        writer.close()
-        return self
 
 
 def prompt_of(seed: int, tokens: int = PROMPT_TOKENS) -> list[int]:
@@ -108,6 +121,46 @@ async def rate(port: int, models: list[str], streams: int, requests: int) -> flo
 
     tokens = sum(await asyncio.gather(*(one(i) for i in range(requests))))
     return tokens / (time.perf_counter() - start)
+
+
+async def crowd(port: int) -> None:
+    """2,000 connections that say nothing, 50 that send a byte a second, 50 that ask for much and do not read."""
+    connect = lambda: asyncio.open_connection("127.0.0.1", port, limit=1024)
+    silent = [(await connect())[1] for _ in range(2000)]
+    deaf = [(await connect())[1] for _ in range(50)]
+    for writer in deaf:
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    try:
+        while True:
+            slow = [(await connect())[1] for _ in range(50)]  # anew where the server has closed them
+            for letter in b"POST /v1":  # within the time that a head has
+                for writer in slow:
+                    writer.write(bytes([letter]))
+                await asyncio.sleep(1)
+            for writer in slow:
+                writer.close()
+    finally:
+        for writer in silent + deaf:
+            writer.close()
+
+
+def gaps_beside(port: int, names: list[str], others):
+    """Two measurements: the p99 of milliseconds between two tokens of 8 streams beside `others` and without."""
+
+    async def gaps(with_others: bool) -> float:
+        beside = [asyncio.create_task(others())] if with_others else []
+        if with_others:
+            await asyncio.sleep(3)
+        done = await asyncio.gather(*(Stream(port, names[i], prompt_of(i), 256).run() for i in range(8)))
+        for task in beside:
+            if task.done():
+                task.result()  # its failure
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        arrivals = [stream.arrivals[8:] for stream in done]
+        return quantile([1000 * (b - a) for each in arrivals for a, b in itertools.pairwise(each)], 0.99)
+
+    return (lambda: asyncio.run(gaps(True))), (lambda: asyncio.run(gaps(False)))
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -134,7 +187,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--adapters", type=int, default=1000)
     parser.add_argument("--long", type=int, default=2000)
-    parser.add_argument("--flood", type=int, default=200)
+    parser.add_argument("--flood", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=500, help="of cold")
+    parser.add_argument("--seconds", type=int, default=20, help="of tenants")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--gap-ms", default="20", help="of loraxs serve")
     parser.add_argument("--only", nargs="*", default=[])
@@ -168,11 +223,13 @@ def main() -> None:
         if wanted("adapters16"):
             median_ratio("adapters16", options.runs, of(names[:16], 16, 16), of(["base"], 16, 16))
         if wanted("turns"):
-            median_ratio("turns", options.runs, of(names, 64, 256), of(names[:1], 64, 256))
+            turns = itertools.cycle(names)  # a run goes on where the last one ended: none finds its own rows in memory
+            next_ones = lambda: of(list(itertools.islice(turns, 256)), 64, 256)()
+            median_ratio("turns", options.runs, next_ones, of(names[:1], 64, 256))
         if wanted("cold"):
             first = lambda name, i: asyncio.run(Stream(port, name, prompt_of(i), 1).run())
             times = {"cold": [], "warm": []}
-            for i in range(min(200, options.adapters - 64)):
+            for i in range(min(options.pairs, options.adapters - 64)):
                 for kind, name in (("cold", names[64 + i]), ("warm", names[0])):
                     stream = first(name, i)
                     times[kind].append(1000 * (stream.arrivals[0] - stream.start))
@@ -190,26 +247,16 @@ def main() -> None:
                 flush=True,
             )
         if wanted("gap"):
+            unheard = itertools.count(99)  # no prompt is found in the prefix cache
 
-            async def gaps(with_prompts: bool) -> float:
-                running = [asyncio.create_task(Stream(port, names[i], prompt_of(i), 256).run()) for i in range(8)]
+            async def prompts() -> None:
                 await asyncio.sleep(1.5)
-                arriving = [
-                    asyncio.create_task(Stream(port, "base", prompt_of(99 + i, options.long), 1).run())
-                    for i in range(3 if with_prompts else 0)
-                ]
-                done = await asyncio.gather(*running)
-                await asyncio.gather(*arriving)
-                between = [
-                    1000 * (b - a)
-                    for stream in done
-                    for a, b in zip(stream.arrivals[8:], stream.arrivals[9:], strict=False)
-                ]
-                return quantile(between, 0.99)
+                while True:
+                    await Stream(port, "base", prompt_of(next(unheard), options.long), 1).run()
 
-            median_ratio(
-                "gap", options.runs, lambda: asyncio.run(gaps(True)), lambda: asyncio.run(gaps(False)), "ms, p99"
-            )
+            median_ratio("gap", options.runs, *gaps_beside(port, names, prompts), "ms, p99")
+        if wanted("idle"):
+            median_ratio("idle", options.runs, *gaps_beside(port, names, lambda: crowd(port)), "ms, p99")
     if wanted("http"):
         over_http(options, words, folder)
     if wanted("tenants"):
@@ -278,10 +325,11 @@ def tenants(options: argparse.Namespace, url: str, name: str) -> None:
                         __import__("concurrent.futures").futures.ThreadPoolExecutor(options.flood + 8)
                     )
                     others = [asyncio.create_task(ask(theirs, "base")) for _ in range(options.flood if flood else 0)]
-                    times = []
-                    for _ in range(10):
-                        times.append(await ask(mine, name))
-                        await asyncio.sleep(0.5)
+                    asked = []
+                    for _ in range(options.seconds):
+                        asked.append(asyncio.create_task(ask(mine, name)))
+                        await asyncio.sleep(1)
+                    times = await asyncio.gather(*asked)
                     for other in others:
                         other.cancel()
                     return quantile(times, 0.95)

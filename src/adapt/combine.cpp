@@ -94,7 +94,7 @@ class ExpressionReader {
     const double weight = std::strtod(word.c_str(), &end);
     if (word.empty() || *end != '\0' || !std::isfinite(weight)) {
       at_ = begin;
-      fail("expected a number before *");
+      fail(concat("expected a finite number before *, found \"", word, "\""));
     }
     ++at_;
     term = read_name();

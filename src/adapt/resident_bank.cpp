@@ -97,7 +97,7 @@ std::shared_ptr<const PinnedRow> ResidentBank::pin(const std::string& digest, Ro
     if (found == by_digest_.end()) {
       if (!taken.digest.empty()) by_digest_.erase(taken.digest);
       taken.digest = digest;
-      taken.error.clear();
+      taken.error = nullptr;
       taken.state = State::kLoading;
       by_digest_.emplace(digest, place);
       loads_.push_back({.place = place, .load = std::move(load)});
@@ -105,6 +105,12 @@ std::shared_ptr<const PinnedRow> ResidentBank::pin(const std::string& digest, Ro
   }
   asked_.notify_one();
   return std::make_shared<const PinnedRow>(shared_from_this(), place);
+}
+
+bool ResidentBank::holds(const std::string& digest) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_digest_.find(digest);
+  return found != by_digest_.end() && places_[found->second].state == State::kReady;
 }
 
 int64_t ResidentBank::num_loads() const {
@@ -145,12 +151,12 @@ void ResidentBank::run_loads() {
     used_ = std::max(used_, next.place + 1);
     with_memory_ = std::max(with_memory_, used_);
     lock.unlock();
-    std::string error = load_into(next.place, next.load);  // nobody reads a place that is loading
-    next.load = nullptr;                                   // what it holds may let go of a pin
+    std::exception_ptr error = load_into(next.place, next.load);  // nobody reads a place that is loading
+    next.load = nullptr;                                          // what it holds may let go of a pin
     lock.lock();
     Place& place = places_[next.place];
-    place.state = error.empty() ? State::kReady : State::kFailed;
-    if (error.empty()) {
+    place.state = error == nullptr ? State::kReady : State::kFailed;
+    if (error == nullptr) {
       ++num_loads_;
     } else {  // who asks again loads again
       by_digest_.erase(std::exchange(place.digest, {}));
@@ -168,7 +174,7 @@ void ResidentBank::take_memory(int64_t place) {
   row[row_bytes - 1] = 0;  // rows begin and end within pages
 }
 
-std::string ResidentBank::load_into(int64_t place, const RowLoader& load) {
+std::exception_ptr ResidentBank::load_into(int64_t place, const RowLoader& load) {
   const bool direct = staging_.empty();
   const auto size = static_cast<size_t>(kind_.layout->row_size);
   float* row = direct ? bank_->values.mutable_data_ptr<float>() + place * kind_.layout->row_size : staging_.data();
@@ -177,10 +183,12 @@ std::string ResidentBank::load_into(int64_t place, const RowLoader& load) {
     if (!direct) {
       bank_->values.select(0, place).copy_(torch::from_blob(row, {kind_.layout->row_size}, torch::kFloat32));
     }
-    return "";
+    return nullptr;
+  } catch (const Error&) {
+    return std::current_exception();
   } catch (const std::exception& error) {
     const std::string said = error.what();
-    return said.empty() ? "the row could not be loaded" : said;
+    return std::make_exception_ptr(Error(said.empty() ? "the row could not be loaded" : said));
   }
 }
 
@@ -193,7 +201,7 @@ void PinnedRow::wait() const {
   std::unique_lock lock(bank_->mutex_);
   const ResidentBank::Place& place = bank_->places_[place_];
   bank_->loaded_.wait(lock, [&] { return place.state != ResidentBank::State::kLoading; });
-  if (place.state == ResidentBank::State::kFailed) throw Error(place.error);
+  if (place.state == ResidentBank::State::kFailed) std::rethrow_exception(place.error);
 }
 
 }  // namespace loraxs

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <list>
 #include <memory>
@@ -54,15 +55,16 @@ class ResidentBank : public std::enable_shared_from_this<ResidentBank> {
   AdapterSet set() const { return AdapterSet::of_bank(bank_); }
   const ResidentKind& kind() const { return kind_; }
   int64_t capacity() const { return bank_->num_adapters(); }
-  int64_t num_loads() const;     // rows that were brought in so far
-  int64_t num_resident() const;  // adapters that are there, or on their way
+  bool holds(const std::string& digest) const;  // whether the adapter's row is there
+  int64_t num_loads() const;                    // rows that were brought in so far
+  int64_t num_resident() const;                 // adapters that are there, or on their way
 
  private:
   friend class PinnedRow;
   enum class State : uint8_t { kEmpty, kLoading, kReady, kFailed };
   struct Place {
-    std::string digest;  // empty: no adapter, or one that failed
-    std::string error;   // of a failed load, for those who wait
+    std::string digest;        // empty: no adapter, or one that failed
+    std::exception_ptr error;  // of a failed load, for those who wait
     int64_t pins = 0;
     State state = State::kEmpty;
     std::optional<std::list<int64_t>::iterator> idle;  // in idle_, where nobody pins it
@@ -76,8 +78,8 @@ class ResidentBank : public std::enable_shared_from_this<ResidentBank> {
   void rest(int64_t place);  // nobody uses it and nobody writes it
   void run_loads();
   void take_memory(int64_t place);  // of a place that was never used: its first load then meets no page fault
-  /// -> the failure, empty: none
-  std::string load_into(int64_t place, const RowLoader& load);
+  /// -> the failure, null: none
+  std::exception_ptr load_into(int64_t place, const RowLoader& load);
 
   ResidentKind kind_;
   std::shared_ptr<Bank> bank_;

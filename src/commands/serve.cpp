@@ -53,14 +53,15 @@ void check_engine(Answering& engine, const CommonOptions& common) {
                    .prompt = ids,
                    .max_new_tokens = 1,
                    .on_piece = [](const AnswerPiece&) {},
-                   .on_end = [&](const AnswerEnd& end) { told.set_value(end.error); }});
+                   .on_end = [&](const AnswerEnd& end) { told.set_value(end.problem ? end.problem->what() : ""); }});
   } else {
-    engine.encode({.name = "check",
-                   .caller = caller,
-                   .model = base,
-                   .inputs = {ids},
-                   .embed = true,
-                   .on_done = [&](const auto&, const std::string& error) { told.set_value(error); }});
+    engine.encode(
+        {.name = "check",
+         .caller = caller,
+         .model = base,
+         .inputs = {ids},
+         .embed = true,
+         .on_done = [&](const auto&, const auto& problem) { told.set_value(problem ? problem->what() : ""); }});
   }
   if (const std::string error = told.get_future().get(); !error.empty()) throw Error(error);
   const double milliseconds =

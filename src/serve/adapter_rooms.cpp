@@ -10,6 +10,18 @@
 
 namespace loraxs {
 
+namespace {
+
+/// No server has room for it, however it is started: what it takes off the base would be missing for all.
+void refuse_residual(const AdapterFile& file) {
+  if (!find_method(file.method, file.path.string()).traits.residual) return;
+  throw Error(concat(file.path.string(), ": expected adapters on the base as it is, found one of ", file.method,
+                     ", which changes the base for all; serve the model that loraxs merge makes of it, or store the "
+                     "LoRA that loraxs export --format peft and loraxs import make of it"));
+}
+
+}  // namespace
+
 AdapterRooms::AdapterRooms(const BaseModel& model, Store* store, RoomOptions options, const Settings& settings)
     : model_(model), options_(std::move(options)) {
   const auto tell = [&](const Error& error) {
@@ -61,7 +73,9 @@ std::vector<AdapterRooms::Opened> AdapterRooms::kinds_of(Store& store, const Log
     if (!text) continue;
     try {
       Opened opened = open_kind(parse_kind(*text, where), where);
-      if (opened.file.base_id == model_.base_id || options_.accept_base) found.push_back(std::move(opened));
+      if (opened.file.base_id != model_.base_id && !options_.accept_base) continue;
+      refuse_residual(opened.file);
+      found.push_back(std::move(opened));
     } catch (const Error& error) {
       if (log) log(LogLevel::kWarning, concat("not served: ", error.what()));
     }
@@ -120,6 +134,7 @@ const AdapterRooms::Kind& AdapterRooms::kind(const Digest& digest, const std::st
 }
 
 std::shared_ptr<const Layout> AdapterRooms::open(const AdapterFile& file) const {
+  refuse_residual(file);
   auto layout = std::make_shared<const Layout>(resolve_layout(file, model_, options_.accept_base));
   check_reserved(*layout);
   check_basis(file, *layout);
@@ -127,10 +142,6 @@ std::shared_ptr<const Layout> AdapterRooms::open(const AdapterFile& file) const 
 }
 
 void AdapterRooms::check_basis(const AdapterFile& file, const Layout& layout) const {
-  if (find_method(file.method, file.path.string()).traits.residual) {
-    throw Error(concat(file.path.string(), ": expected adapters on the base as it is, found one of ", file.method,
-                       ", which changes the base for all; merge it and serve it alone"));
-  }
   if (reads_basis(file)) {
     BasisRecipe mine = file.basis, ours = basis_->recipe;
     mine.rank = ours.rank = 0;
@@ -148,7 +159,9 @@ void AdapterRooms::check_reserved(const Layout& layout) const {
   try {
     reserved_->check(layout);
   } catch (const Error& error) {
-    throw Error(concat(error.what(), ": start the server anew, or with --max-rank ", layout.largest_rank()));
+    const std::string hint =
+        layout.method == "lora_xs" ? concat(", or with --max-rank ", layout.largest_rank()) : std::string();
+    throw Error(concat(error.what(), ": start the server anew, once it is in the store", hint));
   }
 }
 
@@ -184,14 +197,18 @@ size_t AdapterRooms::num_rooms() const {
   return rooms_.size();
 }
 
-std::shared_ptr<const PinnedRow> AdapterRooms::pin(size_t room, const std::string& key, const RowLoader& load) const {
-  std::shared_ptr<ResidentBank> bank;
-  {
-    const std::lock_guard lock(mutex_);
-    bank = rooms_.at(room).bank;
-  }
-  return bank->pin(key, load);
+std::shared_ptr<ResidentBank> AdapterRooms::bank_of(size_t room) const {
+  const std::lock_guard lock(mutex_);
+  return rooms_.at(room).bank;
 }
+
+std::shared_ptr<const PinnedRow> AdapterRooms::pin(size_t room, const std::string& key, const RowLoader& load) const {
+  return bank_of(room)->pin(key, load);
+}
+
+bool AdapterRooms::holds(size_t room, const std::string& key) const { return bank_of(room)->holds(key); }
+
+int64_t AdapterRooms::capacity(size_t room) const { return bank_of(room)->capacity(); }
 
 int64_t AdapterRooms::slot_of(size_t room, const PinnedRow& pin) const {
   const std::lock_guard lock(mutex_);

@@ -58,6 +58,9 @@ class AdapterRooms {
   /// Holds a place for the row of a model, by what names all that it and what stands beside it are (ServedModel::key);
   /// null while all places of the room are held.
   std::shared_ptr<const PinnedRow> pin(size_t room, const std::string& key, const RowLoader& load) const;
+  /// Whether the row is there.
+  bool holds(size_t room, const std::string& key) const;
+  int64_t capacity(size_t room) const;  // places
   /// In set().
   int64_t slot_of(size_t room, const PinnedRow& pin) const;
 
@@ -68,6 +71,7 @@ class AdapterRooms {
   Residents residents() const;
 
  private:
+  std::shared_ptr<ResidentBank> bank_of(size_t room) const;
   struct Opened {
     AdapterFile file;
     Layout layout;

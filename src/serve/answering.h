@@ -47,6 +47,7 @@ class ServedModel {
   bool regression = false;
   std::vector<std::string> labels;  // of its classes
   int64_t max_length = 0;           // tokens that texts were cut to in its training; 0: not known
+  std::string large_factor;         // of a sum, the largest above 1: "1e+30 of anna/a@1"; empty: none
 };
 using ServedModelPtr = std::shared_ptr<const ServedModel>;
 
@@ -67,8 +68,8 @@ struct AnswerPiece {
 struct AnswerEnd {
   int64_t sample = 0;
   FinishReason reason = FinishReason::kStop;
-  std::string error;  // of kError, or why it was cancelled
-  std::string stop;   // the stop string that ended it; empty: none
+  std::optional<ApiError> problem;  // of kError, or why it was cancelled
+  std::string stop;                 // the stop string that ended it; empty: none
   int64_t prompt_tokens = 0, cached_tokens = 0, answer_tokens = 0;
 };
 
@@ -97,7 +98,7 @@ struct EncodeRequest {
   bool embed = false;                        // vectors; else outputs of the head
   /// On the engine's thread, once: a vector of numbers per input (probabilities, the value of a regression, or the
   /// pooled and normalised embedding), or why there is none.
-  std::function<void(std::vector<std::vector<float>> outputs, const std::string& error)> on_done;
+  std::function<void(std::vector<std::vector<float>> outputs, const std::optional<ApiError>& problem)> on_done;
 };
 
 /// What /ready, /metrics and the page show.

@@ -13,7 +13,6 @@ namespace loraxs {
 struct DecoderEngine::Job {
   int64_t id = 0;
   AnswerRequest request;
-  RowQueue* queue = nullptr;  // of its room; null: it needs no row
   std::shared_ptr<const PinnedRow> pin;
   int64_t scheduled = -1;  // the scheduler's id
   struct Sample {
@@ -29,7 +28,7 @@ struct DecoderEngine::Job {
 
 DecoderEngine::DecoderEngine(const EngineOptions& options, const Settings& settings)
     : ShelfEngine(options.max_waiting), options_(options), log_(settings.log), model_(options.model, settings) {
-  shelf_ = std::make_unique<ModelShelf>(model_.base(), options_.shelf, settings);
+  open_shelf(model_.base(), options_.shelf, settings);
   banks_ = shelf_->rooms().num_rooms();
   model_.use(shelf_->rooms().basis(), shelf_->rooms().set());
   scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
@@ -83,8 +82,7 @@ void DecoderEngine::cancel(int64_t id) {
 
 void DecoderEngine::cancel_now(const JobPtr& job) {
   if (job->scheduled >= 0) return scheduler_->cancel(job->scheduled);
-  loading_.remove(job);
-  end_all(job, FinishReason::kCancelled, "");
+  end_all(job, FinishReason::kCancelled, std::nullopt);
 }
 
 void DecoderEngine::take_in(const JobPtr& job) {
@@ -95,29 +93,7 @@ void DecoderEngine::take_in(const JobPtr& job) {
   jobs_.emplace(job->id, job);
   const AnswerRequest& asked = job->request;
   if (asked.model->key.empty()) return submit(job);
-  job->queue = &queues_[shelf_->room_of(*asked.model)];
-  job->queue->push(
-      {.id = job->id, .tenant = asked.caller.tenant, .priority = asked.caller.priority, .key = asked.model->key});
-}
-
-void DecoderEngine::admit() {
-  const auto take = [&](int64_t id) {
-    const JobPtr& job = jobs_.at(id);
-    job->pin = shelf_->pin(*job->request.model);
-    return job->pin != nullptr;
-  };
-  for (auto& [room, queue] : queues_) {
-    for (const int64_t id : queue.give(take)) loading_.push_back(jobs_.at(id));
-  }
-  for (auto next = loading_.begin(); next != loading_.end();) {
-    const JobPtr job = *next;
-    if (job->pin->ready()) {
-      next = loading_.erase(next);
-      submit(job);
-    } else {
-      ++next;
-    }
-  }
+  turns_->push(job->id, asked.caller, asked.model);
 }
 
 void DecoderEngine::submit(const JobPtr& job) {
@@ -135,7 +111,6 @@ void DecoderEngine::submit(const JobPtr& job) {
                               .priority = asked.caller.priority,
                               .prefix_key = concat(asked.caller.tenant, "/", asked.model->key)};
     if (job->pin) {
-      job->pin->wait();  // ready: throws what the loading said
       if (shelf_->rooms().num_rooms() != banks_) {
         model_.use(shelf_->rooms().basis(), shelf_->rooms().set());
         banks_ = shelf_->rooms().num_rooms();
@@ -152,8 +127,20 @@ void DecoderEngine::submit(const JobPtr& job) {
     };
     job->scheduled = scheduler_->submit(std::move(request));
   } catch (const Error& error) {
-    end_all(job, FinishReason::kError, error.what());
+    end_all(job, FinishReason::kError, ApiError(500, error.what()));
   }
+}
+
+/// A row is there, or could not be loaded.
+void DecoderEngine::take_row(const JobPtr& job, std::shared_ptr<const PinnedRow> row) {
+  try {
+    row->wait();
+  } catch (const Error&) {
+    row.reset();
+    return end_all(job, FinishReason::kError, loading_failure());
+  }
+  job->pin = std::move(row);
+  submit(job);
 }
 
 TokenInfo DecoderEngine::info_of(const SampledToken& token) const {
@@ -189,22 +176,23 @@ bool DecoderEngine::tell_token(Job& job, int64_t k, const SampledToken& token) {
 
 void DecoderEngine::finish(const JobPtr& job, int64_t k, FinishReason reason, const std::string& error) {
   Job::Sample& sample = job->samples[k];
-  AnswerEnd last{.sample = k, .reason = reason, .error = error};
+  AnswerEnd last{.sample = k, .reason = reason};
+  if (!error.empty()) last.problem = failure(*job->request.model, error);
   try {
     AnswerPiece piece{.sample = k, .text = sample.stream->finish()};
     last.stop = sample.stream->stop();
     if (error.empty() && !piece.text.empty()) job->request.on_piece(std::move(piece));
   } catch (const Error& undecodable) {
     last.reason = FinishReason::kError;
-    last.error = undecodable.what();
+    last.problem = ApiError(500, undecodable.what());
   }
   last.answer_tokens = sample.tokens;
   end(job, std::move(last));
 }
 
-void DecoderEngine::end_all(const JobPtr& job, FinishReason reason, const std::string& error) {
+void DecoderEngine::end_all(const JobPtr& job, FinishReason reason, const std::optional<ApiError>& problem) {
   for (int64_t k = 0; k < job->request.samples; ++k) {
-    if (!job->samples[k].ended) end(job, {.sample = k, .reason = reason, .error = error});
+    if (!job->samples[k].ended) end(job, {.sample = k, .reason = reason, .problem = problem});
   }
 }
 
@@ -216,7 +204,7 @@ void DecoderEngine::end(const JobPtr& job, AnswerEnd end) {
   if (--job->left > 0) return;
   jobs_.erase(job->id);
   job->pin.reset();
-  if (job->queue != nullptr) job->queue->erase(job->id);
+  turns_->erase(job->id);
   leave(job->request.caller.tenant);
 }
 
@@ -226,13 +214,12 @@ void DecoderEngine::start_over(const std::string& why) {
   std::vector<JobPtr> left;
   left.reserve(jobs_.size());
   for (const auto& [id, job] : jobs_) left.push_back(job);
-  loading_.clear();
-  for (const JobPtr& job : left) end_all(job, FinishReason::kError, "the engine failed; try again");
+  for (const JobPtr& job : left) end_all(job, FinishReason::kError, ApiError(500, "the engine failed; try again"));
   scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
 }
 
 EngineThread::Next DecoderEngine::work() {
-  admit();
+  for (auto& [id, row] : turns_->next()) take_row(JobPtr(jobs_.at(id)), std::move(row));
   const bool computes = scheduler_->num_requests() > 0;
   if (computes) {
     try {
@@ -241,35 +228,17 @@ EngineThread::Next DecoderEngine::work() {
     } catch (const std::exception& error) {
       start_over(error.what());
     }
-  } else if (loading_.empty()) {
-    refuse_without_places();
   }
   tell();
   if (computes) return EngineThread::Next::kAgain;
-  if (!loading_.empty()) return EngineThread::Next::kSoon;
-  return num_without_row() > 0 ? EngineThread::Next::kAgain : EngineThread::Next::kWait;
-}
-
-int64_t DecoderEngine::num_without_row() const {
-  int64_t waiting = std::ssize(loading_);
-  for (const auto& [room, queue] : queues_) waiting += queue.num_waiting();
-  return waiting;
-}
-
-/// Nothing computes and no row is on its way: whoever waits for a place that no turn can give waits for nobody.
-void DecoderEngine::refuse_without_places() {
-  for (auto& [room, queue] : queues_) {
-    if (queue.num_waiting() == 0 || queue.has_changed()) continue;
-    const JobPtr job = jobs_.at(queue.front());
-    return end_all(job, FinishReason::kError, "all places for adapters are kept by load_lora_adapter; unload one");
-  }
+  return turns_->num_waiting() > 0 ? EngineThread::Next::kSoon : EngineThread::Next::kWait;
 }
 
 void DecoderEngine::tell() {
   const SchedulerState now = scheduler_->state();
   publish([&](EngineState& state) {
     state.running = now.running;
-    state.waiting = now.waiting + num_without_row();
+    state.waiting = now.waiting + turns_->num_waiting();
     state.cache_blocks = now.blocks;
     state.free_blocks = now.free_blocks;
     state.prompt_tokens = now.prompt_tokens;

@@ -1,7 +1,5 @@
 // serve/decoder_engine.h: answers of a decoder: every request with its own adapter, all in one batch.
 #pragma once
-#include <list>
-#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -9,7 +7,6 @@
 
 #include "serve/engine.h"
 #include "serve/engine_thread.h"
-#include "serve/row_queue.h"
 #include "serve/shelf_engine.h"
 
 namespace loraxs {
@@ -33,21 +30,18 @@ class DecoderEngine final : public ShelfEngine {
   using JobPtr = std::shared_ptr<Job>;
 
   EngineThread::Next work();
-  void refuse_without_places();
   void start_over(const std::string& why);
   void take_in(const JobPtr& job);
-  /// Submits what has its row; asks for the rows of those whose turn it is.
-  void admit();
+  void take_row(const JobPtr& job, std::shared_ptr<const PinnedRow> row);
   void submit(const JobPtr& job);
   TokenInfo info_of(const SampledToken& token) const;
   void tell_prompt(const Job& job, std::span<const SampledToken> tokens) const;
   bool tell_token(Job& job, int64_t k, const SampledToken& token);
   void finish(const JobPtr& job, int64_t k, FinishReason reason, const std::string& error);
   void cancel_now(const JobPtr& job);
-  void end_all(const JobPtr& job, FinishReason reason, const std::string& error);
+  void end_all(const JobPtr& job, FinishReason reason, const std::optional<ApiError>& problem);
   void end(const JobPtr& job, AnswerEnd end);
   const Tokenizer& tokenizer() const override { return model_.tokenizer(); }
-  int64_t num_without_row() const;
   void tell();
 
   EngineOptions options_;
@@ -55,8 +49,6 @@ class DecoderEngine final : public ShelfEngine {
   TextModel model_;
   Scheduler* scheduler_ = nullptr;            // model_'s
   size_t banks_ = 0;                          // of the shelf that the model has plugged in
-  std::map<size_t, RowQueue> queues_;         // by room: who waits for a place or has one
-  std::list<JobPtr> loading_;                 // they have a place, and their row is on its way
   std::unordered_map<int64_t, JobPtr> jobs_;  // by id: all that have not ended
   EngineThread thread_;                       // last: it ends first
 };

@@ -55,7 +55,6 @@ struct EncoderEngine::Job {
   std::shared_ptr<const PinnedRow> pin;
   std::vector<std::vector<float>> outputs;
   size_t done = 0;
-  bool ended = false;
 };
 
 EncoderEngine::EncoderEngine(const EngineOptions& options, const Settings& settings)
@@ -64,7 +63,7 @@ EncoderEngine::EncoderEngine(const EngineOptions& options, const Settings& setti
       base_(open_model(options.model.model, settings)),
       tokenizer_(tokenizer_of(base_)),
       pooling_(Pooling::of(base_.folder)) {
-  shelf_ = std::make_unique<ModelShelf>(base_, options_.shelf, settings);
+  open_shelf(base_, options_.shelf, settings);
   banks_ = shelf_->rooms().num_rooms();
   const torch::ScalarType dtype = resolve_precision(options_.model.precision);
   model_ = std::make_unique<AdaptedModel>(base_, shelf_->rooms().basis(), shelf_->rooms().set(), dtype,
@@ -79,10 +78,9 @@ EncoderEngine::EncoderEngine(const EngineOptions& options, const Settings& setti
 EncoderEngine::~EncoderEngine() {
   thread_.stop();
   std::vector<JobPtr> left;
-  for (const auto& [tenant, texts] : waiting_) {
-    for (const Text& text : texts) left.push_back(text.job);
-  }
-  for (const JobPtr& job : left) finish(job, "the server ends");
+  left.reserve(jobs_.size());
+  for (const auto& [id, job] : jobs_) left.push_back(job);
+  for (const JobPtr& job : left) finish(job, ApiError(503, "the server ends"));
 }
 
 /// A text's ids cut to `most`, the special tokens at its end kept: what Tokenizer::encode gives.
@@ -121,24 +119,37 @@ int64_t EncoderEngine::encode(EncodeRequest request) {
   job->outputs.resize(job->request.inputs.size());
   job->id = enter(job->request.caller.tenant);
   thread_.post([this, job] {
-    if (job->request.inputs.empty()) return finish(job, "");
-    for (size_t i = 0; i < job->request.inputs.size(); ++i) {
-      waiting_[job->request.caller.tenant].push_back({job, i});
-    }
+    jobs_.emplace(job->id, job);
+    const EncodeRequest& asked = job->request;
+    if (asked.inputs.empty()) return finish(job, std::nullopt);
+    if (asked.model->key.empty()) return make_ready(job);
+    turns_->push(job->id, asked.caller, asked.model);
   });
   return job->id;
 }
 
 void EncoderEngine::cancel(int64_t id) {
   thread_.post([this, id] {
-    for (auto& [tenant, texts] : waiting_) {
-      const auto mine = std::find_if(texts.begin(), texts.end(), [&](const Text& text) { return text.job->id == id; });
-      if (mine == texts.end()) continue;
-      const JobPtr job = mine->job;
-      std::erase_if(texts, [&](const Text& text) { return text.job == job; });
-      return finish(job, "cancelled");
-    }
+    const auto found = jobs_.find(id);
+    if (found != jobs_.end()) finish(JobPtr(found->second), ApiError(503, "cancelled"));
   });
+}
+
+/// A row is there, or could not be loaded.
+void EncoderEngine::take_row(const JobPtr& job, std::shared_ptr<const PinnedRow> row) {
+  try {
+    row->wait();
+  } catch (const Error&) {
+    row.reset();
+    return finish(job, loading_failure());
+  }
+  job->pin = std::move(row);
+  make_ready(job);
+}
+
+void EncoderEngine::make_ready(const JobPtr& job) {
+  auto& texts = waiting_[job->request.caller.tenant];
+  for (size_t i = 0; i < job->request.inputs.size(); ++i) texts.push_back({job, i});
 }
 
 std::vector<EncoderEngine::Text> EncoderEngine::next_batch() {
@@ -156,10 +167,6 @@ std::vector<EncoderEngine::Text> EncoderEngine::next_batch() {
     const JobPtr job = texts.front().job;
     const EncodeRequest& asked = job->request;
     if (embed && *embed != asked.embed) continue;
-    if (!asked.model->key.empty()) {
-      if (!job->pin) job->pin = shelf_->pin(*asked.model);
-      if (!job->pin || !job->pin->ready()) continue;  // its row is on its way
-    }
     const auto length = static_cast<int64_t>(asked.inputs[texts.front().input].size());
     if (!batch.empty() && tokens + length > options_.batch_tokens) continue;
     embed = asked.embed;
@@ -183,18 +190,9 @@ void EncoderEngine::compute(const std::vector<Text>& texts) {
   for (const Text& text : texts) {
     const EncodeRequest& asked = text.job->request;
     Sequence sequence{.input_ids = asked.inputs[text.input]};
-    try {
-      if (text.job->pin) {
-        text.job->pin->wait();
-        sequence.slot = shelf_->slot_of(*asked.model, *text.job->pin);
-      }
-    } catch (const Error& error) {
-      finish(text.job, error.what());
-      continue;
-    }
+    if (text.job->pin) sequence.slot = shelf_->slot_of(*asked.model, *text.job->pin);
     batch.emplace_back(std::move(sequence), text);
   }
-  if (batch.empty()) return;
   std::stable_sort(batch.begin(), batch.end(),
                    [](const auto& x, const auto& y) { return x.first.slot < y.first.slot; });
   std::vector<Sequence> sequences;
@@ -225,46 +223,37 @@ void EncoderEngine::compute(const std::vector<Text>& texts) {
 void EncoderEngine::deliver(const Text& text, std::vector<float> output) {
   const JobPtr& job = text.job;
   if (!std::all_of(output.begin(), output.end(), [](float x) { return std::isfinite(x); })) {
-    return finish(job, kNoFiniteOutputs);
+    return finish(job, failure(*job->request.model, kNoFiniteOutputs));
   }
   job->outputs[text.input] = std::move(output);
-  if (++job->done == job->outputs.size()) finish(job, "");
+  if (++job->done == job->outputs.size()) finish(job, std::nullopt);
 }
 
-void EncoderEngine::finish(const JobPtr& job, const std::string& error) {
-  if (std::exchange(job->ended, true)) return;
+void EncoderEngine::finish(const JobPtr& job, const std::optional<ApiError>& problem) {
+  if (jobs_.erase(job->id) == 0) return;
   auto& texts = waiting_[job->request.caller.tenant];
-  if (!error.empty()) std::erase_if(texts, [&](const Text& text) { return text.job == job; });
-  job->request.on_done(error.empty() ? std::move(job->outputs) : std::vector<std::vector<float>>(), error);
+  if (problem) std::erase_if(texts, [&](const Text& text) { return text.job == job; });
+  job->request.on_done(problem ? std::vector<std::vector<float>>() : std::move(job->outputs), problem);
   job->pin.reset();
+  turns_->erase(job->id);
   leave(job->request.caller.tenant);
 }
 
 EngineThread::Next EncoderEngine::work() {
+  for (auto& [id, row] : turns_->next()) take_row(JobPtr(jobs_.at(id)), std::move(row));
   std::vector<Text> batch = next_batch();
-  if (batch.empty()) {  // everybody waits for a row, if anybody
-    JobPtr without_place;
-    for (const auto& [tenant, texts] : waiting_) {
-      if (texts.empty()) continue;
-      if (texts.front().job->pin) return EngineThread::Next::kSoon;
-      without_place = texts.front().job;
-    }
-    if (!without_place) return EngineThread::Next::kWait;
-    // No row is on its way: nobody could let go of a place.
-    finish(without_place, "all places for adapters are kept by load_lora_adapter; unload one");
-    return EngineThread::Next::kAgain;
-  }
+  if (batch.empty()) return turns_->num_waiting() > 0 ? EngineThread::Next::kSoon : EngineThread::Next::kWait;
   try {
     compute(batch);
   } catch (const std::exception& error) {
-    for (const Text& text : batch) finish(text.job, error.what());
+    for (const Text& text : batch) finish(text.job, ApiError(500, error.what()));
   }
   if (options_.on_step) options_.on_step(static_cast<int64_t>(batch.size()));
-  size_t waiting = 0;
-  for (const auto& [tenant, texts] : waiting_) waiting += texts.size();
+  int64_t waiting = turns_->num_waiting();
+  for (const auto& [tenant, texts] : waiting_) waiting += std::ssize(texts);
   publish([&](EngineState& state) {
     ++state.steps;
-    state.waiting = static_cast<int64_t>(waiting);
+    state.waiting = waiting;
     for (const Text& text : batch) {
       state.prompt_tokens += static_cast<int64_t>(text.job->request.inputs[text.input].size());
     }

@@ -5,7 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "adapt/adapted_model.h"
@@ -52,11 +52,13 @@ class EncoderEngine final : public ShelfEngine {
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
   void shorten(std::vector<int32_t>& ids, int64_t most) const;
   EngineThread::Next work();
-  /// Takes texts in turns until the batch has its tokens; -> none: nobody waits, or only for rows.
+  /// Takes texts in turns until the batch has its tokens.
   std::vector<Text> next_batch();
   void compute(const std::vector<Text>& texts);
   void deliver(const Text& text, std::vector<float> output);
-  void finish(const JobPtr& job, const std::string& error);
+  void take_row(const JobPtr& job, std::shared_ptr<const PinnedRow> row);
+  void make_ready(const JobPtr& job);
+  void finish(const JobPtr& job, const std::optional<ApiError>& problem);
 
   EngineOptions options_;
   BaseModel base_;
@@ -65,7 +67,8 @@ class EncoderEngine final : public ShelfEngine {
   size_t banks_ = 0;
   std::unique_ptr<AdaptedModel> model_;
   std::string precision_;
-  std::map<std::string, std::deque<Text>> waiting_;  // by tenant
+  std::unordered_map<int64_t, JobPtr> jobs_;         // by id: all that have not ended
+  std::map<std::string, std::deque<Text>> waiting_;  // by tenant: those that have their row
   std::string last_tenant_;                          // whose turn it was
   EngineThread thread_;                              // last: it ends first
 };

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <limits>
+#include <set>
 #include <utility>
 
 #include "adapt/adapter_record.h"
@@ -67,6 +70,18 @@ std::string number_text(double weight) {
   char text[32];
   std::snprintf(text, sizeof text, "%.17g", weight);
   return text;
+}
+
+/// What is wrong with a sum is wrong with the request's model.
+template <typename Make>
+auto of_the_model(const Make& make) {
+  try {
+    return make();
+  } catch (const ApiError&) {
+    throw;
+  } catch (const Error& error) {
+    throw ApiError(400, concat("model: ", error.what()), "model");
+  }
 }
 
 }  // namespace
@@ -151,21 +166,29 @@ std::optional<ModelShelf::Version> ModelShelf::parse(const Caller& caller, const
   return found;
 }
 
-std::optional<ModelShelf::Entry> ModelShelf::read(const Caller& caller, const std::string& text) const {
+std::optional<StoredVersion> ModelShelf::read(const Caller& caller, const std::string& text, bool* current) const {
   const std::optional<Version> asked = parse(caller, text);
   if (!asked) return std::nullopt;
-  return store_->ask([asked = *asked](Store& store) {
-    std::optional<Entry> entry;
+  const auto look_up = [asked = *asked, known = known_, number = known_->begin()](Store& store) {
+    std::optional<StoredVersion> found;
     store.read(asked.name, asked.version, [&](const RowValue& value) {
-      entry = {
+      found = {
           .name = asked.name, .header = value.header, .tail = std::string(value.tail), .row_bytes = value.row.size()};
     });
-    return entry;
-  });
+    known->learn(asked.name, asked.version, number, found);
+    return found;
+  };
+  std::optional<StoredVersion> last;
+  if (current != nullptr) last = known_->find(asked->name, asked->version);
+  if (!last) return store_->ask(look_up);
+  if (auto found = store_->ask_briefly(look_up)) return *found;
+  *current = false;
+  return last;
 }
 
-std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& caller, const std::string& text) {
-  const std::optional<Entry> entry = read(caller, text);
+std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& caller, const std::string& text,
+                                                               bool* current) {
+  const std::optional<StoredVersion> entry = read(caller, text, current);
   if (!entry) fail_unknown(caller, text);
   const auto& [name, header, tail, row_bytes] = *entry;
   const std::string where = concat(name.tenant, "/", name.name, "@", header.version);
@@ -194,7 +217,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& cal
   };
   model->load = [store = store_, read_row, where,
                  beside = bank_entry(kind.alpha, file.labels)](std::span<float> place) {
-    const auto row = store->ask(read_row);
+    const auto row = store->ask_for_a_row(read_row);
     if (!row) throw Error(concat(where, ": was deleted while a request waited for it"));
     if (row->size() != place.size()) {
       throw Error(concat(where, ": expected ", place.size(), " numbers, found ", row->size()));
@@ -205,9 +228,10 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::stored(const Caller& cal
   return model;
 }
 
-std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller, const std::string& expression) {
+std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller, const std::string& expression,
+                                                            bool* current) {
   constexpr size_t kTerms = 16;
-  const std::vector<CombineTerm> terms = parse_combination(expression);
+  const std::vector<CombineTerm> terms = of_the_model([&] { return parse_combination(expression); });
   if (terms.size() > kTerms) {
     throw ApiError(400, concat("model: expected a sum of at most ", kTerms, " models, found ", terms.size()), "model");
   }
@@ -217,9 +241,21 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller
   };
   auto parts = std::make_shared<std::vector<Part>>();
   std::string id, named;
+  double largest = 1;
+  std::string large_factor;
   for (const CombineTerm& term : terms) {
     if (term.is_mean) throw ApiError(400, "model: expected names of models in a sum, found mean()", "model");
-    parts->push_back({stored(caller, term.name), term.weight});
+    constexpr double kMost = std::numeric_limits<float>::max();
+    if (!(std::abs(term.weight) <= kMost)) {
+      throw ApiError(400,
+                     concat("model: expected factors of at most ", kMost, ", found ", term.weight, " of ", term.name),
+                     "model");
+    }
+    parts->push_back({stored(caller, term.name, current), term.weight});
+    if (std::abs(term.weight) > largest) {
+      largest = std::abs(term.weight);
+      large_factor = concat(term.weight, " of ", parts->back().model->id);
+    }
     id += concat(id.empty() ? "" : " + ", term.weight, "*", parts->back().model->id);
     named += concat(number_text(term.weight), "*", parts->back().model->key, ";");
   }
@@ -242,13 +278,20 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller
     }
     return combine(inputs, {});
   };
-  const Bank form = combined(/*shape=*/true);
+  const Bank form = of_the_model([&] { return combined(/*shape=*/true); });
   auto model = make_model(id, sha256_hex(concat("sum;", named)), rooms_.room_of(form.layout), form.layout,
                           form.alpha(0), form.labels(0));
   model->max_length = parts->front().model->max_length;
-  model->load = [combined, size = form.layout->row_size](std::span<float> row) {
+  model->large_factor = large_factor;
+  model->load = [combined, size = form.layout->row_size, large_factor](std::span<float> row) {
     const Bank whole = combined(/*shape=*/false);
     const torch::Tensor values = whole.values.select(0, 0).contiguous();
+    if (!values.isfinite().all().item<bool>()) {
+      throw ApiError(400,
+                     concat("model: expected finite numbers in the sum, found infinity or NaN",
+                            large_factor.empty() ? "" : "; the largest factor is ", large_factor),
+                     "model");
+    }
     std::copy_n(values.const_data_ptr<float>(), static_cast<size_t>(size), row.begin());
     return whole.entries.front();
   };
@@ -262,7 +305,19 @@ ServedModelPtr ModelShelf::find(const Caller& caller, const std::string& name) {
     base->head = "none";
     return base;
   }
-  return is_sum(name) ? sum(caller, name) : stored(caller, name);
+  return find_row(caller, name);
+}
+
+std::shared_ptr<const ModelShelf::RowModel> ModelShelf::named(const Caller& caller, const std::string& name,
+                                                              bool* current) {
+  return is_sum(name) ? sum(caller, name, current) : stored(caller, name, current);
+}
+
+std::shared_ptr<const ModelShelf::RowModel> ModelShelf::find_row(const Caller& caller, const std::string& name) {
+  bool current = true;
+  const auto found = named(caller, name, &current);
+  if (current || rooms_.holds(found->room, found->key)) return found;
+  return named(caller, name, nullptr);  // its row must come from the store anyway
 }
 
 ServedModelPtr ModelShelf::adopt(const std::string& bytes) {
@@ -294,7 +349,7 @@ ServedModelPtr ModelShelf::adopt(const std::string& bytes) {
 
 ModelInfo ModelShelf::base_info() const { return {.id = kBase, .root = base_name_, .created = started_}; }
 
-ModelInfo ModelShelf::info_of(const Entry& entry) const {
+ModelInfo ModelShelf::info_of(const StoredVersion& entry) const {
   constexpr int64_t kMicroseconds = 1'000'000;
   const auto& [name, header, tail, row_bytes] = entry;
   ModelInfo info{.id = name.tenant + "/" + name.name,
@@ -334,7 +389,7 @@ std::vector<ModelInfo> ModelShelf::list(const Caller& caller, const std::string&
 
 std::optional<ModelInfo> ModelShelf::info(const Caller& caller, const std::string& name) {
   if (name == kBase || name == base_name_) return base_info();
-  const std::optional<Entry> entry = read(caller, name);
+  const std::optional<StoredVersion> entry = read(caller, name);
   return entry ? std::optional(info_of(*entry)) : std::nullopt;
 }
 
@@ -342,38 +397,68 @@ void ModelShelf::remove(const Caller& caller, const std::string& name) {
   const std::optional<Version> asked = parse(caller, name);
   if (!asked || !read(caller, name)) fail_unknown(caller, name);
   store_->ask([asked = *asked](Store& store) { return store.remove(asked.name, asked.version); });
+  known_->forget(asked->name);
   const std::lock_guard lock(mutex_);
   kept_.erase(asked->name.tenant + "/" + asked->name.name);
 }
 
-/// Throws ApiError where the adapter's tenant keeps as many as he may.
-void ModelShelf::check_kept(const Caller& caller, const std::string& key) const {
-  const std::string tenant = key.substr(0, key.find('/') + 1);
-  const std::lock_guard lock(mutex_);
-  if (caller.adapters == 0 || kept_.contains(key)) return;
-  const auto kept =
-      std::count_if(kept_.begin(), kept_.end(), [&](const auto& each) { return each.first.starts_with(tenant); });
-  if (kept < caller.adapters) return;
-  throw ApiError(429,
-                 concat("expected at most ", caller.adapters, " adapters of ", tenant.substr(0, tenant.size() - 1),
-                        " kept in memory, found more; unload one"),
-                 "lora_name", "too_many_adapters");
+/// With the mutex. Throws ApiError where the adapter's tenant keeps as many as it may, or where requests would have no
+/// place left.
+void ModelShelf::check_kept(const Caller& caller, const std::string& name, const RowModel& model) const {
+  constexpr int kTooMany = 429, kConflict = 409;
+  const std::string tenant = name.substr(0, name.find('/'));
+  const auto is_tenants = [&](const auto& each) { return each.first.starts_with(tenant + "/"); };
+  if (caller.adapters > 0 && !kept_.contains(name) &&
+      std::count_if(kept_.begin(), kept_.end(), is_tenants) >= caller.adapters) {
+    throw ApiError(kTooMany,
+                   concat("expected at most ", caller.adapters, " adapters of ", tenant,
+                          " kept in memory, found more; unload one"),
+                   "lora_name", "too_many_adapters");
+  }
+  std::set<std::string> keys = {model.key};
+  for (const auto& [other, kept] : kept_) {
+    if (kept.room == model.room && other != name) keys.insert(kept.key);
+  }
+  const int64_t places = rooms_.capacity(model.room);
+  if (std::ssize(keys) < places) return;
+  throw ApiError(
+      kConflict,
+      concat("lora_name: expected at most ", places - 1, " kept adapters of this layout, one fewer than --resident-",
+             "rows or --resident-mb hold, found ", keys.size(), "; unload one, or give the server more room"),
+      "lora_name", "too_many_adapters");
 }
 
 void ModelShelf::keep(const Caller& caller, const std::string& name, bool pinned) {
-  const auto model = stored(caller, name);
+  if (is_sum(name)) fail_unknown(caller, name);
+  const auto model = find_row(caller, name);
   const std::string key = name.substr(0, name.find('@'));
   if (!pinned) {
     const std::lock_guard lock(mutex_);
     kept_.erase(key);
     return;
   }
-  check_kept(caller, key);
-  auto row = pin(*model);
-  if (!row) throw ApiError(503, "all places for adapters are in use; try again", "lora_name");
-  row->wait();
-  const std::lock_guard lock(mutex_);
-  kept_[key] = std::move(row);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto kept = kept_.find(key);
+    if (kept != kept_.end() && kept->second.key == model->key && kept->second.row) return;
+    check_kept(caller, key, *model);
+    kept_[key] = {.room = model->room, .key = model->key};  // another version goes
+  }
+  try {
+    auto row = pin(*model);
+    if (!row) {
+      ApiError busy(503, "all places for adapters are in use; try again", "lora_name");
+      busy.retry_after = 1;
+      throw ApiError(busy);
+    }
+    row->wait();
+    const std::lock_guard lock(mutex_);
+    if (const auto kept = kept_.find(key); kept != kept_.end()) kept->second.row = std::move(row);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    kept_.erase(key);
+    throw;
+  }
 }
 
 }  // namespace loraxs

@@ -13,6 +13,7 @@
 #include "serve/adapter_rooms.h"
 #include "serve/answering.h"
 #include "serve/asked_store.h"
+#include "serve/known_versions.h"
 #include "store/store.h"
 
 namespace loraxs {
@@ -28,7 +29,8 @@ class ModelShelf {
   /// Throws Error where the store does not open.
   ModelShelf(const BaseModel& model, const ShelfOptions& options, const Settings& settings);
 
-  /// See Answering.
+  /// See Answering. Where the store does not answer at once, a model whose row is in memory is the one that it was when
+  /// the store last answered; what the store says later counts from then on.
   ServedModelPtr find(const Caller& caller, const std::string& name);
   ServedModelPtr adopt(const std::string& file);
   std::vector<ModelInfo> list(const Caller& caller, const std::string& after, int64_t limit);
@@ -54,12 +56,11 @@ class ModelShelf {
     AdapterName name;
     uint64_t version = 0;  // 0: the newest
   };
-  /// What the store says of a version, its row aside.
-  struct Entry {
-    AdapterName name;
-    RowHeader header;
-    std::string tail;
-    size_t row_bytes = 0;
+  /// A place that load_lora_adapter takes from requests.
+  struct Kept {
+    size_t room = 0;
+    std::string key;                       // of the row
+    std::shared_ptr<const PinnedRow> row;  // null: on its way
   };
 
   bool sees(const Caller& caller, const std::string& tenant) const {
@@ -67,24 +68,29 @@ class ModelShelf {
   }
   /// None for what is no name, and for what the caller does not see: both do not exist for him.
   std::optional<Version> parse(const Caller& caller, const std::string& text) const;
-  std::optional<Entry> read(const Caller& caller, const std::string& text) const;
+  /// `current` null: the store must say. Else what it said last will do, and *current becomes false.
+  std::optional<StoredVersion> read(const Caller& caller, const std::string& text, bool* current = nullptr) const;
   [[noreturn]] void fail_unknown(const Caller& caller, const std::string& text) const;
   static std::shared_ptr<RowModel> make_model(std::string id, std::string key, size_t room,
                                               std::shared_ptr<const Layout> layout, double alpha,
                                               const std::vector<std::string>& labels);
-  std::shared_ptr<const RowModel> stored(const Caller& caller, const std::string& text);
-  std::shared_ptr<const RowModel> sum(const Caller& caller, const std::string& expression);
-  void check_kept(const Caller& caller, const std::string& key) const;
+  /// Any model but the base, `current` as of read().
+  std::shared_ptr<const RowModel> named(const Caller& caller, const std::string& name, bool* current);
+  std::shared_ptr<const RowModel> stored(const Caller& caller, const std::string& text, bool* current);
+  std::shared_ptr<const RowModel> sum(const Caller& caller, const std::string& expression, bool* current);
+  std::shared_ptr<const RowModel> find_row(const Caller& caller, const std::string& name);
+  void check_kept(const Caller& caller, const std::string& name, const RowModel& model) const;
   ModelInfo base_info() const;
-  ModelInfo info_of(const Entry& entry) const;
+  ModelInfo info_of(const StoredVersion& entry) const;
 
   LogSink log_;
   std::string base_name_;
   int64_t started_ = 0;                // seconds since 1970
   std::shared_ptr<AskedStore> store_;  // null: none
+  std::shared_ptr<KnownVersions> known_ = std::make_shared<KnownVersions>();
   AdapterRooms rooms_;
-  mutable std::mutex mutex_;                                      // of what follows
-  std::map<std::string, std::shared_ptr<const PinnedRow>> kept_;  // by name
+  mutable std::mutex mutex_;          // of what follows
+  std::map<std::string, Kept> kept_;  // by name
 };
 
 }  // namespace loraxs

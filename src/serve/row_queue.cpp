@@ -81,7 +81,7 @@ int64_t RowQueue::sharer() const {
 
 std::vector<int64_t> RowQueue::give(const std::function<bool(int64_t id)>& take) {
   std::vector<int64_t> given;
-  if (!std::exchange(changed_, false)) return given;
+  if (!std::exchange(changed_, false) && !in_use_.empty()) return given;
   while (num_waiting_ > 0) {
     const int64_t id = front();
     if (!take(id)) break;

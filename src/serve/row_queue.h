@@ -29,13 +29,10 @@ class RowQueue {
   /// It waits no longer, or lets go of its place. Nothing happens where it is not known.
   void erase(int64_t id);
   /// Asks `take` for places in turn until it finds none. -> who got one. Without a push or an erase since the last call
-  /// nothing has changed, and nobody is asked for.
+  /// nothing has changed, and nobody is asked for; but where no request has a place, others may have let go of one.
   std::vector<int64_t> give(const std::function<bool(int64_t id)>& take);
 
   int64_t num_waiting() const { return num_waiting_; }
-  bool has_changed() const { return changed_; }  // since give() was last called
-  /// Whose turn it is; there is one that waits.
-  int64_t front() const;
 
   static constexpr int64_t kMostPasses = 16;
 
@@ -50,6 +47,8 @@ class RowQueue {
     bool has_place = false;
   };
 
+  /// Whose turn it is; there is one that waits.
+  int64_t front() const;
   void grant(Known& known);
   void stop_waiting(const Request& request);
   /// Who waits for an adapter that has a place in use; -1: nobody.

@@ -12,6 +12,26 @@ std::string ShelfEngine::decode(const std::vector<int32_t>& ids) const {
   return tokenizer().decode(ids, /*skip_special=*/false);
 }
 
+void ShelfEngine::open_shelf(const BaseModel& base, const ShelfOptions& options, const Settings& settings) {
+  shelf_ = std::make_unique<ModelShelf>(base, options, settings);
+  turns_ = std::make_unique<RowTurns>(*shelf_);
+}
+
+ApiError ShelfEngine::failure(const ServedModel& model, const std::string& error) {
+  if (model.large_factor.empty()) return {500, error};
+  return {400, concat("model: ", error, "; the largest factor of the sum is ", model.large_factor), "model"};
+}
+
+ApiError ShelfEngine::loading_failure() {
+  try {
+    throw;
+  } catch (const ApiError& told) {
+    return told;
+  } catch (const std::exception& error) {
+    return {500, error.what()};
+  }
+}
+
 int64_t ShelfEngine::enter(const std::string& tenant) {
   const std::lock_guard lock(mutex_);
   int64_t& queued = queued_[tenant];

@@ -9,6 +9,7 @@
 
 #include "serve/answering.h"
 #include "serve/model_shelf.h"
+#include "serve/row_turns.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
@@ -37,13 +38,20 @@ class ShelfEngine : public Answering {
   explicit ShelfEngine(int64_t max_waiting) : max_waiting_(max_waiting) {}
   virtual const Tokenizer& tokenizer() const = 0;
 
+  /// Sets shelf_ and turns_, once the model is open.
+  void open_shelf(const BaseModel& base, const ShelfOptions& options, const Settings& settings);
+  /// What the client is told of an answer to `model` that failed.
+  static ApiError failure(const ServedModel& model, const std::string& error);
+  /// The exception under way, of a row that could not be loaded.
+  static ApiError loading_failure();
   /// Counts a request of the tenant. Throws ApiError 429 where as many as may wait have not ended. -> its id
   int64_t enter(const std::string& tenant);
   void leave(const std::string& tenant);
   /// Changes what state() says, and adds what the shelf knows.
   void publish(const std::function<void(EngineState&)>& change);
 
-  std::unique_ptr<ModelShelf> shelf_;  // set by whoever derives, once its model is open
+  std::unique_ptr<ModelShelf> shelf_;
+  std::unique_ptr<RowTurns> turns_;  // of the engine's thread
 
  private:
   int64_t max_waiting_;

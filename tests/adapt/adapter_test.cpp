@@ -171,7 +171,7 @@ TEST(CombineTest, ExpressionsAreReadWithPositions) {
   EXPECT_EQ(terms[1].name, "b c.st");
   EXPECT_EQ(terms[2].weight, -1);
   EXPECT_ERROR(parse_combination("0.7*a 0.3*b"), "expected + or - at position 7");
-  EXPECT_ERROR(parse_combination("x*a"), "expected a number before * at position 1");
+  EXPECT_ERROR(parse_combination("x*a"), "expected a finite number before *, found \"x\" at position 1");
   EXPECT_ERROR(parse_combination(""), "expected a number or a file name");
 }
 

@@ -125,6 +125,20 @@ class EncoderTest(TrainedRunTest):
         adapted = self.client.embeddings.create(model="anna/v1", input=TEXTS[1]).data[0].embedding
         self.assertGreater((torch.tensor(adapted) - expected[1]).norm().item(), 1e-3)
 
+    def test_kept_heads_leave_a_place_for_the_others(self) -> None:
+        expected = [self.predicted(file)[0]["label"] for file in self.files]
+        with Server(PROGRAM, *self.words, "--resident-rows", 2) as server:
+            keep = [server.ask("POST", "/v1/load_lora_adapter", {"lora_name": f"anna/v{i}"}) for i in range(2)]
+            self.assertEqual([status for status, _ in keep], [200, 409])
+            names = [f"anna/v{i}" for i in range(ADAPTERS)]  # through one place
+            with ThreadPoolExecutor(8) as pool:
+                found = list(pool.map(lambda _: server.ask("POST", "/v1/classify", {"model": names[:8], "input": TEXTS[0]}), range(8)))  # fmt: skip
+                each = list(pool.map(lambda name: server.ask("POST", "/v1/classify", {"model": name, "input": TEXTS[0]}), names))  # fmt: skip
+        for status, answer in found:
+            self.assertEqual(status, 200, answer)
+            self.assertEqual([row["label"] for row in answer["data"]], expected[:8])
+        self.assertEqual([answer["data"][0]["label"] for _, answer in each], expected)
+
     def test_a_regression_is_a_number(self) -> None:
         data = self.folder / "scores.csv"
         data.write_text("text,label\n" + "".join(f"{'abc ' * (i % 5 + 1)}kq,{i % 5 / 2}\n" for i in range(40)))

@@ -52,6 +52,7 @@ class PairTest(unittest.TestCase):
             write_varied(MODEL / "adapter-0.safetensors", self.folder / f"v{i}.safetensors", i) for i in range(3)
         ]
         self.put(self.files[0])
+        self.put(self.files[2], "cold")
         words = [
             "--model",
             MODEL,
@@ -70,8 +71,8 @@ class PairTest(unittest.TestCase):
         self.database.__exit__()
         self.scratch.cleanup()
 
-    def put(self, file: Path) -> None:
-        done = subprocess.run([PROGRAM, "store", "put", f"{self.database.url}#anna/v", str(file)], check=False, capture_output=True, text=True)  # fmt: skip
+    def put(self, file: Path, name: str = "v") -> None:
+        done = subprocess.run([PROGRAM, "store", "put", f"{self.database.url}#anna/{name}", str(file)], check=False, capture_output=True, text=True)  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def balancer(self) -> str:
@@ -124,56 +125,78 @@ class PairTest(unittest.TestCase):
             urllib.request.urlopen(url + "/metrics", timeout=10)
         self.assertEqual(denied.exception.code, 403)
 
-    def test_a_database_that_hangs_is_no_outage_of_the_base(self) -> None:
+    def refused_for_now(self, url: str, model: str) -> str:
+        """The sentence of a 503 that says when to ask again."""
+        body = json.dumps(BODY | {"model": model}).encode()
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url + "/v1/completions", body), timeout=60)
+        self.assertEqual(refused.exception.code, 503)
+        self.assertEqual(refused.exception.headers["Retry-After"], "1")
+        return json.load(refused.exception)["error"]["message"]
+
+    def soon(self, url: str, model: str, expected: tuple[int, str]) -> None:
+        deadline = time.monotonic() + 30
+        while ask(url, model) != expected:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+
+    def test_a_database_that_hangs_keeps_nobody_from_what_is_in_memory(self) -> None:
         url, hang_s = self.servers[0].url, 6
-        expected = ask(url, "anna/v")
-        base = ask(url, "base")
-        self.assertEqual((expected[0], base[0]), (200, 200))
+        there = ["base", "anna/v", "0.5*anna/v + 0.25*anna/v"]
+        expected = {model: ask(url, model) for model in there}
+        self.assertEqual({status for status, _ in expected.values()}, {200})
         locked = f"BEGIN; LOCK TABLE loraxs_rows; SELECT 'locked'; SELECT pg_sleep({hang_s}); COMMIT"
         hangs = subprocess.Popen([str(programs() / "psql"), "-X", self.database.url, "-c", locked], stdout=subprocess.DEVNULL)  # fmt: skip
         self.addCleanup(hangs.kill)
-        stop, refused = time.monotonic() + hang_s - 1, []
+        time.sleep(0.3)
+        stop, refused = time.monotonic() + hang_s - 1.3, []
 
         def crowd() -> None:
             while time.monotonic() < stop:
-                refused.append(ask(url, "anna/v")[0])
+                refused.append(ask(url, "anna/cold")[0])
                 time.sleep(0.02)
 
         with ThreadPoolExecutor(8) as pool:
             asking = [pool.submit(crowd) for _ in range(8)]
-            time.sleep(0.3)
-            seconds = []
+            seconds = {model: [] for model in there}
             while time.monotonic() < stop:
-                start = time.monotonic()
-                self.assertEqual(ask(url, "base"), base)
-                seconds.append(time.monotonic() - start)
+                for model in there:
+                    start = time.monotonic()
+                    self.assertEqual(ask(url, model), expected[model])
+                    seconds[model].append(time.monotonic() - start)
             for each in asking:
                 each.result()
-        self.assertIn(503, refused)
-        self.assertLess(max(seconds), 2.5, "a deadline, and what this machine takes")
-        self.assertLess(sorted(seconds)[len(seconds) // 2], 0.5)
+        self.assertEqual(set(refused), {503})
         self.assertGreater(len(refused), 100, "refused at once")
+        for model in there:
+            self.assertLess(max(seconds[model]), 2.5, "a deadline, and what this machine takes")
+            self.assertLess(sorted(seconds[model])[len(seconds[model]) // 2], 0.5)
         self.assertIsNone(hangs.poll(), "the control: it hangs all the time")
+        self.refused_for_now(url, "anna/cold")
         hangs.wait()
-        deadline = time.monotonic() + 15
-        while ask(url, "anna/v") != expected:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.1)
+        self.put(self.files[1])
+        newest = ask(self.servers[1].url, "anna/v")
+        self.assertNotEqual(newest, expected["anna/v"])
+        self.soon(url, "anna/v", newest)
+        self.soon(url, "anna/v@1", expected["anna/v"])
 
     def test_a_database_that_goes_and_comes_back(self) -> None:
         url = self.servers[0].url
-        status, text = ask(url, "anna/v")
-        self.assertEqual(status, 200)
+        expected = ask(url, "anna/v")
+        self.assertEqual(expected[0], 200)
         self.database.stop()
-        status, said = ask(url, "anna/v")
-        self.assertEqual(status, 503, said)
-        self.assertNotIn(str(self.database.folder / "data"), said)
+        self.assertNotIn(str(self.database.folder / "data"), self.refused_for_now(url, "anna/cold"))
+        for _ in range(10):
+            self.assertEqual(ask(url, "anna/v"), expected, "its row is in memory")
         self.assertEqual(ask(url, "base")[0], 200, "the base needs no store")
+        self.refused_for_now(self.servers[1].url, "anna/v")  # the control: never asked for there
         self.database.start()
-        deadline = time.monotonic() + 30
-        while ask(url, "anna/v") != (200, text):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.1)
+        self.put(self.files[1])
+        self.soon(url, "anna/v@1", expected)
+        self.soon(self.servers[1].url, "anna/v@1", expected)
+        newest = ask(self.servers[1].url, "anna/v")
+        self.assertNotEqual(newest, expected)
+        self.soon(url, "anna/v", newest)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,20 @@ class DecoderTest(unittest.TestCase):
             self.complete(PROMPTS[0], "base", extra_body={"adapter": base64.b64encode(damaged).decode()})
         self.assertIn("digest", str(refused.exception))
 
+    def test_factors_of_a_sum_that_are_too_large_are_named(self) -> None:
+        for expression, said in (
+            ("1e999*anna/v0", '"1e999"'),
+            ("0.5*anna/v1 + nan*anna/v0", '"nan"'),
+            ("0.5*anna/v1 + 1e39*anna/v0", "1e+39 of anna/v0"),
+            ("0.5*anna/v1 + 3e38*anna/v0 + 3e38*anna/v0", "3e+38 of anna/v0@1"),  # too large as a row
+            ("0.5*anna/v1 - 1e30*anna/v0", "1e+30 of anna/v0@1"),  # too large in the model
+        ):
+            body = {"model": expression, "prompt": PROMPTS[0], "max_tokens": 4}
+            status, answer = self.server.ask("POST", "/v1/completions", body)
+            self.assertEqual((status, answer["error"]["param"]), (400, "model"), (expression, answer))
+            self.assertIn(said, answer["error"]["message"])
+        self.assertTrue(self.complete(PROMPTS[0], "3*anna/v0 - 2*anna/v1"))
+
     def test_equal_rows_of_another_alpha_are_another_model(self) -> None:
         """In one bank, whose places are found by what a row is, and in the cache of prompts."""
         like, prompt = MODEL / "adapter-0.safetensors", PROMPTS[0] * 12
@@ -331,6 +345,79 @@ class CrowdTest(unittest.TestCase):
                 found = [each.result()[0] for each in asked]
             self.assertEqual(found[3], 200)
             self.assertEqual(found.count(429), 1 if found[0] == 200 else 2, found)
+
+    def test_kept_adapters_leave_a_place_for_the_others(self) -> None:
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32"]
+        with Server(PROGRAM, *words, "--resident-rows", 3, "--sequences", 8) as server:
+
+            def keep(how: str, name: str) -> tuple[int, dict]:
+                return server.ask("POST", f"/v1/{how}_lora_adapter", {"lora_name": name})
+
+            found = [keep("load", f"anna/v{i}") for i in (0, 1, 1, 2)]
+            self.assertEqual([status for status, _ in found], [200, 200, 200, 409])
+            self.assertEqual(found[3][1]["error"]["param"], "lora_name")
+            self.assertIn("at most 2 kept adapters", found[3][1]["error"]["message"])
+
+            def answer(i: int) -> str:
+                body = {"model": f"anna/v{i}", "prompt": PROMPTS[0], "max_tokens": NEW, "temperature": 0}
+                status, said = server.ask("POST", "/v1/completions", body)
+                self.assertEqual(status, 200, said)
+                return said["choices"][0]["text"]
+
+            with ThreadPoolExecutor(ADAPTERS) as pool:  # through the one place that is left
+                together = list(pool.map(answer, range(ADAPTERS)))
+            self.assertEqual(together, texts_alone([{"prompt": PROMPTS[0], "adapter": reference(f"anna/v{i}")} for i in range(ADAPTERS)]))  # fmt: skip
+            self.assertEqual(keep("unload", "anna/v0")[0], 200)
+            self.assertEqual(keep("load", "anna/v2")[0], 200)
+            self.assertEqual(server.ask("GET", "/v1/models/anna/v2")[1]["pinned"], True)
+            self.assertEqual(server.ask("GET", "/v1/models/anna/v0")[1]["pinned"], False)
+
+    def test_what_to_do_with_an_adapter_that_changes_the_base(self) -> None:
+        """PiSSA takes a part off the weights. No way of starting the server makes room for it; both that are named do."""
+        text = FOLDER / "some.txt"
+        text.write_text("\n\n".join(PROMPTS[:2] * 4))
+        recipe = {
+            "model": str(MODEL),
+            "head": "none",
+            "method": {"name": "pissa", "rank": 2, "targets": "all-linear"},
+            "task": {"name": "text", "train": str(text)},
+            "train": {"epochs": 1, "max_steps": 2, "batch_size": 2, "learning_rate": [1e-2], "max_length": 32},
+            "output": str(FOLDER / "pissa"),
+        }
+        (FOLDER / "pissa.json").write_text(json.dumps(recipe))
+        run("train", FOLDER / "pissa.json", "-q", "--cache", CACHE)
+        adapter = next(path for path in (FOLDER / "pissa").rglob("last.safetensors"))
+        on_base, cache = ["--model", MODEL, "--cache", CACHE], ["--cache", CACHE]
+        body = {"prompt": PROMPTS[0], "max_tokens": NEW, "temperature": 0}
+
+        def asked(words: list, model: str, put: Path | None = None) -> tuple[int, dict, str]:
+            with Server(PROGRAM, *words, *cache, "--precision", "float32") as server:
+                if put:
+                    run("store", "put", f"{words[3]}#anna/late", put, *cache)
+                return *server.ask("POST", "/v1/completions", body | {"model": model}), "".join(server.said)
+
+        both = f"lmdb://{FOLDER / 'both'}"
+        run("store", "put", f"{both}#anna/plain", FILES[0], *cache)
+        told = set()
+        with_store = ["--model", MODEL, "--store", both]
+        for words, late in (([], adapter), (["--max-rank", 4], None), ([], None)):  # it comes later; it was there
+            status, answer, said = asked(with_store + words, "anna/late", late)
+            self.assertEqual(status, 400, answer)
+            told.add(answer["error"]["message"])
+            if not late:
+                self.assertIn("not served", said)
+        self.assertEqual(len(told), 1)
+        self.assertNotIn("--max-rank", *told)
+        self.assertNotIn("anew", *told)
+        self.assertEqual(asked(with_store, "anna/plain")[0], 200)
+        # What it says.
+        alone = json.loads(run("generate", *on_base, "--adapter", adapter, "--prompt", PROMPTS[0], "-n", NEW, "--precision", "float32", "--json").stdout)["text"]  # fmt: skip
+        run("merge", *on_base, "--adapter", adapter, "--out", FOLDER / "merged")
+        self.assertEqual(asked(["--model", FOLDER / "merged"], "base")[1]["choices"][0]["text"], alone)
+        run("export", *on_base, "--adapter", adapter, "--format", "peft", "--out", FOLDER / "as-lora")
+        run("import", *on_base, "--from", FOLDER / "as-lora", "--out", FOLDER / "lora.safetensors")
+        run("store", "put", f"{both}#anna/lora", FOLDER / "lora.safetensors", *cache)
+        self.assertEqual(asked(with_store, "anna/lora")[1]["choices"][0]["text"], alone)
 
     def test_certificates_are_read_again(self) -> None:
         certificate, key = FOLDER / "c.pem", FOLDER / "k.pem"

@@ -433,6 +433,7 @@ TEST_F(ApiTest, AFailureEndsTheStream) {
   EXPECT_EQ(response->events[response->events.size() - 2].name, "response.failed");
   EXPECT_EQ(server_.gate.open, 0);
   server_.engine.reason = FinishReason::kCancelled;
+  server_.engine.error.clear();
   EXPECT_EQ(answered("/v1/chat/completions", chat_with(""), 503)["error"]["type"], "server_error");
 }
 

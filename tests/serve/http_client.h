@@ -2,6 +2,7 @@
 #pragma once
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -58,6 +59,13 @@ class RawClient {
   void close() {
     if (descriptor_ >= 0) ::close(descriptor_);
     descriptor_ = -1;
+  }
+  /// From now on as a machine that lost its network: whatever comes is dropped before TCP sees it, and nothing is
+  /// acknowledged.
+  bool vanish() {
+    sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const sock_fprog all{.len = 1, .filter = &drop};
+    return ::setsockopt(descriptor_, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all) == 0;
   }
   bool send(std::string_view text) {
     while (!text.empty()) {

@@ -182,6 +182,27 @@ TEST_P(GoneTest, ClientsThatGoAreToldOfOnce) {
 INSTANTIATE_TEST_SUITE_P(States, GoneTest, testing::Values("queued", "begun", "streaming", "ended"),
                          [](const auto& info) { return std::string(info.param); });
 
+// No FIN comes: neither where events are under way, nor where the answer has not begun and there is nothing to send.
+TEST(HttpTest, ClientsThatVanishAreNoticed) {
+  HeldServer held({.limits = {.comment_seconds = 0.2, .vanished_seconds = 1}});
+  RawClient waiting(held.port()), streaming(held.port()), alive(held.port());
+  std::vector<HeldServer::Held> answers;
+  for (RawClient* each : {&waiting, &streaming, &alive}) {
+    each->send("GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    answers.push_back(held.take());
+  }
+  answers[1].exchange->begin_events();
+  answers[1].exchange->event("a");
+  streaming.until("data: a\n\n");
+  ASSERT_TRUE(waiting.vanish() && streaming.vanish());
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(eventually([&] { return answers[0].gone->load() == 1 && answers[1].gone->load() == 1; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(6));
+  EXPECT_EQ(answers[2].gone->load(), 0) << "the control: it is silent, but there";
+  answers[2].exchange->reply({.body = "x"});
+  EXPECT_EQ(alive.reply().body, "x");
+}
+
 TEST(HttpTest, WhoAsksLateIsToldAtOnce) {
   HeldServer held;
   std::shared_ptr<HttpExchange> kept;

@@ -43,6 +43,15 @@ double seconds_of(const std::function<void()>& what) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+bool soon(const std::function<bool()>& holds) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
 class StoreCallsTest : public testing::Test {
  protected:
   ~StoreCallsTest() override { store_->hang(false); }
@@ -119,6 +128,39 @@ TEST_F(StoreCallsTest, OneSlowCallIsNotAStalledStore) {
   EXPECT_EQ(ask(1), 1);
   slow.join();
   EXPECT_EQ(ask(2), 2);  // others were answered meanwhile
+}
+
+TEST_F(StoreCallsTest, WhoCanDoWithoutWaitsAMomentOnce) {
+  StoreCalls calls({.deadline_seconds = 0.4, .moment_seconds = 0.1, .pause_seconds = 0.3, .threads = 4});
+  std::atomic<int> answered = 0;
+  const auto ask = [&](int value) {
+    return calls.ask_briefly([store = store_, value, &answered] {
+      const int answer = store->answer(value);
+      ++answered;
+      return answer;
+    });
+  };
+  EXPECT_EQ(ask(7), 7);
+  EXPECT_FALSE(calls.slow());
+  store_->hang(true);
+  EXPECT_NEAR(seconds_of([&] { EXPECT_EQ(ask(1), std::nullopt); }), 0.1, 0.08);
+  EXPECT_TRUE(calls.slow());
+  EXPECT_LT(seconds_of([&] {
+              for (int i = 0; i < 100; ++i) EXPECT_EQ(ask(i), std::nullopt);
+            }),
+            0.08);
+  // Half of the threads are asked for them, and the others are free for those who wait for the deadline.
+  EXPECT_TRUE(soon([&] { return store_->asked == 3; }));
+  store_->hang(false);
+  EXPECT_TRUE(soon([&] { return answered == 3; })) << "what nobody waited for was answered all the same";
+  EXPECT_TRUE(soon([&] { return ask(5) == 5; }));
+  EXPECT_FALSE(calls.slow());
+  // Calls that nobody waits for have the deadline all the same: behind it the store is stalled for all.
+  store_->hang(true);
+  EXPECT_EQ(ask(1), std::nullopt);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_LT(seconds_of([&] { EXPECT_THROW(calls.ask([] { return 1; }), ApiError); }), 0.1);
+  store_->hang(false);
 }
 
 TEST_F(StoreCallsTest, AnEndWaitsForNobody) {

@@ -174,11 +174,12 @@ class FakeEngine : public Answering {
     if (request.sampling.top_logprobs >= 0) piece.tokens = {token(text)};
     request.on_piece(std::move(piece));
   }
+  std::optional<ApiError> problem() const { return error.empty() ? std::nullopt : std::optional(ApiError(500, error)); }
   void end(const AnswerRequest& request, FinishReason how) const {
     for (int64_t sample = 0; sample < request.samples; ++sample) {
       request.on_end({.sample = sample,
                       .reason = how,
-                      .error = error,
+                      .problem = problem(),
                       .prompt_tokens = static_cast<int64_t>(request.prompt.size()),
                       .cached_tokens = 1,
                       .answer_tokens = static_cast<int64_t>(pieces.size())});
@@ -200,7 +201,7 @@ class FakeEngine : public Answering {
       const EncodeRequest request = std::move(encodes.front());
       encodes.pop_front();
       request.on_done(std::vector<std::vector<float>>(error.empty() ? request.inputs.size() : 0, {0.25F, 0.75F}),
-                      error);
+                      problem());
     }
   }
 

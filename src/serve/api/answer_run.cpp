@@ -97,10 +97,8 @@ void AnswerRun::ended(int64_t choice, const AnswerEnd& end) {
   call_->used(0, 0, end.answer_tokens);
   --left_;
   if (!gone_) {
-    if (end.reason == FinishReason::kError) throw ApiError(500, end.error);
-    if (end.reason == FinishReason::kCancelled) {
-      throw ApiError(503, end.error.empty() ? "the server ended this answer; ask again" : end.error);
-    }
+    if (end.problem) throw ApiError(*end.problem);
+    if (end.reason == FinishReason::kCancelled) throw ApiError(503, "the server ended this answer; ask again");
     form_->end(*call_, choice, end);
   }
   if (left_ > 0) return;

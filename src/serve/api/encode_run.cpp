@@ -23,8 +23,8 @@ class EncodeRun : public std::enable_shared_from_this<EncodeRun> {
       request.inputs = job.inputs;
       request.embed = job.embed;
       request.on_done = [self = shared_from_this(), i](std::vector<std::vector<float>> outputs,
-                                                       const std::string& error) {
-        self->done(i, std::move(outputs), error);
+                                                       const std::optional<ApiError>& problem) {
+        self->done(i, std::move(outputs), problem);
       };
       try {
         const int64_t id = call_->engine().encode(std::move(request));
@@ -43,16 +43,16 @@ class EncodeRun : public std::enable_shared_from_this<EncodeRun> {
   }
 
  private:
-  void done(size_t model, std::vector<std::vector<float>> outputs, const std::string& error) {
+  void done(size_t model, std::vector<std::vector<float>> outputs, const std::optional<ApiError>& problem) {
     bool cancel = false;
     {
       const std::lock_guard lock(mutex_);
       if (closed_) return;
       --left_;
       outputs_[model] = std::move(outputs);
-      if (!error.empty() && !gone_) {
+      if (problem && !gone_) {
         closed_ = cancel = true;
-        call_->fail(ApiError(500, error));
+        call_->fail(*problem);
       } else if (left_ == 0) {
         closed_ = true;
         answer();

@@ -53,7 +53,8 @@ nlohmann::ordered_json answers_of(const Route& route) {
     answers["429"] = error_answer("a quota is reached or a queue full; Retry-After says when to come again");
   }
   if (route.body != nullptr) answers["413"] = error_answer("a body that is too large");
-  if (route.body != nullptr || !route.right) answers["503"] = error_answer("the server starts or ends");
+  answers["503"] = error_answer("the server starts or ends, or its store does not answer");
+  if (route.right == Right::kManage) answers["409"] = error_answer("the model stays: the base, or the last free place");
   if (std::string(route.method) == "DELETE") answers["400"] = error_answer("what cannot be removed");
   return answers;
 }

@@ -1,8 +1,10 @@
 #include "serve/http/server.h"
 
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -39,6 +41,21 @@ void allow_files(std::size_t files) {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= files + kOthers) return;
   limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, files + kOthers);
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// A machine that went without a word (no FIN, no RST) acknowledges nothing: neither bytes nor, where there are none to
+/// send, probes. Either ends the connection by an error.
+void watch_for_vanished(tcp::socket& socket, double seconds) {
+  constexpr int kProbes = 3;
+  const auto set = [&](int level, int name, int value) {
+    ::setsockopt(socket.native_handle(), level, name, &value, sizeof value);
+  };
+  const int probe_seconds = std::max(1, static_cast<int>(seconds / (kProbes + 1)));
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, probe_seconds);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, probe_seconds);
+  set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(seconds * 1000));
 }
 
 std::shared_ptr<asio::ssl::context> make_tls(const HttpServerOptions& options) {
@@ -207,7 +224,7 @@ class HttpServer::Core {
     constexpr std::size_t kMostRefused = 64;
     if (refusal && (tls_ != nullptr || refused_ >= kMostRefused)) return;
     socket.set_option(tcp::no_delay(true), error);
-    socket.set_option(asio::socket_base::keep_alive(true), error);
+    watch_for_vanished(socket, limits.vanished_seconds);
     if (limits.kernel_bytes > 0) {
       socket.set_option(asio::socket_base::send_buffer_size(static_cast<int>(limits.kernel_bytes)), error);
     }

@@ -22,6 +22,7 @@ struct HttpLimits {
   double write_seconds = 30;                // for 64 KB to be taken by the client: closed
   double linger_seconds = 2;                // for a client to take our last words before the socket is closed
   double comment_seconds = 15;              // a stream of events with nothing to say says a comment
+  double vanished_seconds = 30;             // of silence of a client's machine, bytes or probes under way: closed
   std::size_t connections = 10'000;         // in all: 503
   std::size_t address_connections = 4'000;  // of one IPv4 address or IPv6 network of 64 bits: 429
   std::size_t stream_bytes = std::size_t{1} << 20;  // of events that a client has not read: closed
