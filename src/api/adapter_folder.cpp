@@ -5,6 +5,8 @@
 #include "adapt/adapter_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
+#include "store/reference.h"
 
 namespace loraxs {
 
@@ -67,6 +69,15 @@ std::vector<std::string> AdapterFolder::list(const std::string& prefix) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::optional<std::string> AdapterFolder::title_of(const std::filesystem::path& adapter) {
+  if (is_store_url(adapter.string())) return std::nullopt;
+  std::error_code code;
+  const std::filesystem::path tenant = adapter.parent_path();
+  if (!std::filesystem::equivalent(tenant / "..", folder_, code)) return std::nullopt;
+  const std::filesystem::path place = std::filesystem::canonical(tenant, code);
+  return (place.filename() / adapter.stem()).string();
 }
 
 }  // namespace loraxs

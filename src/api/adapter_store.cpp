@@ -3,6 +3,8 @@
 #include "adapt/adapter_record.h"
 #include "api/adapter_folder.h"
 #include "api/store.h"
+#include "io/error.h"
+#include "io/json.h"
 #include "store/reference.h"
 
 namespace loraxs {
@@ -49,6 +51,17 @@ std::vector<std::string> AdapterStore::list(const std::string& prefix) {
     if (page.size() < query.limit) return names;
     query.after = page.back().name;
   }
+}
+
+std::optional<std::string> AdapterStore::title_of(const std::filesystem::path& adapter) {
+  if (!is_store_url(adapter.string())) return std::nullopt;
+  const StoreReference place = parse_store_reference(adapter.string());
+  // An LMDB store has one object, however its folder is spelled; a database has its URL.
+  const bool same = place.url.text == store_->url().text ||
+                    (place.url.scheme == StoreScheme::kLmdb && open_store(place.url) == store_);
+  if (!same) return std::nullopt;
+  const AdapterName name = place.adapter();
+  return concat(name.tenant, "/", name.name, place.version > 0 ? concat("@", place.version) : "");
 }
 
 }  // namespace loraxs

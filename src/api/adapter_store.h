@@ -1,6 +1,8 @@
 // api/adapter_store.h: a store's URL as the store of a fleet.
 #pragma once
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,7 @@ class AdapterStore final : public FleetStore {
   void put(std::span<const FinishedRow> rows) override;
   std::optional<AdapterFile> get(const std::string& reference) override;
   std::vector<std::string> list(const std::string& prefix) override;
+  std::optional<std::string> title_of(const std::filesystem::path& adapter) override;
 
  private:
   std::shared_ptr<Store> store_;

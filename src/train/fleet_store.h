@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,6 +38,8 @@ class FleetStore {
   virtual std::optional<AdapterFile> get(const std::string& reference) = 0;
   /// Those that begin with `prefix`, as TENANT/NAME, sorted.
   virtual std::vector<std::string> list(const std::string& prefix) = 0;
+  /// What get() calls an adapter that is there, a file or a store's reference; nothing where it is of no place in here.
+  virtual std::optional<std::string> title_of(const std::filesystem::path& adapter) = 0;
 };
 
 }  // namespace loraxs

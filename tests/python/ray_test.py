@@ -30,7 +30,7 @@ except ImportError as error:
 import loraxs
 import loraxs.ray
 import yaml
-from loraxs.ray import cluster, training, users
+from loraxs.ray import cluster, stores, training, users, worker
 from support.fleet_users import make_users
 from support.tiny_run import TinyRunTest, make_recipe
 
@@ -114,8 +114,8 @@ class ListTest(RayCase):
         with self.assertRaisesRegex(loraxs.Error, 'fleet.on_error: expected one of continue, stop, found "go"'):
             self.spread(some, self.url("no"), fleet={"on_error": "go"})
         with self.assertRaisesRegex(loraxs.Error, "LMDB store is one machine's"):
-            cluster.check_store("lmdb:///data/store", {"a", "b"})
-        cluster.check_store("postgresql://db/adapters", {"a", "b"})
+            stores.check_store("store", "lmdb:///data/store", {"a", "b"})
+        stores.check_store("store", "postgresql://db/adapters", {"a", "b"})
 
     def test_starts_are_settled_before_anybody_trains(self) -> None:
         some = make_users(5)
@@ -142,6 +142,23 @@ class ListTest(RayCase):
         self.assertIn("expected adapters of others to take the mean of, found none as t9/*", said["t0/third"])
         missing = self.alone("missing", [{**some[0], "start": "own@7"}], store)
         self.assertIn("start: expected an adapter of the store, found no t0/user-0@7", missing["failures"][0]["error"])
+        other = self.url("others")
+        shutil.copytree(self.folder / "settled", self.folder / "others")
+        lines = [
+            {**some[0], "name": "far", "start": f"mean({other}#t0/*, '{self.url('settled')}#t1/')"},
+            {**some[1], "name": "one", "start": f"{other}#t1/user-1@1"},
+            {**some[2], "start": f"mean({self.url('settled')}#t2/user-2)"},
+            {**some[4], "start": "mean(t1/user-4@1)"},
+        ]
+        found = users.read_users(lines, 3)
+        said = {user.title: sentence for user, sentence in users.settle_starts(found, store, {}, {"here"})}
+        starts = {user.title: json.loads(user.line)["start"] for user in found}
+        self.assertEqual(starts["t0/far"], f"mean({other}#t0/user-0, {other}#t0/user-3, {store}#t1/user-1)")
+        self.assertEqual((starts["t1/one"], starts["t1/user-4"]), (f"{other}#t1/user-1@1", "mean(t1/user-4@1)"))
+        self.assertEqual(set(said), {"t2/user-2"})
+        self.assertIn("expected an adapter that this fleet does not train", said["t2/user-2"])
+        failures = users.settle_starts(users.read_users(lines[:2], 3), store, {}, {"here", "there"})
+        self.assertIn("start: expected postgresql://… or a folder that all nodes share", failures[0][1])
         with self.assertRaisesRegex(loraxs.Error, "expected a store that keeps versions for own"):
             users.settle_starts(users.read_users(lines[:1], 3), str(self.folder), {})
 

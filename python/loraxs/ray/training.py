@@ -18,8 +18,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from .. import Error, Event, PathLike
-from .cluster import Node, actor_options, alive_nodes, check_store, join_cluster, place_marker
-from .users import User, absolute_store, read_users, settle_starts
+from .cluster import Node, actor_options, alive_nodes, join_cluster, place_marker
+from .stores import absolute_store, check_store
+from .users import User, read_users, settle_starts
 from .worker import FleetWorker
 
 BLOCKS_AHEAD = 2  # what is left makes so many blocks a node: the last ones are small, and nodes end together
@@ -90,7 +91,7 @@ def train_fleet(
     training = _Training(users, content, os.fspath(cache), progress, cpus, report, wait, stops == "stop")
     try:
         training.check_cluster()
-        training.fail_early(settle_starts(users, section["store"], section))
+        training.fail_early(training.settle_starts())
         training.run()
     except BaseException:
         training.stop()
@@ -134,10 +135,18 @@ class _Training:
     def check_cluster(self) -> None:
         nodes = alive_nodes()
         hosts = {node.host for node in nodes}
-        check_store(self.store, hosts)
+        check_store("store", self.store, hosts)
         self.hosts = hosts if self.store.startswith("lmdb://") else set()
         self.first = {node.id for node in nodes}
+        self.first_hosts = hosts
         self.marker = place_marker(self.store, hosts)
+
+    def settle_starts(self) -> list[tuple[User, str]]:
+        section = self.content["fleet"]
+        starts = [str(section.get("start")), *(user.start for user in self.users)]
+        if any("lmdb://" in start for start in starts):
+            self.hosts = self.first_hosts
+        return settle_starts(self.users, self.store, section, self.first_hosts)
 
     def take_seats(self) -> None:
         """A worker on every node that has none, while users wait."""
