@@ -40,13 +40,9 @@ nlohmann::json quantiles(std::vector<double> values) {
 }
 
 /// A model with so many slots, each of which waits for a bank of its own.
-std::unique_ptr<AdaptedModel> make_fleet_model(const TrainSetup& setup, int64_t slots) {
+std::unique_ptr<AdaptedModel> make_fleet_model(const TrainSetup& setup, std::shared_ptr<PreparedModel> base,
+                                               int64_t slots) {
   const std::shared_ptr<Bank> none = make_job_bank(setup, 1);
-  auto prepared = std::make_shared<PreparedModel>(setup.model, setup.basis, Reservation::of({none}),
-                                                  PrepareOptions{.dtype = setup.dtype,
-                                                                 .device = setup.device,
-                                                                 .memory = weight_memory(setup.recipe.train.memory),
-                                                                 .both_ways = true});
   AdapterSet adapters;
   adapters.banks.reserve(slots);
   adapters.slots.reserve(slots);
@@ -54,15 +50,23 @@ std::unique_ptr<AdaptedModel> make_fleet_model(const TrainSetup& setup, int64_t 
     adapters.banks.push_back(none);
     adapters.slots.push_back({.bank = slot, .row = 0});
   }
-  auto model = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
+  auto model = std::make_unique<AdaptedModel>(std::move(base), std::move(adapters));
   model->limit_activations(setup.activation_limit);
   return model;
 }
 
 }  // namespace
 
-Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, JobSource& source, FleetStore& store,
-             RunFolder& folder, bool allow_drift, FleetObserver observer)
+std::shared_ptr<PreparedModel> prepare_fleet_base(const TrainSetup& setup) {
+  return std::make_shared<PreparedModel>(setup.model, setup.basis, Reservation::of({make_job_bank(setup, 1)}),
+                                         PrepareOptions{.dtype = setup.dtype,
+                                                        .device = setup.device,
+                                                        .memory = weight_memory(setup.recipe.train.memory),
+                                                        .both_ways = true});
+}
+
+Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, std::shared_ptr<PreparedModel> base, JobSource& source,
+             FleetStore& store, RunFolder& folder, bool allow_drift, FleetObserver observer)
     : setup_(setup),
       recipe_(recipe),
       source_(source),
@@ -70,7 +74,7 @@ Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, JobSource& sour
       folder_(folder),
       observer_(std::move(observer)),
       slots_(std::min(recipe.slots > 0 ? recipe.slots : kAutomaticSlots, std::max<int64_t>(1, source.size()))),
-      model_(make_fleet_model(setup, slots_)),
+      model_(make_fleet_model(setup, std::move(base), slots_)),
       engine_(std::make_unique<StepEngine>(*model_, recipe.tokens_per_step)),
       evaluation_(std::make_unique<Evaluation>(*engine_, setup.metric, setup.kind == TaskKind::kRegression)),
       identity_(make_identity()) {

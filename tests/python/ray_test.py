@@ -160,7 +160,26 @@ class ListTest(RayCase):
         failures = users.settle_starts(users.read_users(lines[:2], 3), store, {}, {"here", "there"})
         self.assertIn("start: expected postgresql://… or a folder that all nodes share", failures[0][1])
         with self.assertRaisesRegex(loraxs.Error, "expected a store that keeps versions for own"):
-            users.settle_starts(users.read_users(lines[:1], 3), str(self.folder), {})
+            users.settle_starts(users.read_users([{**some[0], "start": "own"}], 3), str(self.folder), {})
+
+    def test_a_worker_opens_and_prepares_its_base_once(self) -> None:
+        """What it holds needs no model's folder for the next users."""
+        folder = self.folder / "moved"
+        shutil.copytree(self.model, folder)
+        some = make_users(6)
+        settings = self.settings | {"model": str(folder), "threads": 1}
+        settings["fleet"] = {"validation": 0.2, "store": self.url("one-worker")}
+        trainer = worker.FleetWorker(settings, str(self.cache), 1e9)
+        lines = []
+        for block in (some[:4], some[4:]):
+            said = trainer.work([(user["name"], json.dumps(user).encode()) for user in block])
+            self.assertTrue(said.get("over"), said)
+            lines += said["lines"]
+            if folder.exists():
+                shutil.rmtree(folder)
+        self.assertEqual([line["status"] for line in lines], ["done"] * 6)
+        self.alone("one-worker", some, self.url("one-process"))
+        self.assertEqual(self.content(self.url("one-worker")), self.content(self.url("one-process")))
 
     def test_the_job_for_kubernetes_is_whole(self) -> None:
         script, job = yaml.safe_load_all(Path("deploy/kuberay.yaml").read_text())
