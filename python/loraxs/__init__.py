@@ -263,7 +263,7 @@ class Fleet:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """jobs, done, failed, active, waiting, rounds, steps, sentences, tokens, seconds."""
+        """jobs, done, kept, failed, active, waiting, rounds, steps, sentences, tokens, seconds."""
         return self._native.counts()
 
     def finish(self) -> dict[str, Any]:

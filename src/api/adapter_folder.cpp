@@ -56,6 +56,15 @@ std::optional<AdapterFile> AdapterFolder::get(const std::string& reference) {
   return read_adapter(path);
 }
 
+nlohmann::json AdapterFolder::summary_of(const std::string& title) {
+  try {
+    const std::optional<AdapterFile> file = get(title);
+    return file ? json_or_null(file->provenance.summary) : nlohmann::json();
+  } catch (const Error&) {  // a damaged file is written anew
+    return nullptr;
+  }
+}
+
 std::vector<std::string> AdapterFolder::list(const std::string& prefix) {
   std::vector<std::string> names;
   std::error_code ignored;

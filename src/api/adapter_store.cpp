@@ -33,6 +33,20 @@ std::optional<AdapterFile> AdapterStore::get(const std::string& reference) {
   return get_adapter(*store_, name, place.version);
 }
 
+nlohmann::json AdapterStore::summary_of(const std::string& title) {
+  nlohmann::json training;
+  const size_t slash = title.find('/');
+  try {
+    store_->read({title.substr(0, slash), title.substr(slash + 1)}, 0, [&](const RowValue& value) {
+      const nlohmann::json entry = json_or_null(value.tail);
+      if (entry.is_object()) training = entry.value("training", nlohmann::json());
+    });
+  } catch (const Error&) {  // a damaged row is trained again, which heals it
+    return nullptr;
+  }
+  return training.is_string() ? json_or_null(training.get<std::string>()) : training;
+}
+
 std::vector<std::string> AdapterStore::list(const std::string& prefix) {
   const size_t slash = prefix.find('/');
   const bool all_tenants = slash == std::string::npos;

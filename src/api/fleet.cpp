@@ -123,6 +123,7 @@ void FleetRun::begin(const FleetObserver& observer, const RunOptions& options) {
   starts_ = std::make_unique<FleetStarts>(*store_, base_->model, *setup_.basis, recipe_.method.alpha,
                                           [this](const std::string& title) { return jobs_->contains(title); });
   jobs_->start_from(*starts_);
+  jobs_->know_again(setup_.basis->basis_id, fleet_recipe_.keep_finished ? store_.get() : nullptr);
   folder_ = std::make_unique<RunFolder>(recipe_.output, recipe_template(recipe_), options.resume);
   if (!base_->prepared) base_->prepared = prepare_fleet_base(setup_);
   fleet_ = std::make_unique<Fleet>(setup_, fleet_recipe_, base_->prepared, *jobs_, *store_, *folder_,

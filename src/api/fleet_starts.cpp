@@ -62,6 +62,7 @@ StartRow named(StartRow row, const std::string& reference) {
 }  // namespace
 
 bool is_own_start(std::string_view start) { return start == kOwn || start.starts_with("own@"); }
+bool names_own_version(std::string_view start) { return start.starts_with("own@") && !start.starts_with(kOwnUpTo); }
 
 std::optional<StartRow> FleetStarts::resolve(const std::string& start, const FleetMember& member, const Layout& layout,
                                              const std::vector<std::string>& labels, bool carries_head) {
@@ -76,7 +77,9 @@ std::optional<StartRow> FleetStarts::resolve(const std::string& start, const Fle
                            .key = "start",
                            .head_key = "init_head"};
   if (is_own_start(start)) {
-    const std::string version = start.substr(kOwn.size());  // empty, or @VERSION
+    std::string version = start.substr(kOwn.size());  // empty, or @VERSION
+    if (start.starts_with(kOwnUpTo)) version = "@" + start.substr(kOwnUpTo.size());
+    if (version == "@0") return std::nullopt;
     const std::optional<AdapterFile> own = store_.get(member.title() + version);
     if (own) return named(start_row_of(*own, wanted), member.title());
     if (version.empty()) return std::nullopt;

@@ -16,10 +16,13 @@
 
 namespace loraxs {
 
-/// Whether a job starts from its own adapter: own, or own@VERSION.
+/// Whether a job starts from its own adapter: own, own@VERSION, or own@<=VERSION.
 bool is_own_start(std::string_view start);
+/// Whether it says which: own@VERSION.
+bool names_own_version(std::string_view start);
 
-/// `fresh`; `own`: the job's own newest adapter, fresh where there is none; own@VERSION; TENANT/NAME, with @VERSION
+/// `fresh`; `own`: the job's own newest adapter, fresh where there is none; own@<=VERSION: the same, as it was when
+/// VERSION was the newest (0: when there was none); own@VERSION; TENANT/NAME, with @VERSION
 /// where the store has versions; `mean(TENANT/NAME, TENANT/*, …)`: the average of adapters, without those of this
 /// fleet's own jobs. In a mean and by themselves, names of other places: URL#TENANT/NAME[@VERSION], and a file, which
 /// begins with / or a dot; in a mean URL#TENANT/begin*, URL#TENANT/, URL and folders of files, as `loraxs combine` has

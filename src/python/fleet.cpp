@@ -50,6 +50,7 @@ class PythonFleet {
     nb::dict all;
     for (const auto& [name, value] : {std::pair{"jobs", counts.jobs},
                                       {"done", counts.done},
+                                      {"kept", counts.kept},
                                       {"failed", counts.failed},
                                       {"active", counts.active},
                                       {"waiting", counts.waiting()},

@@ -11,6 +11,7 @@
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/job_identity.h"
 #include "train/job_row.h"
 #include "train/recipe_changes.h"
 #include "train/recipe_layout.h"
@@ -84,7 +85,8 @@ Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, std::shared_ptr
 RunIdentity Fleet::make_identity() const {
   nlohmann::json content = recipe_content(setup_.recipe);
   // Of the section, what decides no bit: speed, memory, and where things lie. The list of jobs has a digest of its own.
-  for (const char* key : {"slots", "tokens_per_step", "jobs", "store", "on_error"}) content["fleet"].erase(key);
+  for (const char* key : {"slots", "tokens_per_step", "jobs", "store", "on_error", "finished"})
+    content["fleet"].erase(key);
   Sha256 digest;
   digest.update(content.dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
   return {.content = digest.hex(), .numerics = concat(torch::toString(setup_.dtype), " ", gemm_record())};
@@ -148,10 +150,11 @@ void Fleet::take_in() {
       exhausted_ = true;
       return;
     }
-    auto* job = std::get_if<FleetJob>(&*arrival);
-    progress_.taken = 1 + (job != nullptr ? job->member : std::get<FleetFailure>(*arrival).member).index;
-    if (job != nullptr) {
+    progress_.taken = 1 + std::visit([](const auto& any) { return any.member.index; }, *arrival);
+    if (auto* job = std::get_if<FleetJob>(&*arrival)) {
       join(std::move(*job));
+    } else if (const auto* kept = std::get_if<FleetKept>(&*arrival)) {
+      keep(*kept);
     } else {
       const auto& failure = std::get<FleetFailure>(*arrival);
       fail(failure.member, failure.reason);
@@ -296,6 +299,7 @@ void Fleet::finish(Active& job) {
   nlohmann::json summary = line;
   summary.erase("status");
   summary["curve"] = job.curve.points;
+  summary[kJobIdentity] = job.origin.identity;
   FinishedRow row{.tenant = member.tenant,
                   .name = member.name,
                   .layout = job.layout,
@@ -309,6 +313,15 @@ void Fleet::finish(Active& job) {
   finished_.push_back(std::move(row));
   ++progress_.done;
   append(member, std::move(line));
+}
+
+void Fleet::keep(const FleetKept& job) {
+  nlohmann::json line = job.summary;
+  for (const char* key : {"curve", kJobIdentity}) line.erase(key);
+  line.update({{"status", "done"}, {"kept", true}});
+  ++progress_.done;
+  ++progress_.kept;
+  append(job.member, std::move(line));
 }
 
 void Fleet::fail(const FleetMember& member, const std::string& reason) {
@@ -359,6 +372,7 @@ void Fleet::save() {
 FleetCounts Fleet::counts() const {
   return {.jobs = source_.size(),
           .done = progress_.done,
+          .kept = progress_.kept,
           .failed = progress_.failed,
           .active = static_cast<int64_t>(active_.size()),
           .rounds = progress_.rounds,

@@ -25,7 +25,8 @@ namespace loraxs {
 /// How far a fleet has come.
 struct FleetCounts {
   int64_t jobs = 0;
-  int64_t done = 0;    // trained to their end
+  int64_t done = 0;    // trained to their end, the kept ones included
+  int64_t kept = 0;    // trained before: their newest adapter is what they would train
   int64_t failed = 0;  // recorded with their sentence
   int64_t active = 0;
   int64_t rounds = 0;
@@ -88,6 +89,7 @@ class Fleet {
   /// Those that are done leave.
   void retire();
   void finish(Active& job);
+  void keep(const FleetKept& job);
   void fail(const FleetMember& member, const std::string& reason);
   void append(const FleetMember& member, nlohmann::json line);
 

@@ -253,6 +253,34 @@ class FleetTest(FleetCase):
         ):
             self.assertIn(part, failed.stderr)
 
+    def test_jobs_that_are_done_are_kept(self) -> None:
+        """Known by what they were trained with: places, company and the order of users are none of it."""
+        users = make_users(5)
+        users[1]["start"] = "own"
+        for store in (str(self.folder / "kept-store"), f"lmdb://{self.folder}/kept-lmdb"):
+            for path in self.folder.glob("kept*"):
+                if path.is_dir():
+                    shutil.rmtree(path)
+            first = self.trained_fleet("kept", users, store=store, finished="keep")
+            self.assertEqual((first["done"], first["kept"]), (5, 0))
+            lines = self.lines("kept")
+            again = self.trained_fleet("kept-again", users[::-1], store=store, finished="keep", slots=2)
+            self.assertEqual((again["done"], again["kept"], again["steps"]), (5, 5, 0))
+            self.assertEqual(self.lines("kept-again"), {name: line | {"kept": True} for name, line in lines.items()})
+            changed = [{**users[0], "seed": 5}, {**users[1], "start": "fresh"}, {**users[2], "epochs": 4}, *users[3:]]
+            changed[3]["examples"] = changed[3]["examples"][:-1]
+            some = self.trained_fleet("kept-changed", changed, store=store, finished="keep")
+            self.assertEqual((some["done"], some["kept"]), (5, 1))
+            self.assertIn("kept", self.lines("kept-changed")["t1/user-4"])
+            told = run(self.command("kept-told", users[4:], store=store, finished="keep")).stdout
+            self.assertEqual(json.loads(told.splitlines()[-1])["adapters_per_hour"], 0)
+            rates = self.trained_fleet(
+                "kept-rate", users[4:], "--set", "train.weight_decay=0", store=store, finished="keep"
+            )
+            self.assertEqual(rates["kept"], 0)
+            trained = self.trained_fleet("kept-not", users[4:], store=store)
+            self.assertEqual((trained["done"], trained["kept"]), (1, 0))
+
     def test_starts_from_other_stores(self) -> None:
         """The mean of any store's adapters is the row that `loraxs combine` writes; rates that move nothing show it."""
         users = make_users(9)

@@ -69,6 +69,9 @@ def train_fleet(
     exception from it, or Ctrl-C, ends the training; what had ended stays. A worker or node that dies has its unfinished users
     trained elsewhere, from what it last reported, which it does every `report` seconds; nodes that come join in. Without any for `wait` seconds it ends with an Error.
 
+    Users whose newest adapter in the store is that of this very job are done, and not trained (`kept`): the same call may be made
+    again, whatever became of the first. `fleet={"finished": "train"}` trains them all the same.
+
     -> counts, rates, and `users`: a line each, in the order of `jobs`, with its `node`; `left_out`: nodes that were not
     used, and why.
     """
@@ -84,6 +87,7 @@ def train_fleet(
     if stops not in ("continue", "stop"):
         raise Error(f'fleet.on_error: expected one of continue, stop, found "{stops}"')
     section["store"] = absolute_store(store)
+    section.setdefault("finished", "keep")
     content["fleet"] = section
     epochs = (content.get("train") or {}).get("epochs", 1)
     users = read_users(jobs, epochs if isinstance(epochs, int | float) else 1)
@@ -344,9 +348,11 @@ class _Training:
 
     def counts(self) -> dict[str, Any]:
         failed = sum(line["status"] == "failed" for line in self.lines.values())
+        kept = sum(line.get("kept", False) for line in self.lines.values())
         return {
             "jobs": len(self.users),
             "done": len(self.lines) - failed,
+            "kept": kept,
             "failed": failed,
             "waiting": len(self.waiting),
             "nodes": sum(seat.checked for seat in self.seats.values()),
@@ -379,7 +385,7 @@ class _Training:
         return counts | {
             "nodes": self.most_nodes,
             "train_seconds": seconds,
-            "adapters_per_hour": counts["done"] * 3600 / seconds if seconds else 0.0,
+            "adapters_per_hour": (counts["done"] - counts["kept"]) * 3600 / seconds if seconds else 0.0,
             "sentences_per_second": counts["sentences"] / seconds if seconds else 0.0,
             "store": self.store,
             "left_out": list(self.left_out.values()),

@@ -51,8 +51,8 @@ def settle_starts(
 ) -> list[tuple[User, str]]:
     """Makes every start mean the same at any moment: `own` names its version, a mean its adapters.
 
-    A node that trains users again, or later than others, then starts where it would have started alone. Changes lines, and
-    `start` of the recipe's `section` fleet. -> users whose start no fleet can have, with the sentence.
+    A node of `hosts` that trains users again, or later than others, then starts where it would have started alone. Changes
+    lines, and `start` of the recipe's `section` fleet. -> users whose start no fleet can have, with the sentence.
     """
     titles = {user.title for user in users}
     common = str(section.get("start") or "fresh")
@@ -66,7 +66,7 @@ def settle_starts(
     for user, version in zip(
         own, _native._store_versions(store, [user.title for user in own]) if own else (), strict=True
     ):
-        _set_start(user, f"own@{version}" if version else "fresh")
+        _set_start(user, f"own@<={version}")
     try:
         section["start"] = "fresh" if common == "own" else settle(common)  # own: each line has its version
     except Error as error:
