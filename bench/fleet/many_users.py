@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
+    if args.users < 1000:
+        parser.error("--users: expected at least 1000: equal users end 64 at a time, and a tenth must hold more")
     tenth = args.users // 10
     marks = [(0, time.monotonic())]  # users done and when, once a tenth
     peaks: list[int] = []

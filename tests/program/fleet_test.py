@@ -354,7 +354,7 @@ class FleetTest(FleetCase):
         self.succeeds(self.command("narrow", users, "--set", "method.rank=2"))
         random_basis = self.command("random", users, "--set", "method.basis={variant: random}")
         self.succeeds(random_basis)
-        base = self.folder / "base"
+        base = self.folder / "other-model"
         shutil.copytree(self.folder / "model", base)
         weights = load_file(base / "model.safetensors")
         name = next(iter(weights))
