@@ -120,10 +120,10 @@ class _Settler:
 
     def named_elsewhere(self, part: str) -> list[str]:
         """The adapters of another store, or of files, by names that hold on every node."""
-        store, hash, what = part.partition("#") if is_url(part) else (part, "", "")
+        store, mark, what = part.partition("#") if is_url(part) else (part, "", "")
         store = absolute_store(store)
         check_store("start", store, self.hosts)
-        place = store + hash + what
+        place = store + mark + what
         if is_url(part):
             names = _native._adapters_in(place) if not what or what.endswith(("*", "/")) else [place]
         else:
