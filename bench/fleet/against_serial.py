@@ -1,16 +1,17 @@
 """Many users' adapters in one process, against the same jobs one after another and against PEFT: rates, peak memory, whether rows are the same bits.
 
 usage: against_serial.py [--users 32] [--examples 64] [--epochs 1] [--batch-size 4] [--rounds 3] [--processes 2] [--peft 2]
+       [--peft-processes 0] [--precision float32] [--train FILE.tsv --column 1 --no-header] [--chats FILE.jsonl --model FILE.gguf]
 
-Users have --examples questions of data/qnli each and labels of their own, contradicting others'. In every round: the fleet; the same
-jobs with one slot, which is one after another in one warm process; --processes of them as a process each; --peft of them in a process
-of transformers and PEFT that loads the base once (LoRA of the same rank and modules, AdamW on the trained numbers, no padding
-beyond the batch's longest). Rates are medians over rounds of sentences per second of training, start-up apart but for the processes.
-The floor is 4 T (P + r S) operations at the rate that a GEMM of this machine reaches in the same round.
+Users have --examples texts of --train each (questions of data/qnli) and labels of their own, contradicting others'; with --chats questions and
+answers of GSM8K. In every round: the fleet; the same jobs with one slot, which is one after another in one warm process; --processes of
+them as a process each; --peft of them in a process of transformers and PEFT that loads the base once (LoRA of the same rank and
+modules, AdamW on the trained numbers, no padding beyond the batch's longest); --peft-processes of them as such a process each. Rates are
+medians over rounds of sentences per second of training, start-up apart; against whole processes the fleet's start-up counts too.
+The floor is 4 T (P + r S) operations at the best GEMM rate that `loraxs doctor` finds in the same round.
 """
 
 import argparse
-import hashlib
 import json
 import statistics
 import subprocess
@@ -19,31 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-
-def make_users(count: int, examples: int, train: Path) -> list[dict]:
-    """Each labels its questions by a rule of its own: length or a letter, turned round for half of them."""
-    questions = [line.split("\t")[1] for line in train.read_text().splitlines()[1:]]
-    users = []
-    for u in range(count):
-        letter = "a" if u % 4 == 2 else "w"
-
-        def rule(question: str, kind: int = u % 4, letter: str = letter) -> bool:
-            return len(question) % 2 == 1 if kind < 2 else letter in question.split()[0].lower()
-
-        own = [questions[(u * examples + i) % len(questions)] for i in range(examples)]
-        names = ("no", "yes") if u % 2 else ("yes", "no")
-        users.append(
-            {
-                "tenant": "bench",
-                "name": f"user-{u}",
-                "examples": [{"text": q, "label": names[rule(q)]} for q in own],
-            }
-        )
-        labels = {example["label"] for example in users[-1]["examples"]}
-        if len(labels) < 2:  # a rule that says the same of all
-            users[-1]["examples"][0]["label"] = ({"no", "yes"} - labels).pop()
-    return users
-
+from fleet_runs import FleetRuns, floor_operations, gemm_rate, make_chats, make_users, read_texts, write_users
 
 PEFT = """
 import json, sys, time
@@ -81,129 +58,98 @@ for number, user in enumerate(users):
 print(json.dumps({"sentences_per_second": sentences / seconds}))
 """
 
-GEMM = """
-import time, torch
-x, w = torch.randn(1024, 384), torch.randn(1536, 384)
-torch.nn.functional.linear(x, w)
-rates = []
-for _ in range(5):
-    begin = time.perf_counter()
-    for _ in range(20):
-        torch.nn.functional.linear(x, w)
-    rates.append(20 * 2 * 1024 * 384 * 1536 / (time.perf_counter() - begin))
-print(max(rates))
-"""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", default="build/release/loraxs")
     parser.add_argument("--model", default="models/minilm")
     parser.add_argument("--train", type=Path, default=Path("data/qnli/train.tsv"))
+    parser.add_argument("--column", type=int, default=1)
+    parser.add_argument("--no-header", action="store_true")
+    parser.add_argument("--chats", type=Path)
     parser.add_argument("--users", type=int, default=32)
     parser.add_argument("--examples", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--peft", type=int, default=2)
+    parser.add_argument("--peft-processes", type=int, default=0)
     parser.add_argument("--slots", default="auto")
     parser.add_argument("--tokens", type=int, default=1024)
     parser.add_argument("--validation", type=float, default=0.0)
     args = parser.parse_args()
+    if args.chats:
+        args.peft = args.peft_processes = 0
+        users = list(make_chats(args.users, args.examples, args.chats))
+    else:
+        users = list(make_users(args.users, args.examples, read_texts(args.train, args.column, not args.no_header)))
+    recipe = {
+        "model": args.model,
+        "method": {"rank": 16},
+        "task": {"name": "chat" if args.chats else "classification"},
+        "train": {
+            "epochs": args.epochs,
+            "batch_size": args.batch_size,
+            "max_length": args.max_length,
+            "precision": args.precision,
+            "checkpoint_seconds": 3600,
+        },
+        "fleet": {"tokens_per_step": args.tokens, "validation": args.validation},
+    }
+    rates: dict[str, list[float]] = {}
+    same, peak, tokens = 0, 0, 0.0
+
+    def add(name: str, rate: float) -> None:
+        rates.setdefault(name, []).append(rate)
 
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
-        users = make_users(args.users, args.examples, args.train)
+        runs = FleetRuns(args.program, scratch, recipe)
 
-        def train(name: str, jobs: list[dict], slots: object) -> dict:
-            """The last line of one fleet, and a digest of its rows."""
-            (scratch / f"{name}.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs))
-            fleet = {
-                "jobs": str(scratch / f"{name}.jsonl"),
-                "store": str(scratch / f"{name}-store"),
-                "slots": slots,
-                "tokens_per_step": args.tokens,
-                "validation": args.validation,
-            }
-            recipe = {
-                "model": args.model,
-                "method": {"rank": 16},
-                "task": {"name": "classification"},
-                "train": {"epochs": args.epochs, "batch_size": args.batch_size, "checkpoint_seconds": 3600},
-                "fleet": fleet,
-                "output": str(scratch / name),
-            }
-            (scratch / f"{name}.yaml").write_text(json.dumps(recipe))
-            subprocess.run(["rm", "-rf", str(scratch / name), fleet["store"]], check=True)
+        def peft(some: list[dict]) -> tuple[float, float]:
+            """Sentences per second of training, and of the whole process."""
+            write_users(scratch / "peft.jsonl", some)
+            words = [scratch / "peft.jsonl", args.model, args.epochs, args.batch_size]
             begin = time.monotonic()
             run = subprocess.run(
-                [args.program, "train", str(scratch / f"{name}.yaml"), "-q", "--json"],
-                check=True,
-                capture_output=True,
-                text=True,
+                [sys.executable, "-c", PEFT, *map(str, words)], check=True, capture_output=True, text=True
             )
             wall = time.monotonic() - begin
-            rows = {
-                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in Path(fleet["store"]).rglob("*.safetensors")
-            }
-            return json.loads(run.stdout.splitlines()[-1]) | {"wall_seconds": wall, "rows": rows}
+            rate = json.loads(run.stdout.splitlines()[-1])["sentences_per_second"]
+            return rate, len(some) * args.examples * args.epochs / wall
 
-        rates: dict[str, list[float]] = {
-            "fleet": [],
-            "one after another": [],
-            "process each": [],
-            "PEFT": [],
-            "floor": [],
-        }
-        same = 0
-        tokens = 0.0
-        peak = 0
         for _ in range(args.rounds):
-            together = train("fleet", users, args.slots if args.slots == "auto" else int(args.slots))
-            rates["fleet"].append(together["sentences_per_second"])
+            together = runs.train("fleet", users, slots=args.slots if args.slots == "auto" else int(args.slots))
+            add("fleet", together["sentences_per_second"])
+            add("fleet, whole", together["sentences"] / together["wall_seconds"])
             tokens = together["tokens"] / together["sentences"]
             peak = max(peak, together["peak_memory_bytes"])
-            alone = train("serial", users, 1)
-            rates["one after another"].append(alone["sentences_per_second"])
+            alone = runs.train("serial", users, slots=1)
+            add("one after another", alone["sentences_per_second"])
             same += together["rows"] == alone["rows"]
             if args.processes:
-                walls = [train("process", [user], 1)["wall_seconds"] for user in users[: args.processes]]
-                rates["process each"].append(args.examples * args.epochs / statistics.mean(walls))
+                each = [runs.train("process", [user], slots=1) for user in users[: args.processes]]
+                add("process each", statistics.mean(one["sentences"] for one in each) / statistics.mean(one["wall_seconds"] for one in each))  # fmt: skip
             if args.peft:
-                (scratch / "peft.jsonl").write_text("".join(json.dumps(job) + "\n" for job in users[: args.peft]))
-                command = [
-                    sys.executable,
-                    "-c",
-                    PEFT,
-                    str(scratch / "peft.jsonl"),
-                    args.model,
-                    str(args.epochs),
-                    str(args.batch_size),
-                ]
-                run = subprocess.run(command, check=True, capture_output=True, text=True)
-                rates["PEFT"].append(json.loads(run.stdout.splitlines()[-1])["sentences_per_second"])
-            gemm = float(
-                subprocess.run([sys.executable, "-c", GEMM], check=True, capture_output=True, text=True).stdout
-            )
-            config = json.loads((Path(args.model) / "config.json").read_text())
-            width, inner, layers = (config[key] for key in ("hidden_size", "intermediate_size", "num_hidden_layers"))
-            parameters = layers * (4 * width * width + 2 * width * inner)
-            spans = layers * (
-                2 * (2 * width) + 2 * width + (inner + width)
-            )  # in + out of query, value, attention output, MLP output
-            rates["floor"].append(gemm / (4 * tokens * (parameters + 16 * spans)))
-        medians = {name: statistics.median(values) for name, values in rates.items() if values}
-        for name, rate in medians.items():
-            ratio = (
-                f"fleet is {medians['fleet'] / rate:.2f} times it" if name != "fleet" else f"peak {peak / 1e6:.0f} MB"
-            )
-            spread = f"{min(rates[name]):.0f} to {max(rates[name]):.0f}"
-            print(f"{name:18} {rate:8.1f} sentences/s ({spread}); {ratio}")
-        print(
-            f"{args.users} users, {tokens:.1f} tokens a sentence, batch {args.batch_size}; same bytes in {same} of {args.rounds} rounds"
+                add("PEFT", peft(users[: args.peft])[0])
+            if args.peft_processes:
+                add("PEFT process each", statistics.mean(peft([user])[1] for user in users[: args.peft_processes]))
+            if not args.chats:
+                operations = tokens * floor_operations(Path(args.model), 16)
+                add("floor", gemm_rate(args.program, args.precision) / operations)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, rate in medians.items():
+        against = "fleet, whole" if name.endswith("process each") else "fleet"
+        ratio = (
+            f"peak {peak / 1e6:.0f} MB" if name == "fleet" else f"{against} is {medians[against] / rate:.2f} times it"
         )
+        print(f"{name:18} {rate:8.1f} sentences/s ({min(rates[name]):.1f} to {max(rates[name]):.1f}); {ratio}")
+    print(
+        f"{args.users} users, {tokens:.1f} tokens a sentence, batch {args.batch_size}, {args.precision}; same bytes in {same} of {args.rounds} rounds"
+    )
 
 
 if __name__ == "__main__":

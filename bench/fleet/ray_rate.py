@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from against_serial import make_users
+from fleet_runs import make_users, read_texts
 from support.ray_cluster import SmallCluster, content
 
 import loraxs  # isort: skip
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cpus", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    users = make_users(args.users, args.examples, args.train)
+    users = list(make_users(args.users, args.examples, read_texts(args.train, 1, True)))
     settings = {
         "method": {"rank": 16},
         "task": {"name": "classification"},

@@ -29,6 +29,7 @@ from ._native import (
     Model,
     _adapters_in,
     _Fleet,
+    _FleetBase,
     _Predictor,
     _Recipe,
     _store_get,
@@ -209,7 +210,8 @@ class Fleet:
     """Many users' adapters in one process, a round at a time: each step() is one optimizer step of every job in training.
 
     `recipe` as in train(), with a section `fleet`. `jobs` (a file, a folder, or dicts, which are written beside the run's
-    folder) and `store` go before what that section says. Belongs to one thread.
+    folder) and `store` go before what that section says. `base`: that of a fleet which has ended, of the same model, method, head, task and
+    precision, is taken over, prepared as it is. Belongs to one thread.
     """
 
     def __init__(
@@ -222,6 +224,7 @@ class Fleet:
         resume: bool = False,
         allow_drift: bool = False,
         cache: PathLike = "",
+        base: _FleetBase | None = None,
     ) -> None:
         if isinstance(recipe, Mapping):
             if set:
@@ -240,7 +243,7 @@ class Fleet:
             given = {"fleet.jobs": jobs, "fleet.store": store}
             more = [f"{key}={json.dumps(os.fspath(value))}" for key, value in given.items() if value is not None]
             parsed = _Recipe.read(recipe, [*set, *more])
-        self._native = _Fleet(parsed, where, resume, allow_drift, cache)
+        self._native = _Fleet(parsed, where, resume, allow_drift, cache, base)
         self.failures: list[dict[str, str]] = []  # of each failed job: tenant, name, where, error
 
     def step(self) -> bool:
@@ -254,8 +257,13 @@ class Fleet:
         self._native.save()
 
     @property
+    def base(self) -> _FleetBase:
+        """The model, its basis and its prepared weights, for the next fleet of this recipe's base."""
+        return self._native.base()
+
+    @property
     def counts(self) -> dict[str, Any]:
-        """jobs, done, failed, active, waiting, rounds, steps, sentences, tokens, seconds."""
+        """jobs, done, kept, failed, active, waiting, rounds, steps, sentences, tokens, seconds."""
         return self._native.counts()
 
     def finish(self) -> dict[str, Any]:

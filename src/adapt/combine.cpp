@@ -107,11 +107,12 @@ class ExpressionReader {
   bool in_mean_ = false;
 };
 
-/// 1 − Σ wᵢ: what of h₀ is in h₀ + Σ wᵢ (hᵢ − h₀).
+/// 1 − Σ wᵢ: what of h₀ is in h₀ + Σ wᵢ (hᵢ − h₀). 0 where nothing but the rounding of the weights is left.
 double weight_of_start(const std::vector<CombineInput>& inputs) {
   double rest = 1;
   for (const CombineInput& input : inputs) rest -= input.weight;
-  return rest;
+  constexpr double kRounding = 1e-9;
+  return std::abs(rest) > kRounding ? rest : 0;
 }
 
 HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
@@ -125,7 +126,7 @@ HeadLayout combined_head(const std::vector<CombineInput>& inputs, const HeadRule
         "combine: the adapters have different heads; say which one to keep with loraxs combine --head NAME, or --head "
         "none");
   }
-  if (first.kind != "none" && !rule.start.defined() && std::abs(weight_of_start(inputs)) > 1e-9) {
+  if (first.kind != "none" && !rule.start.defined() && weight_of_start(inputs) != 0) {
     throw Error(concat(
         "combine: heads that did not start from one known draw (same seed and task) can be summed only "
         "with weights that sum to 1, found ",
@@ -168,22 +169,48 @@ torch::Tensor segment_of(const torch::Tensor& row, const LayoutSegment& segment)
   return row.narrow(0, segment.offset, segment.numel()).view(segment.shape);
 }
 
-/// Adds `factor` times the input's tensors of `site` to those of the sum, [row] in float64. `done`: the rank that
-/// inputs before it have filled.
-void add_site(const Site& site, const torch::Tensor& values, const Layout& source, double factor, int64_t done,
-              const Layout& layout, const torch::Tensor& row) {
-  const int64_t rank = source.rank_of(site.name);
-  if (const LayoutSegment* r = source.part(site, "r"); r != nullptr) {
-    segment_of(row, *layout.part(site, "r")).narrow(0, 0, rank).narrow(1, 0, rank).add_(segment_of(values, *r), factor);
-    return;
+}  // namespace
+
+WeightedSum::WeightedSum(Layout layout, double alpha)
+    : layout_(std::move(layout)),
+      alpha_(alpha),
+      row_(torch::zeros({layout_.row_size}, torch::kFloat64)),
+      done_(layout_.sites.size(), 0) {}
+
+void WeightedSum::add(const torch::Tensor& row, const Layout& source, double alpha, double weight, double head_weight) {
+  const Method& method = find_method(layout_.method, "combine");
+  const torch::Tensor values = row.to(torch::kFloat64);
+  for (size_t s = 0; s < layout_.sites.size(); ++s) {
+    const int64_t rank = source.rank_of(layout_.sites[s].name);
+    if (rank == 0) continue;
+    const double scale =
+        method.scale(alpha, rank, source.options) / method.scale(alpha_, layout_.ranks[s], layout_.options);
+    add_site(s, values, source, weight * scale);
+    done_[s] += rank;
   }
-  segment_of(row, *layout.part(site, "a")).narrow(0, done, rank).copy_(segment_of(values, *source.part(site, "a")));
-  segment_of(row, *layout.part(site, "b"))
-      .narrow(1, done, rank)
-      .copy_(segment_of(values, *source.part(site, "b")) * factor);
+  for (const LayoutSegment& target : layout_.segments) {
+    const LayoutSegment* own = target.head && head_weight != 0 ? source.find(target.name) : nullptr;
+    if (own != nullptr) segment_of(row_, target).add_(segment_of(values, *own), head_weight);
+  }
 }
 
-}  // namespace
+void WeightedSum::add_site(size_t s, const torch::Tensor& values, const Layout& source, double factor) {
+  const Site& site = layout_.sites[s];
+  const int64_t rank = source.rank_of(site.name);
+  if (const LayoutSegment* r = source.part(site, "r"); r != nullptr) {
+    segment_of(row_, *layout_.part(site, "r"))
+        .narrow(0, 0, rank)
+        .narrow(1, 0, rank)
+        .add_(segment_of(values, *r), factor);
+    return;
+  }
+  segment_of(row_, *layout_.part(site, "a"))
+      .narrow(0, done_[s], rank)
+      .copy_(segment_of(values, *source.part(site, "a")));
+  segment_of(row_, *layout_.part(site, "b"))
+      .narrow(1, done_[s], rank)
+      .copy_(segment_of(values, *source.part(site, "b")) * factor);
+}
 
 std::vector<CombineTerm> parse_combination(const std::string& expression) {
   return ExpressionReader(expression).read();
@@ -207,28 +234,15 @@ Bank combine(const std::vector<CombineInput>& inputs, const HeadRule& rule) {
   const Layout layout =
       make_layout(method.name, sites, ranks, head, first.layout->hidden_size, "combine", first.layout->options);
   const double alpha = first.alpha(inputs.front().row);
-  torch::Tensor row = torch::zeros({layout.row_size}, torch::kFloat64);
-  std::vector<int64_t> done(sites.size(), 0);  // rank of each site that inputs before have filled
+  WeightedSum sum(layout, alpha);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const Bank& bank = *inputs[i].bank;
-    const torch::Tensor values = bank.values.select(0, inputs[i].row).to(torch::kFloat64);
-    for (size_t s = 0; s < sites.size(); ++s) {
-      const int64_t rank = bank.layout->rank_of(sites[s].name);
-      if (rank == 0) continue;
-      const double scale = method.scale(bank.alpha(inputs[i].row), rank, bank.layout->options) /
-                           method.scale(alpha, ranks[s], layout.options);
-      add_site(sites[s], values, *bank.layout, inputs[i].weight * scale, done[s], layout, row);
-      done[s] += rank;
-    }
-    for (const LayoutSegment& target : layout.segments) {
-      const LayoutSegment* source = target.head ? bank.layout->find(target.name) : nullptr;
-      if (source == nullptr) continue;
-      const double weight = rule.kind == "take" ? (i == rule.take ? 1.0 : 0.0) : inputs[i].weight;
-      segment_of(row, target).add_(segment_of(values, *source), weight);
-    }
+    const auto& [bank, row, weight] = inputs[i];
+    const double head_weight = rule.kind == "take" ? (i == rule.take ? 1.0 : 0.0) : weight;
+    sum.add(bank->values.select(0, row), *bank->layout, bank->alpha(row), weight, head_weight);
   }
-  if (rule.kind == "auto" && rule.start.defined()) {
-    row.narrow(0, layout.adapter_numbers, rule.start.numel()).add_(rule.start, weight_of_start(inputs));
+  const torch::Tensor row = sum.row();
+  if (const double rest = weight_of_start(inputs); rule.kind == "auto" && rule.start.defined() && rest != 0) {
+    row.narrow(0, layout.adapter_numbers, rule.start.numel()).add_(rule.start, rest);
   }
   Bank result = make_bank(layout, alpha, 1, first.values.scalar_type());
   result.values.select(0, 0).copy_(row);

@@ -35,6 +35,27 @@ struct CombineInput {
   double weight = 1;
 };
 
+/// Σ weight · ΔW with one adapter in memory at a time.
+class WeightedSum {
+ public:
+  /// `layout`: the sum's, with every site of what is added at its rank or more (of LoRA: at the sum of the ranks).
+  WeightedSum(Layout layout, double alpha);
+
+  /// `row`: [row_size of `source`], or its first numbers where the sum needs no more. The head's numbers are weighed on
+  /// their own.
+  void add(const torch::Tensor& row, const Layout& source, double alpha, double weight, double head_weight);
+  /// [row_size] float64, no copy.
+  [[nodiscard]] const torch::Tensor& row() const { return row_; }
+
+ private:
+  void add_site(size_t site, const torch::Tensor& values, const Layout& source, double factor);
+
+  Layout layout_;
+  double alpha_;
+  torch::Tensor row_;
+  std::vector<int64_t> done_;  // rank of each site that is filled: LoRA's stand one behind the other
+};
+
 /// A bank of one whose ΔW is Σ weight · ΔW of the inputs: per site R = Σ wᵢ (sᵢ / s) Rᵢ, smaller ranks zero-padded,
 /// missing sites zero; rank = the largest, alpha = the first input's, sites = their union. float64 sums. Of LoRA, where
 /// ΔW = s b a, exact too: a = [a₁; a₂; …], b = [w₁ s₁/s b₁ | w₂ s₂/s b₂ | …], rank = the sum. Heads: with

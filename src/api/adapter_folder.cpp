@@ -5,6 +5,8 @@
 #include "adapt/adapter_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/json.h"
+#include "store/reference.h"
 
 namespace loraxs {
 
@@ -54,6 +56,15 @@ std::optional<AdapterFile> AdapterFolder::get(const std::string& reference) {
   return read_adapter(path);
 }
 
+nlohmann::json AdapterFolder::summary_of(const std::string& title) {
+  try {
+    const std::optional<AdapterFile> file = get(title);
+    return file ? json_or_null(file->provenance.summary) : nlohmann::json();
+  } catch (const Error&) {  // a damaged file is written anew
+    return nullptr;
+  }
+}
+
 std::vector<std::string> AdapterFolder::list(const std::string& prefix) {
   std::vector<std::string> names;
   std::error_code ignored;
@@ -67,6 +78,15 @@ std::vector<std::string> AdapterFolder::list(const std::string& prefix) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::optional<std::string> AdapterFolder::title_of(const std::filesystem::path& adapter) {
+  if (is_store_url(adapter.string())) return std::nullopt;
+  std::error_code code;
+  const std::filesystem::path tenant = adapter.parent_path();
+  if (!std::filesystem::equivalent(tenant / "..", folder_, code)) return std::nullopt;
+  const std::filesystem::path place = std::filesystem::canonical(tenant, code);
+  return (place.filename() / adapter.stem()).string();
 }
 
 }  // namespace loraxs

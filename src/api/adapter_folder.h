@@ -22,7 +22,9 @@ class AdapterFolder final : public FleetStore {
 
   void put(std::span<const FinishedRow> rows) override;
   std::optional<AdapterFile> get(const std::string& reference) override;
+  nlohmann::json summary_of(const std::string& title) override;
   std::vector<std::string> list(const std::string& prefix) override;
+  std::optional<std::string> title_of(const std::filesystem::path& adapter) override;
   [[nodiscard]] std::filesystem::path path_of(const std::string& tenant, const std::string& name) const;
 
  private:

@@ -3,6 +3,8 @@
 #include "adapt/adapter_record.h"
 #include "api/adapter_folder.h"
 #include "api/store.h"
+#include "io/error.h"
+#include "io/json.h"
 #include "store/reference.h"
 
 namespace loraxs {
@@ -31,6 +33,20 @@ std::optional<AdapterFile> AdapterStore::get(const std::string& reference) {
   return get_adapter(*store_, name, place.version);
 }
 
+nlohmann::json AdapterStore::summary_of(const std::string& title) {
+  nlohmann::json training;
+  const size_t slash = title.find('/');
+  try {
+    store_->read({title.substr(0, slash), title.substr(slash + 1)}, 0, [&](const RowValue& value) {
+      const nlohmann::json entry = json_or_null(value.tail);
+      if (entry.is_object()) training = entry.value("training", nlohmann::json());
+    });
+  } catch (const Error&) {  // a damaged row is trained again, which heals it
+    return nullptr;
+  }
+  return training.is_string() ? json_or_null(training.get<std::string>()) : training;
+}
+
 std::vector<std::string> AdapterStore::list(const std::string& prefix) {
   const size_t slash = prefix.find('/');
   const bool all_tenants = slash == std::string::npos;
@@ -49,6 +65,17 @@ std::vector<std::string> AdapterStore::list(const std::string& prefix) {
     if (page.size() < query.limit) return names;
     query.after = page.back().name;
   }
+}
+
+std::optional<std::string> AdapterStore::title_of(const std::filesystem::path& adapter) {
+  if (!is_store_url(adapter.string())) return std::nullopt;
+  const StoreReference place = parse_store_reference(adapter.string());
+  // An LMDB store has one object, however its folder is spelled; a database has its URL.
+  const bool same = place.url.text == store_->url().text ||
+                    (place.url.scheme == StoreScheme::kLmdb && open_store(place.url) == store_);
+  if (!same) return std::nullopt;
+  const AdapterName name = place.adapter();
+  return concat(name.tenant, "/", name.name, place.version > 0 ? concat("@", place.version) : "");
 }
 
 }  // namespace loraxs

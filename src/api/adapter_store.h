@@ -1,6 +1,8 @@
 // api/adapter_store.h: a store's URL as the store of a fleet.
 #pragma once
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +21,9 @@ class AdapterStore final : public FleetStore {
 
   void put(std::span<const FinishedRow> rows) override;
   std::optional<AdapterFile> get(const std::string& reference) override;
+  nlohmann::json summary_of(const std::string& title) override;
   std::vector<std::string> list(const std::string& prefix) override;
+  std::optional<std::string> title_of(const std::filesystem::path& adapter) override;
 
  private:
   std::shared_ptr<Store> store_;

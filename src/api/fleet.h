@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "api/fleet_base.h"
 #include "api/fleet_jobs.h"
 #include "api/settings.h"
 #include "api/task_encoder.h"
@@ -17,13 +18,17 @@ namespace loraxs {
 /// step() is one round, an optimizer step of every job in training. Belongs to one thread; others may run beside it.
 class FleetRun {
  public:
-  /// Opens the model and the list of jobs; computes the basis, or takes it from the cache. Throws Error.
-  FleetRun(Recipe recipe, Settings settings, const std::string& where = "recipe");
+  /// Opens the model and the list of jobs; computes the basis, or takes it from the cache. `base`: of a fleet that has
+  /// ended, whose model, basis and prepared weights this one goes on with. Throws Error, for the base of another recipe
+  /// too.
+  FleetRun(Recipe recipe, Settings settings, const std::string& where = "recipe",
+           std::shared_ptr<FleetBase> base = nullptr);
   FleetRun(const FleetRun&) = delete;  // members refer to each other
   FleetRun& operator=(const FleetRun&) = delete;
 
   [[nodiscard]] const TrainSetup& setup() const { return setup_; }
   [[nodiscard]] const Recipe& recipe() const { return recipe_; }
+  [[nodiscard]] const std::shared_ptr<FleetBase>& base() const { return base_; }
 
   /// Opens run folder and store, and goes on from a checkpoint with `resume`. Throws Error when the folder exists and
   /// is not resumed, and for a list of jobs that has changed since.
@@ -44,8 +49,7 @@ class FleetRun {
   Settings settings_;
   std::string where_;
   FleetRecipe fleet_recipe_;
-  BaseModel model_;
-  std::unique_ptr<Tokenizer> tokenizer_;
+  std::shared_ptr<FleetBase> base_;
   TrainSetup setup_;
   std::unique_ptr<TaskEncoder> encoder_;
   std::unique_ptr<FleetStore> store_;

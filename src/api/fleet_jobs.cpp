@@ -11,6 +11,7 @@
 #include "io/json.h"
 #include "io/seeds.h"
 #include "io/sha256.h"
+#include "train/job_identity.h"
 #include "train/recipe_layout.h"
 
 namespace loraxs {
@@ -174,11 +175,16 @@ std::string FleetJobs::place(const Entry& entry) const {
                         : (std::filesystem::path(fleet_.jobs) / entry.file).string();
 }
 
-FleetArrival FleetJobs::arrival(int64_t index) const {
+FleetArrival FleetJobs::arrival(int64_t index, bool again) const {
   const Entry& entry = entries_[index];
   FleetMember member{.index = index, .tenant = "", .name = "", .where = place(entry)};
   try {
-    return make(member, entry);
+    FleetJob job = make(member, entry);
+    if (kept_in_ == nullptr || again) return job;
+    nlohmann::json summary = kept_in_->summary_of(member.title());
+    const bool done = summary.is_object() && summary.value(kJobIdentity, nlohmann::json()) == job.identity;
+    if (done) return FleetKept{.member = member, .summary = std::move(summary)};
+    return job;
   } catch (const Error& error) {
     return FleetFailure{.member = member, .reason = error.what()};
   }
@@ -246,6 +252,8 @@ FleetJob FleetJobs::make(FleetMember& member, const Entry& entry) const {
              .key = derive_seed(static_cast<uint64_t>(seed), member.title()),
              .learning_rate = job.train.learning_rate.front(),
              .head_learning_rate = job.train.head_learning_rate.front()};
+  const bool from_newest = is_own_start(start) && !names_own_version(start);
+  job.identity = job_identity(recipe_, job, model_.base_id, basis_id_, from_newest ? init_head : "");
   return job;
 }
 
@@ -263,10 +271,10 @@ void FleetJobs::begin(std::vector<int64_t> again, int64_t next) {
 
 void FleetJobs::work(const std::vector<int64_t>& again, int64_t next) {
   for (const int64_t index : again) {
-    if (index < 0 || index >= size() || !deliver(arrival(index))) return;
+    if (index < 0 || index >= size() || !deliver(arrival(index, /*again=*/true))) return;
   }
   for (int64_t index = next; index < size(); ++index) {
-    if (!deliver(arrival(index))) return;
+    if (!deliver(arrival(index, /*again=*/false))) return;
   }
   deliver(std::nullopt);
 }

@@ -35,6 +35,11 @@ class FleetJobs final : public JobSource {
 
   /// Where jobs may start from, before begin(). Without it all start fresh.
   void start_from(FleetStarts& starts) { starts_ = &starts; }
+  /// Of which basis the jobs are, and a store whose finished jobs are kept: null: all are trained. Before begin().
+  void know_again(const std::string& basis_id, FleetStore* store) {
+    basis_id_ = basis_id;
+    kept_in_ = store;
+  }
   /// Whether TENANT/NAME is one of the jobs.
   [[nodiscard]] bool contains(const std::string& title) const;
 
@@ -53,7 +58,8 @@ class FleetJobs final : public JobSource {
 
   void list_lines();
   void list_files();
-  [[nodiscard]] FleetArrival arrival(int64_t index) const;
+  /// `again`: it was in training, so it is not kept.
+  [[nodiscard]] FleetArrival arrival(int64_t index, bool again) const;
   [[nodiscard]] std::string place(const Entry& entry) const;
   [[nodiscard]] FleetJob make(FleetMember& member, const Entry& entry) const;
   void work(const std::vector<int64_t>& again, int64_t next);
@@ -68,6 +74,8 @@ class FleetJobs final : public JobSource {
   std::vector<Entry> entries_;
   std::vector<size_t> titles_;  // hashes, sorted
   FleetStarts* starts_ = nullptr;
+  std::string basis_id_;
+  FleetStore* kept_in_ = nullptr;
 
   std::mutex mutex_;  // of all below but the thread
   std::condition_variable changed_;

@@ -79,6 +79,7 @@ AdapterFile load_adapter(const std::filesystem::path& name) {
 std::vector<std::filesystem::path> adapters_of(const std::filesystem::path& place) {
   if (!is_store_url(place.string())) return adapters_in(place);
   const StoreReference reference = parse_store_reference(place.string());
+  if (!reference.name.empty() && !reference.many) return {place};
   const auto store = open_store(reference.url);
   ListQuery query{.tenant = reference.tenant, .prefix = reference.name};
   std::vector<std::filesystem::path> found;

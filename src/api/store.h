@@ -13,8 +13,8 @@ namespace loraxs {
 /// The adapter of a name: a file, or a store's URL#tenant/name[@version]; its path is then the reference. Throws Error.
 AdapterFile load_adapter(const std::filesystem::path& name);
 
-/// The adapters of a folder, or (URL#tenant/begin*, URL#tenant/) of a store, by name. Throws Error where there are
-/// none.
+/// The adapters of a folder, or (URL, URL#tenant/begin*, URL#tenant/) of a store, by name; of URL#tenant/name[@version]
+/// that one. Throws Error where there are none.
 std::vector<std::filesystem::path> adapters_of(const std::filesystem::path& place);
 
 /// What an adapter is called beside others: a file's stem, or the name in its store.

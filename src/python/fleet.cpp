@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 #include "python/bindings.h"
@@ -15,12 +16,12 @@ namespace {
 class PythonFleet {
  public:
   PythonFleet(const Recipe& recipe, const std::string& where, bool resume, bool allow_drift,
-              const std::filesystem::path& cache) {
+              const std::filesystem::path& cache, const std::shared_ptr<FleetBase>& base) {
     const Settings settings = python_settings(cache, nb::none());
     const nb::gil_scoped_release release;
     if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
     check_run_output(recipe.output, resume);
-    run_ = std::make_unique<FleetRun>(recipe, settings, where);
+    run_ = std::make_unique<FleetRun>(recipe, settings, where, base);
     run_->begin({.on_round = {},
                  .on_failure = [this](const FleetMember& member,
                                       const std::string& reason) { failures_.emplace_back(member, reason); }},
@@ -42,11 +43,14 @@ class PythonFleet {
     return run_->finish().dump();
   }
 
+  [[nodiscard]] std::shared_ptr<FleetBase> base() const { return run_->base(); }
+
   [[nodiscard]] nb::dict counts() const {
     const FleetCounts counts = run_->counts();
     nb::dict all;
     for (const auto& [name, value] : {std::pair{"jobs", counts.jobs},
                                       {"done", counts.done},
+                                      {"kept", counts.kept},
                                       {"failed", counts.failed},
                                       {"active", counts.active},
                                       {"waiting", counts.waiting()},
@@ -83,9 +87,12 @@ class PythonFleet {
 
 void bind_fleet(nb::module_& m) {
   using namespace nb::literals;
+  nb::class_<FleetBase>(m, "_FleetBase");
   nb::class_<PythonFleet>(m, "_Fleet")
-      .def(nb::init<const Recipe&, const std::string&, bool, bool, const std::filesystem::path&>(), "recipe"_a,
-           "where"_a, "resume"_a, "allow_drift"_a, "cache"_a)
+      .def(nb::init<const Recipe&, const std::string&, bool, bool, const std::filesystem::path&,
+                    const std::shared_ptr<FleetBase>&>(),
+           "recipe"_a, "where"_a, "resume"_a, "allow_drift"_a, "cache"_a, "base"_a.none())
+      .def("base", &PythonFleet::base)
       .def("step", &PythonFleet::step)
       .def("save", &PythonFleet::save)
       .def("finish", &PythonFleet::finish)

@@ -11,6 +11,7 @@
 #include "io/error.h"
 #include "io/sha256.h"
 #include "ops/frozen_gemm.h"
+#include "train/job_identity.h"
 #include "train/job_row.h"
 #include "train/recipe_changes.h"
 #include "train/recipe_layout.h"
@@ -40,13 +41,9 @@ nlohmann::json quantiles(std::vector<double> values) {
 }
 
 /// A model with so many slots, each of which waits for a bank of its own.
-std::unique_ptr<AdaptedModel> make_fleet_model(const TrainSetup& setup, int64_t slots) {
+std::unique_ptr<AdaptedModel> make_fleet_model(const TrainSetup& setup, std::shared_ptr<PreparedModel> base,
+                                               int64_t slots) {
   const std::shared_ptr<Bank> none = make_job_bank(setup, 1);
-  auto prepared = std::make_shared<PreparedModel>(setup.model, setup.basis, Reservation::of({none}),
-                                                  PrepareOptions{.dtype = setup.dtype,
-                                                                 .device = setup.device,
-                                                                 .memory = weight_memory(setup.recipe.train.memory),
-                                                                 .both_ways = true});
   AdapterSet adapters;
   adapters.banks.reserve(slots);
   adapters.slots.reserve(slots);
@@ -54,15 +51,23 @@ std::unique_ptr<AdaptedModel> make_fleet_model(const TrainSetup& setup, int64_t 
     adapters.banks.push_back(none);
     adapters.slots.push_back({.bank = slot, .row = 0});
   }
-  auto model = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
+  auto model = std::make_unique<AdaptedModel>(std::move(base), std::move(adapters));
   model->limit_activations(setup.activation_limit);
   return model;
 }
 
 }  // namespace
 
-Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, JobSource& source, FleetStore& store,
-             RunFolder& folder, bool allow_drift, FleetObserver observer)
+std::shared_ptr<PreparedModel> prepare_fleet_base(const TrainSetup& setup) {
+  return std::make_shared<PreparedModel>(setup.model, setup.basis, Reservation::of({make_job_bank(setup, 1)}),
+                                         PrepareOptions{.dtype = setup.dtype,
+                                                        .device = setup.device,
+                                                        .memory = weight_memory(setup.recipe.train.memory),
+                                                        .both_ways = true});
+}
+
+Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, std::shared_ptr<PreparedModel> base, JobSource& source,
+             FleetStore& store, RunFolder& folder, bool allow_drift, FleetObserver observer)
     : setup_(setup),
       recipe_(recipe),
       source_(source),
@@ -70,7 +75,7 @@ Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, JobSource& sour
       folder_(folder),
       observer_(std::move(observer)),
       slots_(std::min(recipe.slots > 0 ? recipe.slots : kAutomaticSlots, std::max<int64_t>(1, source.size()))),
-      model_(make_fleet_model(setup, slots_)),
+      model_(make_fleet_model(setup, std::move(base), slots_)),
       engine_(std::make_unique<StepEngine>(*model_, recipe.tokens_per_step)),
       evaluation_(std::make_unique<Evaluation>(*engine_, setup.metric, setup.kind == TaskKind::kRegression)),
       identity_(make_identity()) {
@@ -80,7 +85,8 @@ Fleet::Fleet(const TrainSetup& setup, const FleetRecipe& recipe, JobSource& sour
 RunIdentity Fleet::make_identity() const {
   nlohmann::json content = recipe_content(setup_.recipe);
   // Of the section, what decides no bit: speed, memory, and where things lie. The list of jobs has a digest of its own.
-  for (const char* key : {"slots", "tokens_per_step", "jobs", "store", "on_error"}) content["fleet"].erase(key);
+  for (const char* key : {"slots", "tokens_per_step", "jobs", "store", "on_error", "finished"})
+    content["fleet"].erase(key);
   Sha256 digest;
   digest.update(content.dump()).update(setup_.model.base_id).update(setup_.basis->basis_id);
   return {.content = digest.hex(), .numerics = concat(torch::toString(setup_.dtype), " ", gemm_record())};
@@ -144,10 +150,11 @@ void Fleet::take_in() {
       exhausted_ = true;
       return;
     }
-    auto* job = std::get_if<FleetJob>(&*arrival);
-    progress_.taken = 1 + (job != nullptr ? job->member : std::get<FleetFailure>(*arrival).member).index;
-    if (job != nullptr) {
+    progress_.taken = 1 + std::visit([](const auto& any) { return any.member.index; }, *arrival);
+    if (auto* job = std::get_if<FleetJob>(&*arrival)) {
       join(std::move(*job));
+    } else if (const auto* kept = std::get_if<FleetKept>(&*arrival)) {
+      keep(*kept);
     } else {
       const auto& failure = std::get<FleetFailure>(*arrival);
       fail(failure.member, failure.reason);
@@ -292,6 +299,7 @@ void Fleet::finish(Active& job) {
   nlohmann::json summary = line;
   summary.erase("status");
   summary["curve"] = job.curve.points;
+  summary[kJobIdentity] = job.origin.identity;
   FinishedRow row{.tenant = member.tenant,
                   .name = member.name,
                   .layout = job.layout,
@@ -305,6 +313,15 @@ void Fleet::finish(Active& job) {
   finished_.push_back(std::move(row));
   ++progress_.done;
   append(member, std::move(line));
+}
+
+void Fleet::keep(const FleetKept& job) {
+  nlohmann::json line = job.summary;
+  for (const char* key : {"curve", kJobIdentity}) line.erase(key);
+  line.update({{"status", "done"}, {"kept", true}});
+  ++progress_.done;
+  ++progress_.kept;
+  append(job.member, std::move(line));
 }
 
 void Fleet::fail(const FleetMember& member, const std::string& reason) {
@@ -355,6 +372,7 @@ void Fleet::save() {
 FleetCounts Fleet::counts() const {
   return {.jobs = source_.size(),
           .done = progress_.done,
+          .kept = progress_.kept,
           .failed = progress_.failed,
           .active = static_cast<int64_t>(active_.size()),
           .rounds = progress_.rounds,

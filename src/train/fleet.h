@@ -25,7 +25,8 @@ namespace loraxs {
 /// How far a fleet has come.
 struct FleetCounts {
   int64_t jobs = 0;
-  int64_t done = 0;    // trained to their end
+  int64_t done = 0;    // trained to their end, the kept ones included
+  int64_t kept = 0;    // trained before: their newest adapter is what they would train
   int64_t failed = 0;  // recorded with their sentence
   int64_t active = 0;
   int64_t rounds = 0;
@@ -41,17 +42,21 @@ struct FleetObserver {
   std::function<void(const FleetMember&, const std::string& reason)> on_failure;
 };
 
+/// The base as all jobs of `setup` need it.
+std::shared_ptr<PreparedModel> prepare_fleet_base(const TrainSetup& setup);
+
 /// A fleet between two rounds. In each round every active job makes one optimizer step of its own; a job that ends is
 /// scored on its own examples, hands its row over and leaves its place to the next. A job's row does not depend on who
 /// else is there, nor on the order of the jobs or the number of rows, where rows of the GEMM do not (`loraxs doctor`).
 /// Memory follows from the active jobs, not from all. Belongs to one thread.
 class Fleet {
  public:
-  /// `setup` is what all jobs share; its layout, labels, start and examples are the jobs' own. All must outlive this.
+  /// `setup` is what all jobs share; its layout, labels, start and examples are the jobs' own. `base`: as
+  /// prepare_fleet_base makes it of such a setup; several fleets may share it, one at a time. All must outlive this.
   /// Goes on from a checkpoint in `folder`, if there is one: the same adapters, bit for bit. Throws Error as
   /// read_newest_checkpoint_folder, and where the active jobs' examples have changed.
-  Fleet(const TrainSetup& setup, const FleetRecipe& recipe, JobSource& source, FleetStore& store, RunFolder& folder,
-        bool allow_drift, FleetObserver observer);
+  Fleet(const TrainSetup& setup, const FleetRecipe& recipe, std::shared_ptr<PreparedModel> base, JobSource& source,
+        FleetStore& store, RunFolder& folder, bool allow_drift, FleetObserver observer);
 
   /// One round. False: all jobs have ended, and what they left is in the store. Throws Error when a job has failed and
   /// the recipe says `on_error: stop`, or when something cannot be written; the state is saved then.
@@ -84,6 +89,7 @@ class Fleet {
   /// Those that are done leave.
   void retire();
   void finish(Active& job);
+  void keep(const FleetKept& job);
   void fail(const FleetMember& member, const std::string& reason);
   void append(const FleetMember& member, nlohmann::json line);
 

@@ -1,6 +1,7 @@
 // train/fleet_job.h: a job of a fleet, ready to train, and where such jobs come from.
 #pragma once
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <variant>
@@ -32,6 +33,13 @@ struct FleetJob {
   RunExamples examples;
   std::string digest;  // of the examples' tokens and targets
   std::optional<StartRow> start;
+  std::string identity;  // see job_identity
+};
+
+/// A job that was done before: its newest adapter in the store is what it would train.
+struct FleetKept {
+  FleetMember member;
+  nlohmann::json summary;  // of that training, as the adapter has it
 };
 
 /// A job that never got so far.
@@ -40,7 +48,7 @@ struct FleetFailure {
   std::string reason;  // one sentence
 };
 
-using FleetArrival = std::variant<FleetJob, FleetFailure>;
+using FleetArrival = std::variant<FleetJob, FleetKept, FleetFailure>;
 
 /// The jobs of a fleet in their order. Encodes ahead of who asks, but holds few.
 class JobSource {

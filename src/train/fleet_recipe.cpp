@@ -22,6 +22,7 @@ FleetRecipe parse_fleet(const Recipe& recipe, const std::string& where) {
   fleet.start = fields.text("start", fleet.start);
   fleet.init_head = fields.choice("init_head", "", {"fresh", "carry"});
   fleet.stop_on_error = fields.choice("on_error", "continue", {"continue", "stop"}) == "stop";
+  fleet.keep_finished = fields.choice("finished", "train", {"train", "keep"}) == "keep";
   fields.finish();
   if (fleet.jobs.empty()) fields.fail("jobs", "expected a .jsonl file with a job a line, or a folder, found none");
   if (fleet.store.empty()) fields.fail("store", "expected a folder or a store's URL for the adapters, found none");

@@ -18,6 +18,7 @@ struct FleetRecipe {
   std::string start = "fresh";     // where jobs start: see api/fleet_starts.h
   std::string init_head;           // fresh | carry; empty: carry for own, else fresh
   bool stop_on_error = false;      // on_error: stop | continue
+  bool keep_finished = false;      // finished: keep | train: jobs whose newest adapter is this very job's
 };
 
 /// Throws Error with `where` for what is wrong in the section, and for a recipe whose `train` names several seeds or

@@ -15,6 +15,7 @@ template <typename Progress, typename Visit>
 void visit_progress(Progress& progress, Visit visit) {
   visit("taken", progress.taken);
   visit("done", progress.done);
+  visit("kept", progress.kept);
   visit("failed", progress.failed);
   visit("rounds", progress.rounds);
   visit("steps", progress.steps);
@@ -125,7 +126,9 @@ std::optional<FleetState> read_fleet_state(
   std::optional<FleetState> found;
   const auto read = [&](const nlohmann::json& json, const std::filesystem::path& path, const std::string& where) {
     FleetState state{.jobs = json.at("jobs")};
-    visit_progress(state.progress, [&](const char* name, auto& value) { json.at(name).get_to(value); });
+    visit_progress(state.progress, [&](const char* name, auto& value) {
+      if (json.contains(name)) json.at(name).get_to(value);  // programs before `kept` counted none
+    });
     const Safetensors rows = read_safetensors(path);
     for (const nlohmann::json& entry : json.at("active")) {
       FleetJobState& job = state.active.emplace_back(FleetJobState{

@@ -27,8 +27,8 @@ struct FleetCurve {
 
 /// Counters of a fleet.
 struct FleetProgress {
-  int64_t taken = 0;  // jobs of the list that have joined or failed before
-  int64_t done = 0, failed = 0;
+  int64_t taken = 0;  // jobs of the list that have joined, were kept or failed before
+  int64_t done = 0, kept = 0, failed = 0;
   int64_t rounds = 0, steps = 0, sentences = 0, tokens = 0;
   double seconds = 0;
   int64_t saves = 0;

@@ -2,7 +2,9 @@
 #pragma once
 #include <torch/types.h>
 
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,8 +37,12 @@ class FleetStore {
   virtual void put(std::span<const FinishedRow> rows) = 0;
   /// `reference`: TENANT/NAME, or TENANT/NAME@VERSION where the store keeps versions. Nothing where there is none.
   virtual std::optional<AdapterFile> get(const std::string& reference) = 0;
+  /// The training summary (JSON) of the newest of TENANT/NAME; null where there is none that can be read.
+  virtual nlohmann::json summary_of(const std::string& title) = 0;
   /// Those that begin with `prefix`, as TENANT/NAME, sorted.
   virtual std::vector<std::string> list(const std::string& prefix) = 0;
+  /// What get() calls an adapter that is there, a file or a store's reference; nothing where it is of no place in here.
+  virtual std::optional<std::string> title_of(const std::filesystem::path& adapter) = 0;
 };
 
 }  // namespace loraxs

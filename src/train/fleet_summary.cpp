@@ -83,13 +83,14 @@ nlohmann::json summarize_fleet(const FleetCounts& counts, const std::filesystem:
   return {{"kind", "fleet"},
           {"jobs", counts.jobs},
           {"done", counts.done},
+          {"kept", counts.kept},
           {"failed", counts.failed},
           {"rounds", counts.rounds},
           {"steps", counts.steps},
           {"sentences", counts.sentences},
           {"tokens", counts.tokens},
           {"train_seconds", counts.seconds},
-          {"adapters_per_hour", rate(counts.done, counts.seconds / kHour)},
+          {"adapters_per_hour", rate(counts.done - counts.kept, counts.seconds / kHour)},
           {"sentences_per_second", rate(counts.sentences, counts.seconds)},
           {"tokens_per_second", rate(counts.tokens, counts.seconds)},
           {"metric", score},
@@ -100,7 +101,7 @@ void write_fleet_report(const std::filesystem::path& run, const nlohmann::json& 
   const std::filesystem::path lines = run / "jobs.jsonl";
   const std::string metric = summary.at("metric");
   std::vector<std::vector<std::string>> rows;
-  for (const char* key : {"jobs", "done", "failed", "rounds", "steps", "sentences", "tokens"}) {
+  for (const char* key : {"jobs", "done", "kept", "failed", "rounds", "steps", "sentences", "tokens"}) {
     rows.push_back({key, summary.at(key).dump()});
   }
   for (const char* key : {"train_seconds", "adapters_per_hour", "sentences_per_second"}) {
@@ -129,6 +130,7 @@ void write_fleet_report(const std::filesystem::path& run, const nlohmann::json& 
 std::string fleet_text(const nlohmann::json& summary) {
   std::ostringstream text;
   text << summary.at("done") << " of " << summary.at("jobs") << " adapters";
+  if (summary.at("kept") != 0) text << ", " << summary.at("kept") << " of them trained before";
   if (summary.at("failed") != 0) text << ", " << summary.at("failed") << " failed (jobs.jsonl says why)";
   text << '\n';
   const nlohmann::json& scores = summary.at("scores");

@@ -9,7 +9,10 @@ import time
 import unittest
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import load_file, save_file
 from support.fleet_users import make_users
+from support.postgres import Postgres, programs
 from support.progress import without_progress
 from support.tiny_run import TinyRunTest, make_recipe, run
 
@@ -35,6 +38,10 @@ class FleetCase(TinyRunTest):
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(recipe))
         return [PROGRAM, "train", str(path), "--cache", str(self.folder / "cache"), "-q", "--json", *more]
+
+    def succeeds(self, command: list[str]) -> None:
+        done = run(command)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def trained_fleet(self, name: str, users: list[dict], *more: str, **fleet) -> dict:
         done = run(self.command(name, users, *more, **fleet))
@@ -241,10 +248,142 @@ class FleetTest(FleetCase):
             "expected an adapter of the store, found no t9/nobody",
             "expected an adapter that this fleet does not train, found t0/a",
             "expected adapters of others to take the mean of, found none as t9/*",
-            "expected fresh, own, own@VERSION, TENANT/NAME or mean(…), found somewhere",
+            "expected fresh, own, own@VERSION, TENANT/NAME, URL#TENANT/NAME or mean(…), found somewhere",
             "init_head: expected a full head of 2 outputs",
         ):
             self.assertIn(part, failed.stderr)
+
+    def test_jobs_that_are_done_are_kept(self) -> None:
+        """Known by what they were trained with: places, company and the order of users are none of it."""
+        users = make_users(5)
+        users[1]["start"] = "own"
+        for store in (str(self.folder / "kept-store"), f"lmdb://{self.folder}/kept-lmdb"):
+            for path in self.folder.glob("kept*"):
+                if path.is_dir():
+                    shutil.rmtree(path)
+            first = self.trained_fleet("kept", users, store=store, finished="keep")
+            self.assertEqual((first["done"], first["kept"]), (5, 0))
+            lines = self.lines("kept")
+            again = self.trained_fleet("kept-again", users[::-1], store=store, finished="keep", slots=2)
+            self.assertEqual((again["done"], again["kept"], again["steps"]), (5, 5, 0))
+            self.assertEqual(self.lines("kept-again"), {name: line | {"kept": True} for name, line in lines.items()})
+            changed = [{**users[0], "seed": 5}, {**users[1], "start": "fresh"}, {**users[2], "epochs": 4}, *users[3:]]
+            changed[3]["examples"] = changed[3]["examples"][:-1]
+            some = self.trained_fleet("kept-changed", changed, store=store, finished="keep")
+            self.assertEqual((some["done"], some["kept"]), (5, 1))
+            self.assertIn("kept", self.lines("kept-changed")["t1/user-4"])
+            told = run(self.command("kept-told", users[4:], store=store, finished="keep")).stdout
+            self.assertEqual(json.loads(told.splitlines()[-1])["adapters_per_hour"], 0)
+            rates = self.trained_fleet(
+                "kept-rate", users[4:], "--set", "train.weight_decay=0", store=store, finished="keep"
+            )
+            self.assertEqual(rates["kept"], 0)
+            trained = self.trained_fleet("kept-not", users[4:], store=store)
+            self.assertEqual((trained["done"], trained["kept"]), (1, 0))
+
+    def test_starts_from_other_stores(self) -> None:
+        """The mean of any store's adapters is the row that `loraxs combine` writes; rates that move nothing show it."""
+        users = make_users(9)
+        others = self.folder / "others-store"
+        self.trained_fleet("others", users)
+        stores = {"lmdb": f"lmdb://{self.folder}/others-lmdb"}
+        if programs():
+            stores["postgresql"] = self.enterContext(Postgres()).url
+        else:
+            print("NOT RUN: no PostgreSQL server is installed (Debian: postgresql)", file=sys.stderr)
+        for url in stores.values():
+            for tenant in ("t0", "t1"):
+                files = map(str, sorted((others / tenant).glob("*")))
+                self.succeeds([PROGRAM, "store", "put", f"{url}#{tenant}/", *files])
+        common = {"epochs": 1, "learning_rate": 1e-30, "head_learning_rate": 1e-30, "weight_decay": 0}
+
+        def mean(expression: str, *more: str) -> np.ndarray:
+            out = self.folder / "mean.safetensors"
+            out.unlink(missing_ok=True)
+            self.succeeds(
+                [PROGRAM, "combine", expression, "--model", str(self.folder / "model"), "--out", str(out), *more]
+            )
+            return load_file(out)["row"]
+
+        starts = {name: f"mean({url}#t0/*)" for name, url in stores.items()} | {"folder": f"mean({others}/t0)"}
+        rows = {}
+        for name, start in starts.items():
+            jobs = [{**users[0], **common, "tenant": "new", "name": name, "start": start}]
+            self.trained_fleet(f"from-{name}", jobs)
+            rows[name] = load_file(self.folder / f"from-{name}-store/new/{name}.safetensors")["row"]
+            expected = mean(start, "--head", "none")
+            np.testing.assert_array_equal(rows[name][: len(expected)], expected)
+            self.assertGreater(np.abs(expected).max(), 0.01)
+        self.assertFalse(np.array_equal(expected, mean(f"mean({others}/t1)", "--head", "none")))  # control
+        # Heads of one kind are carried; names are one adapter each, and a beginning several.
+        url = stores["lmdb"]
+        alike = [
+            {**users[0], "tenant": "alike", "name": name, "epochs": u} for u, name in enumerate(("m0", "m1", "m10"), 1)
+        ]
+        self.trained_fleet("alike", alike)
+        files = map(str, sorted((self.folder / "alike-store/alike").glob("*")))
+        self.succeeds([PROGRAM, "store", "put", f"{url}#alike/", *files])
+        shared = {**users[0], **common, "tenant": "alike", "init_head": "carry"}
+        jobs = [
+            {**shared, "name": "some", "start": f"mean({url}#alike/m*)"},
+            {**shared, "name": "two", "start": f"mean('{url}#alike/m0', {url}#alike/m10@1)"},
+            {**shared, "name": "one", "start": f"{url}#alike/m1"},
+        ]
+        self.trained_fleet("carried", jobs)
+        found = {path.stem: load_file(path)["row"] for path in (self.folder / "carried-store/alike").iterdir()}
+        np.testing.assert_array_equal(found["some"], mean(f"mean({url}#alike/m*)"))
+        np.testing.assert_array_equal(found["two"], mean(f"0.5*{url}#alike/m0 + 0.5*{url}#alike/m10"))
+        np.testing.assert_array_equal(found["one"], load_file(self.folder / "alike-store/alike/m1.safetensors")["row"])
+        np.testing.assert_array_equal(mean(f"mean({url}#alike/m1)"), found["one"])  # not of all that begin so
+        # The fleet's own store by its URL, however it is spelled: its own jobs are left out, and cannot be named.
+        own = f"lmdb://{self.folder}/../{self.folder.name}/others-lmdb"
+        jobs = [
+            {**shared, "name": "m0", "start": f"mean({own}#alike/m*)"},
+            {**shared, "name": "m3", "start": f"{own}#alike/m0"},
+        ]
+        done = run(self.command("own", jobs, store=url))
+        self.assertIn("expected an adapter that this fleet does not train", done.stderr)
+        self.assertEqual(self.lines("own")["alike/m0"]["start"]["adapter"], "mean of 2")
+
+    def test_starts_that_are_refused(self) -> None:
+        """Of another base, kind, basis or method; each by one sentence."""
+        users = make_users(3)
+        self.trained_fleet("near", users)
+        lora = self.command("lora", users, "--set", "method={name: lora, rank: 4}")
+        self.succeeds(lora)
+        self.succeeds(self.command("narrow", users, "--set", "method.rank=2"))
+        random_basis = self.command("random", users, "--set", "method.basis={variant: random}")
+        self.succeeds(random_basis)
+        base = self.folder / "other-model"
+        shutil.copytree(self.folder / "model", base)
+        weights = load_file(base / "model.safetensors")
+        name = next(iter(weights))
+        save_file(weights | {name: weights[name] + 1}, base / "model.safetensors")
+        self.succeeds(self.command("base", users, "--set", f"model={base}"))
+
+        def said(start: str, *more: str) -> str:
+            failed = run(self.command("refused", [{**users[0], "tenant": "new", "start": start}], *more))
+            shutil.rmtree(self.folder / "refused")
+            self.assertEqual(failed.returncode, 2)
+            (line,) = without_progress(failed.stderr)
+            return line
+
+        for kind, sentence in {
+            "lora": "start: expected lora_xs, as this recipe trains, found lora in ",
+            "narrow": "start: expected rank 4 on",
+            "random": "basis: expected ",
+            "base": "base_id: expected ",
+        }.items():
+            url = f"lmdb://{self.folder}/{kind}-lmdb"
+            files = map(str, sorted((self.folder / f"{kind}-store/t0").glob("*")))
+            self.succeeds([PROGRAM, "store", "put", f"{url}#t0/", *files])
+            self.assertIn(sentence, said(f"mean({url}#t0/*)"))
+            self.assertIn(sentence, said(f"mean({self.folder}/{kind}-store/t0)"))
+        url = f"lmdb://{self.folder}/lora-lmdb"
+        mixed = said(f"mean({url}#t0/*)", "--set", "method={name: lora, rank: 4}")
+        self.assertIn("start: expected a mean of lora_xs, whose rows are a vector space, found lora", mixed)
+        self.assertIn("expected adapters, found none of that tenant", said(f"mean({url}#nobody/*)"))
+        self.assertIn("nowhere", said(f"mean(lmdb://{self.folder}/nowhere#t0/*)"))
 
     def test_chats(self) -> None:
         users = []

@@ -136,6 +136,18 @@ class TrainingTest(PythonTest):
         self.assertEqual(fleet.finish()["failed"], 1)
         self.assertEqual(adapters("stopped-store"), adapters("fleet-store"))
 
+        # The base of a fleet that has ended, for the next one of its kind alone.
+        more = {"jobs": jobs, "cache": self.cache, "base": fleet.base}
+        shared = loraxs.Fleet(recipe("shared"), store=self.folder / "shared-store", **more)
+        while shared.step():
+            pass
+        self.assertEqual(adapters("shared-store"), adapters("fleet-store"))
+        for key, value in {"method": {"rank": 2}, "task": {"name": "regression"}, "head": "pooler"}.items():
+            with self.assertRaisesRegex(
+                loraxs.Error, f"^recipe: {key}: expected that of the fleet whose base this one takes"
+            ):
+                loraxs.Fleet(recipe("other") | {key: value}, store=self.folder / "other-store", **more)
+
     def test_mistakes_are_told_as_the_program_tells_them(self) -> None:
         self.assertTrue(issubclass(loraxs.Error, ValueError))
         path = str(self.folder / "recipe.yaml")

@@ -9,8 +9,6 @@ from typing import Any
 
 import ray
 
-from .. import Error
-
 
 @dataclass(frozen=True)
 class Node:
@@ -34,15 +32,6 @@ def join_cluster() -> None:
 def alive_nodes() -> list[Node]:
     found = [(node, int(node["Resources"].get("CPU", 0))) for node in ray.nodes() if node["Alive"]]
     return [Node(node["NodeID"], node["NodeManagerHostname"], cpus) for node, cpus in found if cpus > 0]
-
-
-def check_store(store: str, hosts: set[str]) -> None:
-    """Raises Error for a store that is one machine's and nodes on several."""
-    if store.startswith("lmdb://") and len(hosts) > 1:
-        raise Error(
-            f"store: expected postgresql://… or a folder that all nodes share, as there are nodes on {len(hosts)} hosts "
-            f"({', '.join(sorted(hosts)[:4])}), found {store}; an LMDB store is one machine's"
-        )
 
 
 def place_marker(store: str, hosts: set[str]) -> str:

@@ -11,8 +11,8 @@ import ray
 from ray.util import ActorPool
 
 from .. import Adapter, Error, Model, PathLike, Prediction, Predictor
-from .cluster import alive_nodes, check_store, join_cluster
-from .users import absolute_store, is_url
+from .cluster import alive_nodes, join_cluster
+from .stores import absolute_store, check_store, is_url
 
 
 def predict(
@@ -36,7 +36,7 @@ def predict(
     nodes = alive_nodes()
     if not nodes:
         raise Error("ray: expected a node with CPUs, found none")
-    check_store(os.fspath(store), {node.host for node in nodes})
+    check_store("store", os.fspath(store), {node.host for node in nodes})
     cpus = cpus or min(node.cpus for node in nodes)
     arguments = (absolute_store(store), os.path.abspath(model), os.fspath(cache), precision, cpus)
     if hasattr(lines, "map_batches"):

@@ -18,8 +18,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from .. import Error, Event, PathLike
-from .cluster import Node, actor_options, alive_nodes, check_store, join_cluster, place_marker
-from .users import User, absolute_store, read_users, settle_starts
+from .cluster import Node, actor_options, alive_nodes, join_cluster, place_marker
+from .stores import absolute_store, check_store
+from .users import User, read_users, settle_starts
 from .worker import FleetWorker
 
 BLOCKS_AHEAD = 2  # what is left makes so many blocks a node: the last ones are small, and nodes end together
@@ -68,6 +69,9 @@ def train_fleet(
     exception from it, or Ctrl-C, ends the training; what had ended stays. A worker or node that dies has its unfinished users
     trained elsewhere, from what it last reported, which it does every `report` seconds; nodes that come join in. Without any for `wait` seconds it ends with an Error.
 
+    Users whose newest adapter in the store is that of this very job are done, and not trained (`kept`): the same call may be made
+    again, whatever became of the first. `fleet={"finished": "train"}` trains them all the same.
+
     -> counts, rates, and `users`: a line each, in the order of `jobs`, with its `node`; `left_out`: nodes that were not
     used, and why.
     """
@@ -83,6 +87,7 @@ def train_fleet(
     if stops not in ("continue", "stop"):
         raise Error(f'fleet.on_error: expected one of continue, stop, found "{stops}"')
     section["store"] = absolute_store(store)
+    section.setdefault("finished", "keep")
     content["fleet"] = section
     epochs = (content.get("train") or {}).get("epochs", 1)
     users = read_users(jobs, epochs if isinstance(epochs, int | float) else 1)
@@ -90,7 +95,7 @@ def train_fleet(
     training = _Training(users, content, os.fspath(cache), progress, cpus, report, wait, stops == "stop")
     try:
         training.check_cluster()
-        training.fail_early(settle_starts(users, section["store"], section))
+        training.fail_early(training.settle_starts())
         training.run()
     except BaseException:
         training.stop()
@@ -134,10 +139,18 @@ class _Training:
     def check_cluster(self) -> None:
         nodes = alive_nodes()
         hosts = {node.host for node in nodes}
-        check_store(self.store, hosts)
+        check_store("store", self.store, hosts)
         self.hosts = hosts if self.store.startswith("lmdb://") else set()
         self.first = {node.id for node in nodes}
+        self.first_hosts = hosts
         self.marker = place_marker(self.store, hosts)
+
+    def settle_starts(self) -> list[tuple[User, str]]:
+        section = self.content["fleet"]
+        starts = [str(section.get("start")), *(user.start for user in self.users)]
+        if any("lmdb://" in start for start in starts):
+            self.hosts = self.first_hosts
+        return settle_starts(self.users, self.store, section, self.first_hosts)
 
     def take_seats(self) -> None:
         """A worker on every node that has none, while users wait."""
@@ -335,9 +348,11 @@ class _Training:
 
     def counts(self) -> dict[str, Any]:
         failed = sum(line["status"] == "failed" for line in self.lines.values())
+        kept = sum(line.get("kept", False) for line in self.lines.values())
         return {
             "jobs": len(self.users),
             "done": len(self.lines) - failed,
+            "kept": kept,
             "failed": failed,
             "waiting": len(self.waiting),
             "nodes": sum(seat.checked for seat in self.seats.values()),
@@ -370,7 +385,7 @@ class _Training:
         return counts | {
             "nodes": self.most_nodes,
             "train_seconds": seconds,
-            "adapters_per_hour": counts["done"] * 3600 / seconds if seconds else 0.0,
+            "adapters_per_hour": (counts["done"] - counts["kept"]) * 3600 / seconds if seconds else 0.0,
             "sentences_per_second": counts["sentences"] / seconds if seconds else 0.0,
             "store": self.store,
             "left_out": list(self.left_out.values()),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import Error, PathLike, _native
+from .. import Error, _native
+from .stores import absolute_store, check_store, is_url
 
 MOST_NAMED = 1000  # adapters that a line's mean may name
 
@@ -28,19 +30,6 @@ class User:
     deaths: int = 0  # of nodes that trained it alone
 
 
-def is_url(store: str) -> bool:
-    return "://" in store
-
-
-def absolute_store(store: PathLike) -> str:
-    """The store's name for processes with other working folders."""
-    store = os.fspath(store)
-    if not store.startswith("lmdb://"):
-        return store if is_url(store) else os.path.abspath(store)
-    path, mark, query = store.removeprefix("lmdb://").partition("?")
-    return f"lmdb://{os.path.abspath(path)}{mark}{query}"
-
-
 def read_users(jobs: Any, epochs: float) -> list[User]:
     """Largest first. `jobs`: a .jsonl file, a .parquet file, a folder of data files, a Ray Dataset, or dicts.
 
@@ -57,15 +46,17 @@ def read_users(jobs: Any, epochs: float) -> list[User]:
     return sorted(users, key=lambda user: (-user.work, user.title))
 
 
-def settle_starts(users: list[User], store: str, section: dict[str, Any]) -> list[tuple[User, str]]:
+def settle_starts(
+    users: list[User], store: str, section: dict[str, Any], hosts: Collection[str] = frozenset()
+) -> list[tuple[User, str]]:
     """Makes every start mean the same at any moment: `own` names its version, a mean its adapters.
 
-    A node that trains users again, or later than others, then starts where it would have started alone. Changes lines, and
-    `start` of the recipe's `section` fleet. -> users whose start no fleet can have, with the sentence.
+    A node of `hosts` that trains users again, or later than others, then starts where it would have started alone. Changes
+    lines, and `start` of the recipe's `section` fleet. -> users whose start no fleet can have, with the sentence.
     """
     titles = {user.title for user in users}
     common = str(section.get("start") or "fresh")
-    settle = _Settler(store, titles)
+    settle = _Settler(store, titles, hosts)
     failures = []
     own = [user for user in users if (user.start or common) == "own"]
     if own and not is_url(store):
@@ -75,9 +66,9 @@ def settle_starts(users: list[User], store: str, section: dict[str, Any]) -> lis
     for user, version in zip(
         own, _native._store_versions(store, [user.title for user in own]) if own else (), strict=True
     ):
-        _set_start(user, f"own@{version}" if version else "fresh")
+        _set_start(user, f"own@<={version}")
     try:
-        section["start"] = "fresh" if common == "own" else settle(common)
+        section["start"] = "fresh" if common == "own" else settle(common)  # own: each line has its version
     except Error as error:
         failures += [(user, f"{user.where}: {error}") for user in users if not user.start]
     for user in users:
@@ -93,8 +84,8 @@ def settle_starts(users: list[User], store: str, section: dict[str, Any]) -> lis
 
 
 class _Settler:
-    def __init__(self, store: str, titles: set[str]) -> None:
-        self.store, self.titles = store, titles
+    def __init__(self, store: str, titles: set[str], hosts: Collection[str]) -> None:
+        self.store, self.titles, self.hosts = store, titles, hosts
         self.known: dict[str, str] = {}
         self.stored: list[str] | None = None
 
@@ -110,16 +101,15 @@ class _Settler:
 
     def settled(self, start: str) -> str:
         if start.startswith("mean(") and start.endswith(")"):
-            parts = [part.strip() for part in start[len("mean(") : -1].split(",") if part.strip()]
-            names = [name for part in parts for name in self.named(part)]
+            names = [name for part in _parts_of(start[len("mean(") : -1]) for name in self.named(part)]
             if not names:
                 raise Error(f"start: expected adapters of others to take the mean of, found none as {start[5:-1]}")
             return f"mean({', '.join(names)})"
-        if start in self.titles:
-            self.refuse(start)
-        return start
+        return self.named(start)[0]
 
     def named(self, part: str) -> list[str]:
+        if is_url(part) or part.startswith(("/", ".")):
+            return self.named_elsewhere(part)
         if not part.endswith("*"):
             if part in self.titles:
                 self.refuse(part)
@@ -128,11 +118,40 @@ class _Settler:
             self.stored = sorted(_titles_in(self.store))
         return [title for title in self.stored if title.startswith(part[:-1]) and title not in self.titles]
 
+    def named_elsewhere(self, part: str) -> list[str]:
+        """The adapters of another store, or of files, by names that hold on every node."""
+        store, mark, what = part.partition("#") if is_url(part) else (part, "", "")
+        store = absolute_store(store)
+        check_store("start", store, self.hosts)
+        place = store + mark + what
+        if is_url(part):
+            names = _native._adapters_in(place) if not what or what.endswith(("*", "/")) else [place]
+        else:
+            names = _native._adapters_in(place) if os.path.isdir(place) else [place]
+        foreign = [name for name in names if self.title_of(name) not in self.titles]
+        if names == [place] and not foreign:
+            self.refuse(part)
+        return [f'"{name}"' if "," in name else name for name in foreign]
+
+    def title_of(self, adapter: str) -> str:
+        """TENANT/NAME[@VERSION] of an adapter that lies in the fleet's own store; empty: it does not."""
+        if is_url(adapter):
+            store, _, title = adapter.partition("#")
+            return title if store == self.store else ""
+        path = Path(adapter)
+        return f"{path.parent.name}/{path.stem}" if str(path.parent.parent) == self.store else ""
+
     @staticmethod
     def refuse(title: str) -> None:
         raise Error(
             f"start: expected an adapter that this fleet does not train, found {title}; name its version, or train it before"
         )
+
+
+def _parts_of(list_: str) -> list[str]:
+    """As the engine splits a mean's list: what has a comma stands in quotes."""
+    found = re.findall(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*))\s*(?:,|$)""", list_)
+    return [part for part in ("".join(groups).strip() for groups in found) if part]
 
 
 def _titles_in(store: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ class FleetWorker:
     def __init__(self, settings: dict[str, Any], cache: str, report: float) -> None:
         self.settings, self.cache, self.report = settings, cache, report
         self.fleet: Fleet | None = None
+        self.base: Any = None  # opened and prepared by the first fleet
 
     def host(self) -> str:
         """Its first answer, as soon as it runs."""
@@ -76,7 +77,8 @@ class FleetWorker:
                 continue  # its failure says on which line
         self.read = 0
         output = {"output": f"{self.scratch.name}/run"}
-        self.fleet = Fleet(self.settings | output, jobs=self.jobs, cache=self.cache)
+        self.fleet = Fleet(self.settings | output, jobs=self.jobs, cache=self.cache, base=self.base)
+        self.base = self.fleet.base
 
     def end(self) -> None:
         self.fleet = None
