@@ -1,7 +1,6 @@
 #include "adapt/adapter_file.h"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -170,7 +169,7 @@ AdapterFile read_adapter(const std::filesystem::path& path) {
   }
   const torch::Tensor numbers = view_tensor(view).to(torch::kFloat32);  // a view of the file where it is so stored
   std::vector<float> row(static_cast<size_t>(view.shape[0]));
-  std::memcpy(row.data(), numbers.const_data_ptr(), numbers.nbytes());
+  std::copy_n(numbers.const_data_ptr<float>(), row.size(), row.begin());
   AdapterFile adapter = adapter_of(path, file.metadata, std::move(row));
   adapter.row_digest = row_digest;  // of the row as it is stored
   return adapter;

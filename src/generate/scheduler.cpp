@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "io/error.h"
@@ -125,23 +127,52 @@ void Scheduler::schedule() {
   const int64_t budget = schedule_answers(options_.tokens_per_step, prompts);
   const int64_t answers = options_.tokens_per_step - budget;
   const int64_t waiting =
-      std::min<int64_t>(std::ssize(lanes_) - std::ssize(running_), options_.max_sequences - taken_seats());
+      std::clamp<int64_t>(options_.max_sequences - taken_seats(), 0, std::ssize(lanes_) - std::ssize(running_));
   const int64_t beside_answers = pace_.prompt_tokens(budget, answers, std::ssize(prompts) + waiting);
   schedule_prompts(answers > 0 ? beside_answers : budget, std::move(prompts), preempted_before);
 }
 
 /// -> what is left of the budget. Lanes with more than one token to compute are left to `prompts`.
 int64_t Scheduler::schedule_answers(int64_t budget, std::vector<Lane*>& prompts) {
-  const std::vector<Lane*> running(running_.begin(), running_.end());  // some may have to give way
-  for (Lane* lane : running) {
-    if (!lane->running) continue;
-    if (lane->pending() > 1) {
-      prompts.push_back(lane);
-    } else {
-      budget -= take(*lane, budget);
-    }
+  for (Lane* lane : answers_of_step()) {
+    if (!lane->running) continue;  // it had to give way
+    lane->last_step = state_.steps + 1;
+    budget -= take(*lane, budget);
+  }
+  for (Lane* lane : running_) {
+    if (lane->pending() > 1) prompts.push_back(lane);
   }
   return budget;
+}
+
+/// Running answers; beside other tenants', of each tenant as many as the one with the fewest sequences has, those that
+/// waited longest: a step of one tenant's many answers would keep the others' few waiting.
+std::vector<Lane*> Scheduler::answers_of_step() const {
+  std::map<std::string_view, std::vector<Lane*>> answers;  // by tenant
+  std::map<std::string_view, int64_t> sequences;           // prompts under way as well
+  for (Lane* lane : running_) {
+    const std::string_view tenant = lane->request->given.tenant;
+    ++sequences[tenant];
+    if (lane->pending() == 1) answers[tenant].push_back(lane);
+  }
+  if (const auto next = queues_.front()) {
+    const Lane& begins = lanes_.at(next->ticket);
+    if (blocks_for(begins.size()) <= cache_.num_free()) sequences.try_emplace(begins.request->given.tenant, 1);
+  }
+  std::vector<Lane*> chosen;
+  chosen.reserve(running_.size());
+  const auto by_count = [](const auto& x, const auto& y) { return x.second < y.second; };
+  const auto fewest = std::min_element(sequences.begin(), sequences.end(), by_count);
+  for (auto& [tenant, lanes] : answers) {
+    if (sequences.size() > 1 && std::ssize(lanes) > fewest->second) {
+      std::stable_sort(lanes.begin(), lanes.end(),
+                       [](const Lane* x, const Lane* y) { return x->last_step < y->last_step; });
+      lanes.resize(static_cast<size_t>(fewest->second));
+    }
+    chosen.insert(chosen.end(), lanes.begin(), lanes.end());
+  }
+  std::sort(chosen.begin(), chosen.end(), LaneOrder());
+  return chosen;
 }
 
 /// Where others had to give way in this step, of which there were `preempted_before` before it, nobody new begins.
@@ -178,9 +209,13 @@ int64_t Scheduler::take(Lane& lane, int64_t budget) {
 }
 
 /// Lets a waiting lane run if a seat for each of its samples is free, and blocks for all that it has to compute beside
-/// what those that run have to.
+/// what those that run have to. A tenant of whom nothing runs does not wait for the others' seats: there are as many
+/// again.
 bool Scheduler::admit(Lane& lane) {
-  if (taken_seats() + lane.num_samples() > options_.max_sequences) return false;
+  const bool is_new = std::none_of(running_.begin(), running_.end(), [&](const Lane* other) {
+    return other->request->given.tenant == lane.request->given.tenant;
+  });
+  if (taken_seats() + lane.num_samples() > (is_new ? 2 : 1) * options_.max_sequences) return false;
   int64_t promised = 0;
   for (const Lane* other : running_) {
     promised += std::max<int64_t>(0, blocks_for(other->size()) - static_cast<int64_t>(other->blocks.size()));

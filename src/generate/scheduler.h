@@ -67,6 +67,7 @@ class Scheduler {
 
   void schedule();
   int64_t schedule_answers(int64_t budget, std::vector<Lane*>& prompts);
+  std::vector<Lane*> answers_of_step() const;
   void schedule_prompts(int64_t budget, std::vector<Lane*> prompts, int64_t preempted_before);
   int64_t take(Lane& lane, int64_t budget);
   bool admit(Lane& lane);

@@ -4,6 +4,10 @@
 #include <string>
 #include <string_view>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace loraxs {
 
 int64_t peak_memory_bytes() {
@@ -18,6 +22,9 @@ int64_t peak_memory_bytes() {
 }
 
 void forget_peak_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);  // what the heap holds free is resident still
+#endif
   constexpr int kResetPeak = 5;  // proc(5): resets the peak resident set size to the current value
   std::ofstream("/proc/self/clear_refs") << kResetPeak;
 }

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "io/error.h"
 #include "store/little_endian.h"
@@ -94,7 +93,7 @@ std::vector<std::byte> encode_row(std::span<const float> row, RowDtype dtype, st
 
 void decode_row(RowDtype dtype, std::span<const std::byte> row, std::span<float> numbers) {
   if (dtype == RowDtype::kFloat32) {
-    std::memcpy(numbers.data(), row.data(), row.size());
+    std::ranges::copy(row, std::as_writable_bytes(numbers).begin());
     return;
   }
   if (dtype == RowDtype::kBFloat16) {

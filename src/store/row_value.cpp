@@ -1,6 +1,8 @@
 #include "store/row_value.h"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "io/error.h"
 #include "io/sha256.h"
@@ -85,8 +87,9 @@ std::vector<std::byte> encode_row_value(const AdapterName& name, const RowValue&
   put_number(bytes, kCreatedAt, value.header.created);
   std::memcpy(bytes.data() + kKindAt, value.header.kind.data(), value.header.kind.size());
   std::memcpy(bytes.data() + kRowDigestAt, value.header.row_digest.data(), value.header.row_digest.size());
-  std::memcpy(bytes.data() + kRowHeaderBytes, value.row.data(), value.row.size());
-  std::memcpy(bytes.data() + kRowHeaderBytes + value.row.size(), value.tail.data(), value.tail.size());
+  const auto row = bytes.begin() + kRowHeaderBytes;
+  const auto tail = std::ranges::copy(value.row, row).out;
+  std::ranges::copy(std::as_bytes(std::span(value.tail)), tail);
   seal_row_value(bytes, name);
   return bytes;
 }
