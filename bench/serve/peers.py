@@ -138,6 +138,9 @@ def vllm_contender(python: str, program: str, model: str, url: str, folder: Path
     words += ["--host", "127.0.0.1", "--port", str(port), "--enable-lora", "--max-loras", str(USERS), "--max-lora-rank", str(RANK)]  # fmt: skip
     words += ["--lora-modules", *(f"a{i}={path}" for i, path in enumerate(adapters))]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(
+        map(str, sorted(os.sched_getaffinity(0)))
+    )  # else it leaves one idle
     with (folder / "vllm.log").open("w") as log:
         server = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
         try:
@@ -183,7 +186,10 @@ def main() -> None:
                 print(json.dumps({"name": name, "not_run": str(missing)}))
         if options.vllm:
             vllm = vllm_contender(options.vllm, options.program, options.model, url, folder)
-            contenders["vllm"] = stack.enter_context(vllm)
+            try:
+                contenders["vllm"] = stack.enter_context(vllm)
+            except ImportError as missing:
+                print(json.dumps({"name": "vllm", "not_run": str(missing)}))
         rates = {name: [] for name in contenders}
         for _ in range(options.runs):
             for name, measure in contenders.items():

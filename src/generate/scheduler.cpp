@@ -124,17 +124,22 @@ void Scheduler::schedule() {
   echo_rows_ = std::max<int64_t>(1, kEchoLogits / model_.vocab_size());
   std::vector<Lane*> prompts;
   const int64_t preempted_before = state_.preemptions;
-  const int64_t budget = schedule_answers(options_.tokens_per_step, prompts);
+  const std::map<std::string_view, int64_t> sequences = sequences_by_tenant();
+  const int64_t budget = schedule_answers(answers_of_step(sequences), prompts);
   const int64_t answers = options_.tokens_per_step - budget;
-  const int64_t waiting =
-      std::clamp<int64_t>(options_.max_sequences - taken_seats(), 0, std::ssize(lanes_) - std::ssize(running_));
-  const int64_t beside_answers = pace_.prompt_tokens(budget, answers, std::ssize(prompts) + waiting);
+  // Prompts that could begin; one tenant's make no other's answers wait longer.
+  const int64_t waiting = sequences.size() > 1 ? 0
+                                               : std::clamp<int64_t>(options_.max_sequences - taken_seats(), 0,
+                                                                     std::ssize(lanes_) - std::ssize(running_)) +
+                                                     std::ssize(prompts);
+  const int64_t beside_answers = pace_.prompt_tokens(budget, answers, waiting);
   schedule_prompts(answers > 0 ? beside_answers : budget, std::move(prompts), preempted_before);
 }
 
 /// -> what is left of the budget. Lanes with more than one token to compute are left to `prompts`.
-int64_t Scheduler::schedule_answers(int64_t budget, std::vector<Lane*>& prompts) {
-  for (Lane* lane : answers_of_step()) {
+int64_t Scheduler::schedule_answers(const std::vector<Lane*>& answers, std::vector<Lane*>& prompts) {
+  int64_t budget = options_.tokens_per_step;
+  for (Lane* lane : answers) {
     if (!lane->running) continue;  // it had to give way
     lane->last_step = state_.steps + 1;
     budget -= take(*lane, budget);
@@ -145,28 +150,32 @@ int64_t Scheduler::schedule_answers(int64_t budget, std::vector<Lane*>& prompts)
   return budget;
 }
 
-/// Running answers; beside other tenants', of each tenant as many as the one with the fewest sequences has, those that
-/// waited longest: a step of one tenant's many answers would keep the others' few waiting.
-std::vector<Lane*> Scheduler::answers_of_step() const {
-  std::map<std::string_view, std::vector<Lane*>> answers;  // by tenant
-  std::map<std::string_view, int64_t> sequences;           // prompts under way as well
-  for (Lane* lane : running_) {
-    const std::string_view tenant = lane->request->given.tenant;
-    ++sequences[tenant];
-    if (lane->pending() == 1) answers[tenant].push_back(lane);
-  }
+/// Sequences of each tenant that run, prompts under way as well, and one of whose turn it is to begin.
+std::map<std::string_view, int64_t> Scheduler::sequences_by_tenant() const {
+  std::map<std::string_view, int64_t> sequences;
+  for (const Lane* lane : running_) ++sequences[lane->request->given.tenant];
   if (const auto next = queues_.front()) {
     const Lane& begins = lanes_.at(next->ticket);
     if (blocks_for(begins.size()) <= cache_.num_free()) sequences.try_emplace(begins.request->given.tenant, 1);
   }
-  std::vector<Lane*> chosen;
-  chosen.reserve(running_.size());
+  return sequences;
+}
+
+/// Running answers; beside other tenants', of each tenant as many as the one with the fewest sequences has, those that
+/// waited longest: a step of one tenant's many answers would keep the others' few waiting.
+std::vector<Lane*> Scheduler::answers_of_step(const std::map<std::string_view, int64_t>& sequences) const {
+  std::map<std::string_view, std::vector<Lane*>> answers;  // by tenant
+  for (Lane* lane : running_) {
+    if (lane->pending() == 1) answers[lane->request->given.tenant].push_back(lane);
+  }
   const auto by_count = [](const auto& x, const auto& y) { return x.second < y.second; };
   const auto fewest = std::min_element(sequences.begin(), sequences.end(), by_count);
+  const auto by_wait = [](const Lane* x, const Lane* y) { return x->last_step < y->last_step; };
+  std::vector<Lane*> chosen;
+  chosen.reserve(running_.size());
   for (auto& [tenant, lanes] : answers) {
     if (sequences.size() > 1 && std::ssize(lanes) > fewest->second) {
-      std::stable_sort(lanes.begin(), lanes.end(),
-                       [](const Lane* x, const Lane* y) { return x->last_step < y->last_step; });
+      std::stable_sort(lanes.begin(), lanes.end(), by_wait);
       lanes.resize(static_cast<size_t>(fewest->second));
     }
     chosen.insert(chosen.end(), lanes.begin(), lanes.end());

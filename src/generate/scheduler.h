@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "generate/generation_request.h"
@@ -66,8 +67,9 @@ class Scheduler {
   using RequestPtr = std::shared_ptr<ActiveRequest>;
 
   void schedule();
-  int64_t schedule_answers(int64_t budget, std::vector<Lane*>& prompts);
-  std::vector<Lane*> answers_of_step() const;
+  std::map<std::string_view, int64_t> sequences_by_tenant() const;
+  std::vector<Lane*> answers_of_step(const std::map<std::string_view, int64_t>& sequences) const;
+  int64_t schedule_answers(const std::vector<Lane*>& answers, std::vector<Lane*>& prompts);
   void schedule_prompts(int64_t budget, std::vector<Lane*> prompts, int64_t preempted_before);
   int64_t take(Lane& lane, int64_t budget);
   bool admit(Lane& lane);
