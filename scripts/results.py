@@ -24,7 +24,7 @@ below the paper's: these figures say what holds for small models on small subset
 
 """
 
-# What the paper's tables say (arXiv 2405.17604; C1 to C6), where it is asked, and which answers say it: the arm, what it is compared
+# What the paper says (arXiv 2405.17604; C1 to C6: its tables, G and H: its appendices), where it is asked, and which answers say it: the arm, what it is compared
 # with, and the words that support the claim.
 CLAIMS = [
     ("C1", "ranks 25, 20 and 16 are above LoRA and VeRA", "glue", r"LoRA-XS r = (25|20|16)", r"(LoRA r = 8|VeRA r = 256)", {"better"}),
@@ -32,6 +32,9 @@ CLAIMS = [
     ("C3", "rank 4 gives most of what tuning gives: it is far above the head alone", "glue", r"LoRA-XS r = 4", r"head alone", {"better"}),
     ("C4", "rank 64 tunes language models as LoRA and full fine-tuning do", "instruct", r"LoRA-XS r = 64", r"(LoRA r = 64|full fine-tuning)", {"better", "cannot be told"}),
     ("C5", "rank 32 is above LoRA", "instruct", r"LoRA-XS r = 32", r"LoRA r = 64", {"better"}),
+    ("G", "the top singular vectors are the right ones", "vectors", r"(middle|bottom)", r"top", {"worse"}),
+    ("H", "the singular values belong into A", "sigma", r"without sigma", r"with sigma", {"worse"}),
+    ("§5", "smaller ranks on more modules beat larger ranks on fewer", "budget", r".*(r = 22|r = 16|r = 13)", r"query alone, r = 32", {"better"}),
     ("C6", "random bases are below the SVD of W", "init", r"(random|SVD of random)", r"SVD of W", {"worse"}),
 ]  # fmt: skip
 COMPARED = re.compile(r"(?P<task>.+?): (?P<arm>.+?) against (?P<other>.+?): (?P<difference>.+?) \((?P<count>\d+) seeds?\): (?P<word>better|worse|cannot be told)")  # fmt: skip
