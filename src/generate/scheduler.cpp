@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "io/error.h"
@@ -124,64 +122,34 @@ void Scheduler::schedule() {
   echo_rows_ = std::max<int64_t>(1, kEchoLogits / model_.vocab_size());
   std::vector<Lane*> prompts;
   const int64_t preempted_before = state_.preemptions;
-  const std::map<std::string_view, int64_t> sequences = sequences_by_tenant();
-  const int64_t budget = schedule_answers(answers_of_step(sequences), prompts);
+  const int64_t budget = schedule_answers(options_.tokens_per_step, prompts);
   const int64_t answers = options_.tokens_per_step - budget;
-  // Prompts that could begin; one tenant's make no other's answers wait longer.
-  const int64_t waiting = sequences.size() > 1 ? 0
-                                               : std::clamp<int64_t>(options_.max_sequences - taken_seats(), 0,
-                                                                     std::ssize(lanes_) - std::ssize(running_)) +
-                                                     std::ssize(prompts);
-  const int64_t beside_answers = pace_.prompt_tokens(budget, answers, waiting);
+  const int64_t beside_answers = pace_.prompt_tokens(budget, answers, num_waiting_prompts(std::ssize(prompts)));
   schedule_prompts(answers > 0 ? beside_answers : budget, std::move(prompts), preempted_before);
 }
 
+/// `under_way` and those that could begin; 0 beside other tenants', whose answers one's prompts make wait no longer.
+int64_t Scheduler::num_waiting_prompts(int64_t under_way) const {
+  if (running_.empty()) return under_way;
+  const std::string& tenant = (*running_.begin())->request->given.tenant;
+  const auto is_its = [&](const Lane* lane) { return lane->request->given.tenant == tenant; };
+  if (!std::all_of(running_.begin(), running_.end(), is_its)) return 0;
+  const int64_t seats = options_.max_sequences - taken_seats();
+  return under_way + std::clamp<int64_t>(std::ssize(lanes_) - std::ssize(running_), 0, std::max<int64_t>(0, seats));
+}
+
 /// -> what is left of the budget. Lanes with more than one token to compute are left to `prompts`.
-int64_t Scheduler::schedule_answers(const std::vector<Lane*>& answers, std::vector<Lane*>& prompts) {
-  int64_t budget = options_.tokens_per_step;
-  for (Lane* lane : answers) {
-    if (!lane->running) continue;  // it had to give way
-    lane->last_step = state_.steps + 1;
-    budget -= take(*lane, budget);
-  }
-  for (Lane* lane : running_) {
-    if (lane->pending() > 1) prompts.push_back(lane);
+int64_t Scheduler::schedule_answers(int64_t budget, std::vector<Lane*>& prompts) {
+  const std::vector<Lane*> running(running_.begin(), running_.end());  // some may have to give way
+  for (Lane* lane : running) {
+    if (!lane->running) continue;
+    if (lane->pending() > 1) {
+      prompts.push_back(lane);
+    } else {
+      budget -= take(*lane, budget);
+    }
   }
   return budget;
-}
-
-/// Sequences of each tenant that run, prompts under way as well, and one of whose turn it is to begin.
-std::map<std::string_view, int64_t> Scheduler::sequences_by_tenant() const {
-  std::map<std::string_view, int64_t> sequences;
-  for (const Lane* lane : running_) ++sequences[lane->request->given.tenant];
-  if (const auto next = queues_.front()) {
-    const Lane& begins = lanes_.at(next->ticket);
-    if (blocks_for(begins.size()) <= cache_.num_free()) sequences.try_emplace(begins.request->given.tenant, 1);
-  }
-  return sequences;
-}
-
-/// Running answers; beside other tenants', of each tenant as many as the one with the fewest sequences has, those that
-/// waited longest: a step of one tenant's many answers would keep the others' few waiting.
-std::vector<Lane*> Scheduler::answers_of_step(const std::map<std::string_view, int64_t>& sequences) const {
-  std::map<std::string_view, std::vector<Lane*>> answers;  // by tenant
-  for (Lane* lane : running_) {
-    if (lane->pending() == 1) answers[lane->request->given.tenant].push_back(lane);
-  }
-  const auto by_count = [](const auto& x, const auto& y) { return x.second < y.second; };
-  const auto fewest = std::min_element(sequences.begin(), sequences.end(), by_count);
-  const auto by_wait = [](const Lane* x, const Lane* y) { return x->last_step < y->last_step; };
-  std::vector<Lane*> chosen;
-  chosen.reserve(running_.size());
-  for (auto& [tenant, lanes] : answers) {
-    if (sequences.size() > 1 && std::ssize(lanes) > fewest->second) {
-      std::stable_sort(lanes.begin(), lanes.end(), by_wait);
-      lanes.resize(static_cast<size_t>(fewest->second));
-    }
-    chosen.insert(chosen.end(), lanes.begin(), lanes.end());
-  }
-  std::sort(chosen.begin(), chosen.end(), LaneOrder());
-  return chosen;
 }
 
 /// Where others had to give way in this step, of which there were `preempted_before` before it, nobody new begins.
@@ -218,13 +186,9 @@ int64_t Scheduler::take(Lane& lane, int64_t budget) {
 }
 
 /// Lets a waiting lane run if a seat for each of its samples is free, and blocks for all that it has to compute beside
-/// what those that run have to. A tenant of whom nothing runs does not wait for the others' seats: there are as many
-/// again.
+/// what those that run have to.
 bool Scheduler::admit(Lane& lane) {
-  const bool is_new = std::none_of(running_.begin(), running_.end(), [&](const Lane* other) {
-    return other->request->given.tenant == lane.request->given.tenant;
-  });
-  if (taken_seats() + lane.num_samples() > (is_new ? 2 : 1) * options_.max_sequences) return false;
+  if (taken_seats() + lane.num_samples() > options_.max_sequences) return false;
   int64_t promised = 0;
   for (const Lane* other : running_) {
     promised += std::max<int64_t>(0, blocks_for(other->size()) - static_cast<int64_t>(other->blocks.size()));

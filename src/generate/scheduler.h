@@ -8,7 +8,6 @@
 #include <set>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "generate/generation_request.h"
@@ -67,9 +66,8 @@ class Scheduler {
   using RequestPtr = std::shared_ptr<ActiveRequest>;
 
   void schedule();
-  std::map<std::string_view, int64_t> sequences_by_tenant() const;
-  std::vector<Lane*> answers_of_step(const std::map<std::string_view, int64_t>& sequences) const;
-  int64_t schedule_answers(const std::vector<Lane*>& answers, std::vector<Lane*>& prompts);
+  int64_t schedule_answers(int64_t budget, std::vector<Lane*>& prompts);
+  int64_t num_waiting_prompts(int64_t under_way) const;
   void schedule_prompts(int64_t budget, std::vector<Lane*> prompts, int64_t preempted_before);
   int64_t take(Lane& lane, int64_t budget);
   bool admit(Lane& lane);

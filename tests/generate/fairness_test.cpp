@@ -136,30 +136,6 @@ TEST(FairnessTest, TenantsShareTheTokensWhateverTheyAsk) {
   }
 }
 
-/// Seconds until a request of bert's has ended, by a clock of 10 ms a step and 2 ms a row, beside so many of anna's.
-double seconds_beside(int flood) {
-  FakeModel model(4000, 4);
-  double now = 0;
-  model.on_step = [&](const PackedBatch& batch) { now += 0.010 + 0.002 * static_cast<double>(batch.num_tokens()); };
-  Scheduler scheduler(model, {.max_sequences = 32, .seconds = [&] { return now; }});
-  std::vector<Heard> heard(static_cast<size_t>(flood) + 1);
-  for (int i = 0; i < flood; ++i) scheduler.submit(listened(asked("anna", 5, 60), heard[i]));
-  for (int i = 0; flood > 0 && i < 20; ++i) scheduler.step();
-  GenerationRequest request = listened(asked("bert", 5, 30), heard.back());
-  double ended = 0;
-  request.on_finish = [&](int64_t, FinishReason, const std::string&) { ended = now; };
-  const double begun = now;
-  scheduler.submit(std::move(request));
-  while (scheduler.step()) {
-  }
-  for (int i = 0; i < flood; ++i) EXPECT_EQ(heard[i].samples.at(0).tokens.size(), 60);
-  return ended - begun;
-}
-
-TEST(FairnessTest, ManyAnswersOfOneTenantHardlySlowAnothersFew) {
-  EXPECT_LE(seconds_beside(200), 1.5 * seconds_beside(0));
-}
-
 TEST(FairnessTest, WhoComesLateSharesFromThenOn) {
   FakeModel model(400, 4);
   Scheduler scheduler(model, {.context = 64, .tokens_per_step = 32, .max_sequences = 8});
