@@ -98,7 +98,9 @@ class _Recipe:
     @staticmethod
     def parse(json: str, where: str) -> _Recipe: ...
 
-class _FleetBase: ...
+class _FleetBase:
+    @property
+    def base_id(self) -> str: ...
 
 class _Fleet:
     def __init__(

@@ -87,7 +87,9 @@ class PythonFleet {
 
 void bind_fleet(nb::module_& m) {
   using namespace nb::literals;
-  nb::class_<FleetBase>(m, "_FleetBase");
+  nb::class_<FleetBase>(m, "_FleetBase").def_prop_ro("base_id", [](const FleetBase& base) {
+    return base.model.base_id;
+  });
   nb::class_<PythonFleet>(m, "_Fleet")
       .def(nb::init<const Recipe&, const std::string&, bool, bool, const std::filesystem::path&,
                     const std::shared_ptr<FleetBase>&>(),

@@ -65,12 +65,17 @@ std::vector<double> factors_for(double decades, int count) {
 
 Axis::Axis(double low, double high, double room, bool logarithmic) : logarithmic_(logarithmic) {
   low_ = scaled(low), high_ = scaled(high);
+  if (logarithmic && high_ - low_ < 1) {
+    const double free = (1 - (high_ - low_)) / 2;
+    low_ -= free, high_ += free;
+    return;
+  }
   if (high_ > low_) {
     const double free = room * (high_ - low_);
     low_ -= free, high_ += free;
     return;
   }
-  const double around = logarithmic ? 0.5 : room > 0 ? std::max(0.01, std::abs(high_) * 0.1) : 0.5;
+  const double around = room > 0 ? std::max(0.01, std::abs(high_) * 0.1) : 0.5;
   low_ -= around, high_ += around;
 }
 

@@ -14,7 +14,7 @@ struct Tick {
 class Axis {
  public:
   /// Covers `low`..`high` with a share `room` of it free on both sides; equal ends get a range around them. Of a
-  /// logarithmic axis both are positive.
+  /// logarithmic axis both are positive, and it covers a power of ten at least.
   Axis(double low, double high, double room, bool logarithmic);
 
   /// 0 at the axis' begin, 1 at its end.

@@ -315,7 +315,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::named(const Caller& call
 
 std::shared_ptr<const ModelShelf::RowModel> ModelShelf::find_row(const Caller& caller, const std::string& name) {
   bool current = true;
-  const auto found = named(caller, name, &current);
+  auto found = named(caller, name, &current);
   if (current || rooms_.holds(found->room, found->key)) return found;
   return named(caller, name, nullptr);  // its row must come from the store anyway
 }

@@ -40,6 +40,8 @@ TEST(AxisTest, LogarithmicTicksArePowersOfTenAndEvenlySpaced) {
   EXPECT_THAT(tick_texts(axis, 6), ElementsAre("1K", "10K", "100K", "1M", "10M", "100M"));
   EXPECT_NEAR(axis.place(10'000) - axis.place(1'000), axis.place(100'000'000) - axis.place(10'000'000), 1e-12);
   EXPECT_THAT(tick_texts(Axis(1000, 20'000, 0, true), 6), ElementsAre("1K", "2K", "5K", "10K", "20K"));
+  EXPECT_THAT(tick_texts(Axis(5808, 6144, 0, true), 6), ElementsAre("2K", "5K", "10K"));
+  EXPECT_NEAR(Axis(5808, 6144, 0, true).place(6144), 0.512, 0.001);
 }
 
 TEST(ChartTest, ASinglePointIsDrawnAsAPoint) {
