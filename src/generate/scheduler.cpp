@@ -128,12 +128,13 @@ void Scheduler::schedule() {
   schedule_prompts(answers > 0 ? beside_answers : budget, std::move(prompts), preempted_before);
 }
 
-/// `under_way` and those that could begin; 0 beside other tenants', whose answers one's prompts make wait no longer.
+/// `under_way` and those that could begin; 0 where several tenants have some: one's prompts lengthen no other's pauses.
 int64_t Scheduler::num_waiting_prompts(int64_t under_way) const {
   if (running_.empty()) return under_way;
   const std::string& tenant = (*running_.begin())->request->given.tenant;
   const auto is_its = [&](const Lane* lane) { return lane->request->given.tenant == tenant; };
-  if (!std::all_of(running_.begin(), running_.end(), is_its)) return 0;
+  const auto next = queues_.front();
+  if (!std::all_of(running_.begin(), running_.end(), is_its) || (next && !is_its(&lanes_.at(next->ticket)))) return 0;
   const int64_t seats = options_.max_sequences - taken_seats();
   return under_way + std::clamp<int64_t>(std::ssize(lanes_) - std::ssize(running_), 0, std::max<int64_t>(0, seats));
 }

@@ -253,6 +253,37 @@ ClockedRun run_with_clock(double gap_ms) {
   return run;
 }
 
+/// The longest pause, in ms, of anna's answer while 30 prompts of 40 tokens of `tenant` come at once; the clock as
+/// above.
+double pause_beside_burst(const std::string& tenant) {
+  FakeModel model(4000, 4);
+  double now = 0, last = -1, longest = 0;
+  model.on_step = [&](const PackedBatch& batch) { now += 0.010 + 0.0005 * static_cast<double>(batch.num_tokens()); };
+  Scheduler scheduler(model, {.gap_ms = 20, .seconds = [&] { return now; }});
+  std::vector<Heard> heard(31);
+  GenerationRequest stream = listened(asked("anna", 5, 150), heard[0]);
+  stream.on_token = [&](int64_t, const SampledToken&) {
+    if (last >= 0) longest = std::max(longest, 1e3 * (now - last));
+    last = now;
+    return true;
+  };
+  scheduler.submit(std::move(stream));
+  for (int i = 0; i < 20; ++i) scheduler.step();
+  scheduler.submit(listened(asked("anna", 40, 2), heard[30]));  // so that a prompt's cost is known
+  for (int i = 0; i < 20; ++i) scheduler.step();
+  longest = 0;
+  for (int i = 1; i < 30; ++i) scheduler.submit(listened(asked(tenant, 40, 2), heard[i]));
+  while (scheduler.step()) {
+  }
+  return longest;
+}
+
+TEST(PaceTest, OnesOwnBurstMayLengthenPausesAndAnothersMayNot) {
+  EXPECT_GT(pause_beside_burst("anna"), 30);
+  EXPECT_LE(pause_beside_burst("anna"), Pace::kMostShare * 20);
+  EXPECT_LE(pause_beside_burst("bert"), 22);
+}
+
 TEST(PaceTest, RunningAnswersKeepTheirPaceAndBitsDoNotDependOnIt) {
   const ClockedRun free = run_with_clock(0), paced = run_with_clock(30);
   EXPECT_EQ(paced.heard, free.heard);
