@@ -11,11 +11,11 @@ import argparse
 import csv
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+from seeds_of_peer import error_of_difference, peer_values, variance
 
 # folder of --data, or in the repository; columns of texts, column of labels
 TASKS = {"sst2": ("SST-2", [0], -1), "qnli": (None, [1, 2], 3)}
@@ -40,17 +40,13 @@ def peer_scores(args: argparse.Namespace, task: str, options: list[str], ours: d
     recipe = yaml.safe_load(Path(f"studies/glue/{task}.yaml").read_text())
     train, examples = recipe["train"], recipe["task"]["max_train_examples"]
     trained = examples - round(examples * train["selection_fraction"])
-    command = [sys.executable, str(Path(__file__).parent / "train_peer.py"), "--model", recipe["model"], *options]
-    command += ["--mode", "shuffled", "--train", str(data / "train.tsv"), "--validation", str(data / "dev.tsv")]
-    command += ["--validation-first", str(recipe["task"].get("max_validation_examples", 0)), "--first", str(trained)]
-    command += ["--columns", *map(str, columns), f"--label={label}", "--batch-size", str(train["batch_size"])]
-    command += ["--learning-rate", ours["learning rate"], "--head-learning-rate", ours["head learning rate"]]
-    command += ["--bf16"] * args.bf16
-    values = []
-    for seed in range(args.seeds):
-        run = subprocess.run([*command, "--seed", str(seed)], check=True, capture_output=True, text=True)
-        values.append(json.loads(run.stdout.splitlines()[-1])["value"])
-    return values
+    options = ["--model", recipe["model"], *options]
+    options += ["--mode", "shuffled", "--train", str(data / "train.tsv"), "--validation", str(data / "dev.tsv")]
+    options += ["--validation-first", str(recipe["task"].get("max_validation_examples", 0)), "--first", str(trained)]
+    options += ["--columns", *map(str, columns), f"--label={label}", "--batch-size", str(train["batch_size"])]
+    options += ["--learning-rate", ours["learning rate"], "--head-learning-rate", ours["head learning rate"]]
+    options += ["--bf16"] * args.bf16
+    return peer_values(options, args.seeds)
 
 
 def main() -> None:
@@ -68,8 +64,8 @@ def main() -> None:
             name, options = METHODS[method]
             ours = our_row(task, name)
             values = peer_scores(args, task, ["--method", method, *options], ours)
-            variance = statistics.variance(values) / len(values)
-            error = (float(ours["standard deviation"]) ** 2 / float(ours["seeds"]) + variance) ** 0.5
+            our_variance, our_seeds = float(ours["standard deviation"]) ** 2, int(float(ours["seeds"]))
+            error = error_of_difference((our_variance, our_seeds), (variance(values), len(values)))
             difference = float(ours["mean"]) - statistics.mean(values)
             line = {"task": task, "method": name, "ours": float(ours["mean"]), "peer": values}
             lines.append(line | {"difference": difference, "standard_error": error})

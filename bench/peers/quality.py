@@ -11,9 +11,10 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from seeds_of_peer import error_of_difference, peer_values, variance
 
 # folder, validation file, text columns, label column, training examples (0: all), epochs
 TASKS = {
@@ -53,16 +54,12 @@ def ours(args: argparse.Namespace, task: str, head_only: bool) -> list[float]:
 def peer(args: argparse.Namespace, task: str) -> list[float]:
     folder, validation, columns, label, first, epochs = TASKS[task]
     train = next(args.data.joinpath(folder).glob("train.tsv*"))
-    command = [sys.executable, str(Path(__file__).parent / "train_peer.py"), "--model", args.model, "--rank", str(RANK)]
-    command += ["--train", str(train), "--validation", str(args.data / folder / validation), f"--label={label}"]
-    command += ["--columns", *map(str, columns), "--first", str(first), "--epochs", str(epochs)]
-    command += ["--learning-rate", str(RATE), "--head-learning-rate", str(HEAD_RATE)]
-    command += ["--regression"] * (task == "stsb") + ["--bf16"] * (args.precision == "bfloat16")
-    values = []
-    for seed in range(args.seeds):
-        run = subprocess.run([*command, "--seed", str(seed)], check=True, capture_output=True, text=True)
-        values.append(json.loads(run.stdout.splitlines()[-1])["value"])
-    return values
+    options = ["--model", args.model, "--rank", str(RANK)]
+    options += ["--train", str(train), "--validation", str(args.data / folder / validation), f"--label={label}"]
+    options += ["--columns", *map(str, columns), "--first", str(first), "--epochs", str(epochs)]
+    options += ["--learning-rate", str(RATE), "--head-learning-rate", str(HEAD_RATE)]
+    options += ["--regression"] * (task == "stsb") + ["--bf16"] * (args.precision == "bfloat16")
+    return peer_values(options, args.seeds)
 
 
 def main() -> None:
@@ -80,8 +77,7 @@ def main() -> None:
         row = {"task": task, "precision": args.precision, "loraxs": ours(args, task, head_only=False)}
         row |= {"head_only": ours(args, task, head_only=True), "peer": peer(args, task)}
         mean = {name: statistics.mean(row[name]) for name in ("loraxs", "head_only", "peer")}
-        variances = [statistics.variance(row[name]) for name in ("loraxs", "peer")] if args.seeds > 1 else [0, 0]
-        error = (sum(variances) / args.seeds) ** 0.5
+        error = error_of_difference(*((variance(row[name]), args.seeds) for name in ("loraxs", "peer")))
         row |= {"mean": mean, "difference": mean["loraxs"] - mean["peer"], "standard_error": error}
         rows.append(row)
         print(json.dumps(row), flush=True)
