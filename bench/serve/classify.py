@@ -13,11 +13,10 @@ import json
 import random
 import statistics
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-from rates import RANK, Server, fill_store, median_ratio, quantile
+from rates import RANK, Server, bench_parser, fill_store, made_folder, median_ratio, quantile
 
 IN_FLIGHT = 64
 WORDS = [
@@ -149,19 +148,14 @@ def predict_rate(options: argparse.Namespace, folder: Path, adapter: Path, texts
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--program", default="build/loraxs")
-    parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
-    parser.add_argument("--runs", type=int, default=5)
+    parser = bench_parser(__doc__)
     parser.add_argument("--heads", type=int, default=10_000)
     parser.add_argument("--texts", type=int, default=4000, help="of a run")
     parser.add_argument("--load", type=float, default=0.7)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--resident-mb", type=int, default=64, help="of loraxs serve: less than all heads take")
     options = parser.parse_args()
-    folder = Path(options.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(options)
     url, first = make_store(options.program, options.model, folder, options.heads)
     texts, turns, rates = texts_of(options.texts), Turns(options.heads), []
     words = ["--model", options.model, "--store", url, "--precision", options.precision, "--max-waiting", 4096]

@@ -6,21 +6,19 @@ Prompts of 32 ids, 64 new tokens, greedy, all 16 at once; the contenders take tu
 Takes about ten minutes; makes its files in --folder, once.
 """
 
-import argparse
 import asyncio
 import json
 import os
 import socket
 import statistics
 import subprocess
-import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rates import NEW_TOKENS, RANK, Server, make_store, prompt_of, rate
+from rates import NEW_TOKENS, RANK, Server, bench_parser, made_folder, make_store, prompt_of, rate
 
 USERS = 16
 
@@ -159,17 +157,12 @@ def vllm_contender(python: str, program: str, model: str, url: str, folder: Path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--program", default="build/loraxs")
-    parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
-    parser.add_argument("--runs", type=int, default=5)
+    parser = bench_parser(__doc__)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--without", nargs="*", default=[])
     parser.add_argument("--vllm", default="")
     options = parser.parse_args()
-    folder = Path(options.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(options)
     url = make_store(options.program, options.model, folder, 100)
     names = [f"t/a{i}" for i in range(USERS)]
     with ExitStack() as stack:

@@ -179,12 +179,24 @@ def median_ratio(name: str, runs: int, first, second, unit: str = "tokens/s") ->
                       "first": round(statistics.median(a for a, _ in pairs), 2), "second": round(statistics.median(b for _, b in pairs), 2), "unit": unit}), flush=True)  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def bench_parser(description: str) -> argparse.ArgumentParser:
+    """What every benchmark of a server is asked with."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--program", default="build/loraxs")
     parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "loraxs-serve-bench"))
     parser.add_argument("--runs", type=int, default=5)
+    return parser
+
+
+def made_folder(options: argparse.Namespace) -> Path:
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def main() -> None:
+    parser = bench_parser(__doc__)
     parser.add_argument("--adapters", type=int, default=1000)
     parser.add_argument("--long", type=int, default=2000)
     parser.add_argument("--flood", type=int, default=1000)
@@ -194,8 +206,7 @@ def main() -> None:
     parser.add_argument("--gap-ms", default="20", help="of loraxs serve")
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
-    folder = Path(options.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(options)
     url = make_store(options.program, options.model, folder, options.adapters)
     names = [f"t/a{i}" for i in range(options.adapters)]
     wanted = lambda name: not options.only or name in options.only
