@@ -51,7 +51,7 @@ void multiply_plain(Format format, const std::byte* panel, const Activations& x,
   }
 }
 
-void quantize_plain(const float* x, int64_t blocks, int8_t* q, float* scale, float* sum) {
+void quantize_plain(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum) {
   for (int64_t b = 0; b < blocks; ++b, x += kBlock, q += kBlock) {
     float largest = 0;
     bool finite = true;
@@ -61,17 +61,18 @@ void quantize_plain(const float* x, int64_t blocks, int8_t* q, float* scale, flo
     }
     if (!finite || largest < kLeast) {
       std::memset(q, 0, kBlock);
+      total[b] = 0;
       scale[b] = sum[b] = finite ? 0.0F : std::numeric_limits<float>::quiet_NaN();
       continue;
     }
     const float inverse = 127.0F / largest;
-    int32_t total = 0;
+    total[b] = 0;
     for (int64_t c = 0; c < kBlock; ++c) {
       q[c] = static_cast<int8_t>(std::nearbyint(x[c] * inverse));
-      total += q[c];
+      total[b] += q[c];
     }
     scale[b] = largest / 127.0F;
-    sum[b] = scale[b] * static_cast<float>(total);
+    sum[b] = scale[b] * static_cast<float>(total[b]);
   }
 }
 

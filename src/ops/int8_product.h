@@ -24,9 +24,10 @@ constexpr int64_t block_bytes(Format format) {
 
 /// Rows of x as integers: x ≈ scale · q per row and block. What does not fill a block is zero.
 struct Activations {
-  const int8_t* q = nullptr;     // [rows, blocks, kBlock], -127 to 127
-  const float* scale = nullptr;  // [rows, blocks]; NaN where x is not finite
-  const float* sum = nullptr;    // [rows, blocks] scale · Σ q
+  const int8_t* q = nullptr;       // [rows, blocks, kBlock], -127 to 127
+  const float* scale = nullptr;    // [rows, blocks]; NaN where x is not finite
+  const int32_t* total = nullptr;  // [rows, blocks] Σ q
+  const float* sum = nullptr;      // [rows, blocks] scale · Σ q
   int64_t rows = 0;
   int64_t blocks = 0;
 };
@@ -35,8 +36,8 @@ struct Activations {
 /// order: sum = fma(float(Σ q q'), d · scale, sum), then with four bits sum = fma(m, sum of x, sum). So every kernel
 /// gives the same bits, for any number of rows.
 using PanelProduct = void (*)(Format format, const std::byte* panel, const Activations& x, float* sums);
-/// One row of x, of blocks · kBlock numbers, into q, scale and sum [blocks].
-using QuantizeRow = void (*)(const float* x, int64_t blocks, int8_t* q, float* scale, float* sum);
+/// One row of x, of blocks · kBlock numbers, into q, and scale, total and sum [blocks].
+using QuantizeRow = void (*)(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum);
 
 struct Kernel {
   const char* name;  // "plain", "avx2", "avxvnni", "avx512vnni"
@@ -53,8 +54,8 @@ void multiply_plain(Format format, const std::byte* panel, const Activations& x,
 void multiply_avx2(Format format, const std::byte* panel, const Activations& x, float* sums);
 void multiply_avxvnni(Format format, const std::byte* panel, const Activations& x, float* sums);
 void multiply_avx512vnni(Format format, const std::byte* panel, const Activations& x, float* sums);
-void quantize_plain(const float* x, int64_t blocks, int8_t* q, float* scale, float* sum);
-void quantize_avx2(const float* x, int64_t blocks, int8_t* q, float* scale, float* sum);
+void quantize_plain(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum);
+void quantize_avx2(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum);
 
 constexpr float kLeast = 1e-30F;  // a block whose largest number is smaller counts as zeros
 

@@ -39,7 +39,8 @@ __m256i four_of(const int8_t* q) {
 /// Σ over one block for ROWS rows of x and HALVES times eight rows of W. Loop order: four columns of the block, then
 /// rows of x; eight of W are unpacked once for all rows, sums stay in registers.
 template <typename Dot, Format FORMAT, int ROWS, int HALVES>
-void block_sums(const std::byte* block, const int8_t* q, int64_t q_stride, __m256i whole[ROWS][HALVES]) {
+inline __attribute__((always_inline)) void block_sums(const std::byte* block, const int8_t* q, int64_t q_stride,
+                                                      __m256i whole[ROWS][HALVES]) {
   constexpr int64_t kGroupBytes = kPanelRows * kGroup;
   const auto load = [&](int group, int half) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + group * kGroupBytes + half * 32));

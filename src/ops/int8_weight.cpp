@@ -98,13 +98,14 @@ std::vector<std::byte> packed_panels(const BlockTensor& tensor, Format format, i
   at::parallel_for(0, panels, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> numbers(static_cast<size_t>(blocks * int8::kBlock)), scales(static_cast<size_t>(blocks));
     std::vector<float> sums(scales.size());
+    std::vector<int32_t> totals(scales.size());
     std::vector<int8_t> q(numbers.size());
     for (int64_t row = begin * int8::kPanelRows; row < std::min(tensor.rows(), end * int8::kPanelRows); ++row) {
       const std::byte* stored = tensor.bytes.data() + tensor.stored_row(row) * row_bytes;
       std::byte* panel = out.data() + row / int8::kPanelRows * panel_bytes;
       if (format == Format::kEightFloat) {
         dequantize_blocks(tensor.type, stored, tensor.columns(), numbers.data());
-        int8::kernel().quantize(numbers.data(), blocks, q.data(), scales.data(), sums.data());
+        int8::kernel().quantize(numbers.data(), blocks, q.data(), scales.data(), totals.data(), sums.data());
       }
       for (int64_t b = 0; b < blocks; ++b) {
         IntegerBlock values;
@@ -125,6 +126,7 @@ std::vector<std::byte> packed_panels(const BlockTensor& tensor, Format format, i
 struct QuantizedRows {
   std::vector<int8_t> q;
   std::vector<float> scale, sum;
+  std::vector<int32_t> total;
   int8::Activations view;
 };
 
@@ -134,6 +136,7 @@ QuantizedRows quantize(const torch::Tensor& x, int64_t blocks, const int8::Kerne
   out.q.resize(static_cast<size_t>(rows * padded));
   out.scale.resize(static_cast<size_t>(rows * blocks));
   out.sum.resize(out.scale.size());
+  out.total.resize(out.scale.size());
   const float* data = x.const_data_ptr<float>();
   const int64_t stride = x.stride(0);
   constexpr int64_t kGrainNumbers = 1 << 14;
@@ -146,10 +149,15 @@ QuantizedRows quantize(const torch::Tensor& x, int64_t blocks, const int8::Kerne
         numbers = full.data();
       }
       kernel.quantize(numbers, blocks, out.q.data() + row * padded, out.scale.data() + row * blocks,
-                      out.sum.data() + row * blocks);
+                      out.total.data() + row * blocks, out.sum.data() + row * blocks);
     }
   });
-  out.view = {.q = out.q.data(), .scale = out.scale.data(), .sum = out.sum.data(), .rows = rows, .blocks = blocks};
+  out.view = {.q = out.q.data(),
+              .scale = out.scale.data(),
+              .total = out.total.data(),
+              .sum = out.sum.data(),
+              .rows = rows,
+              .blocks = blocks};
   return out;
 }
 

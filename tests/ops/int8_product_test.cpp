@@ -50,10 +50,11 @@ std::vector<std::byte> random_panel(Format format, int64_t blocks, uint64_t seed
 struct Quantized {
   std::vector<int8_t> q;
   std::vector<float> scale, sum;
+  std::vector<int32_t> total;
 
   Quantized(const int8::Kernel& kernel, const std::vector<float>& x)
-      : q(x.size()), scale(x.size() / int8::kBlock), sum(scale.size()) {
-    kernel.quantize(x.data(), static_cast<int64_t>(scale.size()), q.data(), scale.data(), sum.data());
+      : q(x.size()), scale(x.size() / int8::kBlock), sum(scale.size()), total(scale.size()) {
+    kernel.quantize(x.data(), static_cast<int64_t>(scale.size()), q.data(), scale.data(), total.data(), sum.data());
   }
 };
 
@@ -70,8 +71,12 @@ TEST(Int8ProductTest, EveryInstructionSetOfThisCpuGivesTheBitsOfThePlainForm) {
   for (const Format format : kFormats) {
     const std::vector<std::byte> panel = random_panel(format, kBlocks, 7 + static_cast<uint64_t>(format));
     std::vector<float> expected(kMost * int8::kPanelRows);
-    const int8::Activations all = {
-        .q = input.q.data(), .scale = input.scale.data(), .sum = input.sum.data(), .rows = kMost, .blocks = kBlocks};
+    const int8::Activations all = {.q = input.q.data(),
+                                   .scale = input.scale.data(),
+                                   .total = input.total.data(),
+                                   .sum = input.sum.data(),
+                                   .rows = kMost,
+                                   .blocks = kBlocks};
     int8::multiply_plain(format, panel.data(), all, expected.data());
     for (const int8::Kernel& kernel : kernels) {
       for (int64_t rows = 1; rows <= kMost; ++rows) {
@@ -112,6 +117,7 @@ TEST(Int8ProductTest, RowsAreRoundedAlikeByEveryInstructionSet) {
         continue;
       }
       EXPECT_EQ(found.scale[b], expected.scale[b]) << kernel.name;
+      EXPECT_EQ(found.total[b], expected.total[b]) << kernel.name;
       EXPECT_EQ(found.sum[b], expected.sum[b]) << kernel.name;
     }
   }
