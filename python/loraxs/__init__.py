@@ -30,6 +30,7 @@ from ._native import (
     _adapters_in,
     _Fleet,
     _FleetBase,
+    _Generator,
     _Predictor,
     _Recipe,
     _store_get,
@@ -39,7 +40,7 @@ from ._native import (
 )
 
 __version__ = "0.1.0"
-__all__ = ["Adapter", "Bank", "Basis", "Error", "Fleet", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "combine", "merge", "open_bank", "predict", "store_get", "store_list", "store_put", "train", "train_fleet"]  # fmt: skip
+__all__ = ["Adapter", "Answer", "Bank", "Basis", "Error", "Fleet", "Generation", "Generator", "Job", "MergeCheck", "Model", "Prediction", "Predictor", "Run", "TokenLogprob", "combine", "generate", "merge", "open_bank", "predict", "store_get", "store_list", "store_put", "train", "train_fleet"]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 Text = str | tuple[str, str]  # a text or a pair
@@ -91,6 +92,138 @@ class MergeCheck:
     base_id: str  # of the merged weights
     difference: float  # merged against adapted: rounding
     effect: float  # base against adapted: what the adapter does
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token of an answer, with the most probable ones in its place."""
+
+    id: int
+    text: str
+    logprob: float  # of the model's own distribution, before penalties and filters
+    top: list[TokenLogprob] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to a prompt."""
+
+    text: str  # up to the stop string
+    tokens: int
+    finish_reason: str  # stop, length, error
+    error: str = ""  # the sentence of "error": the other prompts of a call are not touched
+    score: float = 0.0  # beams: mean log-probability under the length penalty
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Generation(Answer):
+    """The first answer to a prompt; `answers` has all `n`."""
+
+    answers: list[Answer] = field(default_factory=list)
+
+
+class Generator:
+    """A decoder with tokenizer, chat template and cache, prepared once for many calls; adapters come with each call.
+
+    `model` is a Hugging Face folder or a GGUF file. `precision` as of `loraxs generate`: auto is int8 for files of
+    quantised blocks. Threads may share it: calls wait for each other.
+    """
+
+    def __init__(
+        self,
+        model: PathLike | Model,
+        precision: str = "auto",
+        context: int = 0,
+        cache: PathLike = "",
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        folder = model.folder if isinstance(model, Model) else model
+        self._native = _Generator(os.fspath(folder), precision, context, cache, log)
+
+    @property
+    def precision(self) -> str:
+        """float32, bfloat16 or int8: what `auto` became."""
+        return self._native.precision
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer at most."""
+        return self._native.context
+
+    def generate(
+        self,
+        prompts: Iterable[str | Sequence[Mapping[str, Any]]],
+        adapter: PathLike | Sequence[PathLike | None] | None = None,
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        seed: int = 0,
+        n: int = 1,
+        num_beams: int = 1,
+        stop: str | Sequence[str] = (),
+        ignore_eos: bool = False,
+        logprobs: int | None = None,
+        batch: int = 16,
+        on_text: Callable[[int, int, str], object] | None = None,
+    ) -> list[Generation]:
+        """One Generation per prompt, in order: the text that `loraxs generate` gives, in any company.
+
+        A prompt is a text, or a conversation: a list of messages, which the model's chat template renders. `adapter` is
+        a file, a reference into a store or a sum of them, for all prompts, or a list with one (or None) for each; they
+        share the batch. `on_text(prompt, answer, piece)` hears pieces as they come (not of beams); what it raises, and
+        Ctrl-C, ends the call.
+        """
+        if isinstance(prompts, str):
+            raise Error("prompts: expected a list of texts or conversations, found one string")
+        asked = [(one, False) if isinstance(one, str) else (json.dumps(list(one)), True) for one in prompts]
+        single = adapter is None or isinstance(adapter, str | os.PathLike)
+        names = [adapter] * len(asked) if single else list(adapter)
+        if len(names) != len(asked):
+            raise Error(f"adapter: expected one for each of {len(asked)} prompts, found {len(names)}")
+        files = ["" if name is None else os.fspath(name) for name in names]
+        found = self._native.generate(
+            asked,
+            files,
+            files[0] if single and files else "",
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty,
+            seed=seed,
+            n=n,
+            num_beams=num_beams,
+            stop=[stop] if isinstance(stop, str) else list(stop),
+            ignore_eos=ignore_eos,
+            logprobs=-1 if logprobs is None else logprobs,
+            batch=batch,
+            on_text=on_text,
+        )
+        generations = []
+        for of_prompt in found:
+            answers = [
+                Answer(*one[:5], [TokenLogprob(*token, [TokenLogprob(*t) for t in top]) for token, top in one[5]])
+                for one in of_prompt
+            ]
+            generations.append(Generation(**vars(answers[0]), answers=answers))
+        return generations
+
+
+def generate(
+    model: PathLike | Model, prompts: Iterable[str | Sequence[Mapping[str, Any]]], *args: Any, **options: Any
+) -> list[Generation]:
+    """Generator(model).generate(prompts, …). For many calls keep a Generator."""
+    return Generator(model).generate(prompts, *args, **options)
 
 
 class Predictor:

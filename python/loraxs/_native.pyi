@@ -92,6 +92,40 @@ class _Predictor:
     def predict(self, texts: Sequence[Text]) -> list[tuple[str, float, list[float], str]]: ...
     def logits(self, texts: Sequence[Text]) -> torch.Tensor: ...
 
+_Entry: TypeAlias = tuple[int, str, float]
+
+class _Generator:
+    def __init__(
+        self, model: _Path, precision: str, context: int, cache: _Path, log: Callable[[str], None] | None
+    ) -> None: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def context(self) -> int: ...
+    def generate(
+        self,
+        prompts: list[tuple[str, bool]],
+        adapters: Sequence[str],
+        required: str,
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        min_p: float,
+        repetition_penalty: float,
+        frequency_penalty: float,
+        presence_penalty: float,
+        seed: int,
+        n: int,
+        num_beams: int,
+        stop: Sequence[str],
+        ignore_eos: bool,
+        logprobs: int,
+        batch: int,
+        on_text: Callable[[int, int, str], object] | None,
+    ) -> list[list[tuple[str, int, str, str, float, list[tuple[_Entry, list[_Entry]]]]]]: ...
+
 class _Recipe:
     @staticmethod
     def read(path: _Path, set: Sequence[str]) -> _Recipe: ...

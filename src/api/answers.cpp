@@ -36,7 +36,8 @@ struct Draws {
 };
 
 void submit_draws(Scheduler& scheduler, const Tokenizer& tokenizer, const Question& question,
-                  const AnswerOptions& options, Draws& draws, const std::function<void(std::vector<Answer>)>& on_done) {
+                  const AnswerOptions& options, size_t index, Draws& draws,
+                  const std::function<void(std::vector<Answer>)>& on_done) {
   draws.answers.resize(options.samples);
   draws.streams.reserve(options.samples);
   draws.left = options.samples;
@@ -47,18 +48,23 @@ void submit_draws(Scheduler& scheduler, const Tokenizer& tokenizer, const Questi
                             .sampling = options.sampling,
                             .max_new_tokens = options.max_new_tokens,
                             .samples = options.samples};
-  request.on_token = [&draws](int64_t sample, const SampledToken& token) {
+  request.on_token = [&draws, &options, index](int64_t sample, const SampledToken& token) {
     Answer& answer = draws.answers[sample];
     ++answer.tokens;
-    answer.text += draws.streams[sample].push(token.id);
+    const std::string piece = draws.streams[sample].push(token.id);
+    answer.text += piece;
+    if (options.on_text) options.on_text(index, sample, piece);
     answer.sampled.push_back(token);
     return !draws.streams[sample].stopped();
   };
-  request.on_finish = [&draws, on_done](int64_t sample, FinishReason reason, const std::string& error) {
+  request.on_finish = [&draws, &options, index, on_done](int64_t sample, FinishReason reason,
+                                                         const std::string& error) {
     Answer& answer = draws.answers[sample];
     answer.error = error;
     try {
-      answer.text += draws.streams[sample].finish();
+      const std::string piece = draws.streams[sample].finish();
+      answer.text += piece;
+      if (options.on_text) options.on_text(index, sample, piece);
       answer.stop = draws.streams[sample].stop();
     } catch (const Error& undecodable) {
       if (error.empty()) answer.error = undecodable.what();
@@ -79,7 +85,7 @@ void draw(TextModel& model, const std::vector<Question>& questions, const Answer
   std::vector<Draws> all(questions.size());
   for (size_t q = 0; q < questions.size(); ++q) {
     const auto on_done = [&on_answers, q](std::vector<Answer> answers) { on_answers(q, std::move(answers)); };
-    const auto submit = [&] { submit_draws(scheduler, model.tokenizer(), questions[q], options, all[q], on_done); };
+    const auto submit = [&] { submit_draws(scheduler, model.tokenizer(), questions[q], options, q, all[q], on_done); };
     ask(q, questions[q], options.samples, submit, on_answers);
   }
   while (scheduler.step()) {
@@ -183,10 +189,15 @@ Question make_question(std::string name, const std::function<std::vector<int32_t
 void answer_questions(TextModel& model, const std::vector<Question>& questions, const AnswerOptions& options,
                       const OnAnswers& on_answers) {
   if (questions.empty()) return;
-  if (options.search.beams > 1) {
-    search(model, questions, options, on_answers);
-  } else {
-    draw(model, questions, options, on_answers);
+  try {
+    if (options.search.beams > 1) {
+      search(model, questions, options, on_answers);
+    } else {
+      draw(model, questions, options, on_answers);
+    }
+  } catch (...) {
+    model.abandon_requests();
+    throw;
   }
 }
 

@@ -17,6 +17,8 @@ struct AnswerOptions {
   std::vector<std::string> stop;
   bool ignore_eos = false;
   int64_t batch = 16;  // prompts computed together
+  /// Every piece of a draw's text as it comes; empty where a token completes none. What it throws ends the whole call.
+  std::function<void(size_t question, int64_t sample, const std::string& piece)> on_text;
 
   /// Throws Error for options out of range and for those that contradict each other. `where` starts the message.
   void check(const std::string& where) const;

@@ -25,6 +25,13 @@ void check_beside(const AdapterSet& running, const AdapterSet& next) {
   }
 }
 
+/// Whether a base prepared on `there` serves adapters on `next`: equal ids are equal tensors, and no adapters read
+/// none.
+bool same_basis(const Basis* there, const Basis* next) {
+  if (there == next || next == nullptr) return true;
+  return there != nullptr && !next->basis_id.empty() && there->basis_id == next->basis_id;
+}
+
 bool multiplies_integers_fast() { return int8::kernel().name != std::string("plain"); }
 
 /// What `precision: auto` may be where answers are all that is asked for.
@@ -84,6 +91,11 @@ int64_t TextModel::requests_under_way() const {
   return beam_scheduler_ ? beam_scheduler_->num_requests() : 0;
 }
 
+void TextModel::abandon_requests() {
+  scheduler_.reset();
+  beam_scheduler_.reset();
+}
+
 void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   for (std::shared_ptr<Bank>& bank : adapters.banks) bank = bank_on(bank, device_);
   Reservation wanted = Reservation::of(adapters.banks);
@@ -92,12 +104,13 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
     memory_ = WeightMemory::kNormal;
   }
   if (busy) check_beside(model_->adapters(), adapters);
-  if (busy && model_->prepared()->basis() != basis.get()) {
+  const bool on_basis = model_ && same_basis(model_->prepared()->basis(), basis.get());
+  if (busy && !on_basis) {
     throw Error(
         "adapters: expected the basis of the requests under way, found another; adapters on different bases "
         "never share a batch");
   }
-  if (model_ && model_->prepared()->basis() == basis.get() && model_->prepared()->options().memory == memory_ &&
+  if (on_basis && model_->prepared()->options().memory == memory_ &&
       (busy || model_->prepared()->reservation().covers(wanted))) {
     return model_->use(std::move(adapters));
   }

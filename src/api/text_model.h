@@ -33,8 +33,8 @@ class TextModel {
   TextModel(const TextModelOptions& options, const Settings& settings);
 
   /// Plugs adapters in, from the next step on; slot i is slot i of the set. Model, cache and scheduler stay where the
-  /// base is prepared for the adapters on their basis; else it is prepared anew, which ends the scheduler there was.
-  /// While requests are under way, their slots must stay what they are (TORCH_CHECKs), and what the base is not
+  /// base is prepared for the adapters on a basis of that id; else it is prepared anew, which ends the scheduler there
+  /// was. While requests are under way, their slots must stay what they are (TORCH_CHECKs), and what the base is not
   /// prepared for throws Error. Adapters that come and go by the thousand: a ResidentBank's set() is plugged in once.
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
   /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
@@ -42,6 +42,8 @@ class TextModel {
   /// holds.
   Scheduler& scheduler(int64_t sequences, bool ignore_eos = false, double gap_ms = 0);
   BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
+  /// Lets go of a scheduler whose step() was left by an exception, with all that was asked of it.
+  void abandon_requests();
 
   /// Ids of a raw prompt, or of a conversation up to where the answer begins (encode_prompt). Throws Error without a
   /// chat template.

@@ -7,9 +7,8 @@
 #include <optional>
 #include <sstream>
 
-#include "adapt/method.h"
-#include "api/adapters.h"
 #include "api/answers.h"
+#include "api/prompt_adapters.h"
 #include "commands/progress.h"
 #include "commands/session.h"
 #include "data/chat_record.h"
@@ -181,48 +180,6 @@ void print_answers(const Prompt& prompt, const std::vector<Answer>& answers, con
   std::cout << json_text(line) << '\n' << std::flush;
 }
 
-/// The adapters that the prompts name, plugged into the model. One of a line that does not open is that line's failure;
-/// the command line's own must.
-class LineAdapters {
- public:
-  LineAdapters(TextModel& model, const std::vector<Prompt>& prompts, const GenerateOptions& options,
-               const Settings& settings) {
-    for (const Prompt& prompt : prompts) {
-      if (!prompt.adapter.empty() && std::find(paths_.begin(), paths_.end(), prompt.adapter) == paths_.end())
-        paths_.push_back(prompt.adapter);
-    }
-    errors_.resize(paths_.size());
-    const OpenedAdapters opened = open_adapters(model.base(), paths_, open_options_of(options.text.adapter), settings,
-                                                [&](size_t i, const Error& error) {
-                                                  if (paths_[i] == options.text.adapter.adapter) throw Error(error);
-                                                  errors_[i] = error.what();
-                                                });
-    for (const AdapterFile& file : opened.files) warn_on_drift(file, settings.log);
-    model.use(opened.basis, opened.set());
-    slots_ = opened.slots;
-    for (const auto& bank : opened.banks) takes_from_base_ |= find_method(bank->layout->method, "").traits.residual;
-  }
-
-  int64_t slot(const Prompt& prompt) const { return prompt.adapter.empty() ? kNoSlot : slots_[place(prompt)]; }
-  /// Why the prompt's adapter did not open; empty: it did.
-  std::string error(const Prompt& prompt) const {
-    if (prompt.adapter.empty() && takes_from_base_) {
-      return concat(prompt.where, ": expected an adapter, found none; those of other lines take a part off the base's ",
-                    "weights, which cannot answer beside them: ask it in a call of its own");
-    }
-    if (prompt.adapter.empty() || errors_[place(prompt)].empty()) return "";
-    return concat(prompt.where, ": ", errors_[place(prompt)]);
-  }
-
- private:
-  size_t place(const Prompt& prompt) const {
-    return static_cast<size_t>(std::find(paths_.begin(), paths_.end(), prompt.adapter) - paths_.begin());
-  }
-  std::vector<std::string> paths_, errors_;
-  std::vector<int64_t> slots_;
-  bool takes_from_base_ = false;  // PiSSA
-};
-
 AnswerOptions answering_of(const GenerateOptions& options) {
   AnswerOptions answering{.sampling = sampling_of(options.text),
                           .search = beams_of(options.search),
@@ -246,15 +203,19 @@ int run(const GenerateOptions& options, const CommonOptions& common) {
   std::optional<Progress> waiting(std::in_place, settings.log);
   waiting->begin("loading");
   TextModel model(text_model_of(options.text, /*prefers_int8=*/true), settings);
-  const LineAdapters adapters(model, prompts, options, settings);
+  std::vector<std::string> names;
+  names.reserve(prompts.size());
+  for (const Prompt& prompt : prompts) names.push_back(prompt.adapter);
+  const PromptAdapters adapters(model, names, options.text.adapter.adapter, open_options_of(options.text.adapter),
+                                settings);
   std::vector<Question> questions;
   for (const Prompt& prompt : prompts) {
+    const std::string error = adapters.error(prompt.where, prompt.adapter);
     const auto encode = [&] {
       return prompt.conversation ? model.encode(*prompt.conversation) : model.encode(prompt.text);
     };
-    questions.push_back(adapters.error(prompt).empty()
-                            ? make_question(prompt.where, encode, adapters.slot(prompt))
-                            : Question{.name = prompt.where, .error = adapters.error(prompt)});
+    questions.push_back(error.empty() ? make_question(prompt.where, encode, adapters.slot(prompt.adapter))
+                                      : Question{.name = prompt.where, .error = error});
   }
   // Answers come out in the order of the prompts.
   std::vector<std::vector<Answer>> done(prompts.size());

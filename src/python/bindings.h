@@ -1,4 +1,4 @@
-// python/bindings.h: what the two halves of the Python module share.
+// python/bindings.h: what the parts of the Python module share.
 #pragma once
 #include <nanobind/nanobind.h>
 #include <torch/types.h>
@@ -20,5 +20,6 @@ Settings python_settings(const std::filesystem::path& cache, const nanobind::obj
 void bind_adapters(nanobind::module_& module);
 void bind_training(nanobind::module_& module);
 void bind_fleet(nanobind::module_& module);
+void bind_generation(nanobind::module_& module);
 
 }  // namespace loraxs

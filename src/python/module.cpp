@@ -19,4 +19,5 @@ NB_MODULE(_native, module) {
   loraxs::bind_adapters(module);
   loraxs::bind_training(module);
   loraxs::bind_fleet(module);  // after the recipe that it takes
+  loraxs::bind_generation(module);
 }

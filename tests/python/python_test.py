@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ import loraxs
 import torch
 from safetensors.torch import load_file
 from support.broken_model import break_token
+from support.model_command import model_command
 from support.tiny_run import TinyRunTest, make_recipe, results_of, run
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
@@ -416,5 +418,83 @@ class ModuleTest(PythonTest):
 
 
 del PythonTest  # the shared part is no case of its own
+
+
+class GeneratorTest(unittest.TestCase):
+    """A decoder's texts are the program's, with an adapter for each prompt."""
+
+    prompts = ("def main(", "Größe 漢字", "a")
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = ORACLES / "generation"
+        cls.adapters = [cls.folder / f"adapter-{i}.safetensors" for i in range(2)]
+        cls.generator = loraxs.Generator(cls.folder, precision="float32", cache=cls.scratch.name)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.scratch.cleanup()
+
+    def by_program(self, *more: str) -> str:
+        words = model_command(PROGRAM, "generate", self.folder, self.scratch.name, "-n", "12", "--json", *more)
+        return json.loads(run(words).stdout)["text"]
+
+    def generate(self, prompts: list, adapter: object = None, **more) -> list[loraxs.Generation]:
+        return self.generator.generate(prompts, adapter, max_new_tokens=12, **more)
+
+    def test_texts_are_the_programs_in_any_company(self) -> None:
+        prompts, adapters = self.prompts * 3, [a for a in (*self.adapters, None) for _ in self.prompts]
+        found = self.generate(prompts, adapters)
+        for prompt, adapter, one in zip(prompts, adapters, found, strict=True):
+            more = ["--adapter", str(adapter)] if adapter else []
+            self.assertEqual(one.text, self.by_program("--prompt", prompt, *more))
+            self.assertEqual(self.generate([prompt], adapter)[0], one)
+        texts = [one.text for one in found]
+        self.assertTrue(all(len({*texts[i::3]}) == 3 for i in range(3)), texts)  # control: each adapter says its own
+        self.assertEqual(
+            (self.generator.precision, found[0].error, found[0].answers[0].text), ("float32", "", texts[0])
+        )
+
+    def test_conversations_draws_pieces_and_logprobs(self) -> None:
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}]
+        whole = self.generate([messages, "a"])
+        self.assertEqual(whole[0].text, self.by_program("--chat", "--system", "Be brief.", "--prompt", "Who?"))
+        pieces: dict[tuple[int, int], str] = {}
+
+        def on_text(prompt: int, answer: int, piece: str) -> None:
+            pieces[prompt, answer] = pieces.get((prompt, answer), "") + piece
+
+        drawn = self.generate(["a", "b"], temperature=1.0, n=2, seed=5, logprobs=1, on_text=on_text)
+        self.assertEqual(drawn[0].text, self.by_program("--prompt", "a", "--temperature", "1", "--seed", "5"))
+        self.assertNotEqual(drawn[0].answers[0].text, drawn[0].answers[1].text)
+        self.assertEqual(pieces, {(i, k): drawn[i].answers[k].text for i in range(2) for k in range(2)})
+        token = drawn[0].logprobs[0]
+        self.assertLessEqual(token.logprob, token.top[0].logprob)
+        beams = self.generate(["a"], num_beams=3, n=2)[0]
+        self.assertGreaterEqual(beams.answers[0].score, beams.answers[1].score)
+
+    def test_what_is_wrong_is_said_and_leaves_the_generator_whole(self) -> None:
+        expected = self.generate(["a"])
+        lost = self.folder / "lost.safetensors"
+        for call in (lambda: self.generator.generate("a"), lambda: self.generate(["a"], [None, None]), lambda: self.generate(["a"], lost),
+                     lambda: self.generate(["a"], top_p=2.0), lambda: self.generate(["a"], n=2), lambda: loraxs.Generator(self.folder, precision="int7"),
+                     lambda: loraxs.Generator("models/minilm")):  # fmt: skip
+            self.assertRaises(loraxs.Error, call)
+        mixed = self.generate(["a", "a", ""], [lost, None, None])
+        self.assertEqual([one.finish_reason for one in mixed], ["error", expected[0].finish_reason, "error"])
+        self.assertIn("lost.safetensors", mixed[0].error)
+        self.assertEqual(mixed[1], expected[0])
+
+        def broken(prompt: int, answer: int, piece: str) -> None:
+            raise KeyError(piece)
+
+        self.assertRaises(KeyError, lambda: self.generate(["a", "b"], on_text=broken))
+        self.assertEqual(self.generate(["a"]), expected)
+        with ThreadPoolExecutor(8) as pool:
+            texts = list(pool.map(lambda i: self.generate(["a"], self.adapters[i % 2])[0].text, range(16)))
+        self.assertEqual(texts, [self.generate(["a"], self.adapters[i % 2])[0].text for i in range(16)])
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
