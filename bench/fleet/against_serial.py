@@ -5,10 +5,10 @@ usage: against_serial.py [--users 32] [--examples 64] [--epochs 1] [--batch-size
 
 Users have --examples texts of --train each (questions of data/qnli) and labels of their own, contradicting others'; with --chats questions and
 answers of GSM8K. In every round: the fleet; the same jobs with one slot, which is one after another in one warm process; --processes of
-them as a process each; --peft of them in a process of transformers and PEFT that loads the base once (LoRA of the same rank and
+them, spread over the list, as a process each; --peft of them in a process of transformers and PEFT that loads the base once (LoRA of the same rank and
 modules, AdamW on the trained numbers, no padding beyond the batch's longest); --peft-processes of them as such a process each. Rates are
 medians over rounds of sentences per second of training, start-up apart; against whole processes the fleet's start-up counts too.
-The floor is 4 T (P + r S) operations at the best GEMM rate that `loraxs doctor` finds in the same round.
+The floor is 4 T (P + r S) operations at the best GEMM rate that `loraxs doctor` finds in three runs of the same round.
 """
 
 import argparse
@@ -102,6 +102,10 @@ def main() -> None:
     rates: dict[str, list[float]] = {}
     same, peak, tokens = 0, 0, 0.0
 
+    def spread(count: int) -> list[dict]:
+        """So many users from all over the list: texts are longer in places."""
+        return users[:: max(1, len(users) // count)][:count]
+
     def add(name: str, rate: float) -> None:
         rates.setdefault(name, []).append(rate)
 
@@ -131,12 +135,12 @@ def main() -> None:
             add("one after another", alone["sentences_per_second"])
             same += together["rows"] == alone["rows"]
             if args.processes:
-                each = [runs.train("process", [user], slots=1) for user in users[: args.processes]]
+                each = [runs.train("process", [user], slots=1) for user in spread(args.processes)]
                 add("process each", statistics.mean(one["sentences"] for one in each) / statistics.mean(one["wall_seconds"] for one in each))  # fmt: skip
             if args.peft:
-                add("PEFT", peft(users[: args.peft])[0])
+                add("PEFT", peft(spread(args.peft))[0])
             if args.peft_processes:
-                add("PEFT process each", statistics.mean(peft([user])[1] for user in users[: args.peft_processes]))
+                add("PEFT process each", statistics.mean(peft([user])[1] for user in spread(args.peft_processes)))
             if not args.chats:
                 operations = tokens * floor_operations(Path(args.model), 16)
                 add("floor", gemm_rate(args.program, args.precision) / operations)

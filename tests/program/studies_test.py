@@ -209,6 +209,11 @@ class StudiesTest(unittest.TestCase):
             self.study("vectors", recipes=(path,)), "expected data/nowhere, found nothing there", "LORAXS_DATA"
         )
 
+    def test_the_help_names_every_study(self) -> None:
+        known = run([str(PROGRAM), "study", "nothing"]).stderr.split("one of ")[1].split(", found")[0].split(", ")
+        listed = self.succeeds([str(PROGRAM), "study", "--help"]).split(", or all;")[0].split()
+        self.assertEqual([word.rstrip(",") for word in listed[-len(known) :]], known)
+
     def test_data_come_from_the_folder_that_the_environment_names(self) -> None:
         elsewhere = self.folder / "elsewhere/own"
         elsewhere.mkdir(parents=True)

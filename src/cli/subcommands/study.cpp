@@ -10,7 +10,7 @@ void StudyOptions::add_to(CLI::App& app) {
   app.add_option(
          "question", question,
          "glue, parameters, init, vectors, sigma, importance, delta, budget, storage, speed, instruct, combine, "
-         "seed, size, basis, spend, or all; energy: how much of the task gradient lies in S = {b R a}")
+         "seed, size, basis, spend, personal, or all; energy: how much of the task gradient lies in S = {b R a}")
       ->required();
   app.add_option("recipes", recipes, "Recipes that state model, data, rates and seeds; left out: the study's");
   app.add_option("--folder", folder, "Where runs and results go, and are found again")->capture_default_str();
