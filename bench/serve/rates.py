@@ -9,13 +9,15 @@ Each line is a ratio of two workloads that take turns within one run, the median
   cold         milliseconds to the first token, p50 and p99: adapters never asked for before against one that is resident
   gap          p99 of the time between two tokens of 8 streams while prompts of --long tokens arrive, one after the other, against without
   idle         the same while 2,000 connections say nothing, 50 send a byte a second and 50 do not read
-  tenants      p95 of a request a second for --seconds while another tenant sends --flood at once, against alone
+  tenants      p95 of a request a second for --seconds while another tenant sends --flood at once, against alone; and the
+               flood's answers a second in that time, against without the one
 """
 
 import argparse
 import asyncio
 import itertools
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -107,6 +109,20 @@ class Stream:
                 self.arrivals.pop()
 
 
+async def post(port: int, body: dict, key: str) -> None:
+    """One completion that is not streamed."""
+    text = json.dumps(body).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % (key.encode(), len(text)) + text)
+        answer = await reader.read()
+        if b" 200 " not in answer.split(b"\r\n", 1)[0]:
+            raise RuntimeError(answer)
+    finally:
+        writer.close()
+
+
 def prompt_of(seed: int, tokens: int = PROMPT_TOKENS) -> list[int]:
     return [100 + (seed * 7919 + i * 104729) % 40000 for i in range(tokens)]
 
@@ -164,7 +180,8 @@ def gaps_beside(port: int, names: list[str], others):
 
 
 def quantile(values: list[float], q: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+    """By nearest rank: of 20 values the 95th percentile is the 19th."""
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
 
 
 def median_ratio(name: str, runs: int, first, second, unit: str = "tokens/s") -> None:
@@ -235,8 +252,8 @@ def main() -> None:
             median_ratio("adapters16", options.runs, of(names[:16], 16, 16), of(["base"], 16, 16))
         if wanted("turns"):
             turns = itertools.cycle(names)  # a run goes on where the last one ended: none finds its own rows in memory
-            next_ones = lambda: of(list(itertools.islice(turns, 256)), 64, 256)()
-            median_ratio("turns", options.runs, next_ones, of(names[:1], 64, 256))
+            next_ones = lambda: of(list(itertools.islice(turns, 128)), 64, 128)()
+            median_ratio("turns", options.runs, next_ones, of(names[:1], 64, 128))
         if wanted("cold"):
             first = lambda name, i: asyncio.run(Stream(port, name, prompt_of(i), 1).run())
             times = {"cold": [], "warm": []}
@@ -321,33 +338,60 @@ def tenants(options: argparse.Namespace, url: str, name: str) -> None:
             "--gap-ms",
             options.gap_ms,
         ) as server:
+            port = int(server.url.rsplit(":", 1)[1])
             body = {"model": name, "prompt": prompt_of(1), "max_tokens": 16, "temperature": 0, "ignore_eos": True}
 
-            def latencies(flood: bool) -> float:
-                async def ask(key: str, model: str) -> float:
-                    start = time.perf_counter()
-                    status, _ = await asyncio.to_thread(
-                        server.ask, "POST", "/v1/completions", body | {"model": model}, key
-                    )
-                    return 1000 * (time.perf_counter() - start) if status == 200 else float("inf")
+            async def ask(key: str, model: str, i: int, ended: list[float]) -> None:
+                start = time.perf_counter()
+                await post(port, body | {"model": model, "prompt": prompt_of(i)}, key)
+                ended.append(1000 * (time.perf_counter() - start))
 
-                async def all_() -> float:
-                    asyncio.get_running_loop().set_default_executor(
-                        __import__("concurrent.futures").futures.ThreadPoolExecutor(options.flood + 8)
-                    )
-                    others = [asyncio.create_task(ask(theirs, "base")) for _ in range(options.flood if flood else 0)]
-                    asked = []
-                    for _ in range(options.seconds):
-                        asked.append(asyncio.create_task(ask(mine, name)))
-                        await asyncio.sleep(1)
-                    times = await asyncio.gather(*asked)
-                    for other in others:
-                        other.cancel()
-                    return quantile(times, 0.95)
+            async def beside(one: bool, flood: bool) -> tuple[list[float], list[float]]:
+                """Milliseconds of the one's requests, and of those of the flood that ended in these seconds."""
+                times, flooded = [], []
+                others = [
+                    asyncio.create_task(ask(theirs, "base", i, flooded)) for i in range(options.flood if flood else 0)
+                ]
+                asked = []
+                for i in range(options.seconds):
+                    if one:
+                        asked.append(asyncio.create_task(ask(mine, name, 5000 + i, times)))
+                    await asyncio.sleep(1)
+                await asyncio.gather(*asked)
+                ended = list(flooded)
+                for other in others:
+                    if other.done():
+                        other.result()  # its failure
+                    other.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+                await asyncio.sleep(1)  # the server sees that they are gone
+                return times, ended
 
-                return asyncio.run(all_())
+            asyncio.run(beside(one=True, flood=False))
+            floods, medians = {True: [], False: []}, {True: [], False: []}
 
-            median_ratio("tenants", options.runs, lambda: latencies(True), lambda: latencies(False), "ms, p95")
+            def latency(flood: bool) -> float:
+                times, ended = asyncio.run(beside(one=True, flood=flood))
+                if flood:
+                    floods[True].append(len(ended) / options.seconds)
+                    floods[False].append(len(asyncio.run(beside(one=False, flood=True))[1]) / options.seconds)
+                medians[flood].append(quantile(times, 0.5))
+                return quantile(times, 0.95)
+
+            median_ratio("tenants", options.runs, lambda: latency(True), lambda: latency(False), "ms, p95")
+            beside_one, alone = (statistics.median(floods[k]) for k in (True, False))
+            told = {
+                "name": "flood",
+                "p50_ms": {
+                    "beside": round(statistics.median(medians[True]), 1),
+                    "alone": round(statistics.median(medians[False]), 1),
+                },
+                "ratio": round(beside_one / alone, 3),
+                "first": beside_one,
+                "second": alone,
+                "unit": "answers/s",
+            }
+            print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

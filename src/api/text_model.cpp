@@ -124,22 +124,21 @@ void TextModel::use(std::shared_ptr<const Basis> basis, AdapterSet adapters) {
   model_ = std::make_unique<AdaptedModel>(std::move(prepared), std::move(adapters));
 }
 
-SchedulerOptions TextModel::new_cache(int64_t sequences, int64_t least, bool ignore_eos) {
+void TextModel::new_cache(SchedulerOptions& options, int64_t sequences, int64_t least, bool ignore_eos) {
   const int64_t one = KvCache::blocks_for(context_);
   const int64_t affordable = cache_bytes_ / KvCache::bytes_per_block(base_.config, compute_dtype_);
   scheduler_.reset();
   beam_scheduler_.reset();
   cached_.reset();
   cached_ = std::make_unique<CachedModel>(*model_, std::max(least * one, std::min(sequences * one, affordable)));
-  SchedulerOptions options{.context = context_, .max_sequences = sequences};
+  options.context = context_;
+  options.max_sequences = sequences;
   options.tokens_per_step = std::max(options.tokens_per_step, sequences);
   if (!ignore_eos) options.end_ids = tokenizer_->eos_ids();
-  return options;
 }
 
-Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos, double gap_ms) {
-  SchedulerOptions options = new_cache(sequences, /*least=*/1, ignore_eos);
-  options.gap_ms = gap_ms;
+Scheduler& TextModel::scheduler(int64_t sequences, bool ignore_eos, SchedulerOptions options) {
+  new_cache(options, sequences, /*least=*/1, ignore_eos);
   scheduler_ = std::make_unique<Scheduler>(*cached_, std::move(options));
   return *scheduler_;
 }
@@ -151,7 +150,8 @@ BeamScheduler& TextModel::beam_scheduler(int64_t searches, int64_t beams, bool i
     throw Error(concat("beams: expected at most ", most, ", whose caches of ", context_, " tokens fit into the ",
                        memory >> 30, " GB of this machine, found ", beams, "; a shorter context takes less"));
   }
-  SchedulerOptions options = new_cache(searches * beams, beams, ignore_eos);
+  SchedulerOptions options;
+  new_cache(options, searches * beams, beams, ignore_eos);
   beam_scheduler_ = std::make_unique<BeamScheduler>(*cached_, std::move(options));
   return *beam_scheduler_;
 }

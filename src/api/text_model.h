@@ -37,10 +37,10 @@ class TextModel {
   /// was. While requests are under way, their slots must stay what they are (TORCH_CHECKs), and what the base is not
   /// prepared for throws Error. Adapters that come and go by the thousand: a ResidentBank's set() is plugged in once.
   void use(std::shared_ptr<const Basis> basis, AdapterSet adapters);
-  /// A scheduler on a fresh cache for so many sequences, or for so many searches of `beams` each. Lives until the next
-  /// scheduler() or beam_scheduler(), or a use() that prepares the base anew. Throws Error for more beams than memory
-  /// holds.
-  Scheduler& scheduler(int64_t sequences, bool ignore_eos = false, double gap_ms = 0);
+  /// A scheduler on a fresh cache for so many sequences, as `options` say but for what the model says (context,
+  /// sequences and tokens of a step, ends), or for so many searches of `beams` each. Lives until the next scheduler()
+  /// or beam_scheduler(), or a use() that prepares the base anew. Throws Error for more beams than memory holds.
+  Scheduler& scheduler(int64_t sequences, bool ignore_eos = false, SchedulerOptions options = {});
   BeamScheduler& beam_scheduler(int64_t searches, int64_t beams, bool ignore_eos = false);
   /// Lets go of a scheduler whose step() was left by an exception, with all that was asked of it.
   void abandon_requests();
@@ -64,7 +64,7 @@ class TextModel {
  private:
   int64_t requests_under_way() const;
   /// A fresh cache of blocks for so many full contexts, or as many as the memory allows, `least` in any case.
-  SchedulerOptions new_cache(int64_t sequences, int64_t least, bool ignore_eos);
+  void new_cache(SchedulerOptions& options, int64_t sequences, int64_t least, bool ignore_eos);
   BaseModel base_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<TaskEncoder> encoder_;

@@ -36,6 +36,7 @@ EngineOptions engine_of(const ServeOptions& options) {
   engine.sequences = options.sequences;
   engine.max_waiting = options.max_waiting;
   engine.gap_ms = options.gap_ms;
+  engine.shares_by_tenant = options.share == "tenants";
   return engine;
 }
 

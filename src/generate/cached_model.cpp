@@ -25,10 +25,17 @@ CachedModel::CachedModel(AdaptedModel& model, int64_t blocks)
     : model_(model),
       cache_(model.config(), blocks, model.prepared()->options().dtype, model.prepared()->options().device) {}
 
+torch::Tensor CachedModel::Layers::attend(int64_t layer, const torch::Tensor& queries, const torch::Tensor& keys_values,
+                                          const AttentionColumns& columns, const AttentionShape& shape,
+                                          const BatchTensors& batch, bool asked_only) {
+  if (wanted && wanted()) throw StepInterrupted();
+  return cache.attend(layer, queries, keys_values, columns, shape, batch, asked_only);
+}
+
 std::span<const float> CachedModel::step(const PackedBatch& batch) {
   const c10::InferenceMode inference;
   const auto start = std::chrono::steady_clock::now();
-  logits_ = model_.token_logits(batch, &cache_).to(torch::kCPU, torch::kFloat32).contiguous();
+  logits_ = model_.token_logits(batch, &layers_).to(torch::kCPU, torch::kFloat32).contiguous();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto answers = static_cast<int64_t>(batch.answer_rows.size());
   if (answers == batch.num_tokens()) {

@@ -38,6 +38,7 @@ struct Lane {
   int64_t kept = 0;              // blocks, the first ones, that the prefix cache keeps
   int64_t cached = 0;            // tokens whose keys and values are in the blocks
   int64_t scheduled = 0;         // tokens of this step
+  int64_t last_step = -1;        // that computed some of it
   bool running = false;
 
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }

@@ -2,10 +2,12 @@
 #pragma once
 #include <cstdint>
 
+#include "generate/step_cost.h"
+
 namespace loraxs {
 
-/// Learns from measured steps what a step of answers and a token of a prompt take, and bounds the prompts' share so
-/// that a step stays within a gap. What a prompt gives does not depend on it: its bits are the same in any chunks.
+/// Bounds the prompts' share so that a step stays within a gap, by what steps cost. What a prompt gives does not depend
+/// on it: its bits are the same in any chunks.
 class Pace {
  public:
   static constexpr int64_t kSmallestChunk = 16;  // tokens: prompts go on, whatever the gap
@@ -18,14 +20,10 @@ class Pace {
 
   /// Tokens of prompts for a step with so many answers, beside so many prompts that could go on or begin; at most
   /// `budget`.
-  int64_t prompt_tokens(int64_t budget, int64_t answers, int64_t prompts) const;
-  /// A step with so many tokens of prompts, and with answers or without, took `ms`.
-  void measured(int64_t prompt_tokens, bool has_answers, double ms);
+  int64_t prompt_tokens(const StepCost& cost, int64_t budget, int64_t answers, int64_t prompts) const;
 
  private:
   double gap_ms_;
-  double answers_ms_ = 0;  // of a step without prompts; 0: none was measured
-  double token_ms_ = 0;    // of a prompt's token, in chunks as large as the last ones; 0: none was measured
 };
 
 }  // namespace loraxs

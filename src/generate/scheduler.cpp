@@ -11,8 +11,8 @@
 namespace loraxs {
 namespace {
 
-/// Logits of prompts' rows that a step keeps, in numbers: 16 MB of float32.
-constexpr int64_t kEchoLogits = int64_t{4} << 20;
+/// Seconds of steps that may be given up: a part of those that were computed, and so many at most.
+constexpr double kPartLost = 0.1, kMostLost = 0.5;
 
 double machine_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -25,10 +25,18 @@ Scheduler::Scheduler(StepModel& model, SchedulerOptions options)
       options_(std::move(options)),
       cache_(model.num_blocks(), model.tokens_per_block()),
       queues_(/*credit=*/options_.tokens_per_step),
-      pace_(options_.gap_ms) {
+      pace_(options_.gap_ms),
+      share_(options_.most_longer, queues_),
+      may_lose_(kMostLost) {
   // One request alone must fit, or it would wait for ever.
   options_.context = std::min(options_.context, model.num_blocks() * model.tokens_per_block());
   if (!options_.seconds) options_.seconds = machine_seconds;
+  if (!options_.interrupt) return;
+  model_.interrupt_when([this] { return may_lose_ >= options_.seconds() - step_start_ && options_.interrupt(); });
+}
+
+Scheduler::~Scheduler() {
+  if (options_.interrupt) model_.interrupt_when({});
 }
 
 int64_t Scheduler::submit(GenerationRequest request) {
@@ -73,18 +81,19 @@ SchedulerState Scheduler::state() const {
 
 bool Scheduler::step() {
   if (requests_.empty()) return false;
-  const double start = options_.seconds();
+  step_start_ = options_.seconds();
+  const double saved_before_ms = share_.saved_ms();
   schedule();
   std::vector<Lane*> batched;
   int64_t prompt_tokens = 0;
-  bool has_answers = false;
+  int64_t answers = 0;
   batched.reserve(running_.size());
   for (Lane* lane : running_) {
     if (lane->scheduled == 0) continue;
     batched.push_back(lane);
-    const bool answers = lane->scheduled == 1 && lane->answered() > 0;
-    has_answers = has_answers || answers;
-    prompt_tokens += answers ? 0 : lane->scheduled;
+    const bool is_answer = lane->scheduled == 1 && lane->answered() > 0;
+    answers += is_answer ? 1 : 0;
+    prompt_tokens += is_answer ? 0 : lane->scheduled;
   }
   if (batched.empty()) throw std::logic_error("Scheduler: requests are there, and none fits into the cache");
   // Sequences of one adapter stand together: each adapter's product is one GEMM.
@@ -99,8 +108,17 @@ bool Scheduler::step() {
     tickets.push_back(lane->ticket);
   }
   const PackedBatch batch = pack(sequences, Ask::kNext);
-  const std::span<const float> logits = model_.step(batch);
+  std::span<const float> logits;
+  try {
+    logits = model_.step(batch);
+  } catch (const StepInterrupted&) {
+    share_.restore(saved_before_ms);
+    state_.in_step = 0;
+    give_up(batched);
+    return true;
+  }
   for (Lane* lane : batched) advance(*lane);
+  state_.in_step = std::ssize(batched);
   state_.prompt_tokens += prompt_tokens;
   const auto vocab = static_cast<size_t>(model_.vocab_size());
   for (size_t s = 0; s < tickets.size(); ++s) {
@@ -109,155 +127,25 @@ bool Scheduler::step() {
       read_row(tickets[s], batch.positions[batch.asked_rows[asked]], row);
     }
   }
-  const double seconds = options_.seconds() - start;
-  pace_.measured(prompt_tokens, has_answers, seconds * 1e3);
+  const double seconds = options_.seconds() - step_start_;
+  cost_.measured(prompt_tokens, answers, seconds * 1e3);
+  may_lose_ = std::min(kMostLost, may_lose_ + kPartLost * seconds);
   state_.step_seconds += seconds;
   ++state_.steps;
   return !requests_.empty();
 }
 
-/// Decides how many tokens of each lane this step computes: first the next token of running answers, then prompts,
-/// those under way and those that wait in one order.
-void Scheduler::schedule() {
-  echo_rows_ = std::max<int64_t>(1, kEchoLogits / model_.vocab_size());
-  std::vector<Lane*> prompts;
-  const int64_t preempted_before = state_.preemptions;
-  const int64_t budget = schedule_answers(options_.tokens_per_step, prompts);
-  const int64_t answers = options_.tokens_per_step - budget;
-  const int64_t beside_answers = pace_.prompt_tokens(budget, answers, num_waiting_prompts(std::ssize(prompts)));
-  schedule_prompts(answers > 0 ? beside_answers : budget, std::move(prompts), preempted_before);
-}
-
-/// `under_way` and those that could begin; 0 where several tenants have some: one's prompts lengthen no other's pauses.
-int64_t Scheduler::num_waiting_prompts(int64_t under_way) const {
-  if (running_.empty()) return under_way;
-  const std::string& tenant = (*running_.begin())->request->given.tenant;
-  const auto is_its = [&](const Lane* lane) { return lane->request->given.tenant == tenant; };
-  const auto next = queues_.front();
-  if (!std::all_of(running_.begin(), running_.end(), is_its) || (next && !is_its(&lanes_.at(next->ticket)))) return 0;
-  const int64_t seats = options_.max_sequences - taken_seats();
-  return under_way + std::clamp<int64_t>(std::ssize(lanes_) - std::ssize(running_), 0, std::max<int64_t>(0, seats));
-}
-
-/// -> what is left of the budget. Lanes with more than one token to compute are left to `prompts`.
-int64_t Scheduler::schedule_answers(int64_t budget, std::vector<Lane*>& prompts) {
-  const std::vector<Lane*> running(running_.begin(), running_.end());  // some may have to give way
-  for (Lane* lane : running) {
-    if (!lane->running) continue;
-    if (lane->pending() > 1) {
-      prompts.push_back(lane);
-    } else {
-      budget -= take(*lane, budget);
-    }
-  }
-  return budget;
-}
-
-/// Where others had to give way in this step, of which there were `preempted_before` before it, nobody new begins.
-void Scheduler::schedule_prompts(int64_t budget, std::vector<Lane*> prompts, int64_t preempted_before) {
-  const auto turn_of = [&](const Lane* lane) {
-    return queues_.turn(lane->request->given.tenant, lane->request->given.priority, lane->ticket);
-  };
-  std::sort(prompts.begin(), prompts.end(), [&](const Lane* x, const Lane* y) { return turn_of(x) < turn_of(y); });
-  bool admits = true;
-  for (size_t at = 0; budget > 0;) {
-    const auto waiting = queues_.front();
-    admits = admits && waiting && state_.preemptions == preempted_before;
-    if (at < prompts.size() && !(admits && *waiting < turn_of(prompts[at]))) {
-      Lane& lane = *prompts[at++];
-      if (lane.running) budget -= take(lane, budget);
-      continue;
-    }
-    if (!admits) return;
-    Lane& lane = lanes_.at(waiting->ticket);
-    admits = admit(lane);  // whose turn it is waits for room, and all behind it
-    if (admits) budget -= take(lane, budget);
-  }
-}
-
-int64_t Scheduler::take(Lane& lane, int64_t budget) {
-  int64_t tokens = std::min(lane.pending(), budget);
-  const bool echoes = lane.request->known_prompt() < lane.request->prompt_size();
-  if (echoes) tokens = std::min(tokens, echo_rows_);
-  if (tokens <= 0 || !reserve(lane, tokens)) return 0;
-  if (echoes) echo_rows_ -= tokens;
-  lane.scheduled = tokens;
-  queues_.charge(lane.request->given.tenant, tokens);
-  return tokens;
-}
-
-/// Lets a waiting lane run if a seat for each of its samples is free, and blocks for all that it has to compute beside
-/// what those that run have to.
-bool Scheduler::admit(Lane& lane) {
-  if (taken_seats() + lane.num_samples() > options_.max_sequences) return false;
-  int64_t promised = 0;
-  for (const Lane* other : running_) {
-    promised += std::max<int64_t>(0, blocks_for(other->size()) - static_cast<int64_t>(other->blocks.size()));
-  }
-  ActiveRequest& request = *lane.request;
-  if (options_.prefix_reuse && !request.given.prefix_key.empty()) {
-    // The last token is computed, and so is every row that is asked for.
-    const auto most = static_cast<size_t>(request.known_prompt() - 1);
-    lane.blocks = cache_.find(request.given.prefix_key, std::span<const int32_t>(request.given.prompt).first(most));
-    lane.kept = static_cast<int64_t>(lane.blocks.size());
-    lane.cached = lane.kept * model_.tokens_per_block();
-  }
-  const int64_t needed = blocks_for(lane.size()) - static_cast<int64_t>(lane.blocks.size());
-  if (promised + needed > cache_.num_free()) {
-    release_blocks(lane);
-    return false;
-  }
-  if (!request.cached_tokens) {
-    request.cached_tokens = lane.cached;
-    state_.cached_tokens += lane.cached;
-  }
-  queues_.erase(request.given.tenant, request.given.priority, lane.ticket, /*its_turn=*/true);
-  lane.running = true;
-  running_.insert(&lane);
-  return true;
-}
-
-/// Samples that run, or will from their prompt's end on.
-int64_t Scheduler::taken_seats() const {
-  int64_t seats = 0;
-  for (const Lane* lane : running_) seats += lane->num_samples();
-  return seats;
+/// Nothing of the step counts but the time. Who was admitted or had to give way stays where it is.
+void Scheduler::give_up(const std::vector<Lane*>& batched) {
+  for (Lane* lane : batched) queues_.charge(lane->request->given.tenant, -std::exchange(lane->scheduled, 0));
+  const double seconds = options_.seconds() - step_start_;
+  may_lose_ -= seconds;
+  state_.step_seconds += seconds;
+  ++state_.interruptions;
 }
 
 int64_t Scheduler::blocks_for(int64_t tokens) const {
   return (tokens + model_.tokens_per_block() - 1) / model_.tokens_per_block();
-}
-
-/// Blocks for the next `tokens` tokens of a lane that nobody else uses, from younger ones if need be. False if the lane
-/// itself had to give way.
-bool Scheduler::reserve(Lane& lane, int64_t tokens) {
-  const auto written = static_cast<size_t>(lane.cached / model_.tokens_per_block());
-  const auto needed = static_cast<size_t>(blocks_for(lane.cached + tokens));
-  for (;;) {
-    const bool copies = written < lane.blocks.size() && cache_.references(lane.blocks[written]) > 1;
-    if (!copies && lane.blocks.size() >= needed) return true;
-    if (const auto block = cache_.take()) {
-      if (copies) {
-        model_.copy_block(lane.blocks[written], *block);
-        cache_.release(std::exchange(lane.blocks[written], *block));
-      } else {
-        lane.blocks.push_back(*block);
-      }
-      continue;
-    }
-    Lane& victim = **running_.rbegin();
-    preempt(victim);
-    if (&victim == &lane) return false;
-  }
-}
-
-void Scheduler::preempt(Lane& lane) {
-  running_.erase(&lane);
-  release_blocks(lane);
-  lane.scheduled = 0;
-  lane.running = false;
-  enqueue(lane);
-  ++state_.preemptions;
 }
 
 void Scheduler::release_blocks(Lane& lane) {
@@ -275,6 +163,7 @@ void Scheduler::enqueue(const Lane& lane) {
 /// may be used by others from now on.
 void Scheduler::advance(Lane& lane) {
   lane.cached += std::exchange(lane.scheduled, 0);
+  lane.last_step = state_.steps;
   const GenerationRequest& given = lane.request->given;
   if (!options_.prefix_reuse || given.prefix_key.empty()) return;
   const int64_t whole = model_.tokens_per_block(), computed = std::min(lane.cached, lane.request->prompt_size());

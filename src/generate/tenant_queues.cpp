@@ -59,6 +59,11 @@ std::optional<Turn> TenantQueues::front() const {
   return order_.empty() ? std::nullopt : std::optional(*order_.begin());
 }
 
+int64_t TenantQueues::waiting(const std::string& tenant) const {
+  const auto found = tenants_.find(tenant);
+  return found == tenants_.end() ? 0 : found->second.waiting;
+}
+
 Turn TenantQueues::turn(const std::string& tenant, int64_t priority, const Ticket& ticket) const {
   const auto found = tenants_.find(tenant);
   return {priority, found == tenants_.end() ? floor_ - credit_ : found->second.served, ticket};

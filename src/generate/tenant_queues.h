@@ -42,6 +42,7 @@ class TenantQueues {
   std::optional<Turn> front() const;
   /// Where a ticket that does not wait would stand.
   Turn turn(const std::string& tenant, int64_t priority, const Ticket& ticket) const;
+  int64_t waiting(const std::string& tenant) const;  // tickets of all priorities
   int64_t size() const { return size_; }
   int64_t num_tenants() const { return static_cast<int64_t>(tenants_.size()); }  // of whom something is known
 

@@ -109,7 +109,7 @@ struct EngineState {
   int64_t resident_rows = 0, resident_capacity = 0, row_loads = 0;
   int64_t cache_blocks = 0, free_blocks = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0, answer_tokens = 0;  // so far
-  int64_t steps = 0;
+  int64_t steps = 0, interruptions = 0;
   double step_seconds = 0;  // so far
 };
 

@@ -9,11 +9,20 @@
 
 namespace loraxs {
 
+namespace {
+
+/// Times that a step may take for what other tenants have beyond their part. A light tenant's answer then takes at most
+/// 1.5 times as long beside another one's thousand, with the sequence that each other tenant has in any case.
+constexpr double kMostLonger = 1.2;
+
+}  // namespace
+
 /// A request and what its samples have said so far.
 struct DecoderEngine::Job {
   int64_t id = 0;
   AnswerRequest request;
   std::shared_ptr<const PinnedRow> pin;
+  bool alone = false;      // its tenant had no other under way
   int64_t scheduled = -1;  // the scheduler's id
   struct Sample {
     std::unique_ptr<TextStream> stream;
@@ -31,12 +40,27 @@ DecoderEngine::DecoderEngine(const EngineOptions& options, const Settings& setti
   open_shelf(model_.base(), options_.shelf, settings);
   banks_ = shelf_->rooms().num_rooms();
   model_.use(shelf_->rooms().basis(), shelf_->rooms().set());
-  scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
+  start_scheduler();
   publish([&](EngineState& state) {
     state.precision = model_.precision();
     state.ready = true;
   });
   thread_.start([this] { return work(); });
+}
+
+void DecoderEngine::start_scheduler() {
+  SchedulerOptions options{.gap_ms = options_.gap_ms};
+  if (options_.shares_by_tenant) {
+    options.most_longer = kMostLonger;
+    options.interrupt = [this] { return newcomer_is_here(); };
+  }
+  scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, std::move(options));
+}
+
+/// Asked while a step is computed: whether a tenant of whom nothing is in it waits for the next one.
+bool DecoderEngine::newcomer_is_here() const {
+  return coming_ > 0 ||
+         std::any_of(newcomers_.begin(), newcomers_.end(), [&](int64_t id) { return turns_->is_ready(id); });
 }
 
 DecoderEngine::~DecoderEngine() {
@@ -63,9 +87,15 @@ int64_t DecoderEngine::answer(AnswerRequest request) {
   check_prompt(request.name, request.prompt, model_.base().config.vocab_size, context, request.max_new_tokens);
   auto job = std::make_shared<Job>();
   job->request = std::move(request);
-  job->id = enter(job->request.caller.tenant);
-  thread_.post([this, job] { take_in(job); });
-  return job->id;
+  const Entry entry = enter(job->request.caller.tenant);
+  job->id = entry.id;
+  job->alone = entry.alone;
+  if (entry.alone) ++coming_;  // before it is posted: a step ends at once, and the next one finds it
+  thread_.post([this, job] {
+    if (job->alone) --coming_;
+    take_in(job);
+  });
+  return entry.id;
 }
 
 int64_t DecoderEngine::encode(EncodeRequest) {
@@ -94,6 +124,7 @@ void DecoderEngine::take_in(const JobPtr& job) {
   const AnswerRequest& asked = job->request;
   if (asked.model->key.empty()) return submit(job);
   turns_->push(job->id, asked.caller, asked.model);
+  if (job->alone) newcomers_.push_back(job->id);
 }
 
 void DecoderEngine::submit(const JobPtr& job) {
@@ -215,16 +246,18 @@ void DecoderEngine::start_over(const std::string& why) {
   left.reserve(jobs_.size());
   for (const auto& [id, job] : jobs_) left.push_back(job);
   for (const JobPtr& job : left) end_all(job, FinishReason::kError, ApiError(500, "the engine failed; try again"));
-  scheduler_ = &model_.scheduler(options_.sequences, /*ignore_eos=*/false, options_.gap_ms);
+  start_scheduler();
 }
 
 EngineThread::Next DecoderEngine::work() {
   for (auto& [id, row] : turns_->next()) take_row(JobPtr(jobs_.at(id)), std::move(row));
+  std::erase_if(newcomers_, [&](int64_t id) { return !turns_->is_loading(id); });
   const bool computes = scheduler_->num_requests() > 0;
   if (computes) {
     try {
       scheduler_->step();
-      if (options_.on_step) options_.on_step(scheduler_->state().running);
+      const int64_t in_step = scheduler_->state().in_step;
+      if (options_.on_step && in_step > 0) options_.on_step(in_step);
     } catch (const std::exception& error) {
       start_over(error.what());
     }
@@ -245,6 +278,7 @@ void DecoderEngine::tell() {
     state.cached_tokens = now.cached_tokens;
     state.answer_tokens = now.answer_tokens;
     state.steps = now.steps;
+    state.interruptions = now.interruptions;
     state.step_seconds = now.step_seconds;
   });
 }

@@ -1,5 +1,6 @@
 // serve/decoder_engine.h: answers of a decoder: every request with its own adapter, all in one batch.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -30,7 +31,9 @@ class DecoderEngine final : public ShelfEngine {
   using JobPtr = std::shared_ptr<Job>;
 
   EngineThread::Next work();
+  void start_scheduler();
   void start_over(const std::string& why);
+  bool newcomer_is_here() const;
   void take_in(const JobPtr& job);
   void take_row(const JobPtr& job, std::shared_ptr<const PinnedRow> row);
   void submit(const JobPtr& job);
@@ -50,6 +53,8 @@ class DecoderEngine final : public ShelfEngine {
   Scheduler* scheduler_ = nullptr;            // model_'s
   size_t banks_ = 0;                          // of the shelf that the model has plugged in
   std::unordered_map<int64_t, JobPtr> jobs_;  // by id: all that have not ended
+  std::atomic<int64_t> coming_ = 0;           // posted by tenants that had no other under way
+  std::vector<int64_t> newcomers_;            // of those, by id: whose row is being loaded
   EngineThread thread_;                       // last: it ends first
 };
 

@@ -117,7 +117,7 @@ int64_t EncoderEngine::encode(EncodeRequest request) {
   auto job = std::make_shared<Job>();
   job->request = std::move(request);
   job->outputs.resize(job->request.inputs.size());
-  job->id = enter(job->request.caller.tenant);
+  job->id = enter(job->request.caller.tenant).id;
   thread_.post([this, job] {
     jobs_.emplace(job->id, job);
     const EncodeRequest& asked = job->request;

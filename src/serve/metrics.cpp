@@ -61,6 +61,7 @@ constexpr EngineRow kEngineRows[] = {
      member_of<&EngineState::cached_tokens>},
     {"loraxs_answer_tokens_total", "Tokens of answers", kCounter, member_of<&EngineState::answer_tokens>},
     {"loraxs_steps_total", "Steps of the engine", kCounter, member_of<&EngineState::steps>},
+    {"loraxs_interruptions_total", "Steps given up for somebody new", kCounter, member_of<&EngineState::interruptions>},
     {"loraxs_step_seconds_total", "Time in steps of the engine", kCounter, member_of<&EngineState::step_seconds>},
 };
 

@@ -39,6 +39,13 @@ std::vector<std::pair<int64_t, std::shared_ptr<const PinnedRow>>> RowTurns::next
   return ready;
 }
 
+bool RowTurns::is_loading(int64_t id) const {
+  const auto found = known_.find(id);
+  return found != known_.end() && found->second.loading;
+}
+
+bool RowTurns::is_ready(int64_t id) const { return is_loading(id) && known_.at(id).loading->ready(); }
+
 int64_t RowTurns::num_waiting() const {
   int64_t waiting = std::ssize(loading_);
   for (const auto& [room, queue] : queues_) waiting += queue.num_waiting();

@@ -27,6 +27,10 @@ class RowTurns {
   void erase(int64_t id);
   /// Gives places in turn. -> who has a row since the last call; PinnedRow::wait() returns or throws at once.
   std::vector<std::pair<int64_t, std::shared_ptr<const PinnedRow>>> next();
+  /// Whether it has a place, and next() has not yet given it the row.
+  bool is_loading(int64_t id) const;
+  /// Whether next() would give it its row.
+  bool is_ready(int64_t id) const;
   int64_t num_waiting() const;  // for a place, or for what is loaded into it
 
  private:

@@ -32,7 +32,7 @@ ApiError ShelfEngine::loading_failure() {
   }
 }
 
-int64_t ShelfEngine::enter(const std::string& tenant) {
+ShelfEngine::Entry ShelfEngine::enter(const std::string& tenant) {
   const std::lock_guard lock(mutex_);
   int64_t& queued = queued_[tenant];
   if (queued >= max_waiting_) {
@@ -41,8 +41,7 @@ int64_t ShelfEngine::enter(const std::string& tenant) {
     full.retry_after = 1;
     throw ApiError(full);
   }
-  ++queued;
-  return next_id_++;
+  return {.id = next_id_++, .alone = ++queued == 1};
 }
 
 void ShelfEngine::leave(const std::string& tenant) {

@@ -44,8 +44,12 @@ class ShelfEngine : public Answering {
   static ApiError failure(const ServedModel& model, const std::string& error);
   /// The exception under way, of a row that could not be loaded.
   static ApiError loading_failure();
-  /// Counts a request of the tenant. Throws ApiError 429 where as many as may wait have not ended. -> its id
-  int64_t enter(const std::string& tenant);
+  struct Entry {
+    int64_t id = 0;
+    bool alone = false;  // the tenant has no other request under way
+  };
+  /// Counts a request of the tenant. Throws ApiError 429 where as many as may wait have not ended.
+  Entry enter(const std::string& tenant);
   void leave(const std::string& tenant);
   /// Changes what state() says, and adds what the shelf knows.
   void publish(const std::function<void(EngineState&)>& change);

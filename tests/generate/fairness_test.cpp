@@ -197,25 +197,29 @@ TEST(FairnessTest, WhoWaitsCostsNothing) {
 }
 
 TEST(PaceTest, PromptsTakeWhatTheGapLeavesBesideAnswers) {
-  Pace pace(/*gap_ms=*/50);
-  EXPECT_EQ(pace.prompt_tokens(512, 8, 1), Pace::kSmallestChunk);  // nothing is known
-  EXPECT_EQ(pace.prompt_tokens(3, 8, 1), 3);
+  const Pace pace(/*gap_ms=*/50);
+  StepCost cost;
+  const auto tokens = [&](int64_t budget, int64_t answers, int64_t prompts) {
+    return pace.prompt_tokens(cost, budget, answers, prompts);
+  };
+  EXPECT_EQ(tokens(512, 8, 1), Pace::kSmallestChunk);  // nothing is known
+  EXPECT_EQ(tokens(3, 8, 1), 3);
   for (int i = 0; i < 40; ++i) {
-    pace.measured(0, true, 20);
-    const int64_t chunk = pace.prompt_tokens(512, 8, 1);
-    pace.measured(chunk, true, 20 + 5 + 0.2 * static_cast<double>(chunk));  // 5 ms whatever the chunk
+    cost.measured(0, 8, 20);
+    const int64_t chunk = tokens(512, 8, 1);
+    cost.measured(chunk, 8, 20 + 5 + 0.2 * static_cast<double>(chunk));  // 5 ms whatever the chunk
   }
-  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(512, 8, 1)), 25 / 0.2, 10);
-  const int64_t beside_one = pace.prompt_tokens(512, 8, 1);
-  EXPECT_EQ(pace.prompt_tokens(512, 8, 8), beside_one);
-  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(5000, 8, 24)), 3 * static_cast<double>(beside_one), 3);
-  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(5000, 1, 60)), Pace::kMostShare * static_cast<double>(beside_one),
-              4);
-  const auto token = 30.0 / static_cast<double>(pace.prompt_tokens(512, 8, 1));  // ms, as it has learnt
-  for (int i = 0; i < 40; ++i) pace.measured(0, true, 60);
-  EXPECT_NEAR(static_cast<double>(pace.prompt_tokens(512, 8, 1)), 51 / token,
+  EXPECT_NEAR(static_cast<double>(tokens(512, 8, 1)), 25 / 0.2, 10);
+  const int64_t beside_one = tokens(512, 8, 1);
+  EXPECT_EQ(tokens(512, 8, 8), beside_one);
+  EXPECT_NEAR(static_cast<double>(tokens(5000, 8, 24)), 3 * static_cast<double>(beside_one), 3);
+  cost.measured(0, 1, 20);
+  EXPECT_NEAR(static_cast<double>(tokens(5000, 1, 60)), Pace::kMostShare * static_cast<double>(beside_one), 4);
+  const auto token = 30.0 / static_cast<double>(tokens(512, 8, 1));  // ms, as it has learnt
+  for (int i = 0; i < 40; ++i) cost.measured(0, 8, 60);
+  EXPECT_NEAR(static_cast<double>(tokens(512, 8, 1)), 51 / token,
               10);  // answers alone take longer: nearly as long again
-  EXPECT_EQ(Pace(0).prompt_tokens(512, 8, 1), 512);
+  EXPECT_EQ(Pace(0).prompt_tokens(cost, 512, 8, 1), 512);
 }
 
 /// A clock that goes on as a model's steps would: 10 ms, 1 ms an answer's token, half a ms a prompt's.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "generate/step_model.h"
@@ -24,6 +25,7 @@ class FakeModel : public StepModel {
 
   bool kinds_matter = false;
   std::function<void(const PackedBatch&)> on_step;
+  std::function<bool()> wanted;  // an interruption, as the scheduler says; on_step may throw it
 
   std::span<const float> step(const PackedBatch& batch) override {
     ++steps;
@@ -49,6 +51,7 @@ class FakeModel : public StepModel {
     }
     return logits_;
   }
+  void interrupt_when(std::function<bool()> says) override { wanted = std::move(says); }
   void copy_block(int32_t from, int32_t to) override {
     ++copies;
     std::copy_n(places_.begin() + from * block_tokens_, block_tokens_, places_.begin() + to * block_tokens_);

@@ -39,6 +39,12 @@ void ServeOptions::add_to(CLI::App& app) {
          "How long answers may pause for others' prompts, or twice a step without them; 0 = as long as it takes")
       ->check(at_least_zero())
       ->capture_default_str();
+  app.add_option(
+         "--share", share,
+         "Between whom steps are shared: tenants = one's many answers hardly slow another's few; requests = all "
+         "go at one pace")
+      ->check(CLI::IsMember({"tenants", "requests"}))
+      ->capture_default_str();
   app.add_option("--max-rank", max_rank, "Room for LoRA-XS of this rank on all linear modules, stored now or later")
       ->check(at_least_zero());
   app.add_option("--resident-mb", resident_mb, "Rows in memory, of each layout")

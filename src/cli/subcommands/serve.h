@@ -27,6 +27,7 @@ struct ServeOptions {
   int64_t sequences = 64;
   int64_t max_waiting = 256;
   double gap_ms = 20;
+  std::string share = "tenants";
   int64_t max_rank = 0;
   int64_t resident_mb = 256;
   int64_t resident_rows = 0;
