@@ -1,7 +1,7 @@
 """docs/results.md from the results of studies, and the results themselves beside their studies.
 
 Usage: results.py [--take FOLDER --machine TEXT] [--check]. Without options docs/results.md is written from studies/*/results.csv.
---take first copies what `loraxs study` left in FOLDER (NAME.csv, NAME.json, NAME.svg); --check writes nothing and fails where
+--take first copies what `loraxs study` left in FOLDER (NAME.csv, NAME.json, NAME.svg, NAME-2.svg); --check writes nothing and fails where
 docs/results.md is not what would be written."""
 
 import argparse
@@ -92,12 +92,17 @@ def section(name: str) -> str:
         return f"## {name}\n\nNot measured yet: `loraxs study {name}`.\n\n"
     told = json.loads((folder / "results.json").read_text())
     answer = "".join(f"- {line}\n" for line in told["answer"].split("\n"))
-    picture = f"![{name}](../studies/{name}/results.svg)\n\n" if (folder / "results.svg").exists() else ""
+    picture = "".join(f"![{name}](../{one})\n\n" for one in pictures(folder, "results"))
     state = "" if told.get("complete", True) else "Part of the study: the rest was not run.\n\n"
     return (
         f"## {name}\n\n**{told['question']}** The paper: {told['paper']}\n\n{state}{picture}{table(folder / 'results.csv')}\n{answer}\n"
         f"`loraxs study {name}`, {told.get('machine', 'machine not recorded')}.\n\n"
     )
+
+
+def pictures(folder: Path, name: str) -> list[Path]:
+    """NAME.svg, NAME-2.svg, … as a study draws them."""
+    return [folder / f"{name}.svg"][: (folder / f"{name}.svg").exists()] + sorted(folder.glob(f"{name}-[0-9].svg"))
 
 
 def take(source: Path, machine: str) -> None:
@@ -109,8 +114,8 @@ def take(source: Path, machine: str) -> None:
         shutil.copy(source / f"{name}.csv", folder / "results.csv")
         told = json.loads((source / f"{name}.json").read_text()) | {"machine": machine}
         (folder / "results.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        if (source / f"{name}.svg").exists():
-            shutil.copy(source / f"{name}.svg", folder / "results.svg")
+        for picture in pictures(source, name):
+            shutil.copy(picture, folder / picture.name.replace(name, "results", 1))
 
 
 def main() -> None:
