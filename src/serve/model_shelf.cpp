@@ -17,6 +17,7 @@
 #include "io/fields.h"
 #include "io/json.h"
 #include "io/sha256.h"
+#include "serve/without_workers.h"
 #include "store/row_numbers.h"
 
 namespace loraxs {
@@ -284,6 +285,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller
   model->max_length = parts->front().model->max_length;
   model->large_factor = large_factor;
   model->load = [combined, size = form.layout->row_size, large_factor](std::span<float> row) {
+    const WithoutWorkers alone;
     const Bank whole = combined(/*shape=*/false);
     const torch::Tensor values = whole.values.select(0, 0).contiguous();
     if (!values.isfinite().all().item<bool>()) {
@@ -314,6 +316,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::named(const Caller& call
 }
 
 std::shared_ptr<const ModelShelf::RowModel> ModelShelf::find_row(const Caller& caller, const std::string& name) {
+  const WithoutWorkers alone;
   bool current = true;
   auto found = named(caller, name, &current);
   if (current || rooms_.holds(found->room, found->key)) return found;
@@ -321,6 +324,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::find_row(const Caller& c
 }
 
 ServedModelPtr ModelShelf::adopt(const std::string& bytes) {
+  const WithoutWorkers alone;
   const MemoryFile memory(bytes);
   auto file = std::make_shared<AdapterFile>();
   std::shared_ptr<const Layout> layout;

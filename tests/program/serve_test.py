@@ -4,6 +4,7 @@
 import base64
 import http.client
 import json
+import os
 import random
 import shutil
 import signal
@@ -19,6 +20,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import openai
 from support.server import Server, check_page, resident_bytes
@@ -26,6 +28,7 @@ from support.varied_adapter import write_varied
 
 PROGRAM, MODEL = sys.argv[1], Path(sys.argv[2])
 ADAPTERS, NEW = 24, 12
+CPU = Path("/proc/cpuinfo").read_text()
 NODE_CLIENT = "openai@7.59.0"
 PROMPTS = ["def main(", "import torch\nfrom", "Größe 漢字 🦜", "a", "  two  blanks", "x = y + 1 # why"]
 
@@ -39,16 +42,29 @@ def run(*words: object) -> subprocess.CompletedProcess:
     return done
 
 
-def texts_alone(rows: list[dict], *more: object) -> list[str]:
+def texts_alone(rows: list[dict], *more: object, precision: str = "float32") -> list[str]:
     """What `generate` answers to lines, one after the other."""
     path = FOLDER / "lines.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = run("generate", "--model", MODEL, "--cache", CACHE, "--input", path, "--batch", 1, "-n", NEW, "--precision", "float32", "--json", *more)  # fmt: skip
+    done = run("generate", "--model", MODEL, "--cache", CACHE, "--input", path, "--batch", 1, "-n", NEW, "--precision", precision, "--json", *more)  # fmt: skip
     return [json.loads(line)["text"] for line in done.stdout.splitlines()]
 
 
 def reference(name: str) -> str:
     return f"{STORE}#{name}"
+
+
+def check_mixed_batch(test: unittest.TestCase, complete: Callable[[str, str], str], precision: str) -> None:
+    """All adapters at once, each as `generate` answers it alone; with adapters exchanged as control."""
+    names = ["base"] + [f"anna/v{i}" for i in range(ADAPTERS)]
+    rows = [(PROMPTS[i % len(PROMPTS)], name) for i, name in enumerate(names)]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        together = list(pool.map(lambda row: complete(*row), rows))
+    lines = [{"prompt": p} | ({} if n == "base" else {"adapter": reference(n)}) for p, n in rows]
+    test.assertEqual(together, texts_alone(lines, precision=precision))
+    rotated = [{"prompt": p, "adapter": reference(f"anna/v{(i + 1) % ADAPTERS}")} for i, (p, _) in enumerate(rows)]
+    wrong = texts_alone(rotated, precision=precision)
+    test.assertGreater(sum(x != y for x, y in zip(wrong, together, strict=True)), ADAPTERS * 3 // 4)
 
 
 class DecoderTest(unittest.TestCase):
@@ -67,15 +83,15 @@ class DecoderTest(unittest.TestCase):
         return self.client.completions.create(model=model, prompt=prompt, max_tokens=NEW, temperature=0, **more).choices[0].text  # fmt: skip
 
     def test_a_mixed_batch_answers_as_each_alone(self) -> None:
-        names = ["base"] + [f"anna/v{i}" for i in range(ADAPTERS)]
-        rows = [(PROMPTS[i % len(PROMPTS)], name) for i, name in enumerate(names)]
-        with ThreadPoolExecutor(len(rows)) as pool:
-            together = list(pool.map(lambda row: self.complete(*row), rows))
-        lines = [{"prompt": p} | ({} if n == "base" else {"adapter": reference(n)}) for p, n in rows]
-        self.assertEqual(together, texts_alone(lines))
-        rotated = [{"prompt": p, "adapter": reference(f"anna/v{(i + 1) % ADAPTERS}")} for i, (p, _) in enumerate(rows)]
-        wrong = texts_alone(rotated)
-        self.assertGreater(sum(x != y for x, y in zip(wrong, together, strict=True)), ADAPTERS * 3 // 4)
+        check_mixed_batch(self, self.complete, "float32")
+
+    @unittest.skipUnless("avx512_bf16" in CPU, "NOT RUN: this CPU has no AVX-512 for bfloat16")
+    def test_a_mixed_batch_in_bfloat16_answers_as_each_alone(self) -> None:
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "bfloat16", "--sequences", 16]
+        with Server(PROGRAM, *words) as server:
+            client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+            complete = lambda prompt, model: client.completions.create(model=model, prompt=prompt, max_tokens=NEW, temperature=0).choices[0].text  # fmt: skip
+            check_mixed_batch(self, complete, "bfloat16")
 
     def test_draws_and_chats_are_those_of_generate(self) -> None:
         name = "anna/v1"
@@ -102,6 +118,23 @@ class DecoderTest(unittest.TestCase):
         self.assertEqual("".join(pieces), whole.choices[0].message.content)
         self.assertEqual(reasons, [whole.choices[0].finish_reason])
         self.assertEqual(usage.completion_tokens, whole.usage.completion_tokens)
+
+    def test_only_the_engine_has_workers(self) -> None:
+        """OpenMP counts those of every thread that has computed, and beyond the number of cores all of them sleep between two tasks."""
+        words = ["--model", MODEL, "--store", STORE, "--cache", CACHE, "--precision", "float32"]
+        with patch.dict(os.environ, OMP_NUM_THREADS="2"), Server(PROGRAM, *words) as server:
+            threads = lambda: len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
+            ask = {"prompt": "a", "max_tokens": 2}
+            self.assertEqual(server.ask("POST", "/v1/completions", ask | {"model": "base"})[0], 200)
+            before = threads()
+            along = base64.b64encode(FILES[3].read_bytes()).decode()
+            for more in (
+                {"model": "anna/v0"},
+                {"model": "0.5*anna/v1 + 0.5*anna/v2"},
+                {"model": "base", "adapter": along},
+            ):
+                self.assertEqual(server.ask("POST", "/v1/completions", ask | more)[0], 200)
+            self.assertEqual(threads(), before)
 
     def test_several_answers_stop_strings_and_log_probabilities(self) -> None:
         ask = {"model": "anna/v3", "prompt": PROMPTS[1], "max_tokens": NEW, "temperature": 0.9, "seed": 5}
