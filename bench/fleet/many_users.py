@@ -36,12 +36,18 @@ def main() -> None:
     marks = [(0, time.monotonic(), time.process_time())]  # users done, when, and CPU seconds until then; once a tenth
     peaks: list[int] = []
 
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def mark(done: int) -> None:
+        marks.append((done, time.monotonic(), time.process_time()))
+        print(f"{done} users, {marks[-1][2] - marks[0][2]:.0f} CPU s, peak {peak() >> 10} MB", file=sys.stderr, flush=True)  # fmt: skip
+
     def watch(counts: dict) -> None:
         if not peaks and counts["done"] >= args.users // 20:
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            peaks.append(peak())
         if counts["done"] >= min(tenth * len(marks), args.users):
-            marks.append((counts["done"], time.monotonic(), time.process_time()))
-            print(*marks[-1], file=sys.stderr, flush=True)
+            mark(counts["done"])
 
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
@@ -51,7 +57,9 @@ def main() -> None:
         recipe |= {"threads": args.threads, "output": str(scratch / "run")}
         marks[0] = (0, time.monotonic(), time.process_time())
         done = loraxs.train_fleet(recipe, jobs=scratch / "users.jsonl", store=store, progress=watch)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peaks.append(peak())
+        if marks[-1][0] < args.users:
+            mark(args.users)  # the last round is told of to nobody
         assert done["done"] == args.users, done
         bytes_ = sum(path.stat().st_blocks * 512 for path in (scratch / "store").rglob("*") if path.is_file())
         file = loraxs.store_get(f"{store}#bench/user-0", scratch / "user-0.safetensors")
