@@ -14,7 +14,7 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2")        # assertions stay on: they are cheap b
 add_compile_options(-fno-semantic-interposition $<$<CXX_COMPILER_ID:GNU>:-fopenmp-simd> -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 
 # Sources of a target are compiled eight at a time: LibTorch's headers are read once for all of them. Helpers of one source therefore
-# need names of their own within the target. For work on single sources: -DCMAKE_UNITY_BUILD=OFF (lint does, so each compiles alone).
+# need names of their own within the target. For work on single sources: -DCMAKE_UNITY_BUILD=OFF.
 option(CMAKE_UNITY_BUILD "Compile sources in batches" ON)
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
 

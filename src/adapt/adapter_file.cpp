@@ -68,7 +68,7 @@ void check_row_form(const Safetensors& file, const TensorView& view) {
     throw Error(concat(file.path.string(), ": row_dtype: expected bfloat16 or float16, found ", name));
   }
   if (view.dtype != form->stored || view.shape.size() != 1) {
-    throw Error(concat(file.path.string(), ": row: expected a ", form->name, " vector, found ", dtype_name(view.dtype),
+    throw Error(concat(file.path.string(), ": row: expected a ", form->name, " vector, found ", view.dtype_text,
                        " with ", view.shape.size(), " dimensions"));
   }
 }

@@ -72,11 +72,17 @@ SiteBasis compute_site_basis(const torch::Tensor& weight, const std::string& nam
                                    ? weight
                                    : uniform({out_features, in_features}, derive_seed(site_seed, "matrix"),
                                              1 / std::sqrt(static_cast<double>(out_features)));
+  check_finite(source, name + ".weight");
   const SingularTriples triples = chosen_triples(source, recipe);
   if (residual != nullptr) *residual = std::max(triples.left_residual, triples.right_residual);
   torch::Tensor a = triples.v.t();  // [rank, in_features]
   if (recipe.sigma) a = a * triples.s.unsqueeze(1);
-  return {.a = a.to(torch::kFloat32).contiguous(), .b = triples.u.to(torch::kFloat32).contiguous()};
+  a = a.to(torch::kFloat32).contiguous();
+  if (!a.isfinite().all().item<bool>()) {
+    throw Error(concat(name, ": expected singular values in float32's range, found one of ",
+                       triples.s.max().item<double>(), "; weights of the base model are damaged"));
+  }
+  return {.a = a, .b = triples.u.to(torch::kFloat32).contiguous()};
 }
 
 torch::Tensor residual_loss(const SiteBasis& pair, int64_t rank, torch::ScalarType dtype) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/error.h"
 #include "io/seeds.h"
 #include "ops/thin_products.h"
 
@@ -172,8 +173,16 @@ std::optional<SingularTriples> krylov(const torch::Tensor& w, int64_t rank, int6
 
 }  // namespace
 
+void check_finite(const torch::Tensor& matrix, const std::string& name) {
+  if (matrix.isfinite().all().item<bool>()) return;
+  throw Error(concat(name,
+                     ": expected finite numbers, found NaN or infinity; weights of the base model are damaged, or "
+                     "too large for the precision"));
+}
+
 SingularTriples leading_triples(const torch::Tensor& weight, int64_t rank, uint64_t seed) {
   torch::NoGradGuard no_grad;
+  check_finite(weight, "the matrix to decompose");
   const torch::Tensor w = weight.to(torch::kFloat64).contiguous();
   const int64_t width = std::min(w.size(0), w.size(1));
   TORCH_CHECK(rank >= 1 && rank <= width, "leading_triples: rank ", rank, " of ", w.sizes());
@@ -200,6 +209,7 @@ SingularTriples leading_triples(const torch::Tensor& weight, int64_t rank, uint6
 
 SingularTriples all_triples(const torch::Tensor& weight) {
   torch::NoGradGuard no_grad;
+  check_finite(weight, "the matrix to decompose");
   const torch::Tensor w = weight.to(torch::kFloat64).contiguous();
   SingularTriples triples = from_svd(w, std::min(w.size(0), w.size(1)));
   fix_signs(triples);

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <string>
 
 namespace loraxs {
 
@@ -23,6 +24,10 @@ struct SingularTriples {
 /// the entry of largest magnitude of each column of u is positive (among entries within 1e-3 of the largest: the
 /// first). TORCH_CHECK on rank outside 1..min(out, in).
 SingularTriples leading_triples(const torch::Tensor& weight, int64_t rank, uint64_t seed = 0);
+
+/// Throws Error with `name` where a number is not finite: such a matrix has no decomposition, and LAPACK fails on it.
+/// Both functions here do so by themselves, with the words "the matrix to decompose".
+void check_finite(const torch::Tensor& matrix, const std::string& name);
 
 /// All min(out, in) triples by the dense decomposition, same signs.
 SingularTriples all_triples(const torch::Tensor& weight);

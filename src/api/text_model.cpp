@@ -71,10 +71,10 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
   }
   if (options.context > 0) context_ = options.context;
   if (options.memory_gb > 0) {
-    constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+    constexpr double kGiB = 1024.0 * 1024.0 * 1024.0, kMostGiB = 1e6;  // bytes fit an integer
     const int64_t base = resident_base_bytes(base_, compute_dtype_, memory_, /*directions=*/1);
     const int64_t one = KvCache::bytes_per_block(base_.config, compute_dtype_) * KvCache::blocks_for(context_);
-    const int64_t left = static_cast<int64_t>(options.memory_gb * kGiB) - base;
+    const int64_t left = static_cast<int64_t>(std::min(options.memory_gb, kMostGiB) * kGiB) - base;
     if (left < one) {
       throw Error(concat("--memory-gb: expected at least ", static_cast<double>(base + one) / kGiB, " for ",
                          options.model.string(), " and a context of ", context_, " tokens, found ", options.memory_gb,

@@ -49,6 +49,16 @@ inline CLI::Validator whole_number_between(std::int64_t least, std::int64_t most
   return {check, std::to_string(least) + ".." + std::to_string(most)};
 }
 
+inline CLI::Validator number_between(std::int64_t least, std::int64_t most) {
+  const auto check = [least, most](const std::string& text) {
+    double number = 0;
+    const bool is_number = CLI::detail::lexical_cast(text, number);
+    if (is_number && number >= static_cast<double>(least) && number <= static_cast<double>(most)) return std::string();
+    return "expected a number from " + std::to_string(least) + " to " + std::to_string(most) + ", found " + text;
+  };
+  return {check, std::to_string(least) + ".." + std::to_string(most)};
+}
+
 inline CLI::Validator finite_number() {
   const auto check = [](const std::string& text) {
     double number = 0;
@@ -67,6 +77,13 @@ inline void check_numbers(CLI::App& app) {
     if (type.starts_with("FLOAT")) option->check(finite_number());
   }
 }
+
+/// Beyond these a number is a mistake; products of two of them, and of sizes in bytes, fit 64 bits.
+inline constexpr std::int64_t kMostCount = 1'000'000, kMostTokens = std::int64_t{1} << 24, kMostRows = 1'000'000'000,
+                              kMostAnswers = 1000;
+inline CLI::Validator count_from(std::int64_t least) { return whole_number_between(least, kMostCount); }
+inline CLI::Validator tokens_from(std::int64_t least) { return whole_number_between(least, kMostTokens); }
+inline CLI::Validator gibibytes() { return number_between(0, kMostCount); }
 
 inline CLI::Validator above_zero() { return number_above(false, "POSITIVE"); }
 inline CLI::Validator at_least_zero() { return number_above(true, "NONNEGATIVE"); }

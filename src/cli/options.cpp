@@ -3,11 +3,13 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/checks.h"
+#include "io/threads.h"
 
 namespace loraxs {
 
 void CommonOptions::add_to(CLI::App& app, bool opens_model) {
-  app.add_option("-t,--threads", threads, "Threads (default: all cores that the process may use)")->check(above_zero());
+  app.add_option("-t,--threads", threads, "Threads (default: all cores that the process may use)")
+      ->check(whole_number_between(1, kMostThreads));
   app.add_flag("--json", json, "Results as JSON lines");
   app.add_flag("-q,--quiet", quiet, "Neither progress nor warnings on stderr, errors alone");
   app.add_option("--cache", cache, "Folder for bases and base ids (default: ~/.cache/loraxs, or in XDG_CACHE_HOME)");
@@ -45,20 +47,23 @@ void TaskOptions::add_to(CLI::App& app) {
   app.add_option("--data", data, "Folder of the task, or the file of one's own data")->required();
   app.add_option("--set", set, "Further keys of the task: text=COLUMN")->take_all()->allow_extra_args(false);
   add_columns(app, text, text_pair, label);
-  app.add_option("--limit", limit, "The first so many examples; 0 = all")->check(at_least_zero());
+  app.add_option("--limit", limit, "The first so many examples; 0 = all")->check(whole_number_between(0, kMostRows));
 }
 
 void DecodingOptions::add_to(CLI::App& app) {
   adapter.add_to(app, /*required=*/false);
   app.add_option("-c,--context", context, "Tokens of prompt and answer together; 0 = as many as the model takes")
-      ->check(at_least_zero());
+      ->check(tokens_from(0));
   app.add_option("--memory-gb", memory_gb, "GiB the process may take: bounds the cache of keys and values")
-      ->check(at_least_zero());
+      ->check(gibibytes());
   app.add_option("-n,--max-new-tokens", max_new_tokens,
                  max_new_tokens > 0 ? "Longest answer in tokens" : "Longest answer in tokens; 0 = as the task has it")
+      ->check(tokens_from(max_new_tokens > 0 ? 1 : 0))
       ->capture_default_str();
   app.add_option("--temperature", temperature, "0 = greedy")->capture_default_str();
-  app.add_option("--top-k", top_k, "Draw from the k most likely tokens; 0 = all")->capture_default_str();
+  app.add_option("--top-k", top_k, "Draw from the k most likely tokens; 0 = all")
+      ->check(tokens_from(0))
+      ->capture_default_str();
   app.add_option("--top-p", top_p, "Draw from the fewest tokens that reach this probability")->capture_default_str();
   app.add_option("--min-p", min_p, "Draw from tokens at least this likely, beside the likeliest")
       ->capture_default_str();
@@ -76,7 +81,7 @@ void SearchOptions::add_to(CLI::App& app) {
   app.add_option(
          "--beams", beams,
          beams > 0 ? "Beam search with so many beams" : "Beam search with so many beams; 0 = as the task has it")
-      ->check(above_zero())
+      ->check(whole_number_between(1, kMostAnswers))
       ->capture_default_str();
   app.add_option("--length-penalty", length_penalty, "Beams: an answer's score is divided by tokens to this power")
       ->capture_default_str();

@@ -22,7 +22,31 @@ int64_t count_head(const ParsedConfig& parsed, int64_t labels) {
   return (c.hidden_size + 1) * labels + (parsed.architecture->head.dense_pretrained ? 0 : count_dense(c));
 }
 
+int64_t width(const Site& site) { return std::min(site.in_features, site.out_features); }
+
 double ratio(int64_t numbers, int64_t of) { return static_cast<double>(numbers) / static_cast<double>(of); }
+
+/// The site of the smallest width, which bounds the rank.
+const Site& narrowest(const std::vector<Site>& sites) {
+  return *std::min_element(sites.begin(), sites.end(),
+                           [](const Site& x, const Site& y) { return width(x) < width(y); });
+}
+
+/// The ranks that were asked for, or else those of the paper's tables that every site takes.
+std::vector<int64_t> ranks_of(const ParamsOptions& options, const Site& bounding) {
+  for (const int64_t rank : options.ranks) {
+    if (rank > width(bounding)) {
+      throw Error(concat("--rank: expected 1 to ", width(bounding), " (the smaller width of ", bounding.name,
+                         "), found ", rank));
+    }
+  }
+  if (!options.ranks.empty()) return options.ranks;
+  std::vector<int64_t> ranks;
+  for (const int64_t rank : {4, 8, 12, 16, 20, 25}) {
+    if (rank <= width(bounding)) ranks.push_back(rank);
+  }
+  return ranks.empty() ? std::vector{width(bounding)} : ranks;
+}
 
 /// The formulas behind the ratios, and the paper's own arithmetic of storage (Bałazy et al., section 1): GPT-3's query
 /// and value at rank 16 in 16 bit.
@@ -60,6 +84,7 @@ int run(const ParamsOptions& options, const CommonOptions& common) {
     }
     return 0;
   }
+  const std::vector<int64_t> ranks = ranks_of(options, narrowest(sites));
   const int64_t head = count_head(parsed, options.labels), full = count_model(*parsed.architecture, parsed.config);
   if (!common.json) {
     std::printf("%ld adapted projections; full fine-tuning %ld numbers", static_cast<long>(sites.size()), full);
@@ -71,12 +96,7 @@ int run(const ParamsOptions& options, const CommonOptions& common) {
                 "/ LoRA-XS", concat("VeRA r=", options.vera_rank).c_str(), "/ LoRA-XS", "basis bytes");
   }
   constexpr int64_t kFloat = 4, kHalf = 2;
-  for (const int64_t rank : options.ranks) {
-    for (const Site& site : sites) {
-      const int64_t width = std::min(site.in_features, site.out_features);
-      if (rank < 1 || rank > width)
-        throw Error(concat("--rank: expected 1 to ", width, " (the smaller width of ", site.name, "), found ", rank));
-    }
+  for (const int64_t rank : ranks) {
     const int64_t xs = count_lora_xs(sites, rank), lora = count_lora(sites, rank),
                   vera = count_vera(sites, options.vera_rank), basis = count_basis(sites, rank) * kFloat;
     const double lora_ratio = ratio(lora, xs), vera_ratio = ratio(vera, xs);

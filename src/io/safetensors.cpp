@@ -28,7 +28,10 @@ constexpr std::array kDtypes = {DtypeInfo{Dtype::kFloat64, "F64", 8}, DtypeInfo{
                                 DtypeInfo{Dtype::kUInt8, "U8", 1},    DtypeInfo{Dtype::kBool, "BOOL", 1}};
 
 const DtypeInfo& info(Dtype dtype) {
-  return *std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& entry) { return entry.dtype == dtype; });
+  const auto* found =
+      std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& entry) { return entry.dtype == dtype; });
+  if (found == kDtypes.end()) throw Error("expected a tensor of a dtype that is known, found another");
+  return *found;
 }
 
 constexpr uint64_t kMaxHeader = 100'000'000;  // the reference implementation's own limit

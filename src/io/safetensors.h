@@ -15,8 +15,8 @@ namespace loraxs {
 
 enum class Dtype { kFloat64, kFloat32, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool, kOther };
 
-int64_t dtype_bytes(Dtype dtype);     // bytes of one element
-const char* dtype_name(Dtype dtype);  // as safetensors spells it: "F32"; not of kOther
+int64_t dtype_bytes(Dtype dtype);     // bytes of one element; throws Error for kOther
+const char* dtype_name(Dtype dtype);  // as safetensors spells it: "F32"; throws Error for kOther
 
 /// One tensor inside a mapped file. `bytes` stays valid while `file` lives.
 struct TensorView {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/error.h"
 #include "text/utf8.h"
 
 namespace loraxs {
@@ -347,6 +348,8 @@ class Translation {
 }  // namespace
 
 std::string translate_oniguruma(const std::string& pattern, const std::string& where) {
+  if (!is_valid_utf8(pattern))
+    throw Error(concat(where, ": expected a regular expression in UTF-8, found other bytes"));
   return Translation(pattern, where).run();
 }
 

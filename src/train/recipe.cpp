@@ -5,6 +5,7 @@
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/json.h"
+#include "io/threads.h"
 #include "io/yaml.h"
 #include "train/fleet_recipe.h"
 #include "train/recipe_keys.h"
@@ -239,6 +240,11 @@ Recipe parse_recipe(const nlohmann::json& json, const std::string& where) {
   if (recipe.output.find("://") != std::string::npos) {
     fail("output", concat("a folder for the run, found the URL ", shortened(recipe.output, 100),
                           "; loraxs store put brings its adapters into a store"));
+  }
+  if (recipe.threads > kMostThreads) fail("threads", concat("at most ", kMostThreads, ", found ", recipe.threads));
+  constexpr double kMostGiB = 1e6;  // bytes fit an integer
+  if (recipe.train.memory_gb > kMostGiB) {
+    fail("train.memory_gb", concat("at most ", static_cast<int64_t>(kMostGiB), ", found ", recipe.train.memory_gb));
   }
   constexpr size_t kMostJobs = 100'000;
   const size_t settings = recipe.train.learning_rate.size() * recipe.train.head_learning_rate.size();

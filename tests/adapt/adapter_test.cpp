@@ -59,6 +59,10 @@ TEST(AdapterFileTest, DamageAtEveryLengthAndByteIsAnError) {
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
     EXPECT_ERROR(read_adapter(written(flipped)), message);
   };
+  std::string other = bytes;
+  other.replace(other.find("\"F32\""), 5, "\"Q77\"");
+  EXPECT_ERROR(read_adapter(written(other)),
+               "d.safetensors: row: expected a float32 vector, found Q77 with 1 dimensions");
   for (const size_t at : {data, data + 1, bytes.size() - 1}) flip(at, "the file is damaged");
   for (size_t at = 0; at < data; ++at) flip(at, "d.safetensors");  // alpha, labels, provenance: all of the header
 }

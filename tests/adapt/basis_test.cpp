@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "adapt/svd.h"
 #include "support/close.h"
@@ -45,6 +46,21 @@ TEST(SvdTest, BothResidualsAreTinyOnEveryShape) {
     EXPECT_TRUE(test::close(basis.a, t.v.t() * t.s.unsqueeze(1), 2e-7));  // stored as float32
     EXPECT_TRUE(test::close(basis.b, t.u, 2e-7));
   }
+}
+
+TEST(SvdTest, NumbersThatAreNoneAreRefused) {
+  for (const double number : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const int64_t width : {20, 200}) {
+      torch::Tensor w = normal({width, width}, 5);
+      w[3][4] = number;
+      EXPECT_ERROR(leading_triples(w, 4), "the matrix to decompose: expected finite numbers, found NaN or infinity");
+      EXPECT_ERROR(compute_site_basis(w, "layers.0.query", {.rank = 4}), "layers.0.query.weight: expected finite");
+      EXPECT_ERROR(all_triples(w), "the matrix to decompose: expected finite numbers, found NaN or infinity");
+    }
+  }
+  const torch::Tensor large = torch::full({20, 20}, 3e38);
+  EXPECT_ERROR(compute_site_basis(large, "layers.0.query", {.rank = 2}), "layers.0.query: expected singular values in");
+  EXPECT_TRUE(compute_site_basis(large, "site", {.rank = 1, .sigma = false}).a.isfinite().all().item<bool>());
 }
 
 TEST(SvdTest, ClustersOfSingularValuesSpanTheSameSubspaceFromAnotherStart) {

@@ -62,6 +62,9 @@ TEST(SafetensorsTest, EveryLieOfAHeaderHasItsOwnSentence) {
     EXPECT_ERROR(read_safetensors(folder / "l.safetensors"), message);
   };
   check(R"({"x":{"dtype":9,"shape":[1],"data_offsets":[0,4]}})", 4, "dtype: expected a name");
+  EXPECT_ERROR(serialize_safetensors({{"x", {.dtype = Dtype::kOther, .shape = {0}, .bytes = {}}}}, {}),
+               "dtype that is");
+  EXPECT_ERROR(dtype_bytes(Dtype::kOther), "dtype that is known");
   check(R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4, "non-negative");
   check(R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", 4, "too large");
   check(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4, "expected 8 bytes");

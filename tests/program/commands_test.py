@@ -32,6 +32,15 @@ class NumbersTest(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (2, ""), words)
         self.assertRegex(done.stderr, f"^loraxs: {said}\n$")
 
+    def commands(self) -> list[str]:
+        return re.findall(r"^  (\w+) ", run([PROGRAM, "--help"]).stdout.split("Subcommands:")[1], re.MULTILINE)
+
+    def options_of_every_command(self) -> list[tuple[str, str, str]]:
+        """Command, option and kind of every number."""
+        pattern = re.compile(r"^  (?:-\w,)?(--[\w-]+) (UINT|INT|FLOAT)", re.MULTILINE)
+        helps = {name: run([PROGRAM, name, "--help"]).stdout for name in self.commands()}
+        return [(name, *found) for name, text in helps.items() for found in pattern.findall(text)]
+
     def test_every_option_refuses_what_is_no_number_of_its_kind(self) -> None:
         wrong = {
             "UINT": {
@@ -39,19 +48,30 @@ class NumbersTest(unittest.TestCase):
                 "18446744073709551616": "whole number of at most 1844674407370",
             },
             "INT": {"1.5": "whole number", "9223372036854775808": "(whole )?number", "010": "whole number"},
-            "FLOAT": {"nan": "(finite )?number", "1e999": "finite number"},
+            "FLOAT": {"nan": "(finite )?number", "1e999": "(finite )?number"},
         }
         found = set()
-        for name in re.findall(r"^  (\w+) ", run([PROGRAM, "--help"]).stdout.split("Subcommands:")[1], re.MULTILINE):
-            options = re.findall(
-                r"^  (?:-\w,)?(--[\w-]+) (UINT|INT|FLOAT)", run([PROGRAM, name, "--help"]).stdout, re.MULTILINE
-            )
-            for option, kind in options:
-                found.add(kind)
-                for value, said in wrong[kind].items():
-                    with self.subTest(command=name, option=option, value=value):
-                        self.refused([name, option, value], f"{option}: expected a {said}.*, found {re.escape(value)}")
+        for name, option, kind in self.options_of_every_command():
+            found.add(kind)
+            for value, said in wrong[kind].items():
+                with self.subTest(command=name, option=option, value=value):
+                    self.refused([name, option, value], f"{option}: expected a {said}.*, found {re.escape(value)}")
         self.assertEqual(found, set(wrong))
+
+    def test_counts_have_an_end(self) -> None:
+        """A count that fits its type and no memory is refused before anything multiplies it. Keys' quotas are bounds."""
+        largest = str((1 << 63) - 1)
+        counts = [(name, option) for name, option, kind in self.options_of_every_command() if kind == "INT" and name != "key"]  # fmt: skip
+        self.assertGreater(len(counts), len(self.commands()))
+        for name, option in counts:
+            with self.subTest(command=name, option=option):
+                self.refused(
+                    [name, option, largest], f"{option}: expected a whole number from .* to .*, found {largest}"
+                )
+        for name in ("generate", "serve"):
+            self.refused(
+                [name, "--memory-gb", "1e300"], "--memory-gb: expected a number from 0 to 1000000, found 1e300"
+            )
 
     def test_counts_are_not_negative(self) -> None:
         for name, option, value in (
@@ -61,7 +81,7 @@ class NumbersTest(unittest.TestCase):
             ("params", "--labels", "-1"),
             ("sweep", "--points", "-1"),
         ):
-            self.refused([name, option, value], f"{option}: expected a number (of at least|above) 0, found -1")
+            self.refused([name, option, value], f"{option}: expected a whole number from [01] to \\d+, found -1")
 
 
 class ResumeTest(CommandsTest):

@@ -10,7 +10,7 @@ import time
 import unittest
 from pathlib import Path
 
-from support.tiny_run import TrainedRunTest
+from support.tiny_run import TrainedRunTest, train_command
 
 PROGRAM, ORACLES = sys.argv[1], Path(sys.argv[2])
 
@@ -85,9 +85,15 @@ class NeighboursTest(TrainedRunTest):
         self.assertIn("--threads 500: more than the ", many.stderr)
         quiet = subprocess.run([*show, "-t", "500", "-q"], capture_output=True, text=True, check=True)
         self.assertEqual((quiet.stderr, quiet.stdout), ("", many.stdout))
-        none = subprocess.run([*show, "-t", "0"], capture_output=True, text=True, check=False)
-        self.assertEqual((none.returncode, none.stdout), (2, ""))
-        self.assertIn("--threads", none.stderr)
+        dry = train_command(PROGRAM, self.folder, "dry", "--dry-run", "--set")
+        for number in ("0", "1025", "4294967296"):  # libgomp ends the process where one cannot be made
+            none = subprocess.run([*show, "-t", number], capture_output=True, text=True, check=False)
+            self.assertEqual((none.returncode, none.stdout), (2, ""))
+            self.assertIn(f"--threads: expected a whole number from 1 to 1024, found {number}", none.stderr)
+            if number != "0":  # of a recipe: all cores
+                none = subprocess.run([*dry, f"threads={number}"], capture_output=True, text=True, check=False)
+                self.assertEqual((none.returncode, none.stdout), (2, ""))
+                self.assertRegex(none.stderr, "threads: expected .*, found " + number)
 
     def test_waiting_threads_spin_little_unless_the_user_says_otherwise(self) -> None:
         for environment, expected in (

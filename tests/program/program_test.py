@@ -39,6 +39,8 @@ class MistakeTest(ProgramTest):
             ("train.batch_size=abc", "train.batch_size", "abc"),
             ("train.seeds=[-1]", "train.seeds", "-1"),
             ("train.warmup_ratio=2", "train.warmup_ratio"),
+            ("train.memory_gb=1e300", "train.memory_gb: expected at most 1000000, found 1e+300"),
+            ("threads=1025", "threads: expected at most 1024, found 1025"),
             ("head=none_such", "head", "full"),
             ("task.name=qnly", "task.name", "qnli"),
             ("task.text=sentence", "train.csv", "sentence", "text"),

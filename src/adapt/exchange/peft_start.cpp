@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "adapt/svd.h"
 #include "io/error.h"
 
 namespace loraxs {
@@ -40,7 +41,9 @@ void take_start_back(PeftAdapter& adapter, const BaseModel& model) {
       throw Error(concat(where, ": ", module.site.hf_name, ": expected a rank of at most the smaller width, found ",
                          module.rank()));
     }
-    const StartPair start = start_of(adapter.start, model.site_weight(module.site), module.rank(), module.scale);
+    const torch::Tensor weight = model.site_weight(module.site);
+    check_finite(weight, concat(model.folder.string(), ": ", module.site.hf_name));
+    const StartPair start = start_of(adapter.start, weight, module.rank(), module.scale);
     module.a = torch::cat({module.a, start.a.to(torch::kFloat32)}, 0);
     module.b = torch::cat({module.b, -start.b.to(torch::kFloat32)}, 1);
     module.alpha *= adapter.rslora ? std::sqrt(2.0) : 2.0;

@@ -8,7 +8,7 @@ namespace loraxs {
 
 void BasisOptions::add_to(CLI::App& app) {
   app.add_option("--model", model, "Hugging Face folder or GGUF file")->required();
-  app.add_option("--rank", rank, "Largest rank")->check(above_zero())->capture_default_str();
+  app.add_option("--rank", rank, "Largest rank")->check(count_from(1))->capture_default_str();
   app.add_option("--targets", targets, "paper, all-linear, module names or site:NAME")->delimiter(',');
   app.add_option("--variant", variant, "weight, random or svd_of_random")
       ->check(CLI::IsMember({"weight", "random", "svd_of_random"}));

@@ -17,10 +17,10 @@ void EvalOptions::add_to(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--answers", answers,
                  "Language models: file of all answers, JSON lines; a broken run goes on where it was");
-  app.add_option("--batch", batch, "Prompts computed together")->check(above_zero())->capture_default_str();
+  app.add_option("--batch", batch, "Prompts computed together")->check(count_from(1))->capture_default_str();
   app.add_option("--window", window, "Plain text: tokens of a window")->check(whole_number_between(2, 1 << 20));
   app.add_option("--stride", stride, "Plain text: a window begins every so many tokens; 0 = window")
-      ->check(at_least_zero());
+      ->check(tokens_from(0));
 }
 
 }  // namespace loraxs

@@ -13,7 +13,7 @@ void ImportOptions::add_to(CLI::App& app) {
   one->excludes(many);
   app.add_option("--out", out, "Adapter file to write (a folder with --in)")->required();
   app.add_option("--rank", rank, "Project on the model's basis of this rank; 0 = as it is, exactly")
-      ->check(at_least_zero())
+      ->check(count_from(0))
       ->capture_default_str();
   app.add_option("--basis", basis, "Basis file to project on");
   app.add_option("--threshold", threshold, "Largest relative residual a projection may leave in a module")

@@ -24,20 +24,20 @@ void ServeOptions::add_to(CLI::App& app) {
   app.add_flag("--no-auth", no_auth, "Without --keys: everybody who reaches the address may do everything");
   app.add_option("--access-log", access_log, "File of a JSON line for each request, without texts; - = stderr");
   app.add_option("--drain-seconds", drain_seconds, "After SIGTERM, how long answers under way may take")
-      ->check(at_least_zero())
+      ->check(count_from(0))
       ->capture_default_str();
   app.add_option("-c,--context", context, "Tokens of prompt and answer together; 0 = as many as the model takes")
-      ->check(at_least_zero());
+      ->check(tokens_from(0));
   app.add_option("--memory-gb", memory_gb, "GiB the process may take: bounds the cache of keys and values")
-      ->check(at_least_zero());
-  app.add_option("--sequences", sequences, "Answers computed together")->check(above_zero())->capture_default_str();
+      ->check(gibibytes());
+  app.add_option("--sequences", sequences, "Answers computed together")->check(count_from(1))->capture_default_str();
   app.add_option("--max-waiting", max_waiting, "Requests of one tenant under way; more are 429")
-      ->check(above_zero())
+      ->check(count_from(1))
       ->capture_default_str();
   app.add_option(
          "--gap-ms", gap_ms,
          "How long answers may pause for others' prompts, or twice a step without them; 0 = as long as it takes")
-      ->check(at_least_zero())
+      ->check(number_between(0, kMostCount))
       ->capture_default_str();
   app.add_option(
          "--share", share,
@@ -46,12 +46,12 @@ void ServeOptions::add_to(CLI::App& app) {
       ->check(CLI::IsMember({"tenants", "requests"}))
       ->capture_default_str();
   app.add_option("--max-rank", max_rank, "Room for LoRA-XS of this rank on all linear modules, stored now or later")
-      ->check(at_least_zero());
+      ->check(count_from(0));
   app.add_option("--resident-mb", resident_mb, "Rows in memory, of each layout")
-      ->check(above_zero())
+      ->check(whole_number_between(1, kMostRows))
       ->capture_default_str();
   app.add_option("--resident-rows", resident_rows, "The same as a number of rows; 0 = as --resident-mb has it")
-      ->check(at_least_zero());
+      ->check(whole_number_between(0, kMostRows));
   app.add_flag("--check", check, "Open everything, answer one request, say what was found, and end");
 }
 

@@ -21,7 +21,7 @@ void StoreOptions::add_to(CLI::App& app) {
       ->check(CLI::IsMember({"float32", "bfloat16", "int8"}))
       ->capture_default_str();
   app.add_option("--keep", keep, "put: versions of a name to keep at most; 0: all")
-      ->check(at_least_zero())
+      ->check(whole_number_between(0, kMostRows))
       ->capture_default_str();
   app.add_option("--model", model, "put: the base, to print what rounding costs; stat: to print LoRA's size beside");
   app.add_flag("--versions", versions, "list: all versions of one name");

@@ -22,11 +22,11 @@ void StudyOptions::add_to(CLI::App& app) {
   for (const char* name : {"--model", "--task", "--data"}) {
     app.get_option(name)->required(false);
   }
-  app.add_option("--rank", rank, "Rank of the subspaces")->check(above_zero())->capture_default_str();
+  app.add_option("--rank", rank, "Rank of the subspaces")->check(count_from(1))->capture_default_str();
   app.add_option("--examples", examples, "First training examples whose mean gradient is taken")
-      ->check(above_zero())
+      ->check(whole_number_between(1, kMostRows))
       ->capture_default_str();
-  app.add_option("--max-length", max_length, "Tokens of an example")->check(above_zero())->capture_default_str();
+  app.add_option("--max-length", max_length, "Tokens of an example")->check(tokens_from(1))->capture_default_str();
   app.add_option("--seed", seed, "Seed of the random subspaces and of a fresh head")->capture_default_str();
   app.add_option("--format", format, "markdown or csv")
       ->check(CLI::IsMember({"markdown", "csv"}))

@@ -13,7 +13,7 @@ void SweepOptions::add_to(CLI::App& app) {
   app.add_option("--to", to, "Adapter at t = 1")->required();
   app.add_option("--begin", begin, "First t; below 0 it goes away from --to")->capture_default_str();
   app.add_option("--end", end, "Last t")->capture_default_str();
-  app.add_option("--points", points, "Adapters scored")->check(above_zero())->capture_default_str();
+  app.add_option("--points", points, "Adapters scored")->check(count_from(1))->capture_default_str();
   app.add_option("--report", report, "Page with the curve to write");
 }
 
