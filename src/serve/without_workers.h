@@ -3,9 +3,8 @@
 
 namespace loraxs {
 
-/// While it lives, this thread computes alone. OpenMP keeps workers for every thread that has had some, and once they
-/// are more than the cores none of them waits for its next task awake, the engine's neither: a step with one answer
-/// then takes twice as long, for as long as the server runs.
+/// While it lives, this thread computes alone. OpenMP keeps workers for every thread that has had some; once they are
+/// more than the cores it lets all of them sleep between two tasks, the engine's too, for as long as the server runs.
 class WithoutWorkers {
  public:
   WithoutWorkers();
