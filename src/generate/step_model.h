@@ -22,7 +22,7 @@ class StepModel {
   /// batch.asked_rows [asked, vocab], readable until the next call.
   virtual std::span<const float> step(const PackedBatch& batch) = 0;
   /// step() asks it now and then, and throws StepInterrupted once it says true. A model may never ask.
-  virtual void interrupt_when(std::function<bool()> /*wanted*/) {}
+  virtual void interrupt_when(std::function<bool()> wanted) = 0;
   /// Block `to` becomes a copy of block `from` in every layer.
   virtual void copy_block(int32_t from, int32_t to) = 0;
   virtual int64_t vocab_size() const = 0;
