@@ -286,6 +286,8 @@ class DecoderTest(unittest.TestCase):
             self.assertIn(said, answer["error"]["message"] + str(answer["error"]["param"]))
         for path, status in (("/v1/nothing", 404), ("/v1/chat/completions", 405), ("/../etc/passwd", 404)):
             self.assertEqual(self.server.ask("GET", path)[0], status)
+        self.assertEqual(self.server.ask("TRACE", "/health")[0], 405)
+        self.assertEqual(self.server.ask("GET", "/v1/models?after=%C2%84")[1]["error"]["param"], "after")
         self.assertEqual(self.server.ask("POST", "/v1/embeddings", {"model": "base", "input": "a"})[0], 400)
         tools = {"model": "base", "messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": {"name": "f"}}]}  # fmt: skip
         self.assertEqual(self.server.ask("POST", "/v1/chat/completions", tools)[1]["error"]["param"], "tools")

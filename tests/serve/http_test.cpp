@@ -245,7 +245,7 @@ TEST(HttpTest, MalformedRequestsAreRefusedAndTheirConnectionsClosed) {
       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400},
       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400},
       {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(100'000, 'e'), 400},
-      {"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n", 405},
+      {"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n", 501},
       {"GET / HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n", 417},
       {"GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(20'000, 'a') + "\r\n\r\n", 431},
       {"GET /" + std::string(20'000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n", 431},

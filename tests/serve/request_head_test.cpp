@@ -76,7 +76,7 @@ TEST(RequestHeadTest, ConnectionsStayAsAsked) {
   EXPECT_FALSE(read("/", {{"Expect", "100-continue"}}, 10).expects_continue);
   EXPECT_EQ(status_of("/", {{"Expect", "tea"}}), 417);
   EXPECT_EQ(status_of("/", {}, 20), 505);
-  EXPECT_EQ(status_of("/", {}, 11, "CONNECT"), 405);
+  EXPECT_EQ(status_of("/", {}, 11, "CONNECT"), 501);
   EXPECT_EQ(read("/", {}, 11, "HEAD").request.method, "GET");
   EXPECT_TRUE(read("/", {}, 11, "HEAD").head_only);
 }

@@ -74,7 +74,7 @@ std::string messages_schema(const std::string& part) {
   return R"({"type":"array","minItems":1,"items":{"type":"object","required":["role","content"],"properties":{"role":)"
          R"({"enum":["system","developer","user","assistant"]},"content":{"anyOf":[{"type":"string"},{"type":"array",)"
          R"("minItems":1,"items":{"type":"object","required":["type","text"],"properties":{"type":{"const":")" +
-         part + R"("},"text":{"type":"string"}},"additionalProperties":false}}]},"name":{"type":"string"}},)" +
+         part + R"("},"text":{"type":"string"}},"additionalProperties":false}}]},"name":{"type":["string","null"]}},)" +
          R"("additionalProperties":false}})";
 }
 

@@ -1,4 +1,7 @@
 // /v1/models: what the caller may ask.
+#include <algorithm>
+#include <cctype>
+#include <string_view>
 #include <utility>
 
 #include "serve/api/route.h"
@@ -45,12 +48,22 @@ int64_t page_limit(const HttpRequest& request) {
   return limit;
 }
 
+/// The name behind which a page begins; empty: the first.
+std::string page_start(const HttpRequest& request) {
+  const auto found = request.query.find("after");
+  if (found == request.query.end()) return "";
+  const auto of_names = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("._:/-").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!std::all_of(found->second.begin(), found->second.end(), of_names))
+    refuse("after", concat("expected the name of a model, found ", shown_value(found->second)));
+  return found->second;
+}
+
 void list_models(const CallPtr& call) {
   const HttpRequest& request = call->request();
   const int64_t limit = page_limit(request);
-  const auto after = request.query.find("after");
-  std::vector<ModelInfo> models =
-      call->engine().list(call->caller, after == request.query.end() ? "" : after->second, limit + 1);
+  std::vector<ModelInfo> models = call->engine().list(call->caller, page_start(request), limit + 1);
   const bool more = static_cast<int64_t>(models.size()) > limit;
   if (more) models.resize(static_cast<size_t>(limit));
   nlohmann::ordered_json data = nlohmann::ordered_json::array();

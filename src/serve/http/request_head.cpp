@@ -9,7 +9,7 @@
 namespace loraxs {
 namespace {
 
-constexpr int kRefused = 400, kNotAllowed = 405, kExpectationFailed = 417, kFieldsTooLarge = 431, kNotImplemented = 501,
+constexpr int kRefused = 400, kExpectationFailed = 417, kFieldsTooLarge = 431, kNotImplemented = 501,
               kVersionNotSupported = 505;
 constexpr std::size_t kShownBytes = 80;
 
@@ -178,9 +178,7 @@ RequestHead read_request_head(const RawHead& head) {
   if (head.version != 11 && head.version != 10) {
     refuse_head("request line: expected HTTP/1.1 or HTTP/1.0, found another version", kVersionNotSupported);
   }
-  if (head.method == "CONNECT" || head.method == "TRACE") {
-    refuse_head(concat("request line: ", head.method, " is not served here"), kNotAllowed);
-  }
+  if (head.method == "CONNECT") refuse_head("request line: CONNECT is not served here", kNotImplemented);
   RequestHead read;
   read.request.headers = joined_fields(head);
   auto& fields = read.request.headers;
