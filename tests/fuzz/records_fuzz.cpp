@@ -22,6 +22,7 @@ void read_as_table(std::string_view text, const std::string& name, bool header) 
     if (table.records ? row.places.size() != row.cells.size() : !row.places.empty()) std::abort();
   }
   const std::string first = header || table.records ? table.columns.at(0) : "1";
+  if (first.empty()) return;  // as a label it means that there is none
   const auto labels = distinct_labels(table, first);
   for (const Example& example : table_examples(table, {.first = first, .label = first}, labels)) {
     if (*example.target < 0 || *example.target >= static_cast<double>(labels.size())) std::abort();
