@@ -142,7 +142,7 @@ bool print_errors(const std::vector<Answer>& answers) {
   const std::string* said = nullptr;
   for (const Answer& answer : answers) {
     if (answer.error.empty() || (said != nullptr && *said == answer.error)) continue;
-    std::cerr << "loraxs: " << answer.error << '\n';
+    std::cerr << "loraxs: " << safe_message(answer.error) << '\n';
     said = &answer.error;
   }
   return said != nullptr;

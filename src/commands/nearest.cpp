@@ -6,6 +6,7 @@
 
 #include "api/sweep.h"
 #include "commands/session.h"
+#include "io/printable.h"
 
 namespace loraxs {
 
@@ -17,7 +18,8 @@ int run(const NearestOptions& options, const CommonOptions& common) {
   const auto first_failed =
       std::find_if(neighbours.begin(), neighbours.end(), [](const Neighbour& each) { return !each.error.empty(); });
   const bool failed = first_failed != neighbours.end();
-  for (auto each = first_failed; each != neighbours.end(); ++each) std::cerr << "loraxs: " << each->error << '\n';
+  for (auto each = first_failed; each != neighbours.end(); ++each)
+    std::cerr << "loraxs: " << safe_message(each->error) << '\n';
   neighbours.erase(first_failed, neighbours.end());
   if (options.top > 0 && neighbours.size() > static_cast<size_t>(options.top)) {
     neighbours.resize(static_cast<size_t>(options.top));

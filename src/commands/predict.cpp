@@ -69,7 +69,7 @@ int run(const PredictOptions& options, const CommonOptions& common) {
     const nlohmann::ordered_json& beside = input.beside[number++];
     if (!prediction.error.empty()) {
       failed = true;
-      std::cerr << "loraxs: " << printable(source) << ": text " << number << ": " << prediction.error << '\n';
+      std::cerr << "loraxs: " << safe_message(concat(source, ": text ", number, ": ", prediction.error)) << '\n';
     }
     print_prediction(prediction, predictor.labels(), beside, common.json);
   }

@@ -16,7 +16,7 @@ LogSink stderr_log(const CommonOptions& common) {
   if (common.quiet) return {};
   return [](LogLevel level, const std::string& line) {  // one write a line: Progress has a thread of its own
     Progress::heard();
-    std::cerr << (level == LogLevel::kWarning ? "loraxs: warning: " : "") + printable(line) + "\n";
+    std::cerr << (level == LogLevel::kWarning ? "loraxs: warning: " + safe_message(line) : printable(line)) + "\n";
   };
 }
 

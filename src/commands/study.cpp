@@ -160,7 +160,7 @@ int run(const StudyOptions& options, const CommonOptions& common) {
       try {
         run_one(study, options, common);
       } catch (const Error& error) {  // data that are absent: the others go on
-        std::cerr << "loraxs: study " << study.name << ": " << error.what() << '\n';
+        std::cerr << "loraxs: " << safe_message(concat("study ", study.name, ": ", error.what())) << '\n';
         code = 2;
       }
     }

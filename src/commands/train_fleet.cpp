@@ -70,7 +70,7 @@ int train_fleet(const Recipe& recipe, const std::string& where, const RunOptions
       .on_failure = [&](const FleetMember& member, const std::string& reason) {  // quiet or not: this job has failed
         if (printer) printer->close();
         const std::string title = member.name.empty() ? "" : member.title() + ": ";
-        std::cerr << "loraxs: warning: job " << printable(title) << printable(reason) << '\n';
+        std::cerr << "loraxs: warning: " << safe_message(concat("job ", title, reason)) << '\n';
       }};
   run.begin(observer, options);
   printer.emplace(common.quiet, run.counts());

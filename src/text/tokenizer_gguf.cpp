@@ -210,6 +210,7 @@ GgufVocabulary read_vocabulary(const Gguf& file) {
   };
   copy_strings("tokens", vocabulary.tokens, Vocabulary::kMostTokens);
   copy_strings("merges", vocabulary.merges, Vocabulary::kMostTokens);
+  if (vocabulary.tokens.empty()) return vocabulary;  // the rest is about them
   if (has_list("scores", vocabulary.tokens.size())) {
     const std::vector<double> scores = file.numbers(key("scores"));
     vocabulary.scores.assign(scores.begin(), scores.end());

@@ -117,10 +117,35 @@ std::vector<AddedToken> parse_added_tokens(const nlohmann::json& list, const Tok
   return tokens;
 }
 
+/// Member `name`, or null.
+const nlohmann::json& member(const nlohmann::json& json, const char* name) {
+  static const nlohmann::json kNone;
+  const auto found = json.find(name);
+  return found == json.end() ? kNone : *found;
+}
+
+/// The values inside one another; `most` and more are not told apart.
+size_t count_values(const nlohmann::json& json, size_t most) {
+  size_t count = 1;
+  if (!json.is_structured()) return count;
+  for (auto each = json.begin(); each != json.end() && count < most; ++each) count += count_values(*each, most - count);
+  return count;
+}
+
+/// A member that says how texts are cut, not what the tokens are: readers of such parts copy them.
+const nlohmann::json& small_member(const nlohmann::json& json, const char* name, const std::string& where) {
+  constexpr size_t kMostValues = 100'000;  // published ones have some hundreds
+  const nlohmann::json& found = member(json, name);
+  if (count_values(found, kMostValues + 1) > kMostValues) {
+    throw Error(concat(where, ": ", name, ": expected at most ", kMostValues, " values in all, found more"));
+  }
+  return found;
+}
+
 }  // namespace
 
 TokenizerParts parse_pipeline(const nlohmann::json& json, const std::string& where) {
-  const auto part = [&](const char* name) { return json.value(name, nlohmann::json()); };
+  const auto part = [&](const char* name) -> const nlohmann::json& { return small_member(json, name, where); };
   TokenizerParts parts;
   parts.normalizer = parse_normalizer(part("normalizer"), where);
   parts.pre_tokenizer = parse_pre_tokenizer(part("pre_tokenizer"), where);
@@ -134,14 +159,14 @@ TokenizerParts parse_tokenizer_json(nlohmann::json json, const std::string& wher
   TokenizerParts parts = parse_pipeline(json, where);
   parts.where = where;
   parts.model = parse_model(json.contains("model") ? std::move(json["model"]) : nlohmann::json(), where);
-  parts.added_tokens = parse_added_tokens(json.value("added_tokens", nlohmann::json()), *parts.model, where);
+  parts.added_tokens = parse_added_tokens(member(json, "added_tokens"), *parts.model, where);
   std::unordered_map<std::string_view, int32_t> added;  // the first of a text, as it was told
   for (const AddedToken& token : parts.added_tokens) added.emplace(token.content, token.id);
   const TokenLookup lookup = [&](const std::string& token) {
     const auto found = added.find(token);
     return found == added.end() ? parts.model->id_of(token) : std::optional(found->second);
   };
-  parts.post_processor = parse_post_processor(json.value("post_processor", nlohmann::json()), lookup, where);
+  parts.post_processor = parse_post_processor(small_member(json, "post_processor", where), lookup, where);
   return parts;
 }
 

@@ -27,7 +27,8 @@ Vocabulary::Vocabulary(std::vector<std::string> tokens, const std::string& where
 
 Vocabulary Vocabulary::from_json(const nlohmann::json& object, const std::string& where) {
   if (!object.is_object() || object.empty()) {
-    throw Error(concat(where, ": expected an object of tokens and ids, found ", object.type_name()));
+    throw Error(concat(where, ": expected an object of tokens and ids, found ",
+                       object.is_object() ? "an empty one" : object.type_name()));
   }
   const auto highest = static_cast<int64_t>(2 * object.size() + 1000);  // ids may have gaps, but not any
   std::vector<std::string> tokens;

@@ -123,6 +123,14 @@ class FleetTest(FleetCase):
             json.dumps({"tenant": "a", "name": "no-file", "data": "nowhere.csv"}),
             json.dumps({"tenant": "a", "name": "long", "max_length": 100000, "examples": good[0]["examples"]}),
             json.dumps({"tenant": "a", "name": "single", "examples": good[0]["examples"][:1]}),
+            json.dumps(
+                {
+                    "tenant": "a",
+                    "name": "n" * 100,
+                    "labels": [f"l{i}" for i in range(9000)],
+                    "examples": [{"text": "abc", "label": "z"}],
+                }
+            ),
         ]
         text = (
             "".join(json.dumps(user) + "\n" for user in good[:2]) + "\n".join(bad) + "\n" + json.dumps(good[2]) + "\n"
@@ -132,6 +140,7 @@ class FleetTest(FleetCase):
         result = json.loads(done.stdout.splitlines()[-1])
         self.assertEqual((result["done"], result["failed"]), (3, len(bad)), done.stderr)
         self.assertEqual(len(without_progress(done.stderr)), len(bad), done.stderr)
+        self.assertLessEqual(max(map(len, done.stderr.splitlines())), 500)
         errors = {}
         for line in (self.folder / "failures/jobs.jsonl").read_text().splitlines():
             line = json.loads(line)
@@ -152,6 +161,7 @@ class FleetTest(FleetCase):
             "nowhere.csv",
             "max_length: expected at most",
             "labels",
+            "label: expected one of l0, l1, l2",
         ]
         for line, part in enumerate(said, 3):
             self.assertIn(part, errors[str(line)])

@@ -75,7 +75,7 @@ def deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
-def safetensors(tensors: dict[str, list[int]]) -> bytes:
+def safetensors(tensors: dict[str, list[int]], number: float = 0) -> bytes:
     header, offset = {}, 0
     for name, shape in tensors.items():
         size = 4
@@ -85,7 +85,7 @@ def safetensors(tensors: dict[str, list[int]]) -> bytes:
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + bytes(offset)
+    return struct.pack("<Q", len(text)) + text + struct.pack("<f", number) * (offset // 4)
 
 
 def weights_of(config: dict) -> dict[str, list[int]]:
@@ -99,9 +99,11 @@ def weights_of(config: dict) -> dict[str, list[int]]:
     return names | {"model.embed_tokens.weight": [vocab, hidden], "model.norm.weight": [hidden]}
 
 
-def make_llama(folder: Path, tokenizer: dict | str | None = None, template: str | None = None) -> None:
+def make_llama(
+    folder: Path, tokenizer: dict | str | None = None, template: str | None = None, number: float = 0
+) -> None:
     put(folder / "config.json", LLAMA)
-    put(folder / "model.safetensors", safetensors(weights_of(LLAMA)))
+    put(folder / "model.safetensors", safetensors(weights_of(LLAMA), number))
     put(folder / "tokenizer.json", {"model": BPE} if tokenizer is None else tokenizer)
     if template is not None:
         put(folder / "chat_template.jinja", template)
@@ -210,6 +212,10 @@ class HostileTest(unittest.TestCase):
     # Sizes and numbers.
 
     def test_configs(self) -> None:
+        put(self.folder / "m/config.json", LLAMA)
+        counted = subprocess.run([PROGRAM, "params", "m"], cwd=self.folder, capture_output=True, text=True, check=False)
+        self.assertEqual(counted.returncode, 0, counted.stderr)  # the ranks of the table that fit, though all do not
+        self.assertEqual([line.split()[0] for line in counted.stdout.splitlines()[2:-2]], ["4", "8"])
         for name, config in (
             ("layers", {"model_type": "bert", "num_hidden_layers": 1_000_000_000}),
             ("infinite", '{"model_type":"bert","layer_norm_eps":1e999}'),
@@ -234,6 +240,14 @@ class HostileTest(unittest.TestCase):
             header = json.dumps({"t": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
             put(self.folder / "m/model.safetensors", struct.pack("<Q", len(header)) + header)
             self.ends_well(name, ["basis", "--model", "m"])
+
+    def test_weights_that_are_no_numbers(self) -> None:
+        """Nothing is decomposed, changed or said of them; what makes float32 overflow is refused too."""
+        for name, number in (("nan", float("nan")), ("infinite", float("inf")), ("overflow", 3e38)):
+            make_llama(self.folder / "m", number=number)
+            found = self.ends_well(name, ["basis", "-q", "--model", "m", "--rank", "2"])
+            self.assertIn("layers.0.", found.error)
+            self.assertIn("damaged", found.error)
 
     def test_labels(self) -> None:
         for name, data in (
@@ -330,6 +344,7 @@ class HostileTest(unittest.TestCase):
         replace = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
         for name, parts, sizes in (
             ("decoders", lambda n: {"model": BPE, "decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}] * n}}, (100_000, 200_000)),
+            ("elements", lambda n: {"model": BPE, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}] * n, "pair": [], "special_tokens": {}}}, (150_000, 300_000)),
             ("doubling", lambda n: {"model": BPE, "normalizer": {"type": "Sequence", "normalizers": [replace] * n}}, (40, 80)),
             ("post", lambda n: '{"model":' + json.dumps(BPE) + ',"post_processor":' + nested * n + "]}" * n + "}", (30_000, 60_000)),
         ):  # fmt: skip
