@@ -357,8 +357,9 @@ class CrowdTest(unittest.TestCase):
                 asked = time.monotonic()
                 served = pool.submit(answer, "bob", "bob/own").result()
                 between = sum(asked < each.result() < served for each in crowd)
-            # Those that have the place, and 16 at most that share it, go first.
-            self.assertLessEqual(between, 24)
+            # Those that have the place (8: a tenant alone may have twice --sequences in the cache), 16 at most that share it, and
+            # who is answered while bob's request is on its way, go first.
+            self.assertLessEqual(between, 28)
             self.assertGreater(sum(each.result() > served for each in crowd), 40)
 
     def test_adapters_of_a_key_are_bounded(self) -> None:
