@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 CONFIG = Path("tests/configs/roberta-large.json")
 
 
-def make_checkpoint(folder: Path) -> None:
-    """config.json and random weights under Hugging Face's names."""
+def make_checkpoint(folder: Path, layers: int = 0) -> None:
+    """config.json and random weights under Hugging Face's names; 0 = all layers."""
     config = json.loads(CONFIG.read_text())
-    (folder / "config.json").write_text(CONFIG.read_text())
+    config["num_hidden_layers"] = layers or config["num_hidden_layers"]
+    (folder / "config.json").write_text(json.dumps(config))
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     random = Weights(torch.float32)
     weights = {

@@ -149,6 +149,7 @@ void AnswerOptions::check(const std::string& where) const {
   sampling.check(where);
   if (max_new_tokens < 1) throw Error(concat(where, ": new tokens: expected at least 1, found ", max_new_tokens));
   if (samples < 1) throw Error(concat(where, ": n: expected at least 1 answer, found ", samples));
+  if (batch < 1) throw Error(concat(where, ": batch: expected at least 1 prompt, found ", batch));
   if (search.beams == 1) {
     if (samples > 1 && sampling.greedy()) {
       throw Error(concat(where, ": n: expected 1 answer at temperature 0, where all are the same, found ", samples,

@@ -65,7 +65,7 @@ TextModel::TextModel(const TextModelOptions& options, const Settings& settings)
                  "precision int8: this CPU has no AVX2, so integers are multiplied one by one; "
                  "float32 is faster here");
   }
-  if (options.context > context_) {
+  if (options.context < 0 || options.context > context_) {
     throw Error(concat(options.model.string(), ": expected a context of at most ", context_, " tokens, found ",
                        options.context));
   }

@@ -81,7 +81,7 @@ void SearchOptions::add_to(CLI::App& app) {
   app.add_option(
          "--beams", beams,
          beams > 0 ? "Beam search with so many beams" : "Beam search with so many beams; 0 = as the task has it")
-      ->check(whole_number_between(1, kMostAnswers))
+      ->check(count_from(1))
       ->capture_default_str();
   app.add_option("--length-penalty", length_penalty, "Beams: an answer's score is divided by tokens to this power")
       ->capture_default_str();

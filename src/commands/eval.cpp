@@ -19,12 +19,13 @@ namespace {
 /// Options that only a language model's task has would change nothing; said rather than ignored.
 void refuse_language_options(const EvalOptions& options) {
   const EvalOptions none;
+  const char* of_answers = given_answer_option(options);
   const std::pair<const char*, bool> given[] = {
-      {"--answers", !options.answers.empty()},         {"--by", options.by != none.by},
-      {"--prompt", options.prompt != none.prompt},     {"--window", options.window != none.window},
-      {"--stride", options.stride != none.stride},     {"--beams", options.search.beams != none.search.beams},
-      {"--stop", !options.text.stop.empty()},          {"--max-new-tokens", options.text.max_new_tokens != 0},
-      {"--temperature", options.text.temperature != 0}};
+      {"--answers", !options.answers.empty()},      {"--by", options.by != none.by},
+      {"--prompt", options.prompt != none.prompt},  {"--window", options.window != none.window},
+      {"--stride", options.stride != none.stride},  {"--context", options.text.context != none.text.context},
+      {"--memory-gb", options.text.memory_gb != 0}, {"--batch", options.batch != none.batch},
+      {of_answers, of_answers != nullptr}};
   for (const auto& [name, said] : given) {
     if (!said) continue;
     throw Error(concat(name, ": expected a task of language models, found ", options.task.name,
@@ -56,8 +57,8 @@ int run(const EvalOptions& options, const CommonOptions& common) {
   progress.begin("scoring");
   const TaskScore score = score_task(opened, adapter.precision, task);
   for (const int64_t index : score.failed) {
-    std::cerr << "loraxs: " << example_name(task, index)
-              << ": expected finite outputs, found NaN or infinity; it does not count\n";
+    const std::string found = ": expected finite outputs, found NaN or infinity; it does not count";
+    std::cerr << "loraxs: " << safe_message(example_name(task, index) + found) << '\n';
   }
   if (common.json) {
     nlohmann::ordered_json result = {{"task", task.name},     {"model", adapter.model}, {"adapter", adapter.adapter},

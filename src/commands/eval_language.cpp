@@ -29,6 +29,21 @@ struct Plan {
   AnswerOptions answering;
 };
 
+/// What would change nothing is said rather than ignored.
+void refuse_unread_options(const std::string& by, const EvalOptions& options, const Task& task) {
+  const EvalOptions none;
+  const char* given = by == "generation" ? nullptr : given_answer_option(options);
+  if (given != nullptr) {
+    throw Error(
+        concat(given, ": expected --by generation, found ", by, " of ", task.name, ", which asks for no texts"));
+  }
+  const bool cuts = options.window != none.window || options.stride != none.stride;
+  if (cuts && !task.windows) {
+    throw Error(concat(options.window != none.window ? "--window" : "--stride", ": expected task text, found ",
+                       task.name, ", whose examples are scored whole"));
+  }
+}
+
 Plan plan_of(const EvalOptions& options, const Task& task) {
   Plan plan{.by = options.by, .grader = find_grader(task.name)};
   if (plan.by == "auto") plan.by = plan.grader == nullptr ? "loss" : "generation";
@@ -44,6 +59,7 @@ Plan plan_of(const EvalOptions& options, const Task& task) {
   if (plan.by == "loss" && !options.answers.empty()) {
     throw Error("--answers: expected --by generation or choices, found loss, which has no answers");
   }
+  refuse_unread_options(plan.by, options, task);
   if (plan.by != "generation") return plan;
   DecodingOptions text = options.text;
   if (text.max_new_tokens == 0) text.max_new_tokens = plan.grader->max_new_tokens;
@@ -174,7 +190,7 @@ Json score_language_task(const Asked& asked, const Task& task, const EvalOptions
                          Progress& progress) {
   const Plan plan = plan_of(options, task);
   Json result = {{"metric", plan.by == "loss" ? "loss" : "accuracy"}, {"value", 0.0}};
-  const auto tell = [](const std::string& failure) { std::cerr << "loraxs: " << failure << '\n'; };
+  const auto tell = [](const std::string& failure) { std::cerr << "loraxs: " << safe_message(failure) << '\n'; };
   int64_t failed = 0;
   if (plan.by != "loss") {
     const bool choices = plan.by == "choices";
@@ -268,6 +284,28 @@ void print_sets(const Json& result) {
 }
 
 }  // namespace
+
+const char* given_answer_option(const EvalOptions& options) {
+  const EvalOptions none;
+  const DecodingOptions &text = options.text, &default_text = none.text;
+  const SearchOptions &search = options.search, &default_search = none.search;
+  const std::pair<const char*, bool> given[] = {
+      {"--max-new-tokens", text.max_new_tokens != default_text.max_new_tokens},
+      {"--temperature", text.temperature != default_text.temperature},
+      {"--top-k", text.top_k != default_text.top_k},
+      {"--top-p", text.top_p != default_text.top_p},
+      {"--min-p", text.min_p != default_text.min_p},
+      {"--repetition-penalty", text.repetition_penalty != default_text.repetition_penalty},
+      {"--seed", text.seed != default_text.seed},
+      {"--stop", !text.stop.empty()},
+      {"--beams", search.beams != default_search.beams},
+      {"--length-penalty", search.length_penalty != default_search.length_penalty},
+      {"--early-stopping", search.early_stopping != default_search.early_stopping}};
+  for (const auto& [name, said] : given) {
+    if (said) return name;
+  }
+  return nullptr;
+}
 
 int run_eval_language(const EvalOptions& options, const CommonOptions& common, const EvalTasks& tasks) {
   for (const Task& task : tasks.tasks) plan_of(options, task);  // what the options cannot mean is said before the work

@@ -8,4 +8,17 @@ namespace loraxs {
 /// products waits for wake-ups (16 answers at once: 0.6 of the speed).
 void release_worker_threads();
 
+/// While it lives, this thread computes alone, and has no such threads to give back: for what computes a little beside
+/// the thread that computes.
+class WithoutWorkers {
+ public:
+  WithoutWorkers();
+  ~WithoutWorkers();
+  WithoutWorkers(const WithoutWorkers&) = delete;
+  WithoutWorkers& operator=(const WithoutWorkers&) = delete;
+
+ private:
+  int before_;
+};
+
 }  // namespace loraxs

@@ -17,7 +17,7 @@
 #include "io/fields.h"
 #include "io/json.h"
 #include "io/sha256.h"
-#include "serve/without_workers.h"
+#include "ops/worker_threads.h"
 #include "store/row_numbers.h"
 
 namespace loraxs {

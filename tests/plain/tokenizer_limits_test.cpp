@@ -63,6 +63,10 @@ json split(const std::string& regex, const std::string& behavior = "Isolated") {
 TEST(TokenizerLimitsTest, SequencesAreBoundedInLengthAndDepth) {
   EXPECT_REFUSED(make({{"decoder", sequence("decoders", list_of(10'000, {{"type", "Fuse"}}))}}),
                  "decoder.decoders: expected at most 100 steps");
+  for (const char* part : {"normalizer", "pre_tokenizer", "decoder", "post_processor"}) {  // whose readers copy them
+    EXPECT_REFUSED(make({{part, list_of(100'000, {{"type", "Fuse"}})}}),
+                   concat(part, ": expected at most 100000 values in all, found more"));
+  }
   EXPECT_REFUSED(make({{"normalizer", sequence("normalizers", list_of(101, {{"type", "Lowercase"}}))}}),
                  "normalizer.normalizers: expected at most 100 steps");
   EXPECT_REFUSED(make({{"pre_tokenizer", sequence("pretokenizers", list_of(40, {{"type", "ByteLevel"}}))}}),

@@ -334,6 +334,15 @@ class EvalTest(unittest.TestCase):
                 ("--task", "gsm8k", "--data", data, "--beams", "4", "--temperature", "1"),
                 "beams: expected temperature 0",
             ),
+            (
+                ("--task", "text", "--data", path_of("short.txt"), "--top-p", "-1"),
+                "--top-p: expected --by generation, found loss of text",
+            ),
+            (
+                ("--task", "gsm8k", "--data", data, "--by", "loss", "--temperature", "1"),
+                "--temperature: expected --by generation, found loss of gsm8k",
+            ),
+            (("--task", "gsm8k", "--data", data, "--window", "64"), "--window: expected task text, found gsm8k"),
             (("--task", "gsm8k", "--data", path_of("no.jsonl")), "no.jsonl"),
             (("--task", "gsm8k", "--data", data, "--limit", "-1"), "--limit"),
             (

@@ -254,8 +254,8 @@ class GenerateTest(unittest.TestCase):
                 "neither penalties, biases nor log-probabilities",
             ),
             (["--prompt", "a", "--length-penalty", "2"], "belong to beam search"),
-            (["--prompt", "a", "--beams", "0"], "--beams: expected a whole number from 1 to 1000, found 0"),
-            (["--prompt", "a", "--beams", "100000000"], "beams: expected at most"),
+            (["--prompt", "a", "--beams", "0"], "--beams: expected a whole number from 1 to 1000000, found 0"),
+            (["--prompt", "a", "--beams", "1000000"], "beams: expected at most"),
             (["--prompt", "a", "--system", "b"], "--system: expected --chat beside it"),
             (["--prompt", os.fsdecode(b"a\xff")], "--prompt: expected UTF-8, found \\xff behind 1 bytes"),
         ):

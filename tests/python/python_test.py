@@ -478,7 +478,7 @@ class GeneratorTest(unittest.TestCase):
         expected = self.generate(["a"])
         lost = self.folder / "lost.safetensors"
         for call in (lambda: self.generator.generate("a"), lambda: self.generate(["a"], [None, None]), lambda: self.generate(["a"], lost),
-                     lambda: self.generate(["a"], top_p=2.0), lambda: self.generate(["a"], n=2), lambda: loraxs.Generator(self.folder, precision="int7"),
+                     lambda: self.generate(["a"], top_p=2.0), lambda: self.generate(["a"], n=2), lambda: self.generate(["a"], batch=0), lambda: loraxs.Generator(self.folder, context=-1), lambda: loraxs.Generator(self.folder, precision="int7"),
                      lambda: loraxs.Generator("models/minilm")):  # fmt: skip
             self.assertRaises(loraxs.Error, call)
         mixed = self.generate(["a", "a", ""], [lost, None, None])

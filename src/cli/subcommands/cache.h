@@ -10,7 +10,8 @@ namespace loraxs {
 struct CacheOptions {
   static constexpr Subcommand kSubcommand = {.name = "cache",
                                              .help = "The folder of bases and base ids: what is in it, or clear it",
-                                             .example = "loraxs cache list"};
+                                             .example = "loraxs cache list",
+                                             .opens_model = false};
   std::string action;  // list | clear
 
   void add_to(CLI::App& app);

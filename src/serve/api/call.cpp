@@ -102,7 +102,6 @@ void Call::finish(int status, const std::string& problem) {
   if (!service_->options.log) return;
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start_).count();
   nlohmann::ordered_json line = {
-      {"time", created_},
       {"request", request_id(request())},
       {"id", id_},
       {"peer", request().peer},
