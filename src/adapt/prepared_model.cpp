@@ -153,8 +153,13 @@ class Joining {
                 "PreparedModel: basis of ", site.name, " is ", pair.a.sizes(), ", adapters want rank ", rank);
     TORCH_CHECK(basis_->recipe.nested() || pair.a.size(0) == rank, "PreparedModel: basis is not nested");
     const auto row_options = dense_.dtype(options_.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
-    joined.b = pair.b.narrow(1, 0, rank).to(row_options).contiguous();
-    joined.b_transposed = joined.b.t().contiguous();
+    const torch::Tensor b = pair.b.narrow(1, 0, rank);
+    if (options_.memory == WeightMemory::kInt8) {
+      joined.b_transposed = b.to(dense_.dtype(torch::kBFloat16)).t().contiguous();
+    } else {
+      joined.b = b.to(row_options).contiguous();
+      joined.b_transposed = joined.b.t().contiguous();
+    }
     if (joined.dropout.active()) joined.a = pair.a.narrow(0, 0, rank).to(row_options).contiguous();
     return joined;
   }

@@ -80,8 +80,17 @@ struct Kept {
 torch::Tensor run_forward(const AdaptedCall& call, const torch::Tensor& x, const AnswerRows& answers, Kept* kept) {
   const JoinedProjection& projection = *call.projection;
   TORCH_CHECK(call.frozen() || call.covered() == x.size(0), "adapted_linear: rows without a weight");
-  torch::Tensor y = call.frozen() ? projection.weight.forward(x, projection.bias, answers)
-                                  : x.new_empty({x.size(0), projection.out_features});  // [rows, width]
+  const std::vector<CoreSite> cores = call.cores(x);
+  const bool goes_along = projection.weight.is_integers() && !call.keys.defined();
+  torch::Tensor y;  // [rows, width]
+  if (goes_along) {
+    y = x.new_empty({x.size(0), projection.weight.out_features()});
+    CoreOutputs outputs(y, cores);
+    projection.weight.integer_product_(y, x, projection.bias, outputs.alongside());
+  } else {
+    y = call.frozen() ? projection.weight.forward(x, projection.bias, answers)
+                      : x.new_empty({x.size(0), projection.out_features});
+  }
   if (call.rows().empty()) return y;
   const auto u_of = [&](const JoinedSite& site, const SegmentAdapters& segment, int64_t rank) {
     return rows_of(y, segment).narrow(1, site.u_column, rank);
@@ -93,8 +102,7 @@ torch::Tensor run_forward(const AdaptedCall& call, const torch::Tensor& x, const
           .copy_(site_input(adapter, site, call.dropped(rows_of(x, segment), site, segment)));
     });
   }
-  const std::vector<CoreSite> cores = call.cores(y);
-  add_core_outputs_(y, cores);
+  if (!goes_along) add_core_outputs_(y, cores);
   call.for_others(cores, [&](const JoinedSite& site, const SegmentAdapters& segment, const SiteAdapter& adapter) {
     if (kept != nullptr && adapter.trains_from_input()) kept->x = x;
     const torch::Tensor input = rows_of(x, segment),

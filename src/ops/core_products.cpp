@@ -91,7 +91,8 @@ struct Kernels {
   static constexpr auto row_product = simd::kernel<multiply<T>>;                 // z = scale · R u, one row
   static constexpr auto into_rows = simd::kernel<gemm<T, float, float>>;         // scale · u Rᵀ; v = scale · dy b
   static constexpr auto into_activations = simd::kernel<gemm<float, float, T>>;  // y += z bᵀ; du = v R
-  static constexpr auto into_gradient = simd::kernel<gemm<float, T, float>>;     // dR += vᵀ u
+  static constexpr auto into_activations_by_halves = simd::kernel<gemm<float, c10::BFloat16, T>>;  // y += z bᵀ
+  static constexpr auto into_gradient = simd::kernel<gemm<float, T, float>>;                       // dR += vᵀ u
 };
 
 /// Numbers of one thread's own; kept, because a step asks for them hundreds of times.
@@ -101,48 +102,65 @@ float* scratch(int which, int64_t numbers) {
   return kept[which].data();
 }
 
-/// z [rows of the piece from `begin` to `end`, rank] = scale · u Rᵀ; u is the batch's first row.
+/// z [rows of the piece from `begin` to `end`, rank], rows z_stride apart, = scale · u Rᵀ; u is the batch's first row.
 template <typename T>
-void multiply_piece(float* z, const T* u, int64_t stride, const CorePiece& piece, int64_t begin, int64_t end) {
+void multiply_piece(float* z, int64_t z_stride, const T* u, int64_t stride, const CorePiece& piece, int64_t begin,
+                    int64_t end) {
   const int64_t rank = piece.rank, rows = end - begin;
   if (rows < kTransposeRows) {
     for (int64_t row = 0; row < rows; ++row)
-      Kernels<T>::row_product(z + row * rank, u + (begin + row) * stride, piece.r, rank, piece.scale);
+      Kernels<T>::row_product(z + row * z_stride, u + (begin + row) * stride, piece.r, rank, piece.scale);
     return;
   }
   float* transposed = scratch(1, rank * rank);
   for (int64_t i = 0; i < rank; ++i) {
     for (int64_t j = 0; j < rank; ++j) transposed[j * rank + i] = piece.r[i * rank + j];
   }
-  Kernels<T>::into_rows(z, rank, u + begin * stride, stride, 1, transposed, rank, rows, rank, rank, piece.scale,
+  Kernels<T>::into_rows(z, z_stride, u + begin * stride, stride, 1, transposed, rank, rows, rank, rank, piece.scale,
                         /*accumulate=*/false);
 }
 
-/// Columns [column, column_end) of rows [begin, end) of a site's output. Neighbouring pieces of one rank are one
-/// product with b.
+/// z [end - begin, site's rank], rows z_stride apart, of rows [begin, end) of the batch.
+template <typename T>
+void multiply_cores(float* z, int64_t z_stride, const T* y, int64_t stride, const CoreSite& core, int64_t begin,
+                    int64_t end) {
+  auto piece = std::lower_bound(core.pieces.begin(), core.pieces.end(), begin,
+                                [](const CorePiece& p, int64_t row) { return p.end <= row; });
+  for (; piece != core.pieces.end() && piece->begin < end; ++piece) {
+    const int64_t first = std::max(begin, piece->begin);
+    multiply_piece(z + (first - begin) * z_stride, z_stride, y + core.site->u_column, stride, *piece, first,
+                   std::min(end, piece->end));
+  }
+}
+
+/// Columns [column, column_end) of rows [begin, end) of a site's output; z is that of row `begin`.
+template <typename T>
+void add_runs(T* y, int64_t stride, const CoreSite& core, const float* z, int64_t z_stride, int64_t begin, int64_t end,
+              int64_t column, int64_t column_end) {
+  const JoinedSite& site = *core.site;
+  const bool halves = site.b_transposed.scalar_type() == torch::kBFloat16;
+  for (const CoreRun& run : core.runs) {
+    const int64_t first = std::max(begin, run.begin), last = std::min(end, run.end);
+    if (first >= last) continue;
+    const auto add = [&](auto kernel, auto* b) {
+      kernel(y + first * stride + site.column + column, stride, z + (first - begin) * z_stride, z_stride, 1, b + column,
+             site.out_features, last - first, column_end - column, run.rank, 1.0F, /*accumulate=*/true);
+    };
+    if (halves) {
+      add(Kernels<T>::into_activations_by_halves, site.b_transposed.const_data_ptr<c10::BFloat16>());
+    } else {
+      add(Kernels<T>::into_activations, site.b_transposed.const_data_ptr<float>());
+    }
+  }
+}
+
 template <typename T>
 void add_block(T* y, int64_t stride, const CoreSite& core, int64_t begin, int64_t end, int64_t column,
                int64_t column_end) {
-  const JoinedSite& site = *core.site;
-  const float* b = site.b_transposed.const_data_ptr<float>();
-  float* z = scratch(0, (end - begin) * site.rank);
-  auto piece = std::lower_bound(core.pieces.begin(), core.pieces.end(), begin,
-                                [](const CorePiece& p, int64_t row) { return p.end <= row; });
-  while (piece != core.pieces.end() && piece->begin < end) {
-    const int64_t rank = piece->rank, first = std::max(begin, piece->begin);
-    int64_t last = first;
-    for (; piece != core.pieces.end() && piece->rank == rank && std::max(begin, piece->begin) == last && last < end;
-         ++piece) {
-      const int64_t piece_end = std::min(end, piece->end);
-      multiply_piece(z + (last - first) * rank, y + site.u_column, stride, *piece, last, piece_end);
-      last = piece_end;
-      if (piece->end > end) break;
-    }
-    Kernels<T>::into_activations(y + first * stride + site.column + column, stride, z, rank, 1, b + column,
-                                 site.out_features, last - first, column_end - column, rank, 1.0F,
-                                 /*accumulate=*/true);
-    if (last == end) break;
-  }
+  const int64_t rank = core.site->rank;
+  float* z = scratch(0, (end - begin) * rank);
+  multiply_cores(z, rank, y, stride, core, begin, end);
+  add_runs(y, stride, core, z, rank, begin, end, column, column_end);
 }
 
 /// Such that threads get as many blocks each, of about one size: of 64 rows two threads take 32, not 48 and 16.
@@ -287,6 +305,9 @@ std::vector<CoreSite> core_sites(const JoinedProjection& projection, const std::
                       .r = row.values.const_data_ptr<float>() + parts.r.offset,
                       .scale = static_cast<float>(parts.scale(row.alpha))};
       if (row.gradients.defined()) piece.dr = row.gradients.mutable_data_ptr<float>() + parts.r.offset;
+      if (core.runs.empty() || core.runs.back().end != piece.begin || core.runs.back().rank != piece.rank)
+        core.runs.push_back({piece.begin, piece.begin, piece.rank});
+      core.runs.back().end = piece.end;
       core.pieces.push_back(piece);
     }
     if (!core.pieces.empty()) sites.push_back(std::move(core));
@@ -301,6 +322,36 @@ void add_core_outputs_(const torch::Tensor& y, std::span<const CoreSite> sites) 
   } else {
     add_outputs<c10::BFloat16>(y, sites);
   }
+}
+
+CoreOutputs::CoreOutputs(const torch::Tensor& y, std::span<const CoreSite> sites)
+    : sites_(sites), y_(y.mutable_data_ptr<float>()), stride_(y.stride(0)) {
+  for (const CoreSite& core : sites_) width_ += core.site->rank;
+  z_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(y.size(0) * width_));
+}
+
+Alongside CoreOutputs::alongside() {
+  if (sites_.empty()) return {};
+  Alongside work;
+  for (const CoreSite& core : sites_) work.row_work += core.site->rank * core.site->rank;
+  work.rows = [this](int64_t begin, int64_t end) {
+    float* z = z_.get() + begin * width_;
+    for (const CoreSite& core : sites_) {
+      multiply_cores(z, width_, y_, stride_, core, begin, end);
+      z += core.site->rank;
+    }
+  };
+  work.columns = [this](int64_t column, int64_t end) {
+    const float* z = z_.get();
+    for (const CoreSite& core : sites_) {
+      const JoinedSite& site = *core.site;
+      const int64_t from = std::max(column, site.column), to = std::min(end, site.column + site.out_features);
+      if (from < to)
+        add_runs(y_, stride_, core, z, width_, 0, core.runs.back().end, from - site.column, to - site.column);
+      z += site.rank;
+    }
+  };
+  return work;
 }
 
 void core_backward_(const torch::Tensor& dy, const torch::Tensor& u, int64_t out_features,

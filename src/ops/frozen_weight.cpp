@@ -67,10 +67,9 @@ FrozenWeight FrozenWeight::stored(std::vector<BlockTensor> parts, const torch::T
 
 FrozenWeight FrozenWeight::integers(const std::vector<BlockTensor>& parts, const torch::Tensor& tail) {
   FrozenWeight frozen;
-  frozen.integers_ = std::make_shared<const Int8Weight>(parts);
+  frozen.integers_ = std::make_shared<const Int8Weight>(parts, tail);
   frozen.in_features_ = frozen.integers_->columns();
-  frozen.out_features_ = frozen.integers_->rows() + (tail.defined() ? tail.size(0) : 0);
-  frozen.tail_ = tail.defined() ? tail.contiguous() : tail;
+  frozen.out_features_ = frozen.integers_->rows();
   return frozen;
 }
 
@@ -112,11 +111,22 @@ torch::Tensor FrozenWeight::panel_product(const torch::Tensor& x) const {
   return y;
 }
 
-torch::Tensor FrozenWeight::integer_product(const torch::Tensor& x) const {
-  torch::Tensor y = x.new_empty({x.size(0), out_features_});
-  integers_->multiply_(y, x);
-  if (tail_.defined()) block_product_(y.narrow(1, integers_->rows(), tail_.size(0)), x, block_view(tail_));
-  return y;
+void FrozenWeight::integer_product_(const torch::Tensor& y, const torch::Tensor& x, const torch::Tensor& bias,
+                                    const Alongside& alongside) const {
+  torch::NoGradGuard no_grad;
+  if (!bias.defined()) return integers_->multiply_(y, x.contiguous(), alongside);
+  const torch::Tensor added = bias.contiguous();
+  const float* values = added.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const int64_t stride = y.stride(0), rows = y.size(0);
+  Alongside biased = alongside;
+  biased.columns = [&](int64_t column, int64_t end) {
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t c = column; c < end; ++c) out[row * stride + c] += values[c];
+    }
+    if (alongside.columns) alongside.columns(column, end);
+  };
+  integers_->multiply_(y, x.contiguous(), biased);
 }
 
 torch::Tensor FrozenWeight::gemm_product(const torch::Tensor& x, const torch::Tensor& bias) const {
@@ -140,8 +150,9 @@ torch::Tensor FrozenWeight::block_product(const torch::Tensor& x, const torch::T
 torch::Tensor FrozenWeight::forward(const torch::Tensor& x, const torch::Tensor& bias, const AnswerRows& rows) const {
   torch::NoGradGuard no_grad;
   if (integers_) {
-    torch::Tensor y = integer_product(x.contiguous());
-    return bias.defined() ? y.add_(bias) : y;
+    torch::Tensor y = x.new_empty({x.size(0), out_features_});
+    integer_product_(y, x, bias, {});
+    return y;
   }
   if (parts_.empty() || !rows.answers.defined() || !on_cpu_kernels(x, bias, tail_)) return gemm_product(x, bias);
   if (!rows.others.defined()) return block_product(x.contiguous(), bias);

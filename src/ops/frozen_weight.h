@@ -12,6 +12,7 @@
 namespace loraxs {
 
 class Int8Weight;
+struct Alongside;
 
 /// What the base's weights cost in memory.
 enum class WeightMemory {
@@ -39,7 +40,7 @@ class FrozenWeight {
   /// The rows of `parts` one under the other, then those of `tail` [rows, in_features], which may be undefined.
   /// Products are in `dtype`: parts stay as they are stored, and a panel of rows at a time is unpacked into scratch.
   static FrozenWeight stored(std::vector<BlockTensor> parts, const torch::Tensor& tail, torch::ScalarType dtype);
-  /// The same rows, `parts` as small integers, for float32 products forward on the CPU; `tail` stays float32.
+  /// The same rows as small integers, those of `tail` of eight bits, for float32 products forward on the CPU.
   static FrozenWeight integers(const std::vector<BlockTensor>& parts, const torch::Tensor& tail);
 
   /// Packed weights: rows of answers meet these from now on, the same numbers as stored. See forward().
@@ -56,6 +57,11 @@ class FrozenWeight {
   /// what is stored once and needs no panel; its sums, in an order of their own, differ in the last digits. float64 and
   /// other devices than the CPU have the first way alone. Small integers have one way for all rows.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& bias, const AnswerRows& rows = {}) const;
+  bool is_integers() const { return integers_ != nullptr; }
+  /// The same of small integers into y, with work that goes along: its `rows` find the columns of the tail in y, its
+  /// `columns` W's own with their bias.
+  void integer_product_(const torch::Tensor& y, const torch::Tensor& x, const torch::Tensor& bias,
+                        const Alongside& alongside) const;
   /// dy [rows, out_features] · W -> [rows, in_features].
   torch::Tensor backward(const torch::Tensor& dy) const;
 
@@ -65,7 +71,6 @@ class FrozenWeight {
   void for_panels(torch::Device device, const Use& use) const;
   bool is_stored() const { return !weight_.defined() && !parts_.empty(); }
   torch::Tensor panel_product(const torch::Tensor& x) const;
-  torch::Tensor integer_product(const torch::Tensor& x) const;
   torch::Tensor gemm_product(const torch::Tensor& x, const torch::Tensor& bias) const;
   torch::Tensor block_product(const torch::Tensor& x, const torch::Tensor& bias) const;
 

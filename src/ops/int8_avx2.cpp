@@ -3,8 +3,8 @@
 
 namespace loraxs::int8 {
 
-void multiply_avx2(Format format, const std::byte* panel, const Activations& x, float* sums) {
-  multiply<Avx2Dot>(format, panel, x, sums);
+void multiply_avx2(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
+  multiply<Avx2Dot>(format, panel, x, sums, stride);
 }
 
 void quantize_avx2(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum) {

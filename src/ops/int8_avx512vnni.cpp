@@ -24,15 +24,15 @@ __m512i four_of(const int8_t* q) {
 /// Rows [row, row + ROWS) of x. Loop order: blocks, four columns of the block, rows of x; W is unpacked once for all
 /// rows, sums within a block and over blocks stay in registers.
 template <Format FORMAT, int ROWS>
-void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, float* sums) {
+void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, float* sums, int64_t stride) {
   constexpr int64_t kScale = half_scales(FORMAT) ? 2 : 4, kGroupBytes = kPanelRows * kGroup;
-  const int64_t stride = x.blocks * kBlock;
+  const int64_t q_stride = x.blocks * kBlock;
   __m512 total[ROWS];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r) total[r] = _mm512_setzero_ps();
   for (int64_t b = 0; b < x.blocks; ++b) {
     const std::byte *block = panel + b * block_bytes(FORMAT), *scales = block + integer_bytes(FORMAT);
-    const int8_t* q = x.q + row * stride + b * kBlock;
+    const int8_t* q = x.q + row * q_stride + b * kBlock;
     const int64_t first = row * x.blocks + b;  // the place of row r's scale is first + r * blocks
     const auto load = [&](int group) { return _mm512_loadu_si512(block + group * kGroupBytes); };
     __m512i whole[ROWS];
@@ -46,8 +46,8 @@ void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, fl
                       high = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r) {
-          whole[r] = _mm512_dpbusd_epi32(whole[r], low, four_of(q + r * stride + g * kGroup));
-          whole[r] = _mm512_dpbusd_epi32(whole[r], high, four_of(q + r * stride + 16 + g * kGroup));
+          whole[r] = _mm512_dpbusd_epi32(whole[r], low, four_of(q + r * q_stride + g * kGroup));
+          whole[r] = _mm512_dpbusd_epi32(whole[r], high, four_of(q + r * q_stride + 16 + g * kGroup));
         }
       }
     } else {  // the first factor must be unsigned: Σ w x = Σ (w + 128) x - 128 Σ x
@@ -59,7 +59,7 @@ void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, fl
         const __m512i unsigned_w = _mm512_xor_si512(load(g), sign);
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r)
-          whole[r] = _mm512_dpbusd_epi32(whole[r], unsigned_w, four_of(q + r * stride + g * kGroup));
+          whole[r] = _mm512_dpbusd_epi32(whole[r], unsigned_w, four_of(q + r * q_stride + g * kGroup));
       }
     }
     const __m512 d = load_scales<FORMAT>(scales);
@@ -76,29 +76,29 @@ void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, fl
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < ROWS; ++r) _mm512_storeu_ps(sums + (row + r) * kPanelRows, total[r]);
+  for (int r = 0; r < ROWS; ++r) _mm512_storeu_ps(sums + (row + r) * stride, total[r]);
 }
 
 template <Format FORMAT>
-void multiply_panel(const std::byte* panel, const Activations& x, float* sums) {
+void multiply_panel(const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
   int64_t row = 0;
-  for (; row + 8 <= x.rows; row += 8) multiply_rows<FORMAT, 8>(panel, x, row, sums);
-  for (; row + 4 <= x.rows; row += 4) multiply_rows<FORMAT, 4>(panel, x, row, sums);
-  for (; row < x.rows; ++row) multiply_rows<FORMAT, 1>(panel, x, row, sums);
+  for (; row + 8 <= x.rows; row += 8) multiply_rows<FORMAT, 8>(panel, x, row, sums, stride);
+  for (; row + 4 <= x.rows; row += 4) multiply_rows<FORMAT, 4>(panel, x, row, sums, stride);
+  for (; row < x.rows; ++row) multiply_rows<FORMAT, 1>(panel, x, row, sums, stride);
 }
 
 }  // namespace
 
-void multiply_avx512vnni(Format format, const std::byte* panel, const Activations& x, float* sums) {
+void multiply_avx512vnni(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
   switch (format) {
     case Format::kFourHalf:
-      return multiply_panel<Format::kFourHalf>(panel, x, sums);
+      return multiply_panel<Format::kFourHalf>(panel, x, sums, stride);
     case Format::kFourFloat:
-      return multiply_panel<Format::kFourFloat>(panel, x, sums);
+      return multiply_panel<Format::kFourFloat>(panel, x, sums, stride);
     case Format::kEightHalf:
-      return multiply_panel<Format::kEightHalf>(panel, x, sums);
+      return multiply_panel<Format::kEightHalf>(panel, x, sums, stride);
     case Format::kEightFloat:
-      return multiply_panel<Format::kEightFloat>(panel, x, sums);
+      return multiply_panel<Format::kEightFloat>(panel, x, sums, stride);
   }
 }
 

@@ -12,8 +12,8 @@ struct AvxVnniDot {
 
 }  // namespace
 
-void multiply_avxvnni(Format format, const std::byte* panel, const Activations& x, float* sums) {
-  multiply<AvxVnniDot>(format, panel, x, sums);
+void multiply_avxvnni(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
+  multiply<AvxVnniDot>(format, panel, x, sums, stride);
 }
 
 }  // namespace loraxs::int8

@@ -33,7 +33,7 @@ int32_t integer_at(Format format, const std::byte* block, int64_t row, int64_t c
 
 }  // namespace
 
-void multiply_plain(Format format, const std::byte* panel, const Activations& x, float* sums) {
+void multiply_plain(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
   for (int64_t r = 0; r < x.rows; ++r) {
     for (int64_t row = 0; row < kPanelRows; ++row) {
       float sum = 0;
@@ -46,7 +46,7 @@ void multiply_plain(Format format, const std::byte* panel, const Activations& x,
         sum = std::fma(static_cast<float>(whole), factor, sum);
         if (four_bits(format)) sum = std::fma(scale_at(format, scales, kPanelRows + row), x.sum[r * x.blocks + b], sum);
       }
-      sums[r * kPanelRows + row] = sum;
+      sums[r * stride + row] = sum;
     }
   }
 }

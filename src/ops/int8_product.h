@@ -32,10 +32,10 @@ struct Activations {
   int64_t blocks = 0;
 };
 
-/// sums [rows, kPanelRows] = x · panelᵀ. Sums over a block are exact; over blocks they are one chain per number, in
-/// order: sum = fma(float(Σ q q'), d · scale, sum), then with four bits sum = fma(m, sum of x, sum). So every kernel
-/// gives the same bits, for any number of rows.
-using PanelProduct = void (*)(Format format, const std::byte* panel, const Activations& x, float* sums);
+/// sums [rows, kPanelRows], rows `stride` apart, = x · panelᵀ. Sums over a block are exact; over blocks they are one
+/// chain per number, in order: sum = fma(float(Σ q q'), d · scale, sum), then with four bits sum = fma(m, sum of x,
+/// sum). So every kernel gives the same bits, for any number of rows.
+using PanelProduct = void (*)(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride);
 /// One row of x, of blocks · kBlock numbers, into q, and scale, total and sum [blocks].
 using QuantizeRow = void (*)(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum);
 
@@ -50,10 +50,10 @@ std::vector<Kernel> kernels();
 const Kernel& kernel();  // the fastest
 
 // One source for each instruction set, compiled for it; nothing else may come out of those.
-void multiply_plain(Format format, const std::byte* panel, const Activations& x, float* sums);
-void multiply_avx2(Format format, const std::byte* panel, const Activations& x, float* sums);
-void multiply_avxvnni(Format format, const std::byte* panel, const Activations& x, float* sums);
-void multiply_avx512vnni(Format format, const std::byte* panel, const Activations& x, float* sums);
+void multiply_plain(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride);
+void multiply_avx2(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride);
+void multiply_avxvnni(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride);
+void multiply_avx512vnni(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride);
 void quantize_plain(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum);
 void quantize_avx2(const float* x, int64_t blocks, int8_t* q, float* scale, int32_t* total, float* sum);
 

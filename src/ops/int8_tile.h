@@ -99,7 +99,7 @@ inline __attribute__((always_inline)) void block_sums(const std::byte* block, co
 
 /// Rows [row, row + ROWS) of x; HALVES of the panel at a time, so that sums over blocks stay in registers too.
 template <typename Dot, Format FORMAT, int ROWS, int HALVES>
-void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, float* sums) {
+void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, float* sums, int64_t stride) {
   constexpr int64_t kScale = half_scales(FORMAT) ? 2 : 4;
   for (int first = 0; first < 2; first += HALVES) {
     __m256 total[ROWS][HALVES];
@@ -135,30 +135,30 @@ void multiply_rows(const std::byte* panel, const Activations& x, int64_t row, fl
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 2
-      for (int h = 0; h < HALVES; ++h) _mm256_storeu_ps(sums + (row + r) * kPanelRows + (first + h) * 8, total[r][h]);
+      for (int h = 0; h < HALVES; ++h) _mm256_storeu_ps(sums + (row + r) * stride + (first + h) * 8, total[r][h]);
     }
   }
 }
 
 template <typename Dot, Format FORMAT>
-void multiply_panel(const std::byte* panel, const Activations& x, float* sums) {
+void multiply_panel(const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
   constexpr int kRows = 4;
   int64_t row = 0;
-  for (; row + kRows <= x.rows; row += kRows) multiply_rows<Dot, FORMAT, kRows, 1>(panel, x, row, sums);
-  for (; row < x.rows; ++row) multiply_rows<Dot, FORMAT, 1, 2>(panel, x, row, sums);
+  for (; row + kRows <= x.rows; row += kRows) multiply_rows<Dot, FORMAT, kRows, 1>(panel, x, row, sums, stride);
+  for (; row < x.rows; ++row) multiply_rows<Dot, FORMAT, 1, 2>(panel, x, row, sums, stride);
 }
 
 template <typename Dot>
-void multiply(Format format, const std::byte* panel, const Activations& x, float* sums) {
+void multiply(Format format, const std::byte* panel, const Activations& x, float* sums, int64_t stride) {
   switch (format) {
     case Format::kFourHalf:
-      return multiply_panel<Dot, Format::kFourHalf>(panel, x, sums);
+      return multiply_panel<Dot, Format::kFourHalf>(panel, x, sums, stride);
     case Format::kFourFloat:
-      return multiply_panel<Dot, Format::kFourFloat>(panel, x, sums);
+      return multiply_panel<Dot, Format::kFourFloat>(panel, x, sums, stride);
     case Format::kEightHalf:
-      return multiply_panel<Dot, Format::kEightHalf>(panel, x, sums);
+      return multiply_panel<Dot, Format::kEightHalf>(panel, x, sums, stride);
     case Format::kEightFloat:
-      return multiply_panel<Dot, Format::kEightFloat>(panel, x, sums);
+      return multiply_panel<Dot, Format::kEightFloat>(panel, x, sums, stride);
   }
 }
 

@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "ops/block_formats.h"
 
 namespace loraxs {
 namespace {
+
+constexpr int64_t kGrainWork = 1 << 17;    // multiply-adds below which a second thread does not pay
+constexpr int64_t kRoundingWork = 8;       // of them, what rounding a number takes as long as
+constexpr int64_t kToldNumbers = 1 << 12;  // of the product at a time: few calls, and still in the nearest cache
 
 using blocks::Byte;
 using int8::Format;
@@ -122,63 +127,102 @@ std::vector<std::byte> packed_panels(const BlockTensor& tensor, Format format, i
   return out;
 }
 
-/// Rows of x as integers, and the memory they stand in.
-struct QuantizedRows {
-  std::vector<int8_t> q;
-  std::vector<float> scale, sum;
-  std::vector<int32_t> total;
-  int8::Activations view;
-};
+}  // namespace
 
-QuantizedRows quantize(const torch::Tensor& x, int64_t blocks, const int8::Kernel& kernel) {
-  const int64_t rows = x.size(0), columns = x.size(1), padded = blocks * int8::kBlock;
-  QuantizedRows out;
-  out.q.resize(static_cast<size_t>(rows * padded));
-  out.scale.resize(static_cast<size_t>(rows * blocks));
-  out.sum.resize(out.scale.size());
-  out.total.resize(out.scale.size());
-  const float* data = x.const_data_ptr<float>();
-  const int64_t stride = x.stride(0);
-  constexpr int64_t kGrainNumbers = 1 << 14;
-  at::parallel_for(0, rows, std::max<int64_t>(1, kGrainNumbers / padded), [&](int64_t begin, int64_t end) {
-    std::vector<float> full(static_cast<size_t>(columns == padded ? 0 : padded));
+/// One call: x's rows as integers, the memory they stand in, and where the product goes.
+class Int8Weight::Product {
+ public:
+  Product(const Int8Weight& weight, const torch::Tensor& out, const torch::Tensor& x, const int8::Kernel& kernel)
+      : weight_(weight),
+        kernel_(kernel),
+        x_(x.const_data_ptr<float>()),
+        out_(out.mutable_data_ptr<float>()),
+        rows_(x.size(0)),
+        x_stride_(x.stride(0)),
+        out_stride_(out.stride(0)),
+        q_(memory<int8_t>(int8::kBlock)),
+        scale_(memory<float>(1)),
+        sum_(memory<float>(1)),
+        total_(memory<int32_t>(1)) {}
+
+  /// Rounds rows [begin, end).
+  void take_rows(int64_t begin, int64_t end) {
+    const int64_t blocks = weight_.blocks_, columns = weight_.columns_;
+    std::vector<float> full(static_cast<size_t>(columns == padded() ? 0 : padded()));
     for (int64_t row = begin; row < end; ++row) {
-      const float* numbers = data + row * stride;
+      const float* numbers = x_ + row * x_stride_;
       if (!full.empty()) {
         std::copy_n(numbers, columns, full.data());
         numbers = full.data();
       }
-      kernel.quantize(numbers, blocks, out.q.data() + row * padded, out.scale.data() + row * blocks,
-                      out.total.data() + row * blocks, out.sum.data() + row * blocks);
+      kernel_.quantize(numbers, blocks, q_.get() + row * padded(), scale_.get() + row * blocks,
+                       total_.get() + row * blocks, sum_.get() + row * blocks);
     }
-  });
-  out.view = {.q = out.q.data(),
-              .scale = out.scale.data(),
-              .total = out.total.data(),
-              .sum = out.sum.data(),
-              .rows = rows,
-              .blocks = blocks};
-  return out;
-}
+  }
 
-}  // namespace
+  /// A panel's columns of the product, for rows [begin, end), which have been taken; returns the column behind them.
+  int64_t multiply(int64_t panel, int64_t begin, int64_t end) {
+    const Part& part = weight_.part_of(panel);
+    const int64_t blocks = weight_.blocks_, place = panel - part.first_panel, first = place * int8::kPanelRows;
+    const int64_t count = std::min(int8::kPanelRows, part.rows - first), column = part.column + first;
+    const int8::Activations rows = {.q = q_.get() + begin * padded(),
+                                    .scale = scale_.get() + begin * blocks,
+                                    .total = total_.get() + begin * blocks,
+                                    .sum = sum_.get() + begin * blocks,
+                                    .rows = end - begin,
+                                    .blocks = blocks};
+    const std::byte* numbers = part.panels.data() + place * blocks * int8::block_bytes(part.format);
+    float* out = out_ + begin * out_stride_ + column;
+    if (count == int8::kPanelRows) {
+      kernel_.multiply(part.format, numbers, rows, out, out_stride_);
+      return column + count;
+    }
+    std::vector<float> sums(static_cast<size_t>(rows.rows * int8::kPanelRows));  // of fewer rows of W
+    kernel_.multiply(part.format, numbers, rows, sums.data(), int8::kPanelRows);
+    for (int64_t row = 0; row < rows.rows; ++row)
+      std::copy_n(sums.data() + row * int8::kPanelRows, count, out + row * out_stride_);
+    return column + count;
+  }
 
-Int8Weight::Int8Weight(const std::vector<BlockTensor>& parts) {
+ private:
+  int64_t padded() const { return weight_.blocks_ * int8::kBlock; }
+  template <typename T>
+  std::unique_ptr<T[]> memory(int64_t of_a_block) const {  // written before it is read
+    return std::make_unique_for_overwrite<T[]>(static_cast<size_t>(rows_ * weight_.blocks_ * of_a_block));
+  }
+
+  const Int8Weight& weight_;
+  const int8::Kernel& kernel_;
+  const float* x_;
+  float* out_;
+  int64_t rows_, x_stride_, out_stride_;
+  std::unique_ptr<int8_t[]> q_;
+  std::unique_ptr<float[]> scale_, sum_;
+  std::unique_ptr<int32_t[]> total_;
+};
+
+Int8Weight::Int8Weight(const std::vector<BlockTensor>& parts, const torch::Tensor& tail) {
   TORCH_CHECK(!parts.empty(), "Int8Weight: no parts");
   columns_ = parts[0].columns();
   blocks_ = (columns_ + int8::kBlock - 1) / int8::kBlock;
-  parts_.reserve(parts.size());
-  for (const BlockTensor& part : parts) {
-    TORCH_CHECK(part.columns() == columns_, "Int8Weight: ", part.columns(), " columns, expected ", columns_);
-    const Format format = format_of(part.type);
-    parts_.push_back({.format = format,
-                      .rows = part.rows(),
-                      .column = rows_,
-                      .first_panel = panels_,
-                      .panels = packed_panels(part, format, blocks_)});
-    rows_ += part.rows();
-    panels_ += (part.rows() + int8::kPanelRows - 1) / int8::kPanelRows;
-  }
+  parts_.reserve(parts.size() + 1);
+  for (const BlockTensor& part : parts) add_part(part);
+  if (!tail.defined()) return;
+  const int64_t before = panels_;
+  add_part(block_view(tail.contiguous()));
+  tail_panels_ = panels_ - before;
+}
+
+void Int8Weight::add_part(const BlockTensor& part) {
+  TORCH_CHECK(part.columns() == columns_, "Int8Weight: ", part.columns(), " columns, expected ", columns_);
+  const Format format = format_of(part.type);
+  parts_.push_back({.format = format,
+                    .rows = part.rows(),
+                    .column = rows_,
+                    .first_panel = panels_,
+                    .panels = packed_panels(part, format, blocks_)});
+  rows_ += part.rows();
+  panels_ += (part.rows() + int8::kPanelRows - 1) / int8::kPanelRows;
 }
 
 const Int8Weight::Part& Int8Weight::part_of(int64_t panel) const {
@@ -187,28 +231,31 @@ const Int8Weight::Part& Int8Weight::part_of(int64_t panel) const {
   return parts_[i];
 }
 
-void Int8Weight::multiply_(const torch::Tensor& out, const torch::Tensor& x, const int8::Kernel& kernel) const {
+void Int8Weight::multiply_(const torch::Tensor& out, const torch::Tensor& x, const Alongside& alongside,
+                           const int8::Kernel& kernel) const {
   const int64_t rows = x.size(0);
   TORCH_CHECK(x.scalar_type() == torch::kFloat32 && out.scalar_type() == torch::kFloat32 && x.size(1) == columns_ &&
                   out.size(1) >= rows_ && out.size(0) == rows && x.stride(1) == 1 && out.stride(1) == 1,
               "Int8Weight::multiply_: x ", x.sizes(), " ", x.scalar_type(), ", W [", rows_, ", ", columns_, "], out ",
               out.sizes(), " ", out.scalar_type());
   if (rows == 0) return;
-  const QuantizedRows input = quantize(x, blocks_, kernel);
-  float* data = out.mutable_data_ptr<float>();
-  const int64_t stride = out.stride(0);
-  constexpr int64_t kGrainWork = 1 << 17;  // multiply-adds below which a second thread does not pay
-  const int64_t grain = std::max<int64_t>(1, kGrainWork / (rows * int8::kPanelRows * blocks_ * int8::kBlock));
-  at::parallel_for(0, panels_, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> sums(static_cast<size_t>(rows * int8::kPanelRows));
+  Product product(*this, out, x, kernel);
+  const int64_t numbers = blocks_ * int8::kBlock, panel_work = int8::kPanelRows * numbers,
+                main = panels_ - tail_panels_;
+  const int64_t row_work = kRoundingWork * numbers + tail_panels_ * panel_work + alongside.row_work;
+  at::parallel_for(0, rows, std::max<int64_t>(1, kGrainWork / row_work), [&](int64_t begin, int64_t end) {
+    product.take_rows(begin, end);
+    for (int64_t panel = main; panel < panels_; ++panel) product.multiply(panel, begin, end);
+    if (alongside.rows) alongside.rows(begin, end);
+  });
+  at::parallel_for(0, main, std::max<int64_t>(1, kGrainWork / (rows * panel_work)), [&](int64_t begin, int64_t end) {
+    const Part& part = part_of(begin);
+    int64_t told = part.column + (begin - part.first_panel) * int8::kPanelRows;  // columns before are known
     for (int64_t panel = begin; panel < end; ++panel) {
-      const Part& part = part_of(panel);
-      const int64_t place = panel - part.first_panel, first = place * int8::kPanelRows;
-      kernel.multiply(part.format, part.panels.data() + place * blocks_ * int8::block_bytes(part.format), input.view,
-                      sums.data());
-      const int64_t count = std::min(int8::kPanelRows, part.rows - first);
-      for (int64_t row = 0; row < rows; ++row)
-        std::copy_n(sums.data() + row * int8::kPanelRows, count, data + row * stride + part.column + first);
+      const int64_t column_end = product.multiply(panel, 0, rows);
+      if (!alongside.columns || (panel + 1 < end && (column_end - told) * rows < kToldNumbers)) continue;
+      alongside.columns(told, column_end);
+      told = column_end;
     }
   });
 }

@@ -158,7 +158,7 @@ struct Vector : VectorTypes<LANES> {
 
 /// ROWS × (VECTORS · LANES) elements of c (+)= alpha · a · b; the accumulators stay in registers over the whole of k.
 /// Every element is one chain of additions over k in order.
-template <int ROWS, int VECTORS, int LANES, typename A, typename B, typename C>
+template <bool SCALES, int ROWS, int VECTORS, int LANES, typename A, typename B, typename C>
 LORAXS_INLINE void gemm_tile(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
                              int64_t b_stride, int64_t k, float alpha, bool accumulate) {
   using V = Vector<LANES>;
@@ -176,7 +176,7 @@ LORAXS_INLINE void gemm_tile(C* c, int64_t c_stride, const A* a, int64_t a_row, 
     for (int j = 0; j < VECTORS; ++j) row[j] = V::load(b + p * b_stride + j * LANES);
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; ++i) {
-      const float factor = alpha * widen(a + i * a_row + p * a_k);
+      const float value = widen(a + i * a_row + p * a_k), factor = SCALES ? alpha * value : value;
 #pragma GCC unroll 8
       for (int j = 0; j < VECTORS; ++j) sums[i][j] += factor * row[j];
     }
@@ -201,34 +201,49 @@ LORAXS_INLINE void gemm_column(C* c, int64_t c_stride, const A* a, int64_t a_row
   }
 }
 
-template <int ROWS, typename A, typename B, typename C>
+template <bool SCALES, int ROWS, typename A, typename B, typename C>
 LORAXS_INLINE void gemm_row_block(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
                                   int64_t b_stride, int64_t n, int64_t k, float alpha, bool accumulate) {
   int64_t j = 0;
   for (; j + 16 <= n; j += 16)
-    gemm_tile<ROWS, 2, 8>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+    gemm_tile<SCALES, ROWS, 2, 8>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
   for (; j + 8 <= n; j += 8)
-    gemm_tile<ROWS, 1, 8>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+    gemm_tile<SCALES, ROWS, 1, 8>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
   for (; j + 4 <= n; j += 4)
-    gemm_tile<ROWS, 1, 4>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
+    gemm_tile<SCALES, ROWS, 1, 4>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
   for (; j < n; ++j) gemm_column<ROWS>(c + j, c_stride, a, a_row, a_k, b + j, b_stride, k, alpha, accumulate);
 }
 
-/// Rows [begin, end) of c [·, n] (+)= alpha · a [·, k] · b [k, n]. a: any strides; b, c: unit column stride.
+template <bool SCALES, typename A, typename B, typename C>
+LORAXS_INLINE void gemm_row_blocks(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
+                                   int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,
+                                   bool accumulate) {
+  constexpr int kRows = 6;  // 6 × 2 accumulators, two of b and one factor: 15 of AVX2's 16 registers
+  int64_t i = begin;
+  for (; i + kRows <= end; i += kRows) {
+    gemm_row_block<SCALES, kRows>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha,
+                                  accumulate);
+  }
+  for (; i + 2 <= end; i += 2) {
+    gemm_row_block<SCALES, 2>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha,
+                              accumulate);
+  }
+  for (; i < end; ++i) {
+    gemm_row_block<SCALES, 1>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha,
+                              accumulate);
+  }
+}
+
+/// Rows [begin, end) of c [·, n] (+)= alpha · a [·, k] · b [k, n]. a: any strides; b, c: unit column stride. The
+/// product with an alpha of 1, which changes no bit, is left out.
 template <typename A, typename B, typename C>
 LORAXS_INLINE void gemm_rows(C* c, int64_t c_stride, const A* a, int64_t a_row, int64_t a_k, const B* b,
                              int64_t b_stride, int64_t begin, int64_t end, int64_t n, int64_t k, float alpha,
                              bool accumulate) {
-  constexpr int kRows = 6;  // 6 × 2 accumulators, two of b and one factor: 15 of AVX2's 16 registers
-  int64_t i = begin;
-  for (; i + kRows <= end; i += kRows) {
-    gemm_row_block<kRows>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha, accumulate);
-  }
-  for (; i + 2 <= end; i += 2) {
-    gemm_row_block<2>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha, accumulate);
-  }
-  for (; i < end; ++i) {
-    gemm_row_block<1>(c + i * c_stride, c_stride, a + i * a_row, a_row, a_k, b, b_stride, n, k, alpha, accumulate);
+  if (alpha == 1.0F) {
+    gemm_row_blocks<false>(c, c_stride, a, a_row, a_k, b, b_stride, begin, end, n, k, alpha, accumulate);
+  } else {
+    gemm_row_blocks<true>(c, c_stride, a, a_row, a_k, b, b_stride, begin, end, n, k, alpha, accumulate);
   }
 }
 

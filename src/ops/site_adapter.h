@@ -16,8 +16,8 @@ struct JoinedSite {
   int64_t out_features = 0;
   int64_t u_column = 0;        // where u = x aᵀ starts in the wide output
   int64_t rank = 0;            // rows of a in the wide weight: the largest rank in use; smaller adapters use the prefix
-  torch::Tensor b;             // [out_features, rank] float32 (float64 in tests); undefined for rank 0
-  torch::Tensor b_transposed;  // [rank, out_features], contiguous
+  torch::Tensor b;             // [out_features, rank] float32 (float64 in tests); undefined for rank 0, forward alone
+  torch::Tensor b_transposed;  // [rank, out_features], contiguous; bfloat16 beside small integers
   Dropout dropout;             // of what the adapter reads, in training
   torch::Tensor a;             // [rank, in_features] as b, where that dropout is on: then u is no part of the wide GEMM
 };

@@ -81,6 +81,11 @@ class Translation {
     atom_ = begin;
     quantified_ = false;
   }
+  /// Nothing that a quantifier may follow.
+  void no_atom() {
+    atom_ = std::string::npos;
+    quantified_ = false;
+  }
   void write_atom(std::string_view text) {
     const size_t begin = out_.size();
     out_ += text;
@@ -118,7 +123,7 @@ class Translation {
       case '|':
         ++at_;
         out_ += c;
-        atom_ = std::string::npos;
+        no_atom();
         return;
       default:
         literal();
@@ -206,7 +211,7 @@ class Translation {
     at_ += length;
     if (rest.starts_with("(?<") || rest.starts_with("(?'")) copy_name(length);
     if (length == 2) copy_condition();
-    atom_ = std::string::npos;
+    no_atom();
   }
 
   void copy_name(size_t length) {
@@ -247,7 +252,7 @@ class Translation {
     const size_t begin = out_.size();
     out_ += "(?" + options + ":";
     at_ += end + 1;
-    atom_ = std::string::npos;
+    no_atom();
     if (rest[end] == ':') {
       groups_.push_back({begin, extended, caseless});
     } else {

@@ -21,7 +21,8 @@ void read_as_table(std::string_view text, const std::string& name, bool header) 
   for (const Table::Row& row : table.rows) {
     if (table.records ? row.places.size() != row.cells.size() : !row.places.empty()) std::abort();
   }
-  const std::string first = header || table.records ? table.columns.at(0) : "1";
+  if (table.columns.empty()) return;  // records without a key
+  const std::string first = header || table.records ? table.columns[0] : "1";
   if (first.empty()) return;  // no name is no column: such examples have no label
   const auto labels = distinct_labels(table, first);
   for (const Example& example : table_examples(table, {.first = first, .label = first}, labels)) {

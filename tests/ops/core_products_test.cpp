@@ -109,6 +109,29 @@ TEST(CoreProductsTest, EveryRowMeetsItsOwnRWithTheSameBitsInAnyCompany) {
   }
 }
 
+TEST(CoreProductsTest, OutputsThatGoAlongHaveTheSameBits) {
+  CoreFixture f;
+  const auto segments = segments_of(f, kPieces);
+  const torch::Tensor y = normal({150, f.width()}, 2);
+  const auto along = [&] {
+    torch::Tensor found = y.clone();
+    const std::vector<CoreSite> cores = core_sites(f.projection, segments);
+    CoreOutputs outputs(found, cores);
+    const Alongside work = outputs.alongside();
+    for (const auto& [begin, end] : {std::pair{0, 15}, {15, 16}, {16, 101}, {101, 150}}) work.rows(begin, end);
+    for (const auto& [column, end] : {std::pair{0, 3}, {3, 80}, {80, 91}}) work.columns(column, end);
+    return found;
+  };
+  const torch::Tensor whole = f.forward(y, segments);
+  EXPECT_TRUE(along().equal(whole));
+  for (JoinedSite& site : f.projection.sites) site.b_transposed = site.b_transposed.to(torch::kBFloat16);
+  const torch::Tensor halves = along();
+  EXPECT_TRUE(f.forward(y, segments).equal(halves));
+  EXPECT_FALSE(halves.equal(whole));  // control
+  for (JoinedSite& site : f.projection.sites) site.b_transposed = site.b_transposed.to(torch::kFloat32);
+  EXPECT_TRUE(f.forward(y, segments).equal(halves));  // the rounded numbers, and nothing else rounded
+}
+
 TEST(CoreProductsTest, GradientsEqualThePlainFormAndThoseOfEachSlotAlone) {
   const CoreFixture f;
   for (const torch::ScalarType dtype : {torch::kFloat32, torch::kBFloat16}) {

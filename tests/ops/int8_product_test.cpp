@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -77,19 +78,19 @@ TEST(Int8ProductTest, EveryInstructionSetOfThisCpuGivesTheBitsOfThePlainForm) {
                                    .sum = input.sum.data(),
                                    .rows = kMost,
                                    .blocks = kBlocks};
-    int8::multiply_plain(format, panel.data(), all, expected.data());
+    int8::multiply_plain(format, panel.data(), all, expected.data(), int8::kPanelRows);
     for (const int8::Kernel& kernel : kernels) {
       for (int64_t rows = 1; rows <= kMost; ++rows) {
         int8::Activations some = all;
         some.rows = rows;
         std::vector<float> found(static_cast<size_t>(rows * int8::kPanelRows));
-        kernel.multiply(format, panel.data(), some, found.data());
+        kernel.multiply(format, panel.data(), some, found.data(), int8::kPanelRows);
         EXPECT_TRUE(same_bits(found, {expected.begin(), expected.begin() + rows * int8::kPanelRows}))
             << kernel.name << ", " << rows << " rows";
       }
     }
     std::vector<float> other(expected.size());  // control
-    int8::multiply_plain(format, random_panel(format, kBlocks, 70).data(), all, other.data());
+    int8::multiply_plain(format, random_panel(format, kBlocks, 70).data(), all, other.data(), int8::kPanelRows);
     EXPECT_FALSE(same_bits(other, expected));
   }
 }
@@ -145,6 +146,42 @@ TEST(Int8ProductTest, PlainNumbersAreRoundedToEightBits) {
   weight.multiply_(beside, wrong);
   EXPECT_TRUE(beside[3].isnan().all().item<bool>());  // a row that is not finite says so, and is alone in it
   EXPECT_TRUE(beside[4].equal(found[4].narrow(0, 0, 52)));
+}
+
+/// Every row is told once, when the tail's columns of it are there; every column of the others once, when all rows have
+/// told theirs and its own numbers are there.
+TEST(Int8ProductTest, WorkGoesAlongOnceAndInOrder) {
+  const torch::Tensor w = normal({120, 64}, 1), tail = normal({20, 64}, 2), x = normal({37, 64}, 3);
+  const Int8Weight weight({block_view(w)}, tail), apart({block_view(w), block_view(tail)});
+  EXPECT_EQ(weight.rows(), 140);
+  for (const int64_t rows : {1, 5, 37}) {
+    const torch::Tensor input = x.narrow(0, 0, rows);
+    torch::Tensor expected = torch::empty({rows, 140}), found = torch::full({rows, 140}, -7.0F);
+    apart.multiply_(expected, input);
+    std::vector<std::atomic<int>> row_told(static_cast<size_t>(rows)), column_told(120);
+    std::atomic<int> wrong = 0;
+    const auto same = [&](int64_t row, int64_t row_end, int64_t column, int64_t column_end) {
+      const auto part = [&](const torch::Tensor& y) {
+        return y.narrow(0, row, row_end - row).narrow(1, column, column_end - column);
+      };
+      return part(found).equal(part(expected));
+    };
+    Alongside alongside;
+    alongside.rows = [&](int64_t begin, int64_t end) {
+      if (!same(begin, end, 120, 140)) ++wrong;
+      for (int64_t row = begin; row < end; ++row) ++row_told[static_cast<size_t>(row)];
+    };
+    alongside.columns = [&](int64_t column, int64_t end) {
+      if (!same(0, rows, column, end)) ++wrong;
+      if (std::any_of(row_told.begin(), row_told.end(), [](const auto& told) { return told != 1; })) ++wrong;
+      for (int64_t c = column; c < end; ++c) ++column_told[static_cast<size_t>(c)];
+    };
+    weight.multiply_(found, input, alongside);
+    EXPECT_TRUE(found.equal(expected)) << rows;
+    EXPECT_EQ(wrong, 0) << rows;
+    EXPECT_TRUE(std::all_of(column_told.begin(), column_told.end(), [](const auto& told) { return told == 1; }))
+        << rows;
+  }
 }
 
 }  // namespace

@@ -96,6 +96,11 @@ TEST(OnigurumaTest, DeepAndLongExpressionsEnd) {
   EXPECT_ERROR(cut(split_at_expression(std::string(40'000, 'a')), "a"), "expected a regular expression of at most");
 }
 
+TEST(OnigurumaTest, AQuantifierOfNothingIsAnErrorWhateverStandsBefore) {
+  for (const char* pattern : {"a?(?=?b)", "a?|?b", "a?(?i)?b", "a?(?i:?b)", "?"})
+    EXPECT_ERROR(cut(split_at_expression(pattern), "a"), "expected a regular expression");
+}
+
 TEST(FolderTokensTest, IdsAreThoseOfTransformers) {
   size_t folders = 0;
   for (const auto& entry : std::filesystem::directory_iterator(readings_folder() / "tokens")) {
