@@ -3,15 +3,14 @@
 import json
 import random
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import jinja2
+from fixed_time import stop_the_clock
 from gguf import GGUFReader
 from jinja_snippets import CONTEXT, all_snippets
 from transformers.utils import chat_template_utils
 
-NOW = datetime(2025, 3, 9, 14, 5, 6)
 TEXTS = ["", " ", "Hello", "  padded \n", "Zwei\nZeilen", "naïve café", "日本語のテキスト", "👩‍👩‍👧‍👦 🏳️‍🌈", "a\u0301 Ω≈ç", "<b>&amp;\"'</b>", "{{ not }} {% a tag %}",
          "\u2028\u00a0\u3000edge\u200b", "1 + 1 = 2?", "<think>hm\n</think>\n\nYes.", "tab\there", "\r\nCRLF\r\n", "x" * 300, "<|im_end|>", "</s> [/INST]",
          "<tool_response>\n3\n</tool_response>", "\\n \\u00e9"]  # fmt: skip
@@ -21,12 +20,6 @@ TOOLS = [
         "required": ["city"]}, "return": {"type": "number"}}},
     {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}},
 ]  # fmt: skip
-
-
-class FixedDatetime(datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return cls(*NOW.timetuple()[:6])
 
 
 def kind_of(error: Exception) -> str:
@@ -137,7 +130,7 @@ def random_options(generator: random.Random) -> dict:
 def main() -> None:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    chat_template_utils.datetime = FixedDatetime
+    stop_the_clock()
     reader = GGUFReader("models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     templates = {path.stem: path.read_text() for path in sorted(Path("tests/templates").glob("*.jinja"))}
     templates["smollm2"] = reader.get_field("tokenizer.chat_template").contents()

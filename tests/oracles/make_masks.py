@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from fixed_time import stop_the_clock
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
@@ -136,6 +137,7 @@ class Masks:
 
 def main() -> None:
     out = Path(sys.argv[1]) / "masks"
+    stop_the_clock()
     tokenizer = make_tokenizer(out)
     sources = {name: Path(f"tests/templates/{name}.jinja").read_text() for name in [*TEMPLATES, "marked"]}
     cases = [

@@ -8,6 +8,7 @@
 
 #include "io/fields.h"
 #include "support/expect_error.h"
+#include "support/fixed_time.h"
 #include "support/temporary_folder.h"
 
 namespace loraxs {
@@ -24,11 +25,6 @@ const Json& oracle() {
     return Json::parse(file);
   }();
   return contents;
-}
-
-std::tm fixed_time() {
-  return {
-      .tm_sec = 6, .tm_min = 5, .tm_hour = 14, .tm_mday = 9, .tm_mon = 2, .tm_year = 125, .tm_wday = 0, .tm_yday = 67};
 }
 
 std::string kind_name(FailureKind kind) {
@@ -80,7 +76,7 @@ TEST(ChatTemplateTest, ConversationsEqualTransformers) {
   size_t wrong = 0, rendered = 0, refused = 0;
   for (const auto& [name, source] : oracle()["templates"].items()) {
     ChatTemplate chat(source, name);
-    chat.now = fixed_time;
+    chat.now = test::fixed_time;
     for (const Json& entry : oracle()["cases"]) {
       const Json& theirs = entry["results"][name];
       const Json ours = result_of([&] { return chat.render(entry["messages"], options_of(entry["options"])); });
@@ -101,8 +97,9 @@ TEST(JinjaTest, SnippetsEqualJinja2) {
   for (const auto& [name, value] : oracle()["context"].items()) context.set(name, jinja::Value::from_json(value));
   size_t wrong = 0;
   for (const Json& entry : oracle()["snippets"]) {
-    const Json ours = result_of(
-        [&] { return jinja::Template(entry["template"].get<std::string>(), "t").render(context, fixed_time).text; });
+    const Json ours = result_of([&] {
+      return jinja::Template(entry["template"].get<std::string>(), "t").render(context, test::fixed_time).text;
+    });
     if (!same(ours, entry) && ++wrong <= 60) ADD_FAILURE() << "ours   " << ours << "\ntheirs " << entry;
   }
   EXPECT_EQ(wrong, 0U) << "of " << oracle()["snippets"].size();

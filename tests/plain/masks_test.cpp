@@ -8,6 +8,7 @@
 #include "data/chat_record.h"
 #include "data/language.h"
 #include "io/error.h"
+#include "support/fixed_time.h"
 #include "text/tokenizer.h"
 
 namespace loraxs {
@@ -44,7 +45,8 @@ TEST(MasksTest, EqualThoseFoundByChangingOneAnswer) {
   for (const Json& one : oracle["cases"]) {
     const std::string name = one["template"];
     SCOPED_TRACE(concat(name, " ", one["messages"].dump()));
-    const ChatTemplate chat(oracle["templates"][name].get<std::string>(), name);
+    ChatTemplate chat(oracle["templates"][name].get<std::string>(), name);
+    chat.now = test::fixed_time;
     const auto encode = [&](TrainOn train_on) {
       const Task task = one_conversation(one["messages"], train_on);
       return encode_language(encoder, task, task.train, /*max_length=*/100'000, &chat).encodings.at(0);
