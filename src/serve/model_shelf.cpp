@@ -1,8 +1,5 @@
 #include "serve/model_shelf.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -16,8 +13,10 @@
 #include "io/error.h"
 #include "io/fields.h"
 #include "io/json.h"
+#include "io/memory_file.h"
 #include "io/sha256.h"
 #include "ops/worker_threads.h"
+#include "serve/row_sum.h"
 #include "store/row_numbers.h"
 
 namespace loraxs {
@@ -33,29 +32,6 @@ bool is_sum(const std::string& name) {
   return name.find('*') != std::string::npos || name.find(" + ") != std::string::npos ||
          name.find(" - ") != std::string::npos;
 }
-
-/// A file of memory alone: what came with a request is never written to a disk.
-class MemoryFile {
- public:
-  explicit MemoryFile(const std::string& bytes) : file_(::memfd_create("adapter", MFD_CLOEXEC)) {
-    if (file_ < 0) throw std::bad_alloc();
-    for (size_t done = 0; done < bytes.size();) {
-      const ssize_t wrote = ::write(file_, bytes.data() + done, bytes.size() - done);
-      if (wrote < 0) {
-        ::close(file_);
-        throw std::bad_alloc();
-      }
-      done += static_cast<size_t>(wrote);
-    }
-  }
-  ~MemoryFile() { ::close(file_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  std::string path() const { return concat("/proc/self/fd/", file_); }
-
- private:
-  int file_;
-};
 
 /// All that a model's numbers depend on beside the base: two rows of equal bytes differ in alpha or layout.
 std::string key_of(const std::string& kind_digest, const std::string& row_digest) {
@@ -236,11 +212,8 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller
   if (terms.size() > kTerms) {
     throw ApiError(400, concat("model: expected a sum of at most ", kTerms, " models, found ", terms.size()), "model");
   }
-  struct Part {
-    std::shared_ptr<const RowModel> model;
-    double weight = 0;
-  };
-  auto parts = std::make_shared<std::vector<Part>>();
+  auto parts = std::make_shared<std::vector<SummedRow>>();
+  int64_t max_length = 0;
   std::string id, named;
   double largest = 1;
   std::string large_factor;
@@ -252,41 +225,28 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::sum(const Caller& caller
                      concat("model: expected factors of at most ", kMost, ", found ", term.weight, " of ", term.name),
                      "model");
     }
-    parts->push_back({stored(caller, term.name, current), term.weight});
+    const std::shared_ptr<const RowModel> part = stored(caller, term.name, current);
+    parts->push_back({.layout = part->layout,
+                      .alpha = part->alpha,
+                      .labels = part->labels,
+                      .load = part->load,
+                      .weight = term.weight});
+    if (parts->size() == 1) max_length = part->max_length;
     if (std::abs(term.weight) > largest) {
       largest = std::abs(term.weight);
-      large_factor = concat(term.weight, " of ", parts->back().model->id);
+      large_factor = concat(term.weight, " of ", part->id);
     }
-    id += concat(id.empty() ? "" : " + ", term.weight, "*", parts->back().model->id);
-    named += concat(number_text(term.weight), "*", parts->back().model->key, ";");
+    id += concat(id.empty() ? "" : " + ", term.weight, "*", part->id);
+    named += concat(number_text(term.weight), "*", part->key, ";");
   }
-  // The sum of rows brought in for it; `shape` alone: of zeros, which tells its layout.
-  const auto combined = [parts](bool shape) {
-    std::vector<Bank> banks;
-    banks.reserve(parts->size());
-    std::vector<CombineInput> inputs;
-    for (const Part& part : *parts) {
-      banks.push_back(make_bank(part.model->layout, part.model->alpha, 1));
-      Bank& bank = banks.back();
-      if (shape) {
-        bank.entries.front() = {.alpha = part.model->alpha};
-        bank.set_labels(0, part.model->labels);
-      } else {
-        bank.entries.front() =
-            part.model->load({bank.values.mutable_data_ptr<float>(), static_cast<size_t>(bank.values.numel())});
-      }
-      inputs.push_back({.bank = &bank, .row = 0, .weight = part.weight});
-    }
-    return combine(inputs, {});
-  };
-  const Bank form = of_the_model([&] { return combined(/*shape=*/true); });
+  const Bank form = of_the_model([&] { return form_of_sum(*parts); });
   auto model = make_model(id, sha256_hex(concat("sum;", named)), rooms_.room_of(form.layout), form.layout,
                           form.alpha(0), form.labels(0));
-  model->max_length = parts->front().model->max_length;
+  model->max_length = max_length;
   model->large_factor = large_factor;
-  model->load = [combined, size = form.layout->row_size, large_factor](std::span<float> row) {
+  model->load = [parts, size = form.layout->row_size, large_factor](std::span<float> row) {
     const WithoutWorkers alone;
-    const Bank whole = combined(/*shape=*/false);
+    const Bank whole = sum_of_rows(*parts);
     const torch::Tensor values = whole.values.select(0, 0).contiguous();
     if (!values.isfinite().all().item<bool>()) {
       throw ApiError(400,
@@ -325,7 +285,7 @@ std::shared_ptr<const ModelShelf::RowModel> ModelShelf::find_row(const Caller& c
 
 ServedModelPtr ModelShelf::adopt(const std::string& bytes) {
   const WithoutWorkers alone;
-  const MemoryFile memory(bytes);
+  const MemoryFile memory("adapter", bytes);
   auto file = std::make_shared<AdapterFile>();
   std::shared_ptr<const Layout> layout;
   size_t room = 0;

@@ -285,7 +285,7 @@ class PostgresStore : public Store {
       value = decode_row_value(bytes, {url(), name, version});
     } catch (const Error&) {
       if (!is_newest) throw;
-      fail_damaged_newest(bytes, name, version);
+      fail_damaged_newest(bytes, {url(), name, version}, versions(name, kPassOver));
     }
     check_version(url(), version, value, name);
     return value;

@@ -11,8 +11,6 @@
 namespace loraxs {
 namespace {
 
-const OnProblem kPassOver = [](const std::string&) {};
-
 std::int64_t microseconds_now() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
@@ -175,15 +173,13 @@ void Store::keep_numbers(std::span<const LastNumber> numbers) {
   });
 }
 
-void Store::fail_damaged_newest(std::span<const std::byte> value, const AdapterName& name, std::uint64_t version) {
+void fail_damaged_newest(std::span<const std::byte> value, const RowPlace& place, std::span<const RowInfo> versions) {
   std::string problem;
-  tell_problem([&](const std::string& said) { problem = said; },
-               [&] {
-                 decode_row_value(value, {url_, name, version});
-               });
-  for (const RowInfo& older : versions(name, kPassOver)) {
-    if (older.header.version >= version) continue;
-    throw Error(concat(problem, "; loraxs store rollback ", shown_reference(url_, name, older.header.version),
+  tell_problem([&](const std::string& said) { problem = said; }, [&] { decode_row_value(value, place); });
+  for (const RowInfo& older : versions) {
+    if (older.header.version >= place.version) continue;
+    throw Error(concat(problem, "; loraxs store rollback ",
+                       shown_reference(place.url, place.name, older.header.version),
                        " makes the version before it the newest"));
   }
   throw Error(problem);

@@ -49,6 +49,7 @@ struct RowInfo {
 /// Hears a sentence of a thing that is wrong, and what was asked for goes on without it. Where nobody hears, the first
 /// one's Error is thrown.
 using OnProblem = std::function<void(const std::string& problem)>;
+inline const OnProblem kPassOver = [](const std::string&) {};
 /// Runs `check`; the Error that it throws is a problem that is told. Where nobody hears, it is thrown on.
 void tell_problem(const OnProblem& on_problem, const std::function<void()>& check);
 
@@ -163,13 +164,15 @@ class Store {
   enum class Changes { kAdd, kErase };  // kErase: numbers are kept, which no writer beside may miss
   /// Runs `changes` in a transaction that is durable at return. It may be run again where another program came between.
   virtual void write(Changes what, const std::function<void(WriteTransaction&)>& changes) = 0;
-  /// Throws the Error of a newest value that is damaged: it names the `version`, and the one to roll back to.
-  [[noreturn]] void fail_damaged_newest(std::span<const std::byte> value, const AdapterName& name,
-                                        std::uint64_t version);
 
  private:
   StoreUrl url_;
 };
+
+/// Throws the Error of a newest value that is damaged: it names its version, and the one of `versions`, newest first,
+/// to roll back to.
+[[noreturn]] void fail_damaged_newest(std::span<const std::byte> value, const RowPlace& place,
+                                      std::span<const RowInfo> versions);
 
 enum class OpenStore { kExisting, kCreate };
 /// Opened once per process, however often it is asked for. kCreate makes it where nothing is. Throws Error.
