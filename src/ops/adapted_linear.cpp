@@ -79,9 +79,11 @@ struct Kept {
 
 torch::Tensor run_forward(const AdaptedCall& call, const torch::Tensor& x, const AnswerRows& answers, Kept* kept) {
   const JoinedProjection& projection = *call.projection;
+  TORCH_CHECK(!projection.weight.is_integers() || !call.keys.defined(),
+              "adapted_linear: dropout beside small integers");
   TORCH_CHECK(call.frozen() || call.covered() == x.size(0), "adapted_linear: rows without a weight");
   const std::vector<CoreSite> cores = call.cores(x);
-  const bool goes_along = projection.weight.is_integers() && !call.keys.defined();
+  const bool goes_along = projection.weight.is_integers();
   torch::Tensor y;  // [rows, width]
   if (goes_along) {
     y = x.new_empty({x.size(0), projection.weight.out_features()});
